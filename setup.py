@@ -1,0 +1,45 @@
+"""Package metadata. Tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Ranges that were resolved and run together. larq needs Keras 2 (tf_keras, of TensorFlow's own
+# minor version); zookeeper caps protobuf and tensorflow-datasets, which together cap TensorFlow.
+INSTALL_REQUIRES = [
+    "tensorflow>=2.19.1,<2.20",
+    "tf_keras>=2.19,<2.20",
+    "larq>=0.14,<0.15",
+    "larq-zoo>=2.4,<2.5",
+    "zookeeper>=1.4,<1.5",
+    "tensorflow-datasets>=4.8.3,<4.9",
+    "protobuf>=3.20.3,<3.21",
+    "numpy>=1.26,<2",
+    "click>=8.1",
+    "rich>=13",
+    "psutil>=5.9",
+    "filelock>=3.12",
+]
+
+EXTRAS_REQUIRE = {
+    "test": ["pytest>=8", "pytest-timeout>=2.3", "build>=1.2", "pillow>=10", "scipy>=1.11"],
+    "lint": ["ruff==0.15.0", "mypy==1.19.0", "types-psutil"],
+}
+
+setup(
+    name="binary-zoo",
+    version="0.1.0",
+    description="Binary neural networks for Keras: ReActNet, Bi-Real Net, XNOR-Net++ and SD-BNN",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["zoo", "zoo.*", "training", "training.*"]),
+    package_data={
+        "zoo": ["*.csv", "weights/*.json"],
+        "training.data": ["embedded/**/*"],
+    },
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["lqz = training.cli:main"]},
+)

@@ -1,0 +1,166 @@
+"""What the commands print, in this process, with stand-ins for the recipes and the zoo."""
+
+import dataclasses
+import json
+import sys
+import types
+
+import pytest
+from zookeeper import ComponentField, Field, component, task
+
+import zoo
+from training import cli
+from training.discovery import TaskInfo
+
+
+@component
+class Optimizer:
+    # The first rate.
+    rate: float = Field(0.1)
+
+
+@task
+class Toy:
+    """Trains a toy.
+
+    In no time.
+    """
+
+    # How often the data are seen.
+    epochs: int = Field(3)
+    optimizer: Optimizer = ComponentField(Optimizer)
+
+    def run(self):
+        print(f"ran {self.epochs} {self.optimizer.rate}")
+
+
+@task
+class Planned(Toy):
+    def dry_run(self):
+        print(f"would run {self.epochs}")
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    top1: float | None
+    weights: tuple[str, ...]
+    params: int = 29_330_000
+    family: str = "ReActNet"
+    paper: str = "Liu et al. 2020"
+    dataset: str = "ImageNet"
+    memory_bytes: int = 8_336_179
+    binary_macs: int = 4_816_896_000
+    float_macs: int = 11_862_016
+    ops: int = 87_126_016
+    origin: str = "ours"
+
+
+ROWS = [Row("ReActNetA", 69.4, ("imagenet", "cifar10")), Row("BiRealNet18", None, ())]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run `lqz` with the toy recipes; gives exit code, stdout and stderr."""
+    tasks = [TaskInfo(cls.__name__, __name__, "Trains a toy.") for cls in (Planned, Toy)]
+    monkeypatch.setattr(cli, "recipe_tasks", lambda: tasks)
+    monkeypatch.setattr(cli, "load_tensorflow", lambda: None)
+
+    def run(*args):
+        code = cli.main(args)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def catalog(monkeypatch):
+    module = types.ModuleType("zoo.catalog")
+    module.rows = lambda pattern=None: [
+        row for row in ROWS if pattern in (None, row.name) or pattern == "*"
+    ]
+    monkeypatch.setitem(sys.modules, "zoo.catalog", module)
+    monkeypatch.setattr(zoo, "catalog", module, raising=False)
+
+
+def test_train_lists_the_tasks(run):
+    code, out, _ = run("train")
+    assert code == 0
+    assert out.splitlines()[1:3] == ["Planned  Trains a toy.", "Toy      Trains a toy."]
+
+
+def test_train_runs_a_task(run):
+    assert run("train", "toy", "epochs=4", "optimizer.rate=1") == (0, "ran 4 1.0\n", "")
+
+
+def test_train_help_shows_every_field(run):
+    code, out, _ = run("train", "Toy", "--help")
+    lines = [line.split(maxsplit=3) for line in out.splitlines()]
+    assert code == 0 and out.startswith("Usage: lqz train Toy [key=value ...]\n\nTrains a toy.")
+    assert ["epochs", "int", "3", "How often the data are seen."] in lines
+    assert ["optimizer", "Optimizer", "Optimizer", "One of Optimizer."] in lines
+    assert ["optimizer.rate", "float", "0.1", "The first rate."] in lines
+    assert "ran" not in out
+
+
+def test_dry_run(run):
+    assert run("train", "Planned", "--dry-run", "epochs=2") == (0, "would run 2\n", "")
+    code, out, err = run("train", "Toy", "--dry-run")
+    assert (code, out, err) == (2, "", "Error: Toy has no dry run.\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["train", "Toi"], "no task 'Toi'; did you mean 'Toy'? Valid names: Planned, Toy."),
+        (["train", "Toy", "epoch=3"], "no key 'epoch'; did you mean 'epochs'?"),
+        (["train", "Toy", "rate=3"], "no key 'rate'; did you mean 'optimizer.rate'?"),
+        (["train", "Toy", "epochs=x"], "'epochs' must be a whole number, not 'x'."),
+        (["train", "Toy", "epochs"], "'epochs' is not a setting: write key=value."),
+        (["Toy"], "'Toy' is a task: run 'lqz train Toy'."),
+    ],
+)
+def test_mistakes_are_one_sentence(run, args, text):
+    code, out, err = run(*args)
+    assert code == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+def test_list(run, catalog):
+    code, out, _ = run("list")
+    head, first, second = out.splitlines()
+    assert code == 0 and head.split()[:2] == ["model", "paper"]
+    for cell in ("69.40", "29.33", "7.95", "4,816.9", "11.9", "87.1", "imagenet, cifar10", "ours"):
+        assert f" {cell}" in first
+    assert second.startswith("BiRealNet18") and "None" not in second
+
+
+def test_list_as_json(run, catalog):
+    _, out, _ = run("list", "ReActNetA", "--json")
+    assert json.loads(out) == [json.loads(json.dumps(dataclasses.asdict(ROWS[0])))]
+
+
+def test_list_without_a_match(run, catalog):
+    code, out, err = run("list", "ReActNetX")
+    assert code == 2 and out == "" and "did you mean 'ReActNetA'?" in err
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of 80 columns."""
+    monkeypatch.setattr(cli, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def test_a_table_on_a_terminal_fits_it(terminal, capsys):
+    cli.print_table(["key", "text"], [["[red]", "word " * 30]])
+    out = capsys.readouterr().out
+    assert "[red]" in out and max(map(len, out.splitlines())) <= 80
+
+
+def test_list_on_a_narrow_terminal_keeps_its_figures_whole(terminal, catalog, run):
+    _, out, _ = run("list")
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(cell in out for cell in ("ReActNetA", "69.40", "4,816.9", "87.1", "imagenet"))

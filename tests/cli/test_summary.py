@@ -1,0 +1,66 @@
+"""`lqz summary` on a small larq network in place of the zoo's."""
+
+import json
+
+import pytest
+
+import zoo
+from training import cli
+
+
+@pytest.fixture(autouse=True)
+def toy_zoo(monkeypatch):
+    """A zoo of one network, which needs no weights and takes a number of classes."""
+
+    def toy(*, weights="imagenet", num_classes=10, input_shape=(8, 8, 3)):
+        import tensorflow as tf
+        from larq.layers import QuantConv2D
+
+        assert weights is None
+        binary = QuantConv2D(
+            4, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
+        )
+        layers = [tf.keras.layers.Input(input_shape), binary, tf.keras.layers.Flatten()]
+        return tf.keras.Sequential([*layers, tf.keras.layers.Dense(num_classes)], name="toy")
+
+    def profile(model):
+        from zoo.profile import profile
+
+        return profile(model)
+
+    monkeypatch.setattr(zoo, "Toy", toy, raising=False)
+    monkeypatch.setattr(zoo, "get_model", lambda name, **options: toy(**options), raising=False)
+    monkeypatch.setattr(zoo, "list_models", lambda pattern=None: ["Toy"], raising=False)
+    monkeypatch.setattr(zoo, "profile", profile, raising=False)
+
+
+def test_summary(capfd):
+    assert cli.main(["summary", "Toy", "num_classes=5"]) == 0
+    out, err = capfd.readouterr()
+    assert "toy stats" in out and "toy summary" in out and err == ""
+    assert out.splitlines()[-1] == (
+        "Toy: 833 parameters, 0.00 MiB, 3,888 binary and 720 float MACs, 781 OPs"
+    )
+
+
+def test_summary_as_json(capfd):
+    assert cli.main(["summary", "Toy", "input_shape=(10, 10, 3)", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["arguments"] == {"weights": None, "input_shape": [10, 10, 3]}
+    assert found["binary_macs"] == 4 * 3 * 3 * 3 * 8 * 8 and found["float_macs"] == 4 * 64 * 10
+    assert found["ops"] == found["binary_macs"] / 64 + found["float_macs"]
+    assert [layer["Layer"] for layer in found["layers"][:1]] == ["quant_conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("num_clases=3", "There is no argument 'num_clases'; did you mean 'num_classes'?"),
+        ("--jsn", "There is no argument 'jsn'."),
+        ("num_classes", "'num_classes' is not a setting: write key=value."),
+    ],
+)
+def test_wrong_arguments(setting, text, capfd):
+    assert cli.main(["summary", "Toy", setting]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and text in err and len(err.splitlines()) == 1

@@ -1,0 +1,29 @@
+"""Data sets, augmentation and the input pipeline.
+
+`training.data.datasets` has the data sets, `training.data.preprocessing` the augmentation,
+`training.data.pipeline` what a training loop reads. The names below are resolved on first use, so
+that importing this package does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_MODULES = {
+    "Cifar10": "datasets",
+    "FashionMNIST": "datasets",
+    "ImageFolder": "datasets",
+    "ImageNet": "datasets",
+    "ImagePreprocessing": "preprocessing",
+    "InputPipeline": "pipeline",
+    "PadCropFlip": "preprocessing",
+    "RandomResizedCropFlip": "preprocessing",
+    "reading": "encoded",
+}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,234 @@
+"""The data sets: Fashion-MNIST (embedded), CIFAR-10, ImageNet and any folder of images.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from zookeeper import Field, component
+from zookeeper.tf import TFDSDataset
+
+from training.data.encoded import EncodedImages, shuffled
+from training.data.image_folder import ImageFolder
+from zoo.errors import DatasetError
+
+__all__ = ["Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
+
+EMBEDDED_DIR = Path(__file__).parent / "embedded"
+DEFAULT_DIR = "~/tensorflow_datasets"
+INTERLEAVED_FILES, INTERLEAVED_RECORDS = 16, 16
+PARSED_TOGETHER = 64
+
+
+class PreparedImages(EncodedImages, TFDSDataset):
+    """A data set that tensorflow-datasets has prepared, read without its builder code and offline.
+
+    It is looked for in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
+    ~/tensorflow_datasets), the newest version first. With `download=True` tensorflow-datasets
+    prepares what is missing.
+    """
+
+    data_dir: str | os.PathLike | None = Field(None)
+
+    # What to do when the data set is missing; `{root}` is the folder that was searched.
+    how_to_get = "run `lqz train TASK dataset={kind} dataset.download=True`"
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds prepared data sets."""
+        chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DIR
+        return Path(chosen).expanduser()
+
+    @property
+    def builder(self) -> tfds.core.DatasetBuilder:
+        """The opened data set; raises DatasetError where it is missing or damaged."""
+        if "_builder" not in self.__dict__:
+            self._builder = self._open()
+        return self._builder
+
+    @property
+    def info(self) -> tfds.core.DatasetInfo:
+        """The metadata, with splits and features."""
+        return self.builder.info
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each label, by label."""
+        return list(self.info.features["label"].names)
+
+    def num_examples(self, split: str) -> int:
+        """Number of images in a split or part of one ("train[:90%]")."""
+        return self._split(split).num_examples
+
+    def encoded_bytes(self, split: str) -> int:
+        """Size of a split's records in bytes, by the share of images that `split` takes."""
+        whole = self._split(split.partition("[")[0])
+        return whole.num_bytes * self.num_examples(split) // max(whole.num_examples, 1)
+
+    def examples(self, split: str) -> tf.data.Dataset:
+        """Every example of a split once, in file order."""
+        return self._records(split, None)
+
+    def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
+        """Files in seeded order, 16 read in turns, then a seeded shuffle buffer, without end."""
+        records = shuffled(self._records(split, seed), buffer, seed)
+        return records.repeat().skip(start % self.num_examples(split))
+
+    def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
+        """The same order of files and the same shuffle, over names alone."""
+        return shuffled(self._in_turns(split, seed, contents=False), buffer, seed)
+
+    def _records(self, split: str, seed: int | None) -> tf.data.Dataset:
+        """Examples in file order (`seed` None), or with permuted files read in turns."""
+        spec = {
+            "image": tf.io.FixedLenFeature((), tf.string),
+            "label": tf.io.FixedLenFeature((), tf.int64),
+        }
+
+        def parse(names, records):  # many at once: several times faster than tfds, one by one
+            return tf.io.parse_example(records, spec) | {"name": names}
+
+        records = self._in_turns(split, seed, contents=True).batch(PARSED_TOGETHER)
+        return records.map(parse).unbatch()
+
+    def _in_turns(self, split: str, seed: int | None, contents: bool) -> tf.data.Dataset:
+        """Names, or (name, serialised example), of a split's files."""
+        files = list(self._split(split).file_instructions)
+        if seed is not None:
+            order = np.random.Generator(np.random.Philox(seed)).permutation(len(files))
+            files = [files[i] for i in order]
+        paths = tf.constant([os.fspath(f.filename) for f in files])
+        bases = tf.constant([os.path.basename(f.filename) for f in files])
+        skips = np.array([f.skip for f in files], np.int64)
+        ends = skips + np.array([f.examples_in_shard for f in files], np.int64)
+
+        def read(path, base, first, end):
+            numbers = tf.strings.as_string(tf.range(first, end))
+            names = tf.data.Dataset.from_tensor_slices(tf.strings.join([base, numbers], "__"))
+            if not contents:
+                return names
+            return tf.data.Dataset.zip((names, tf.data.TFRecordDataset(path).skip(first)))
+
+        return tf.data.Dataset.from_tensor_slices((paths, bases, skips, ends)).interleave(
+            read,
+            cycle_length=1 if seed is None else INTERLEAVED_FILES,
+            block_length=INTERLEAVED_RECORDS,
+            num_parallel_calls=tf.data.AUTOTUNE if contents else None,
+            deterministic=True,
+        )
+
+    def _split(self, split: str):
+        try:
+            return self.info.splits[split]
+        except (KeyError, ValueError) as error:
+            raise DatasetError(
+                f"Data set {type(self).__name__} has no split '{split}'; it has "
+                f"{', '.join(sorted(self.info.splits))}."
+            ) from error
+
+    def _open(self) -> tfds.core.DatasetBuilder:
+        kind = type(self).__name__
+        folder = self._newest_version()
+        if folder is None:
+            if not self.download:
+                way = self.how_to_get.format(kind=kind, root=self.root)
+                raise DatasetError(
+                    f"Data set {kind} is not in {self.root / self.name}: {way}, or give the "
+                    "folder that holds it as dataset.data_dir."
+                )
+            self._prepare(kind)
+            folder = self._newest_version()
+        damaged = f"Data set {kind} in {folder} is damaged"
+        again = "delete that folder and prepare the data set again."
+        if folder is None:
+            raise DatasetError(f"Data set {kind} was prepared, but is not in {self.root}: {again}")
+        for needed in ("dataset_info.json", "features.json"):
+            if not (folder / needed).is_file():
+                raise DatasetError(f"{damaged} ({needed} is missing): {again}")
+        try:
+            builder = tfds.builder_from_directory(folder)
+            problem = next(filter(None, map(_shortfall, builder.info.splits.values())), None)
+        except Exception as error:  # whatever tensorflow-datasets makes of a damaged file
+            raise DatasetError(f"{damaged} ({_first_line(error)}): {again}") from error
+        if problem:
+            raise DatasetError(f"{damaged} ({problem}): {again}")
+        return builder
+
+    def _newest_version(self) -> Path | None:
+        folders = (self.root / self.name).glob("[0-9]*.[0-9]*.[0-9]*")
+        numbered = {tuple(map(int, f.name.split("."))): f for f in folders if _is_version(f.name)}
+        return numbered[max(numbered)] if numbered else None
+
+    def _prepare(self, kind: str) -> None:
+        try:
+            tfds.builder(self.name, data_dir=str(self.root)).download_and_prepare()
+        except Exception as error:  # network, disk, missing archives, checksums
+            way = self.how_to_get.format(kind=kind, root=self.root)
+            raise DatasetError(
+                f"Data set {kind} could not be prepared in {self.root} ({_first_line(error)}): "
+                f"{way}, or copy a prepared data set there."
+            ) from error
+
+
+@component
+class FashionMNIST(PreparedImages):
+    """10,000 images of Fashion-MNIST, 28x28x1, ten classes: 8,000 to train on, 2,000 to test.
+
+    Part of the package (see prepare_fashion_mnist.py); `data_dir=None` is the package's own copy.
+    """
+
+    name: str = Field("fashion_mnist_small")
+    train_split: str = Field("train")
+    validation_split: str = Field("test")
+    how_to_get = "reinstall the package, which contains it"
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds prepared data sets."""
+        return Path(self.data_dir).expanduser() if self.data_dir else EMBEDDED_DIR
+
+
+@component
+class Cifar10(PreparedImages):
+    """CIFAR-10, 32x32x3, ten classes: 50,000 images to train on, 10,000 to test."""
+
+    name: str = Field("cifar10")
+    train_split: str = Field("train")
+    validation_split: str = Field("test")
+
+
+@component
+class ImageNet(PreparedImages):
+    """ImageNet (ILSVRC 2012), 1000 classes: 1,281,167 images to train on, 50,000 to validate."""
+
+    name: str = Field("imagenet2012")
+    train_split: str = Field("train")
+    validation_split: str = Field("validation")
+    how_to_get = (
+        "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar by hand from image-net.org into "
+        "{root}/downloads/manual and run `lqz train TASK dataset=ImageNet dataset.download=True`"
+    )
+
+
+def _shortfall(split) -> str | None:
+    """What is missing from a split's files, from their sizes: a truncated file is found here,
+    before training, and not hours into an epoch. TFRecord adds 16 bytes to each record."""
+    expected = split.num_bytes + 16 * split.num_examples
+    paths = [Path(path) for path in split.filepaths]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        return f"{missing[0]} is missing"
+    actual = sum(path.stat().st_size for path in paths)
+    return f"split {split.name} has {actual} bytes of {expected}" if actual < expected else None
+
+
+def _is_version(name: str) -> bool:
+    return len(name.split(".")) == 3 and name.replace(".", "").isdigit()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,88 @@
+"""What every data set of the project offers: encoded images in a fixed or a seeded order."""
+
+import abc
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from zoo.errors import DatasetError
+
+
+class EncodedImages(abc.ABC):
+    """Images that are still encoded, with labels and names, by split.
+
+    An *example* is a dict of scalars: "image" string (the PNG or JPEG file's bytes), "label" int64,
+    "name" string (a tfds id such as `cifar10-train.tfrecord-00000-of-00001__7`, or a file's path).
+    """
+
+    train_split: str
+    validation_split: str
+
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> list[str]:
+        """The name of each label, by label."""
+
+    @abc.abstractmethod
+    def num_examples(self, split: str) -> int:
+        """Number of images in a split, readable or not."""
+
+    @abc.abstractmethod
+    def encoded_bytes(self, split: str) -> int:
+        """Size of a split's encoded images in bytes, from metadata: nothing is read."""
+
+    @abc.abstractmethod
+    def examples(self, split: str) -> tf.data.Dataset:
+        """Every example of a split once, always in the same order."""
+
+    @abc.abstractmethod
+    def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
+        """Examples in an order that depends on `seed` alone, from position `start`, without end:
+        after the last position the same order begins again. Nothing before `start` is decoded.
+
+        `buffer` is the number of encoded images a shuffle may hold in memory.
+        """
+
+    @abc.abstractmethod
+    def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
+        """The names of `stream`, one pass, without reading an image."""
+
+    def train(self, decoders=None) -> tuple[tf.data.Dataset, int]:
+        """Zookeeper's interface: the training examples in fixed order, and their number."""
+        return self.examples(self.train_split), self.num_examples(self.train_split)
+
+    def validation(self, decoders=None) -> tuple[tf.data.Dataset, int]:
+        """Zookeeper's interface: the validation examples in fixed order, and their number."""
+        return self.examples(self.validation_split), self.num_examples(self.validation_split)
+
+
+def shuffled(dataset: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Dataset:
+    """`dataset.shuffle` whose order depends on `seed` alone and is the same in every pass.
+
+    `shuffle` mixes TensorFlow's global seed into its own; inside a function it sees the seed of
+    that function's graph instead, which is fixed here.
+    """
+
+    def shuffle(_):
+        tf.random.set_seed(0)
+        return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(shuffle)
+
+
+@contextlib.contextmanager
+def reading(dataset: EncodedImages) -> Iterator[None]:
+    """Turn TensorFlow's errors while iterating over a data set's records into one sentence."""
+    try:
+        yield
+    except (
+        tf.errors.DataLossError,
+        tf.errors.NotFoundError,
+        tf.errors.FailedPreconditionError,
+    ) as e:
+        reason = e.message.splitlines()[0]
+        raise DatasetError(
+            f"The files of data set {type(dataset).__name__} are damaged ({reason}): delete them "
+            "and prepare the data set again."
+        ) from e

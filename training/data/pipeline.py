@@ -1,0 +1,268 @@
+"""From encoded images to batches: shuffling, augmentation, exact resuming, unreadable images.
+
+A *position* is an index into an epoch's shuffled order, which goes round: position n (the number of
+training images) is the first image again. Each worker owns fixed positions: of every `batch_size`
+consecutive ones, a contiguous slice. A worker's batches are its positions in turn, without those
+whose image cannot be decoded. Hence:
+
+- Without unreadable images batch s is the positions [s * batch_size, (s + 1) * batch_size), and
+  the union over the workers is the single worker's batch.
+- An unreadable image makes its worker one position ahead of the others; no image is seen twice
+  for it before the order goes round.
+- Restarting at `last position + 1` continues exactly, as the order depends only on (seed, epoch) and
+  an image's augmentation only on (seed, epoch, position).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from training.data import storage
+from training.data.decoding import check_first_image, decoded
+from training.data.encoded import EncodedImages, shuffled
+from training.data.preprocessing import ImagePreprocessing
+from zoo.errors import DatasetError, InvalidValueError
+
+
+class InputPipeline:
+    """Batches for training and validation.
+
+    Args:
+        dataset, preprocessing: configured components.
+        batch_size: images per step over all workers.
+        seed: 0 or more; with the epoch it fixes order and augmentation.
+        cache: "memory" holds the encoded images (full shuffle, restarts at once), "none" reads the
+            data set's files in every epoch, "disk" a copy of them in `cache_dir`; both shuffle
+            through a buffer and restart by reading, not decoding, what came before. "auto" is
+            "memory" when that takes a quarter of the available memory at most, else "none".
+        shard: (i, n), this process is worker i of n.
+        corrupt_share: more unreadable images than this share of a split raise DatasetError.
+        shuffle_buffer: encoded images in the shuffle buffer of "none" and "disk".
+
+    Raises InvalidValueError for values that do not fit, DatasetError for a data set that does not.
+    """
+
+    def __init__(
+        self,
+        dataset: EncodedImages,
+        preprocessing: ImagePreprocessing,
+        *,
+        batch_size: int,
+        seed: int,
+        cache: str = "auto",
+        cache_dir: str | Path | None = None,
+        shard: tuple[int, int] = (0, 1),
+        corrupt_share: float = 0.001,
+        shuffle_buffer: int = 16384,
+    ):
+        self.dataset, self.preprocessing = dataset, preprocessing
+        self.batch_size, self.seed, self.shard = batch_size, seed, shard
+        self.corrupt_share, self.shuffle_buffer = corrupt_share, shuffle_buffer
+        self.num_train = dataset.num_examples(dataset.train_split)
+        self.num_validation = dataset.num_examples(dataset.validation_split)
+        self._check_values()
+        preprocessing.check()
+        check_first_image(dataset, preprocessing)
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir is not None else None
+        self.cache = storage.choose_cache(cache, dataset, self.cache_dir)
+        self.local_batch_size = batch_size // shard[1]
+        self.steps_per_epoch = self.num_train // batch_size
+        self.validation_steps = math.ceil(self.num_validation / batch_size)
+        self.corrupt: dict[str, str] = {}  # name of each unreadable image met: its split
+        self._loaded: dict[str, storage.EncodedSplit] = {}
+        self._seen: dict[int, int] = {}  # epoch: the position noted next
+        # Spare positions, so that unreadable images up to the allowed share leave full batches.
+        self._spare_steps = math.ceil(self._allowed(self.num_train) / self.local_batch_size)
+
+    def train(self, epoch: int, position: int = 0, steps: int | None = None) -> tf.data.Dataset:
+        """Batches of an epoch from `position` on.
+
+        Each is a dict: "image" float32 [b, h, w, c], "label" int32 [b], "position" int64 [b], b this
+        worker's share of the batch. Store `int(batch["position"][-1]) + 1` to continue from there.
+
+        `steps`: batches to give; by default those that `position` leaves of `steps_per_epoch`, which
+        is exact unless unreadable images were passed before `position`.
+        """
+        if epoch < 0 or position < 0:
+            raise InvalidValueError(f"Epoch {epoch} and position {position} must be 0 or more.")
+        if steps is None:
+            done = int(np.sum(self._own(0, position))) // self.local_batch_size
+            steps = max(self.steps_per_epoch - done, 0)
+        self._seen[epoch] = position
+        end = (self.steps_per_epoch + self._spare_steps) * self.batch_size
+        positions = position + np.flatnonzero(self._own(position, max(position, end)))
+        key = self._key(epoch)
+        if self.cache == "memory":
+            data = self._from_memory(positions, key)
+        else:
+            data = self._from_stream(positions, key)
+        data = decoded(data, self.preprocessing, key, self._fetch(self.dataset.train_split))
+        return self._finished(data.rebatch(self.local_batch_size, drop_remainder=True).take(steps))
+
+    def validation(self) -> tf.data.Dataset:
+        """Every validation image of this worker once, in order; the last batch may be smaller."""
+        split = self.dataset.validation_split
+        own = self._own(0, self.num_validation)
+        if self.cache == "memory":
+            indices = np.flatnonzero(own)
+            data = tf.data.Dataset.from_tensor_slices((indices, indices))
+        else:
+            data = self._only_own(self.dataset.examples(split).enumerate())
+        data = decoded(data, self.preprocessing, None, self._fetch(split))
+        return self._finished(data.rebatch(self.local_batch_size))
+
+    def note_positions(self, epoch: int, positions: np.ndarray, ended: bool = False) -> None:
+        """Tell the pipeline which positions a batch of `train(epoch)` held, in order.
+
+        What is missing between them was unreadable and goes into `corrupt`, by name. Call it once a
+        batch or once for many; it costs microseconds. `ended=True`: `train` gave fewer batches than
+        asked, so that everything after `positions` was unreadable too.
+
+        Raises DatasetError beyond `corrupt_share`.
+        """
+        start = self._seen.get(epoch, 0)
+        last_step = self.steps_per_epoch + self._spare_steps
+        end = last_step * self.batch_size if ended else int(positions[-1]) + 1
+        missing = np.setdiff1d(start + np.flatnonzero(self._own(start, end)), positions)
+        self._seen[epoch] = end
+        if missing.size:
+            self._note(self._train_names(epoch, missing), self.dataset.train_split)
+
+    def note_validation(self, positions: np.ndarray) -> None:
+        """The same for `validation`: all positions of one whole pass at once."""
+        own = np.flatnonzero(self._own(0, self.num_validation))
+        missing = np.setdiff1d(own, positions)
+        if missing.size:
+            split = self.dataset.validation_split
+            names = (example["name"] for example in self.dataset.examples(split))
+            self._note(_pick(names, missing), split)
+
+    def order_names(self, epoch: int) -> Iterator[bytes]:
+        """The names of the training images in the order of `epoch`, without reading an image."""
+        split, key = self.dataset.train_split, self._key(epoch)
+        if self.cache == "memory":
+            yield from self._load(split).names[self._permutation(key)]
+        else:
+            fixed = self.cache == "disk"
+            order = self._key(0) if fixed else key
+            names = self.dataset.stream_names(split, order, self.shuffle_buffer)
+            yield from (shuffled(names, self.shuffle_buffer, key) if fixed else names)
+
+    # The two mechanisms ---------------------------------------------------------------------------
+
+    def _from_memory(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
+        """(position, index into the loaded split)."""
+        order = self._permutation(key)
+        return tf.data.Dataset.from_tensor_slices((positions, order[positions % self.num_train]))
+
+    def _fetch(self, split: str):
+        """What turns indices into examples; nothing where the records are examples already."""
+        if self.cache != "memory":
+            return None
+        store = self._load(split)
+        return lambda i: {"image": tf.gather(store.images, i), "label": tf.gather(store.labels, i)}
+
+    def _from_stream(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
+        """(position, example); from the first of `positions` on."""
+        split = self.dataset.train_split
+        start, end = (int(positions[0]), int(positions[-1]) + 1) if positions.size else (0, 0)
+        if self.cache == "disk":
+            order, buffer = self._key(0), self.shuffle_buffer
+            fixed = self.dataset.stream(split, order, buffer).take(self.num_train)
+            assert self.cache_dir is not None  # choose_cache has seen to it
+            records = storage.on_disk(
+                self.dataset, split, fixed, f"{order}-{buffer}", self.cache_dir
+            )
+            records = shuffled(records, buffer, key).repeat().skip(start % self.num_train)
+        else:
+            records = self.dataset.stream(split, key, self.shuffle_buffer, start)
+        return self._only_own(records.enumerate(start).take(end - start))
+
+    def _finished(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        def normalised(batch):
+            return batch | {"image": self.preprocessing.normalise(batch["image"])}
+
+        batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    # Order ----------------------------------------------------------------------------------------
+
+    def _key(self, epoch: int) -> int:
+        """A seed of 31 bits for an epoch."""
+        return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
+
+    def _permutation(self, key: int) -> np.ndarray:
+        return np.random.Generator(np.random.Philox(key)).permutation(self.num_train)
+
+    def _own(self, start: int, end: int) -> np.ndarray:
+        """Which positions of [start, end) are this worker's: bool [end - start]."""
+        worker, workers = self.shard
+        return np.arange(start, end) % self.batch_size * workers // self.batch_size == worker
+
+    def _only_own(self, records: tf.data.Dataset) -> tf.data.Dataset:
+        worker, workers = self.shard
+        if workers == 1:
+            return records
+        size = self.batch_size
+        return records.filter(lambda position, _: position % size * workers // size == worker)
+
+    # Checks ---------------------------------------------------------------------------------------
+
+    def _load(self, split: str) -> storage.EncodedSplit:
+        if split not in self._loaded:
+            self._loaded[split] = storage.load(self.dataset, split)
+        return self._loaded[split]
+
+    def _check_values(self) -> None:
+        worker, workers = self.shard
+        if self.batch_size < 1 or self.seed < 0 or self.shuffle_buffer < 1:
+            raise InvalidValueError(
+                f"batch_size={self.batch_size} and shuffle_buffer={self.shuffle_buffer} must be 1 "
+                f"or more, seed={self.seed} 0 or more."
+            )
+        if not 0 <= worker < workers or self.batch_size % workers:
+            raise InvalidValueError(
+                f"batch_size={self.batch_size} cannot be shared by worker {worker} of {workers}: "
+                "give a multiple of the number of workers, and workers numbered from 0."
+            )
+        if not 0 <= self.corrupt_share < 1:
+            raise InvalidValueError(f"corrupt_share={self.corrupt_share} must lie in [0, 1).")
+        if self.num_train < self.batch_size:
+            raise InvalidValueError(
+                f"batch_size={self.batch_size} is more than the {self.num_train} training images: "
+                "give a smaller one."
+            )
+
+    def _allowed(self, count: int) -> int:
+        return math.ceil(self.corrupt_share * count)
+
+    def _train_names(self, epoch: int, positions: np.ndarray) -> list[str]:
+        return _pick(self.order_names(epoch), np.unique(positions % self.num_train))
+
+    def _note(self, names: list[str], split: str) -> None:
+        self.corrupt.update(dict.fromkeys(names, split))
+        found = [name for name, where in self.corrupt.items() if where == split]
+        count = self.dataset.num_examples(split)
+        if len(found) > self._allowed(count):
+            raise DatasetError(
+                f"{len(found)} of {count} images ({split}) cannot be decoded, more than "
+                f"corrupt_share={self.corrupt_share} allows, among them {', '.join(found[:3])}: "
+                "replace or remove them."
+            )
+
+
+def _pick(names: Iterator, indices: np.ndarray) -> list[str]:
+    """The names at sorted `indices`; stops reading after the last."""
+    wanted, picked = set(indices.tolist()), []
+    for index, name in enumerate(names):
+        if index in wanted:
+            raw = name if isinstance(name, bytes) else name.numpy()
+            picked.append(raw.decode(errors="replace"))
+            if len(picked) == len(wanted):
+                break
+    return picked

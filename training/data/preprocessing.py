@@ -1,0 +1,246 @@
+"""Decoding, augmentation and normalisation, as Zookeeper components.
+
+All augmentation is stateless: an image's random numbers come from its `seed` alone, so an epoch can
+be repeated or taken up anywhere. Per image the work is done on bytes where possible; normalisation
+acts on whole batches, which is several times faster for small images.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+import math
+from typing import Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
+
+import tensorflow as tf
+from zookeeper import Field, component
+from zookeeper.tf import Preprocessing
+
+from zoo.errors import InvalidValueError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's, for images in 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
+PCA_EIGENVALUES = (0.2175, 0.0188, 0.0045)
+PCA_EIGENVECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+class ImagePreprocessing(Preprocessing):
+    """Base: `input` is `normalise(transform(decode(image)))`, float32 of `input_shape`.
+
+    A subclass gives `transform`. `data` is a data set's example, in training with "seed", int32 [2].
+    """
+
+    input_shape: Tuple[int, int, int] = Field()  # noqa: UP006
+
+    @Field
+    def mean(self) -> Tuple[float, ...]:  # noqa: UP006
+        """Per channel, for pixel values in 0..1. ImageNet's; for one channel their average."""
+        return IMAGENET_MEAN if self.input_shape[-1] == 3 else (sum(IMAGENET_MEAN) / 3,)
+
+    @Field
+    def std(self) -> Tuple[float, ...]:  # noqa: UP006
+        """Per channel, for pixel values in 0..1. ImageNet's; for one channel their average."""
+        return IMAGENET_STD if self.input_shape[-1] == 3 else (sum(IMAGENET_STD) / 3,)
+
+    def check(self) -> None:
+        """Raise InvalidValueError for fields that do not fit together."""
+        channels = self.input_shape[-1]
+        if channels not in (1, 3) or min(self.input_shape) < 1:
+            raise InvalidValueError(
+                f"input_shape must be (height, width, 1 or 3), not {tuple(self.input_shape)}."
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                raise InvalidValueError(
+                    f"preprocessing.{name} has {len(values)} values for {channels} channels: give "
+                    "one per channel."
+                )
+        if min(self.std) <= 0:
+            raise InvalidValueError(f"preprocessing.std must be positive, not {self.std}.")
+
+    def decode(self, contents: tf.Tensor) -> tf.Tensor:
+        """A PNG, JPEG or BMP file's bytes to uint8 [h, w, c], c as in `input_shape`.
+
+        One channel is ITU-R 601 luma in integers, equal to PIL's "L" (TensorFlow's own conversion
+        of a coloured PNG swaps the weights of green and blue). JPEG uses the accurate DCT, as PIL
+        does; TensorFlow's default is the fast one.
+        """
+        image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+        if self.input_shape[-1] == 3:
+            return image
+        weighted = tf.cast(image, tf.int32) * tf.constant([19595, 38470, 7471])
+        luma = tf.bitwise.right_shift(tf.reduce_sum(weighted, -1, keepdims=True) + 0x8000, 16)
+        return tf.cast(luma, tf.uint8)
+
+    def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        """uint8 [h, w, c] to uint8 or float32 (0..255) of `input_shape`.
+
+        `seed`, int32 [2], augments; None is the evaluation's transform.
+        """
+        raise NotImplementedError
+
+    def normalise(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixel values in 0..255, any leading dimensions, to float32 (x / 255 - mean) / std."""
+        images = tf.cast(images, tf.float32) / 255.0
+        return (images - tf.constant(self.mean)) / tf.constant(self.std)
+
+    def input(self, data: dict, training: bool = False) -> tf.Tensor:
+        """One example's image as the network sees it, float32 of `input_shape`."""
+        return self.normalise(self.pixels(data, training))
+
+    def pixels(self, data: dict, training: bool) -> tf.Tensor:
+        """`input` before normalisation."""
+        image = self.transform(self.decode(data["image"]), data["seed"] if training else None)
+        return tf.ensure_shape(image, self.input_shape)
+
+    def output(self, data: dict) -> tf.Tensor:
+        """One example's label, int32 scalar."""
+        return tf.cast(data["label"], tf.int32)
+
+
+@component
+class PadCropFlip(ImagePreprocessing):
+    """CIFAR's augmentation: pad with black, crop at random, flip every second image.
+
+    Padding precedes normalisation, as in torchvision. Evaluation changes nothing.
+    """
+
+    input_shape: Tuple[int, int, int] = Field((32, 32, 3))  # noqa: UP006
+    padding: int = Field(4)
+    flip: bool = Field(True)
+
+    def check(self) -> None:
+        """Raise InvalidValueError for fields that do not fit together."""
+        super().check()
+        if self.padding < 0:
+            raise InvalidValueError(f"preprocessing.padding is {self.padding}: give 0 or more.")
+
+    def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        """uint8 [h, w, c] to uint8 of `input_shape`."""
+        if seed is None:
+            return image
+        height, width, _ = self.input_shape
+        draws = uniform(seed, 3)
+        pad = self.padding
+        # A size other than input_shape's would be cropped here and fail in evaluation.
+        image = tf.ensure_shape(image, self.input_shape)
+        image = tf.pad(image, [[pad, pad], [pad, pad], [0, 0]])
+        offset = tf.cast(draws[:2] * (2 * pad + 1), tf.int32)
+        image = tf.slice(image, tf.pad(offset, [[0, 1]]), [height, width, -1])
+        return flip_if(image, draws[2]) if self.flip else image
+
+
+@component
+class RandomResizedCropFlip(ImagePreprocessing):
+    """ImageNet's augmentation in ReActNet's and Bi-Real Net's code (torchvision's transforms).
+
+    Training: a random part of the image (`scale` of its area, aspect ratio in `ratio`), resized
+    bilinearly with antialiasing, PCA lighting, flip. Evaluation: the shorter side to `resize`, then
+    the centre.
+    """
+
+    input_shape: Tuple[int, int, int] = Field((224, 224, 3))  # noqa: UP006
+    scale: Tuple[float, float] = Field((0.08, 1.0))  # noqa: UP006
+    ratio: Tuple[float, float] = Field((3 / 4, 4 / 3))  # noqa: UP006
+    lighting: float = Field(0.1)  # standard deviation of each component's factor; 0 is off
+    flip: bool = Field(True)
+
+    @Field
+    def resize(self) -> int:
+        """Shorter side before the centre crop, in pixels: 256 for an input of 224."""
+        return round(min(self.input_shape[:2]) * 256 / 224)
+
+    def check(self) -> None:
+        """Raise InvalidValueError for fields that do not fit together."""
+        super().check()
+        if self.lighting and self.input_shape[-1] != 3:
+            raise InvalidValueError(
+                "PCA lighting needs three channels: set preprocessing.lighting=0."
+            )
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high:
+                raise InvalidValueError(f"preprocessing.{name} must be 0 < low <= high.")
+        if self.resize < max(self.input_shape[:2]):
+            raise InvalidValueError(
+                f"preprocessing.resize={self.resize} is smaller than the input's "
+                f"{max(self.input_shape[:2])} pixels."
+            )
+
+    def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        """uint8 [h, w, c] to float32 (0..255) of `input_shape`."""
+        size, shape = self.input_shape[:2], tf.shape(image)[:2]
+        if seed is None:
+            return centre_crop(resize(image, shorter_side(shape, self.resize)), size)
+        draws = uniform(seed, 23)
+        box = random_box(shape, draws[:22], self.scale, self.ratio)
+        image = resize(tf.slice(image, [box[0], box[1], 0], [box[2], box[3], -1]), size)
+        if self.lighting:
+            image += lighting_shift(seed, self.lighting)
+            image = tf.clip_by_value(image, 0.0, 255.0)
+        return flip_if(image, draws[22]) if self.flip else image
+
+
+def uniform(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """`count` numbers in [0, 1), float32, from a seed int32 [2]."""
+    # Philox by name: "auto_select" may differ between a CPU and an accelerator.
+    return tf.random.stateless_uniform([count], seed, alg="philox")
+
+
+def flip_if(image: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """[h, w, c] mirrored left to right where `draw`, in [0, 1), is below one half."""
+    return tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, draw < 0.5, False]))
+
+
+def random_box(shape, draws, scale, ratio) -> tf.Tensor:
+    """torchvision's RandomResizedCrop.get_params: int32 [top, left, height, width].
+
+    Ten tries of an area (uniform in `scale`) and an aspect ratio (log-uniform in `ratio`); the
+    first that fits in the image, `shape` = [h, w], is placed uniformly. If none fits: the largest
+    centred box whose ratio is allowed. `draws`: 22 numbers in [0, 1).
+    """
+    size = tf.cast(shape, tf.float32)
+    height, width = size[0], size[1]
+    areas = height * width * (scale[0] + draws[:10] * (scale[1] - scale[0]))
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    ratios = tf.exp(low + draws[10:20] * (high - low))
+    widths, heights = tf.round(tf.sqrt(areas * ratios)), tf.round(tf.sqrt(areas / ratios))
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    first = tf.argmax(tf.cast(fits, tf.int32))
+    extent = tf.stack([heights[first], widths[first]])
+    corner = tf.floor(draws[20:] * (size - extent + 1))
+    # The fallback: the whole image, or what the allowed ratios leave of its longer side.
+    fallback = tf.minimum(size, tf.round(tf.stack([width / ratio[0], height * ratio[1]])))
+    centred = tf.floor((size - fallback) / 2)
+    box = tf.where(
+        tf.reduce_any(fits),
+        tf.concat([corner, extent], 0),
+        tf.concat([centred, fallback], 0),
+    )
+    return tf.cast(box, tf.int32)
+
+
+def resize(image: tf.Tensor, size) -> tf.Tensor:
+    """Bilinear with antialiasing, as PIL resizes: float32 [size[0], size[1], c], not rounded."""
+    return tf.image.resize(image, size, method="bilinear", antialias=True)
+
+
+def shorter_side(shape: tf.Tensor, target: int) -> tf.Tensor:
+    """[h, w] scaled so that the shorter side is `target`; the longer is cut to whole pixels."""
+    return target * shape // tf.reduce_min(shape)
+
+
+def centre_crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """The central `size` of [h, w, c]; a half pixel rounds to even, as in torchvision."""
+    margin = tf.cast(tf.shape(image)[:2] - tf.constant(size), tf.float32)
+    corner = tf.cast(tf.round(margin / 2), tf.int32)
+    return tf.slice(image, tf.pad(corner, [[0, 1]]), [*size, -1])
+
+
+def lighting_shift(seed: tf.Tensor, deviation: float) -> tf.Tensor:
+    """AlexNet's PCA lighting: one shift per colour in 0..255, float32 [3]."""
+    apart = tf.random.experimental.stateless_fold_in(seed, 1, alg="philox")
+    alpha = tf.random.stateless_normal([3], apart, stddev=deviation, alg="philox")
+    return 255.0 * tf.linalg.matvec(tf.constant(PCA_EIGENVECTORS), alpha * PCA_EIGENVALUES)

@@ -1,0 +1,101 @@
+"""Where encoded images wait between epochs: in memory, in a file, or where they are."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from training.data.encoded import EncodedImages, reading
+from zoo.errors import InvalidValueError
+
+CACHES = ("auto", "none", "memory", "disk")
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split in memory: images string [n] (still encoded), labels int64 [n], names string [n]."""
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    names: np.ndarray
+
+
+def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> str:
+    """`cache` with "auto" resolved to "memory" or "none"; checks what the machine has room for.
+
+    "auto" is "memory" when both splits' encoded images fit into a quarter of the available memory.
+    "memory" needs twice their size for a moment, while they are gathered into one tensor. "disk"
+    needs `cache_dir` and room for the training images there.
+    """
+    if cache not in CACHES:
+        raise InvalidValueError(f"cache is '{cache}': give one of {', '.join(CACHES)}.")
+    train = dataset.encoded_bytes(dataset.train_split)
+    total = train + dataset.encoded_bytes(dataset.validation_split)
+    available = psutil.virtual_memory().available
+    if cache == "auto":
+        return "memory" if total <= available // 4 else "none"
+    if cache == "memory" and 2 * total > available:
+        raise InvalidValueError(
+            f"cache=memory needs {_size(2 * total)} while loading {_size(total)} of encoded "
+            f"images, and {_size(available)} is available: use cache=none (read the data set's "
+            "files in every epoch) or cache=disk with cache_dir=FOLDER (on a faster disk)."
+        )
+    if cache == "disk":
+        if cache_dir is None:
+            raise InvalidValueError("cache=disk needs cache_dir=FOLDER, or use cache=none.")
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache_dir).free
+        # A finished cache is overwritten by nobody, so it needs no room any more.
+        if train > free and not any(cache_dir.glob("*.index")):
+            raise InvalidValueError(
+                f"cache=disk needs {_size(train)} in {cache_dir}, where {_size(free)} is free: "
+                "give another cache_dir or use cache=none."
+            )
+    return cache
+
+
+def load(dataset: EncodedImages, split: str) -> EncodedSplit:
+    """Read a split's encoded images into memory, in the data set's fixed order."""
+    with tf.device("/CPU:0"), reading(dataset):
+        batches = list(dataset.examples(split).batch(1024))
+        images, labels, names = (
+            tf.concat([batch[key] for batch in batches], 0) for key in ("image", "label", "name")
+        )
+        return EncodedSplit(images, labels, names.numpy())
+
+
+def on_disk(
+    dataset: EncodedImages, split: str, records: tf.data.Dataset, key: str, cache_dir: Path
+) -> tf.data.Dataset:
+    """`records` copied to a file in `cache_dir` now, unless they are there from an earlier run.
+
+    `key` names the records' order; the file's name also depends on the data set and its size.
+    """
+    identity = [type(dataset).__name__, str(getattr(dataset, "root", "")), split, key]
+    identity += [str(dataset.num_examples(split)), str(dataset.encoded_bytes(split))]
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    path = cache_dir / f"{type(dataset).__name__}-{split}-{digest}"
+    cached = records.cache(str(path))
+    if not path.with_name(path.name + ".index").exists():
+        for leftover in cache_dir.glob(f"{path.name}*"):  # of a run that was stopped half-way
+            leftover.unlink()
+        with reading(dataset):
+            for _ in cached.batch(256):
+                pass
+    return cached
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            break
+        count /= 1000
+    else:
+        unit = "TB"
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

@@ -1,0 +1,48 @@
+"""The errors a user can cause. The command line prints them as one sentence and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Base of every error this project raises on purpose; its text says what to do about it."""
+
+
+class UnknownNameError(ZooError):
+    """A model, task, data set, key or weight set that does not exist."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]):
+        self.kind, self.name, self.valid = kind, name, sorted(valid)
+        super().__init__(
+            f"There is no {kind} '{name}'{suggestion(name, self.valid)} "
+            f"Valid names: {', '.join(self.valid)}."
+        )
+
+
+class InvalidValueError(ZooError):
+    """A value of the wrong type or out of range."""
+
+
+class KerasVersionError(ZooError):
+    """Keras 3 is already active, larq needs Keras 2."""
+
+
+class WeightsError(ZooError):
+    """Weights that cannot be found, read, or fitted to a model."""
+
+
+class DatasetError(ZooError):
+    """A data set that is not on disk, is damaged, or does not fit."""
+
+
+class RunError(ZooError):
+    """A training run that cannot start, continue or finish."""
+
+
+def suggestion(name: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'X'?` for the valid name nearest to `name`, else a full stop."""
+    by_folded = {candidate.casefold(): candidate for candidate in valid}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return f"; did you mean '{by_folded[near[0]]}'?" if near else "."

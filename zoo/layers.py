@@ -1,0 +1,296 @@
+"""The papers' building blocks that Keras and larq do not have.
+
+Everything is channels-last. A layer that stands for one of PyTorch's pads as PyTorch does:
+symmetrically, where TensorFlow's "same" pads nothing on the upper left at stride 2.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+
+from zoo.errors import InvalidValueError
+
+register = tf.keras.utils.register_keras_serializable(package="zoo")
+
+
+@contextmanager
+def _without_constraint_warning() -> Iterator[None]:
+    """larq warns of binary kernels without a constraint; the papers' estimators need none."""
+    logger = logging.getLogger("larq.layers_base")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+@register
+class SymmetricConv2D(lq.layers.QuantConv2D):
+    """larq's QuantConv2D with PyTorch's symmetric zero padding of `kernel_size // 2`.
+
+    The input is quantised first and padded then, so that the padding of a binary convolution is 0
+    and not +1. Without quantizers it is a real-valued convolution. No bias; "same" by default.
+
+    Args: those of `larq.layers.QuantConv2D`.
+
+    Input: (batch, height, width, in). Output: (batch, ceil(height / stride), ceil(width / stride),
+    filters) with "same" padding and an odd kernel.
+    """
+
+    def __init__(
+        self, filters: int, kernel_size: Any, *, padding: str = "same", use_bias: bool = False,
+        **kwargs: Any,
+    ):  # fmt: skip
+        with _without_constraint_warning():
+            super().__init__(filters, kernel_size, padding=padding, use_bias=use_bias, **kwargs)
+        if padding == "same" and any(size % 2 == 0 for size in self.kernel_size):
+            raise InvalidValueError(
+                f"Symmetric padding needs an odd kernel size, not {self.kernel_size}."
+            )
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
+        quantizer = self.kernel_quantizer
+        if isinstance(quantizer, tf.keras.layers.Layer) and not quantizer.built:
+            # A quantizer's own weights (SD-BNN's alpha) are made with the layer's, not in a trace.
+            with tf.name_scope(self.name):
+                quantizer.build(self.kernel.shape)
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        padding: Any = "VALID"
+        if self.padding == "same":
+            (top, left) = (size // 2 for size in self.kernel_size)
+            padding = [[0, 0], [top, top], [left, left], [0, 0]]
+
+        def convolve(x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+            return tf.nn.conv2d(x, k, self.strides, padding, dilations=self.dilation_rate)
+
+        if self.groups == 1:
+            return convolve(inputs, kernel)
+        # TensorFlow has no gradient of a grouped convolution on the CPU.
+        pairs = zip(
+            tf.split(inputs, self.groups, axis=-1),
+            tf.split(kernel, self.groups, axis=-1),
+            strict=True,
+        )
+        return tf.concat([convolve(x, k) for x, k in pairs], axis=-1)
+
+
+def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
+    """Mean over batch and pixels, summed in three short runs: one long run in float32 costs 4 bits."""
+    return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
+
+
+def _normalize(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Batch normalisation in training: the normalised x, its mean and its biased variance."""
+
+    @tf.custom_gradient
+    def normalize(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
+        mean = _pixel_mean(x)
+        centered = x - mean
+        variance = _pixel_mean(tf.square(centered))
+        inverse = tf.math.rsqrt(variance + epsilon)
+
+        def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            mean_dy, mean_dy_x = _pixel_mean(dy), _pixel_mean(dy * centered)
+            dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
+            count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
+            return dx, mean_dy_x * inverse * count, mean_dy * count
+
+        return (centered * (gamma * inverse) + beta, mean, variance), gradient
+
+    return normalize(x, gamma, beta)
+
+
+@register
+class BatchNorm(tf.keras.layers.BatchNormalization):
+    """Batch normalisation with PyTorch's constants and accuracy.
+
+    The running variance is the unbiased one and the momentum is Keras's 0.9, which is PyTorch's 0.1.
+    In training, statistics are summed accurately: TensorFlow's fused kernel is off by 4e-6 in float32,
+    enough to move an activation across a sign or a clip.
+
+    Input and output: (batch, height, width, channels).
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        training = self._get_training_value(training)
+        if not isinstance(training, (bool, int)):
+            raise InvalidValueError("training must be True or False, not a tensor.")
+        if not (training and self.trainable):
+            return super().call(inputs, training=False)
+        x = tf.cast(inputs, self._param_dtype)  # statistics of 16-bit activations need 32 bits
+        outputs, mean, variance = _normalize(x, self.gamma, self.beta, self.epsilon)
+        count = tf.cast(tf.size(x) / tf.size(mean), variance.dtype)
+        unbiased = variance * count / tf.maximum(count - 1, 1)
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+            step = (average - tf.stop_gradient(value)) * (1 - self.momentum)
+            average.assign_sub(tf.cast(step, average.dtype))
+        return tf.cast(outputs, inputs.dtype)
+
+
+@register
+class SymmetricMaxPool2D(tf.keras.layers.Layer):
+    """Max pooling 3x3, stride 2, padded on every side by one pixel of minus infinity (PyTorch's).
+
+    Input: (batch, height, width, c). Output: (batch, ceil(height / 2), ceil(width / 2), c).
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        return tf.nn.max_pool2d(inputs, 3, 2, padding)
+
+
+@register
+class LearnableShift(tf.keras.layers.Layer):
+    """x + b with one learned b per channel, from 0: the shift of ReActNet's RSign (2003.03488).
+
+    The sign itself is the input quantizer of the convolution that follows.
+    """
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.shift = self.add_weight("shift", shape=(input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs + self.shift
+
+
+@register
+class RPReLU(tf.keras.layers.Layer):
+    """ReActNet's activation (2003.03488, equation 5): PReLU(x + shift_in) + shift_out.
+
+    Args:
+        slope: initial slope of the negative half; slopes and shifts are learned per channel.
+    """
+
+    def __init__(self, slope: float = 0.25, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initial_slope = slope
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        def per_channel(name: str, value: float) -> tf.Variable:
+            initializer = tf.keras.initializers.Constant(value)
+            return self.add_weight(name, shape=(input_shape[-1],), initializer=initializer)
+
+        self.shift_in = per_channel("shift_in", 0.0)
+        self.slope = per_channel("slope", self.initial_slope)
+        self.shift_out = per_channel("shift_out", 0.0)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        x = inputs + self.shift_in
+        return tf.where(x > 0, x, self.slope * x) + self.shift_out
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "slope": self.initial_slope}
+
+
+@register
+class LeakyClip(tf.keras.layers.Layer):
+    """clip(x, -1, 1) with a slope beyond +-1: what Bi-Real Net pretrains with (1808.00278, 3.4).
+
+    Args:
+        slope: derivative outside [-1, 1]; 0 is the plain clip.
+    """
+
+    def __init__(self, slope: float = 0.1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.slope = slope
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        clipped = tf.clip_by_value(inputs, -1, 1)
+        return clipped + self.slope * (inputs - clipped) if self.slope else clipped
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "slope": self.slope}
+
+
+@register
+class SubsamplePad(tf.keras.layers.Layer):
+    """The shortcut without parameters of CIFAR-10 ResNets (option A of 1512.03385).
+
+    Every `strides`-th pixel, with zero channels on both sides up to `filters` channels.
+
+    Input: (batch, height, width, c), c <= filters. Output: (batch, ceil(height / strides),
+    ceil(width / strides), filters).
+    """
+
+    def __init__(self, filters: int, strides: int = 2, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.strides = filters, strides
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        missing = self.filters - inputs.shape[-1]
+        sides = [missing // 2, missing - missing // 2]
+        strided = inputs[:, :: self.strides, :: self.strides, :]
+        return tf.pad(strided, [[0, 0], [0, 0], [0, 0], sides])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+
+
+@register
+class LearnedScale(tf.keras.layers.Layer):
+    """XNOR-Net++'s learned factor G on the output of a binary convolution (1909.13863, section 3).
+
+    - case1: G = a, one factor per channel;
+    - case2: G of the output's full shape (h, w, c);
+    - case3: G = a (x) b, b in R^(h x w);
+    - case4: G = a (x) b (x) c, b in R^h, c in R^w.
+
+    All factors start at 1. `folded()` is G as one tensor: what inference multiplies by, so that the
+    cost of cases 2 to 4 is the same.
+
+    Input and output: (batch, h, w, c); h and w must be known except in case1.
+    """
+
+    CASES = ("case1", "case2", "case3", "case4")
+
+    def __init__(self, case: str = "case4", **kwargs: Any):
+        super().__init__(**kwargs)
+        if case not in self.CASES:
+            raise InvalidValueError(f"scale must be one of {', '.join(self.CASES)}, not '{case}'.")
+        self.case = case
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        height, width, channels = input_shape[1:]
+        if self.case != "case1" and None in (height, width):
+            raise InvalidValueError(
+                f"scale='{self.case}' learns one factor per pixel, so the input's height and width "
+                "must be given; scale='case1' works for any size."
+            )
+        shapes = {
+            "case1": {"channel": (channels,)},
+            "case2": {"full": (height, width, channels)},
+            "case3": {"channel": (channels,), "pixel": (height, width, 1)},
+            "case4": {"channel": (channels,), "row": (height, 1, 1), "column": (1, width, 1)},
+        }[self.case]
+        self.factors = [
+            self.add_weight(name, shape=shape, initializer="ones") for name, shape in shapes.items()
+        ]
+        super().build(input_shape)
+
+    def folded(self) -> tf.Tensor:
+        """G, of shape (c,) in case1 and (h, w, c) otherwise."""
+        product = tf.convert_to_tensor(self.factors[0])
+        for factor in self.factors[1:]:
+            product = product * factor
+        return product
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs * self.folded()
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "case": self.case}

@@ -1,0 +1,254 @@
+"""What all networks share: the factory that becomes a Keras model, and its public function.
+
+A network's file holds Zookeeper factories. A factory says in `features` how the image becomes a
+feature map; the rest (input, classifier, weights) stands here. `model_function` turns a factory into
+the keyword-only function that people call.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Optional, Tuple  # noqa: UP035 (Zookeeper reads annotations)
+
+import tensorflow as tf
+from larq_zoo.core.model_factory import DimType, ModelFactory
+from zookeeper import ComponentField, Field, configure
+from zookeeper.tf import Preprocessing
+
+from zoo.errors import InvalidValueError, ZooError
+from zoo.keras2 import require_keras2
+from zoo.layers import BatchNorm, SymmetricConv2D
+from zoo.quantizers import ScaledSign
+
+
+def latent_initializer() -> tf.keras.initializers.Initializer:
+    """How binary latent kernels of the authors' code start: uniform(0, 0.001), every sign +1."""
+    return tf.keras.initializers.RandomUniform(0.0, 0.001)
+
+
+def real_initializer() -> tf.keras.initializers.Initializer:
+    """PyTorch's default of real layers: uniform(+-1 / sqrt(fan_in))."""
+    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+FIELD_DOCS = {
+    "input_shape": "(height, width, channels) of the image; by default the paper's.",
+    "input_tensor": "a Keras tensor to use as the image.",
+    "weights": "None for random ones, the name of a registered set, or the path of a file.",
+    "include_top": "False ends with the last feature map, before pooling and classifier.",
+    "num_classes": "number of classes.",
+    "classifier_activation": "activation of the classifier; None gives logits.",
+    "binary_weights": "False gives the first training stage: binary activations, real weights.",
+}
+
+
+class ZooFactory(ModelFactory):
+    """Base of every factory here, on larq-zoo's ModelFactory (fields `dataset`, `num_classes`, ...)."""
+
+    default_input_shape: Tuple[int, int, int] = (224, 224, 3)
+    default_num_classes = 1000
+    default_weights: Optional[str] = "imagenet"
+    classifier_name = "fc"
+
+    # In a training task, the image size follows the task's preprocessing.
+    preprocessing: Optional[Preprocessing] = ComponentField(allow_missing=True)
+
+    # False: the first training stage, binary activations with real weights.
+    binary_weights: bool = Field(True)
+
+    # Activation of the classifier; None gives logits.
+    classifier_activation: Optional[str] = Field("softmax")
+
+    # A Keras tensor to use as the image.
+    input_tensor: Optional[Any] = Field(None)
+
+    # (height, width, channels) of the image.
+    @Field
+    def input_shape(self) -> Optional[Tuple[DimType, DimType, DimType]]:
+        return getattr(getattr(self, "preprocessing", None), "input_shape", None)
+
+    # --- what a network defines -------------------------------------------------------------------
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        """The feature map of shape (batch, h, w, c) for the image x."""
+        raise NotImplementedError
+
+    def pool(self, x: tf.Tensor) -> tf.Tensor:
+        """From feature map to what the classifier takes, (batch, c)."""
+        return tf.keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
+
+    def kernel_sign(self) -> Any:
+        """A new quantizer for a binary kernel (the authors' scaled sign unless a paper differs)."""
+        return ScaledSign()
+
+    def activation_sign(self) -> Any:
+        """A new quantizer for the input of a binary convolution."""
+        return "approx_sign"
+
+    # --- building blocks --------------------------------------------------------------------------
+
+    def real_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str,
+                  **kwargs: Any) -> tf.Tensor:  # fmt: skip
+        """Real-valued convolution, padding `size // 2`, no bias."""
+        kwargs.setdefault("kernel_initializer", real_initializer())
+        return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
+
+    def binary_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str,
+                    **kwargs: Any) -> tf.Tensor:  # fmt: skip
+        """Sign of x, zero padding `size // 2`, convolution with a binary kernel (real in stage 1)."""
+        binary = self.binary_weights
+        kwargs.setdefault("input_quantizer", self.activation_sign())
+        initializer = latent_initializer() if binary else real_initializer()
+        kwargs.setdefault("kernel_initializer", initializer)
+        return SymmetricConv2D(
+            filters, size, strides=strides, name=name,
+            kernel_quantizer=self.kernel_sign() if binary else None, **kwargs,
+        )(x)  # fmt: skip
+
+    def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        """Batch normalisation with PyTorch's constants."""
+        return BatchNorm(name=name)(x)
+
+    def average_pool(self, x: tf.Tensor, strides: int, name: str) -> tf.Tensor:
+        """Mean over strides x strides pixels; at an odd border over those that exist."""
+        if strides == 1:
+            return x
+        return tf.keras.layers.AveragePooling2D(strides, padding="same", name=name)(x)
+
+    # --- assembly ---------------------------------------------------------------------------------
+
+    @property
+    def image_input(self) -> tf.Tensor:
+        if self.input_tensor is not None:
+            if not tf.keras.backend.is_keras_tensor(self.input_tensor):
+                raise InvalidValueError(
+                    "input_tensor must be a Keras tensor, such as tf.keras.Input(shape=...) or the "
+                    f"output of a layer, not {type(self.input_tensor).__name__}."
+                )
+            if self.input_tensor.shape.rank != 4:
+                raise InvalidValueError(
+                    "input_tensor must have the shape (batch, height, width, channels), not "
+                    f"{tuple(self.input_tensor.shape)}."
+                )
+            return self.input_tensor
+        return tf.keras.layers.Input(self._checked_input_shape())
+
+    def _checked_input_shape(self) -> tuple:
+        shape = tuple(self.input_shape or self.default_input_shape)
+        channels = self.default_input_shape[-1]
+        if tf.keras.backend.image_data_format() != "channels_last":
+            raise InvalidValueError(
+                "Only channels-last images are supported: call "
+                "tf.keras.backend.set_image_data_format('channels_last')."
+            )
+        sizes_ok = all(size is None or (isinstance(size, int) and size > 0) for size in shape)
+        if len(shape) != 3 or not sizes_ok or shape[-1] is None:
+            raise InvalidValueError(
+                f"input_shape must be three positive numbers (height, width, channels), such as "
+                f"{self.default_input_shape}, not {shape}."
+            )
+        if shape[-1] > 4 and shape[0] in (1, channels):
+            raise InvalidValueError(
+                f"input_shape {shape} looks channels-first; this network takes "
+                f"(height, width, channels), such as {(*shape[1:], shape[0])}."
+            )
+        return shape
+
+    def build(self) -> tf.keras.models.Model:
+        require_keras2()
+        if self.include_top and self.num_classes < 1:
+            raise InvalidValueError(f"num_classes must be at least 1, not {self.num_classes}.")
+        image = self.image_input
+        try:
+            x = self.features(image)
+        except ZooError:
+            raise
+        except ValueError as error:
+            raise InvalidValueError(
+                f"{self.model_name} cannot be built for images of shape {tuple(image.shape[1:])}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        if self.include_top:
+            x = self.pool(x)
+            x = tf.keras.layers.Dense(
+                self.num_classes, kernel_initializer=real_initializer(), name=self.classifier_name
+            )(x)
+            # Logits and probabilities stay in full precision under a mixed policy.
+            full_precision = tf.keras.mixed_precision.global_policy().variable_dtype
+            x = tf.keras.layers.Activation(
+                self.classifier_activation or "linear", dtype=full_precision, name="predictions"
+            )(x)
+        inputs = tf.keras.utils.get_source_inputs(image)
+        model = tf.keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=self.model_name)
+        if self.weights is not None:
+            from zoo.weights.store import load_weights
+
+            load_weights(
+                model, self.weights, name=type(self).__name__.removesuffix("Factory"),
+                include_top=self.include_top, num_classes=self.num_classes,
+            )  # fmt: skip
+        return model
+
+    @property
+    def model_name(self) -> str:
+        return type(self).__name__.removesuffix("Factory").lower()
+
+
+def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
+    """Build a factory's model from keyword arguments (what is not given keeps its default)."""
+    arguments.setdefault("num_classes", factory_class.default_num_classes)  # type: ignore[attr-defined]
+    if isinstance(arguments.get("input_shape"), list):
+        arguments["input_shape"] = tuple(arguments["input_shape"])
+    if arguments.get("weights") is not None:
+        arguments["weights"] = str(arguments["weights"])
+    factory = factory_class()
+    try:
+        configure(factory, arguments)
+        return factory.build()
+    except TypeError as error:
+        if "is annotated with type" in str(error):
+            raise InvalidValueError(str(error)) from None
+        raise
+
+
+def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
+    """The public, keyword-only function of a factory: signature and help come from its fields."""
+    name = factory_class.__name__.removesuffix("Factory")
+    fields: dict[str, Field] = factory_class.__component_fields__  # type: ignore[attr-defined]
+    defaults = {
+        "input_shape": None,
+        "input_tensor": None,
+        "weights": factory_class.default_weights,  # type: ignore[attr-defined]
+        "include_top": True,
+        "num_classes": factory_class.default_num_classes,  # type: ignore[attr-defined]
+        "classifier_activation": "softmax",
+    }
+    for field_name, field in fields.items():
+        if not isinstance(field, ComponentField) and field_name not in defaults:
+            defaults[field_name] = field.get_default(factory_class())
+
+    def function(**arguments: Any) -> tf.keras.Model:
+        unknown = sorted(set(arguments) - set(defaults))
+        if unknown:
+            from zoo.errors import UnknownNameError
+
+            raise UnknownNameError(f"argument of {name}", unknown[0], defaults)
+        return construct(factory_class, **{**defaults, **arguments})
+
+    parameters = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value)
+        for key, value in defaults.items()
+    ]
+    docs = {**FIELD_DOCS, **getattr(factory_class, "field_docs", {})}
+    arguments_doc = "\n".join(f"    {key}: {docs[key]}" for key in defaults)
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = factory_class.__module__
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        parameters, return_annotation=tf.keras.Model
+    )
+    function.__doc__ = (
+        f"{inspect.getdoc(factory_class)}\n\nArgs:\n{arguments_doc}\n\nReturns:\n"
+        "    A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as "
+        "the weight\n    set says, to (batch, num_classes).\n\nRaises:\n    ZooError: for a wrong "
+        "argument, or weights that are not to be had."
+    )
+    return function

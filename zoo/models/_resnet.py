@@ -1,0 +1,79 @@
+"""ResNet layouts whose every 3x3 convolution has a shortcut of its own.
+
+`ImageNetResNet` is Bi-Real Net's layout (1808.00278), which ReActNet and SD-BNN took over;
+`CifarResNet20` is the body on which all methods are compared at 32x32.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from zoo.layers import SubsamplePad, SymmetricMaxPool2D
+from zoo.models._factory import ZooFactory
+
+
+class ImageNetResNet(ZooFactory):
+    """Stem 7x7/2, batch norm, max pool 3x3/2 without activation; four groups of single-conv blocks."""
+
+    blocks = (4, 4, 4, 4)
+    filters = (64, 128, 256, 512)
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        """One convolution with its shortcut; a paper's method."""
+        raise NotImplementedError
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, self.filters[0], 7, 2, name="conv1")
+        x = self.batch_norm(x, "bn1")
+        x = SymmetricMaxPool2D(name="maxpool")(x)
+        for group, (filters, blocks) in enumerate(
+            zip(self.filters, self.blocks, strict=True), start=1
+        ):
+            for block in range(blocks):
+                strides = 2 if group > 1 and block == 0 else 1
+                x = self.block(x, filters, strides, f"layer{group}.{block}")
+        return x
+
+    def shortcut(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        """x itself, or average pool, real 1x1 convolution and batch norm where the shape changes."""
+        if strides == 1 and x.shape[-1] == filters:
+            return x
+        x = self.average_pool(x, strides, f"{name}.downsample.0")
+        x = self.real_conv(x, filters, 1, name=f"{name}.downsample.1")
+        return self.batch_norm(x, f"{name}.downsample.2")
+
+
+class CifarResNet20(ZooFactory):
+    """Three groups of six 3x3 convolutions with 16, 32, 64 channels; 41 million MACs at 32x32.
+
+    Shortcuts have no parameters: every second pixel, zero channels on both sides.
+    """
+
+    default_input_shape = (32, 32, 3)
+    default_num_classes = 10
+    default_weights = "cifar10"
+    filters = (16, 32, 64)
+
+    def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
+        """What follows the stem's batch norm; nothing by default."""
+        return x
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        """Convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""
+        raise NotImplementedError
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, self.filters[0], 3, name="conv1")
+        x = self.stem_activation(self.batch_norm(x, "bn1"))
+        for group, filters in enumerate(self.filters, start=1):
+            for block in range(3):
+                for index in (1, 2):
+                    strides = 2 if group > 1 and block == 0 and index == 1 else 1
+                    x = self.block(x, filters, strides, f"layer{group}.{block}", index)
+        return x
+
+    def shortcut(self, x: tf.Tensor, filters: int, strides: int, name: str) -> Any:
+        """x itself, or the shortcut without parameters where the shape changes."""
+        if strides == 1 and x.shape[-1] == filters:
+            return x
+        return SubsamplePad(filters, strides, name=f"{name}.shortcut")(x)

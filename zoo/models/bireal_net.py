@@ -1,0 +1,129 @@
+"""Bi-Real Net: Enhancing the Performance of 1-bit CNNs (1808.00278; IJCV 1811.01335).
+
+A real-valued shortcut around every binary convolution carries what the sign loses. Layers carry the
+names of the authors' modules.
+"""
+
+import tensorflow as tf
+from zookeeper import Field, factory
+
+from zoo.layers import LeakyClip, SymmetricMaxPool2D
+from zoo.models._factory import ZooFactory, model_function
+from zoo.models._resnet import CifarResNet20, ImageNetResNet
+
+
+class BiRealMixin(ZooFactory):
+    """What makes a network a Bi-Real Net."""
+
+    # The paper's gradient of binary weights, multiplied by the scale, instead of the authors' code's.
+    magnitude_aware_gradient: bool = Field(False)
+
+    # False: the paper's pretraining, clip(-1, x, 1) in place of the sign (with binary_weights=False).
+    binary_activations: bool = Field(True)
+
+    # Slope of the pretraining's clip beyond +-1.
+    clip_slope: float = Field(0.0)
+
+    field_docs = {
+        "magnitude_aware_gradient": "multiply the gradient of a binary kernel by its scale "
+        "(the paper, section 3.3); the authors' code does not.",
+        "binary_activations": "False: clip(-1, x, 1) in place of the sign, the paper's pretraining "
+        "(section 3.4).",
+        "clip_slope": "slope of that clip beyond +-1; the pretraining starts with 0.1.",
+    }
+
+    def kernel_sign(self):
+        return "magnitude_aware_sign" if self.magnitude_aware_gradient else super().kernel_sign()
+
+    def signed_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str):
+        """Sign and binary convolution; while pretraining, clip and real convolution."""
+        if self.binary_activations:
+            return self.binary_conv(x, filters, size, strides, name=name)
+        x = LeakyClip(self.clip_slope, name=f"{name}.clip")(x)
+        return self.binary_conv(x, filters, size, strides, name=name, input_quantizer=None)
+
+
+@factory
+class BiRealNet18Factory(BiRealMixin, ImageNetResNet):
+    """Bi-Real Net 18: sign, binary 3x3, batch norm, + shortcut; no other activation."""
+
+    blocks = (4, 4, 4, 4)
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        y = self.signed_conv(x, filters, 3, strides, name=f"{name}.binary_conv")
+        y = self.batch_norm(y, f"{name}.bn1")
+        return tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)], name=f"{name}.add")
+
+
+@factory
+class BiRealNet34Factory(BiRealNet18Factory):
+    """Bi-Real Net 34."""
+
+    blocks = (6, 8, 12, 6)
+
+
+@factory
+class BiRealNet50Factory(BiRealMixin):
+    """Bi-Real Net 50: bottlenecks whose three convolutions each have a shortcut.
+
+    Two streams pass from block to block: `mid`, of the bottleneck's width, and `full`, four times as
+    wide. The very first 1x1 convolution is real.
+    """
+
+    blocks = (3, 4, 6, 3)
+    filters = (64, 128, 256, 512)
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, 64, 7, 2, name="conv1")
+        x = self.batch_norm(x, "bn1")
+        mid = full = SymmetricMaxPool2D(name="maxpool")(x)
+        index = 0
+        for filters, blocks in zip(self.filters, self.blocks, strict=True):
+            for block in range(blocks):
+                strides = 2 if index and block == 0 else 1
+                mid, full = self.block(mid, full, filters, strides, f"layers.{index}")
+                index += 1
+        return full
+
+    def block(
+        self, mid: tf.Tensor, full: tf.Tensor, filters: int, strides: int, name: str
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        add = tf.keras.layers.add
+
+        if name == "layers.0":
+            y = LeakyClip(0.1, name=f"{name}.clip")(full)
+            mid = self.batch_norm(self.real_conv(y, filters, 1, name=f"{name}.conv1"), f"{name}.bn1")
+        else:
+            if mid.shape[-1] != filters:
+                mid = self.real_conv(mid, filters, 1, name=f"{name}.down_conv1x1")
+            y = self.signed_conv(full, filters, 1, name=f"{name}.conv1")
+            mid = add([self.batch_norm(y, f"{name}.bn1"), mid], name=f"{name}.add1")
+
+        y = self.signed_conv(mid, filters, 3, strides, name=f"{name}.conv2")
+        mid = self.average_pool(mid, strides, f"{name}.pooling")
+        mid = add([self.batch_norm(y, f"{name}.bn2"), mid], name=f"{name}.add2")
+
+        y = self.signed_conv(mid, 4 * filters, 1, name=f"{name}.conv3")
+        if full.shape[-1] != 4 * filters:
+            full = self.average_pool(full, strides, f"{name}.downsample.0")
+            full = self.real_conv(full, 4 * filters, 1, name=f"{name}.downsample.1")
+            full = self.batch_norm(full, f"{name}.downsample.2")
+        full = add([self.batch_norm(y, f"{name}.bn3"), full], name=f"{name}.add3")
+        return mid, full
+
+
+@factory
+class BiRealNet20Factory(BiRealMixin, CifarResNet20):
+    """Bi-Real Net on the ResNet-20 body at 32x32."""
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.signed_conv(x, filters, 3, strides, name=f"{name}.conv{index}")
+        y = self.batch_norm(y, f"{name}.bn{index}")
+        shortcut = self.shortcut(x, filters, strides, name)
+        return tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
+
+
+BiRealNet18 = model_function(BiRealNet18Factory)
+BiRealNet34 = model_function(BiRealNet34Factory)
+BiRealNet50 = model_function(BiRealNet50Factory)
+BiRealNet20 = model_function(BiRealNet20Factory)

@@ -1,0 +1,146 @@
+"""ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
+
+RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers carry the
+names of the authors' modules, so that their checkpoints load key by key.
+"""
+
+import tensorflow as tf
+from zookeeper import Field, factory
+
+from zoo.errors import InvalidValueError
+from zoo.layers import LearnableShift, RPReLU
+from zoo.models._factory import ZooFactory, model_function
+from zoo.models._resnet import CifarResNet20, ImageNetResNet
+
+
+class ReActMixin(ZooFactory):
+    """What makes a network a ReActNet."""
+
+    # The paper's gradient of binary weights, multiplied by the scale, instead of the authors' code's.
+    magnitude_aware_gradient: bool = Field(False)
+
+    field_docs = {
+        "magnitude_aware_gradient": "multiply the gradient of a binary kernel by its scale, as "
+        "Bi-Real Net's paper has it; the authors' code does not.",
+        "width": "multiplies every channel count.",
+        "stem_strides": "stride of the first convolution: 2 for 224x224, 1 for small images.",
+    }
+
+    def kernel_sign(self):
+        return "magnitude_aware_sign" if self.magnitude_aware_gradient else super().kernel_sign()
+
+    def rsign_conv(self, x, filters: int, size: int, strides: int, rsign: str, conv: str):
+        """RSign and binary convolution."""
+        return self.binary_conv(LearnableShift(name=rsign)(x), filters, size, strides, name=conv)
+
+
+@factory
+class ReActNetAFactory(ReActMixin):
+    """ReActNet-A: MobileNet's layout with binary 3x3 and 1x1 convolutions, each with a shortcut."""
+
+    channels = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+    # Multiplies every channel count.
+    width: float = Field(1.0)
+
+    # Stride of the first convolution: 2 for 224x224, 1 for small images.
+    stem_strides: int = Field(2)
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        channels = [round(c * self.width) for c in self.channels]
+        if channels[0] < 4 or any(after % before for before, after in zip(channels, channels[1:])):  # noqa: B905
+            raise InvalidValueError(
+                f"width={self.width} gives no usable channel counts; try 0.25, 0.5, 1 or 2."
+            )
+        x = self.real_conv(x, channels[0], 3, self.stem_strides, name="feature.0.conv1")
+        x = self.batch_norm(x, "feature.0.bn1")
+        for index, (before, after) in enumerate(zip(channels, channels[1:]), start=1):  # noqa: B905
+            # Channels double with a stride of 2, but for the first block, which keeps the size.
+            strides = 2 if after > before and index > 1 else 1
+            x = self.block(x, before, after, strides, f"feature.{index}")
+        return x
+
+    def block(self, x: tf.Tensor, before: int, after: int, strides: int, name: str) -> tf.Tensor:
+        add = tf.keras.layers.add
+        y = self.rsign_conv(x, before, 3, strides, f"{name}.rsign1", f"{name}.binary_3x3")
+        shortcut = self.average_pool(x, strides, f"{name}.pooling")
+        y = add([self.batch_norm(y, f"{name}.bn1"), shortcut], name=f"{name}.add1")
+        x = RPReLU(name=f"{name}.rprelu1")(y)
+
+        if after == before:
+            y = self.rsign_conv(x, after, 1, 1, f"{name}.rsign2", f"{name}.binary_pw")
+            y = add([self.batch_norm(y, f"{name}.bn2"), x], name=f"{name}.add2")
+        else:
+            halves = [
+                add([self.batch_norm(half, f"{name}.bn2_{i}"), x], name=f"{name}.add2_{i}")
+                for i, half in enumerate(self.widening(x, before, name), start=1)
+            ]
+            y = tf.keras.layers.concatenate(halves, name=f"{name}.concat")
+        return RPReLU(name=f"{name}.rprelu2")(y)
+
+    def widening(self, x: tf.Tensor, channels: int, name: str) -> list[tf.Tensor]:
+        """The two 1x1 convolutions that double the channels: binary, reading the same signs."""
+        x = LearnableShift(name=f"{name}.rsign2")(x)
+        return [
+            self.binary_conv(x, channels, 1, name=f"{name}.binary_pw_down{i}") for i in (1, 2)
+        ]
+
+
+@factory
+class ReActNetBFactory(ReActNetAFactory):
+    """ReActNet-B: as A, but the 1x1 convolutions that widen are real-valued, in 4 groups."""
+
+    groups = 4
+
+    def widening(self, x: tf.Tensor, channels: int, name: str) -> list[tf.Tensor]:
+        return [
+            self.real_conv(x, channels, 1, groups=self.groups, name=f"{name}.pw_down{i}")
+            for i in (1, 2)
+        ]
+
+
+@factory
+class ReActNetCFactory(ReActNetBFactory):
+    """ReActNet-C: as A, but the 1x1 convolutions that widen are real-valued."""
+
+    groups = 1
+
+
+@factory
+class ReActNet18Factory(ReActMixin, ImageNetResNet):
+    """ReAct on Bi-Real Net's ResNet-18: RSign, binary 3x3, batch norm, + shortcut, RPReLU."""
+
+    blocks = (4, 4, 4, 4)
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign", f"{name}.binary_conv")
+        y = self.batch_norm(y, f"{name}.bn1")
+        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)], name=f"{name}.add")
+        return RPReLU(name=f"{name}.rprelu")(y)
+
+
+@factory
+class ReActNet34Factory(ReActNet18Factory):
+    """ReAct on Bi-Real Net's ResNet-34."""
+
+    blocks = (6, 8, 12, 6)
+
+
+@factory
+class ReActNet20Factory(ReActMixin, CifarResNet20):
+    """ReAct on the ResNet-20 body at 32x32."""
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign{index}", f"{name}.conv{index}")
+        shortcut = self.shortcut(x, filters, strides, name)
+        y = self.batch_norm(y, f"{name}.bn{index}")
+        y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
+        return RPReLU(name=f"{name}.rprelu{index}")(y)
+
+
+ReActNetA = model_function(ReActNetAFactory)
+ReActNetB = model_function(ReActNetBFactory)
+ReActNetC = model_function(ReActNetCFactory)
+ReActNet18 = model_function(ReActNet18Factory)
+ReActNet34 = model_function(ReActNet34Factory)
+ReActNet20 = model_function(ReActNet20Factory)

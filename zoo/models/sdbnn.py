@@ -1,0 +1,158 @@
+"""SD-BNN: Self-Distribution Binary Neural Networks (2103.02394).
+
+The network itself shifts what it binarises: activations by a gate computed from their channel means
+(ASD), weights by a learned share of each filter's mean (WSD). There is no scaling factor. Layers
+carry the names of the authors' modules.
+"""
+
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+from zookeeper import factory
+
+from zoo.models._factory import real_initializer, ZooFactory, model_function
+from zoo.models._resnet import CifarResNet20, ImageNetResNet
+from zoo.quantizers import EDESign, SelfDistributionSign
+
+
+def hardtanh(x: tf.Tensor, name: str) -> tf.Tensor:
+    return tf.keras.layers.Activation(lq.activations.hard_tanh, name=name)(x)
+
+
+class SelfDistribution(ZooFactory):
+    """What makes a network an SD-BNN."""
+
+    estimator = "ste"
+    reduction = 8
+    gate_name = "beta"
+
+    def kernel_sign(self) -> SelfDistributionSign:
+        return SelfDistributionSign(self.estimator)
+
+    def activation_sign(self) -> Any:
+        return EDESign() if self.estimator == "ede" else "approx_sign"
+
+    def gate(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        """ASD: x + sigmoid(W2 relu(W1 mean(x))), one value per sample and channel, no biases."""
+        channels = x.shape[-1]
+        hidden = max(1, channels // self.reduction)
+
+        def dense(units: int, activation: str, index: int) -> tf.keras.layers.Layer:
+            return tf.keras.layers.Dense(
+                units, activation, use_bias=False, kernel_initializer=real_initializer(),
+                name=f"{name}.{self.gate_name}.fc.{index}",
+            )  # fmt: skip
+
+        mean = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.gap")(x)
+        shift = dense(channels, "sigmoid", 2)(dense(hidden, "relu", 0)(mean))
+        return tf.keras.layers.add([x, shift], name=f"{name}.asd")
+
+    def sd_conv(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        """ASD, sign, binary 3x3 convolution with WSD."""
+        return self.binary_conv(self.gate(x, name), filters, 3, strides, name=name)
+
+
+@factory
+class SDBNNResNet18Factory(SelfDistribution, ImageNetResNet):
+    """SD-BNN on Bi-Real Net's ResNet-18 (ImageNet), with a PReLU per channel after each sum."""
+
+    blocks = (4, 4, 4, 4)
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        y = self.sd_conv(x, filters, strides, f"{name}.binary_conv")
+        y = self.batch_norm(y, f"{name}.bn1")
+        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)], name=f"{name}.add")
+        slope = tf.keras.initializers.Constant(0.25)
+        return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}.prelu")(y)
+
+
+@factory
+class SDBNNResNet34Factory(SDBNNResNet18Factory):
+    """SD-BNN on Bi-Real Net's ResNet-34 (ImageNet)."""
+
+    blocks = (6, 8, 12, 6)
+
+
+class CifarSelfDistribution(SelfDistribution):
+    """The authors' networks for CIFAR-10: the EDE estimator, hardtanh, batch norm after pooling."""
+
+    default_input_shape = (32, 32, 3)
+    default_num_classes = 10
+    default_weights = "cifar10"
+    classifier_name = "linear"
+    estimator = "ede"
+    reduction = 16
+    gate_name = "dybeta"
+
+    def pool(self, x: tf.Tensor) -> tf.Tensor:
+        # Pixels are kept (1, 1): batch norm in two dimensions is less exact in float32.
+        x = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name="avgpool")(x)
+        return tf.keras.layers.Flatten(name="flatten")(self.batch_norm(x, "bn2"))
+
+
+@factory
+class SDBNNResNet20Factory(CifarSelfDistribution, CifarResNet20):
+    """SD-BNN ResNet-20 (CIFAR-10): a shortcut around every convolution, hardtanh after each sum."""
+
+    def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
+        return hardtanh(x, "hardtanh")
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.sd_conv(x, filters, strides, f"{name}.conv{index}")
+        y = self.batch_norm(y, f"{name}.bn{index}")
+        shortcut = self.shortcut(x, filters, strides, name)
+        y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
+        return hardtanh(y, f"{name}.hardtanh{index}")
+
+
+@factory
+class SDBNNResNet18CifarFactory(CifarSelfDistribution):
+    """SD-BNN ResNet-18 (CIFAR-10): one shortcut around two convolutions, 64 to 512 channels."""
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, 64, 3, name="conv1")
+        x = hardtanh(self.batch_norm(x, "bn1"), "hardtanh")
+        for group, filters in enumerate((64, 128, 256, 512), start=1):
+            for block in range(2):
+                strides = 2 if group > 1 and block == 0 else 1
+                x = self.block(x, filters, strides, f"layer{group}.{block}")
+        return x
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        y = self.sd_conv(x, filters, strides, f"{name}.conv1")
+        y = hardtanh(self.batch_norm(y, f"{name}.bn1"), f"{name}.hardtanh1")
+        y = self.batch_norm(self.sd_conv(y, filters, 1, f"{name}.conv2"), f"{name}.bn2")
+        if strides > 1:
+            x = self.real_conv(x, filters, 1, strides, name=f"{name}.shortcut.0")
+            x = self.batch_norm(x, f"{name}.shortcut.1")
+        return hardtanh(tf.keras.layers.add([y, x], name=f"{name}.add"), f"{name}.hardtanh2")
+
+
+@factory
+class SDBNNVGGSmallFactory(CifarSelfDistribution):
+    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; max pool before batch norm."""
+
+    classifier_name = "fc"
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, 128, 3, name="conv0")
+        x = hardtanh(self.batch_norm(x, "bn0"), "hardtanh0")
+        for index, filters in enumerate((128, 256, 256, 512, 512), start=1):
+            x = self.sd_conv(x, filters, 1, f"conv{index}")
+            if index % 2:
+                x = tf.keras.layers.MaxPool2D(2, name=f"pool{index}")(x)
+            x = hardtanh(self.batch_norm(x, f"bn{index}"), f"hardtanh{index}")
+        return x
+
+    def pool(self, x: tf.Tensor) -> tf.Tensor:
+        # The classifier takes every pixel, flattened channel by channel as in PyTorch.
+        x = tf.keras.layers.Permute((3, 1, 2), name="channels_first")(x)
+        return tf.keras.layers.Flatten(name="flatten")(x)
+
+
+SDBNNResNet18 = model_function(SDBNNResNet18Factory)
+SDBNNResNet34 = model_function(SDBNNResNet34Factory)
+SDBNNResNet20 = model_function(SDBNNResNet20Factory)
+SDBNNResNet18Cifar = model_function(SDBNNResNet18CifarFactory)
+SDBNNVGGSmall = model_function(SDBNNVGGSmallFactory)

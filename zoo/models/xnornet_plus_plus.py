@@ -1,0 +1,111 @@
+"""XNOR-Net++: Improved Binary Neural Networks (1909.13863).
+
+Binary convolutions of plain signs, whose output is multiplied by a learned factor G in one of four
+shapes (`zoo.layers.LearnedScale`) instead of XNOR-Net's computed one. Blocks are XNOR-Net's: batch
+norm, sign, convolution, activation. The authors released no code; what the paper leaves open (the
+activation, the order inside a residual block) is a stated choice here, not a fact.
+"""
+
+import tensorflow as tf
+from zookeeper import Field, factory
+
+from zoo.layers import LearnedScale, SymmetricMaxPool2D
+from zoo.models._factory import real_initializer, ZooFactory, model_function
+from zoo.models._resnet import CifarResNet20
+
+
+class XNORMixin(ZooFactory):
+    """What makes a network an XNOR-Net++."""
+
+    # The shape of the learned factor: case1, case2, case3 or case4 (the paper's best).
+    scale: str = Field("case4")
+
+    # Activation after each binary convolution.
+    activation: str = Field("relu")
+
+    field_docs = {
+        "scale": "shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).",
+        "activation": "Keras activation after each binary convolution.",
+    }
+
+    def kernel_sign(self) -> str:
+        return "ste_sign"
+
+    def activation_sign(self) -> str:
+        return "ste_sign"
+
+    def scaled_conv(
+        self, x: tf.Tensor, filters: int, size: int, strides: int, conv: str, bn: str, padding="same"
+    ) -> tf.Tensor:
+        """Batch norm, sign, binary convolution, learned factor, activation."""
+        x = self.batch_norm(x, bn)
+        # Signs of a latent kernel without scale must start mixed: a real kernel's initialisation.
+        x = self.binary_conv(
+            x, filters, size, strides, name=conv, padding=padding,
+            kernel_initializer=real_initializer(), kernel_constraint="weight_clip",
+        )  # fmt: skip
+        x = LearnedScale(self.scale, name=f"{conv}.scale")(x)
+        return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(x)
+
+
+@factory
+class XNORNetPlusPlusResNet18Factory(XNORMixin):
+    """XNOR-Net++ ResNet-18: a shortcut around two convolutions; first, last and 1x1 are real."""
+
+    filters = (64, 128, 256, 512)
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        x = self.real_conv(x, 64, 7, 2, name="conv1")
+        x = tf.keras.layers.ReLU(name="relu")(self.batch_norm(x, "bn1"))
+        x = SymmetricMaxPool2D(name="maxpool")(x)
+        for group, filters in enumerate(self.filters, start=1):
+            for block in range(2):
+                strides = 2 if group > 1 and block == 0 else 1
+                x = self.block(x, filters, strides, f"layer{group}.{block}")
+        return x
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
+        y = self.scaled_conv(x, filters, 3, strides, f"{name}.conv1", f"{name}.bn1")
+        y = self.scaled_conv(y, filters, 3, 1, f"{name}.conv2", f"{name}.bn2")
+        if strides > 1:
+            x = self.real_conv(x, filters, 1, strides, name=f"{name}.downsample.0")
+            x = self.batch_norm(x, f"{name}.downsample.1")
+        return tf.keras.layers.add([y, x], name=f"{name}.add")
+
+
+@factory
+class XNORNetPlusPlusAlexNetFactory(XNORMixin):
+    """XNOR-Net++ AlexNet: XNOR-Net's layout; the two hidden dense layers are binary convolutions."""
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        def pool(x: tf.Tensor, index: int) -> tf.Tensor:
+            return tf.keras.layers.MaxPool2D(3, 2, name=f"pool{index}")(x)
+
+        x = tf.keras.layers.ZeroPadding2D(2, name="padding")(x)
+        x = self.real_conv(x, 96, 11, 4, name="conv1", padding="valid")
+        x = pool(tf.keras.layers.ReLU(name="relu")(self.batch_norm(x, "bn1")), 1)
+        x = pool(self.scaled_conv(x, 256, 5, 1, "conv2", "bn2"), 2)
+        x = self.scaled_conv(x, 384, 3, 1, "conv3", "bn3")
+        x = self.scaled_conv(x, 384, 3, 1, "conv4", "bn4")
+        return pool(self.scaled_conv(x, 256, 3, 1, "conv5", "bn5"), 5)
+
+    def pool(self, x: tf.Tensor) -> tf.Tensor:
+        # A dense layer over the whole feature map is a "valid" convolution of its size.
+        x = self.scaled_conv(x, 4096, x.shape[1], 1, "fc6", "bn6", padding="valid")
+        x = self.scaled_conv(x, 4096, 1, 1, "fc7", "bn7")
+        return tf.keras.layers.Flatten(name="flatten")(self.batch_norm(x, "bn8"))
+
+
+@factory
+class XNORNetPlusPlusResNet20Factory(XNORMixin, CifarResNet20):
+    """XNOR-Net++ on the ResNet-20 body at 32x32."""
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.scaled_conv(x, filters, 3, strides, f"{name}.conv{index}", f"{name}.bn{index}")
+        shortcut = self.shortcut(x, filters, strides, name)
+        return tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
+
+
+XNORNetPlusPlusResNet18 = model_function(XNORNetPlusPlusResNet18Factory)
+XNORNetPlusPlusAlexNet = model_function(XNORNetPlusPlusAlexNetFactory)
+XNORNetPlusPlusResNet20 = model_function(XNORNetPlusPlusResNet20Factory)

@@ -1,0 +1,73 @@
+"""Operation counts and memory of a model, as `larq.models.summary` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from zoo.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a network costs for one image.
+
+    Attributes:
+        binary_macs: multiply-accumulates whose operands both have 1 bit.
+        float_macs: all other multiply-accumulates.
+        params: number of weights, batch-norm statistics not counted twice (larq fuses them).
+        memory_bytes: size of the weights, binary ones at 1 bit, all others at 32.
+    """
+
+    binary_macs: int
+    float_macs: int
+    params: int
+    memory_bytes: int
+
+    @property
+    def ops(self) -> float:
+        """The papers' cost, `binary_macs / 64 + float_macs`."""
+        return self.binary_macs / 64 + self.float_macs
+
+    def as_dict(self) -> dict[str, float]:
+        return {**asdict(self), "ops": self.ops}
+
+    def __str__(self) -> str:
+        binary_share = self.binary_macs / max(1, self.binary_macs + self.float_macs)
+        return (
+            f"{self.params:,} parameters in {self.memory_bytes / 2**20:.2f} MiB, "
+            f"{self.binary_macs:,} binary + {self.float_macs:,} float MACs "
+            f"({100 * binary_share:.1f} % binary), {self.ops:,.0f} OPs"
+        )
+
+
+def profile(model: tf.keras.Model) -> Profile:
+    """Count operations and memory of a built model for one image.
+
+    Raises:
+        InvalidValueError: the model is not built, or its input size is not known.
+    """
+    from larq.models import ModelProfile
+
+    if not model.built:
+        raise InvalidValueError("The model is not built: call it, or give its input shape, first.")
+    if any(None in shape[1:] for shape in _shapes(model.input_shape)):
+        raise InvalidValueError(
+            f"Operations cannot be counted for the open input shape {model.input_shape}: "
+            "build the model for one image size."
+        )
+    counts = ModelProfile(model)
+    binary = counts.op_count("mac", 1)
+    return Profile(
+        binary_macs=int(binary),
+        float_macs=int(counts.op_count("mac") - binary),
+        params=int(counts.weight_count()),
+        memory_bytes=-(-int(counts.memory) // 8),
+    )
+
+
+def _shapes(shape: tuple | list) -> list[tuple]:
+    return list(shape) if isinstance(shape, list) else [shape]

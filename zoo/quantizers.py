@@ -1,0 +1,133 @@
+"""The four papers' estimators, as larq quantizers.
+
+Each quantizer maps real numbers to two values per filter and replaces the derivative of the sign,
+which is zero almost everywhere, by an estimate. The activation sign of Bi-Real Net, ReActNet and
+SD-BNN (ImageNet) is larq's own `approx_sign`; XNOR-Net++ uses larq's `ste_sign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+
+Gradient = Callable[[tf.Tensor], tf.Tensor]
+
+
+def _wide(x: tf.Tensor) -> tf.Tensor:
+    """16-bit floats as float32: a mean over thousands of weights needs the precision."""
+    return tf.cast(x, tf.float32) if x.dtype.size == 2 else x
+
+
+def _filter_axes(kernel: tf.Tensor) -> list[int]:
+    """All axes but the last: a Keras kernel is HWIO, so its filters are the last axis."""
+    return list(range(kernel.shape.rank - 1))
+
+
+@tf.custom_gradient
+def _clipped_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    return lq.math.sign(x), lambda dy: tf.where(tf.abs(x) <= 1, dy, tf.zeros_like(dy))
+
+
+@tf.custom_gradient
+def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    scale = tf.reduce_mean(tf.abs(_wide(kernel)), axis=_filter_axes(kernel))
+    quantized = tf.cast(scale, kernel.dtype) * lq.math.sign(kernel)
+    return quantized, lambda dy: tf.where(tf.abs(kernel) <= 1, dy, tf.zeros_like(dy))
+
+
+class _Registered(lq.quantizers.Quantizer):
+    precision = 1
+
+
+@tf.keras.utils.register_keras_serializable(package="zoo")
+class ScaledSign(_Registered):
+    r"""`mean(|w|) * sign(w)`, the mean over each filter (Bi-Real Net and ReActNet, authors' code).
+
+    The gradient to w is that of the binary kernel where `|w| <= 1`, else 0: the scale neither
+    multiplies it nor is differentiated. larq's `magnitude_aware_sign` has the same values and the
+    magnitude-aware gradient of the paper (1808.00278, section 3.3), which multiplies by the scale.
+
+    Input and output: a kernel of shape (h, w, in, out), any float dtype.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _scaled_sign(inputs)
+
+
+@tf.keras.utils.register_keras_serializable(package="zoo")
+class EDESign(_Registered):
+    r"""sign(x) with the error decay estimator of IR-Net, as SD-BNN uses it on CIFAR-10.
+
+    The gradient is `k * t * (1 - tanh(t * x)**2)` with `k = max(1 / t, 1)`. A schedule sets `t`
+    once per epoch (see `training.schedules`); it is no weight and is not saved.
+
+    Args:
+        t: the sharpness to start with, > 0. 1 makes the estimate the derivative of tanh.
+    """
+
+    def __init__(self, t: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initial_t = float(t)
+        self.t = tf.Variable(self.initial_t, trainable=False, dtype=tf.float64, name="ede_t")
+
+    @property
+    def non_trainable_weights(self) -> list[tf.Variable]:
+        return []  # `t` is a hyper-parameter that a schedule moves, not a weight
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        t = tf.cast(self.t, inputs.dtype)
+        k = tf.cast(tf.maximum(1 / self.t, 1), inputs.dtype)
+
+        @tf.custom_gradient
+        def sign(x: tf.Tensor, k: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+            def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+                return dy * (k * t * (1 - tf.tanh(t * x) ** 2)), None, None
+
+            return lq.math.sign(x), gradient
+
+        return sign(inputs, k, t)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "t": self.initial_t}
+
+
+@tf.keras.utils.register_keras_serializable(package="zoo")
+class SelfDistributionSign(_Registered):
+    r"""SD-BNN's weight self-distribution: `sign(w + sigmoid(alpha) * 0.01 * mean(w))`.
+
+    2103.02394, section on WSD. The mean is over each filter and is not differentiated; `alpha`,
+    one per filter, is learned from 0. There is no scaling factor.
+
+    Args:
+        estimator: "ste" (gradient 1 where the shifted weight lies in [-1, 1]; ImageNet) or "ede"
+            (see `EDESign`; CIFAR-10).
+        t: sharpness of the "ede" estimator to start with.
+
+    Input and output: a kernel of shape (h, w, in, out), any float dtype.
+    """
+
+    def __init__(self, estimator: str = "ste", t: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.estimator = estimator
+        self.ede = EDESign(t, dtype=self._dtype_policy) if estimator == "ede" else None
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        # larq counts multiply-accumulates for every weight of a convolution whose name does not
+        # say "bias". This one shifts the kernel and multiplies nothing at inference.
+        self.alpha = self.add_weight(
+            "alpha_bias", shape=(input_shape[-1],), initializer="zeros", trainable=True
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        mean = tf.stop_gradient(tf.reduce_mean(_wide(inputs), axis=_filter_axes(inputs)))
+        shift = tf.sigmoid(tf.cast(self.alpha, mean.dtype)) * 0.01 * mean
+        shifted = inputs + tf.cast(shift, inputs.dtype)
+        return self.ede(shifted) if self.ede else _clipped_sign(shifted)
+
+    def get_config(self) -> dict[str, Any]:
+        t = self.ede.initial_t if self.ede else 1.0
+        return {**super().get_config(), "estimator": self.estimator, "t": t}

@@ -158,7 +158,7 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     names = ("params", "memory_bytes", "binary_macs", "float_macs", "ops")
     figures = {name: getattr(totals, name) for name in names}
     if as_json:
-        head, *layers = ModelProfile(network).generate_table()
+        head, *layers, _total = ModelProfile(network).generate_table()
         rows = [dict(zip(map(_one_line, head), layer, strict=True)) for layer in layers]
         found = {"model": model, "arguments": options, **figures, "layers": rows}
         click.echo(json.dumps(found, indent=2, default=str))

@@ -104,7 +104,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
         paths = tf.constant([os.fspath(f.filename) for f in files])
         bases = tf.constant([os.path.basename(f.filename) for f in files])
         skips = np.array([f.skip for f in files], np.int64)
-        ends = skips + np.array([f.examples_in_shard for f in files], np.int64)
+        ends = skips + np.array([f.take for f in files], np.int64)
 
         def read(path, base, first, end):
             numbers = tf.strings.as_string(tf.range(first, end))
@@ -117,7 +117,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
             read,
             cycle_length=1 if seed is None else INTERLEAVED_FILES,
             block_length=INTERLEAVED_RECORDS,
-            num_parallel_calls=tf.data.AUTOTUNE if contents else None,
+            num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
 

@@ -9,8 +9,8 @@ whose image cannot be decoded. Hence:
   the union over the workers is the single worker's batch.
 - An unreadable image makes its worker one position ahead of the others; no image is seen twice
   for it before the order goes round.
-- Restarting at `last position + 1` continues exactly, as the order depends only on (seed, epoch) and
-  an image's augmentation only on (seed, epoch, position).
+- Restarting at `last position + 1` continues exactly, as the order depends only on (seed, epoch)
+  and an image's augmentation only on (seed, epoch, position).
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class InputPipeline:
     def train(self, epoch: int, position: int = 0, steps: int | None = None) -> tf.data.Dataset:
         """Batches of an epoch from `position` on.
 
-        Each is a dict: "image" float32 [b, h, w, c], "label" int32 [b], "position" int64 [b], b this
-        worker's share of the batch. Store `int(batch["position"][-1]) + 1` to continue from there.
+        Each is a dict: "image" float32 [b, h, w, c], "label" int32 [b], "position" int64 [b], b
+        this worker's share of the batch. Store `int(batch["position"][-1]) + 1` to continue there.
 
-        `steps`: batches to give; by default those that `position` leaves of `steps_per_epoch`, which
-        is exact unless unreadable images were passed before `position`.
+        `steps`: batches to give; by default those that `position` leaves of `steps_per_epoch`,
+        which is exact unless unreadable images were passed before `position`.
         """
         if epoch < 0 or position < 0:
             raise InvalidValueError(f"Epoch {epoch} and position {position} must be 0 or more.")

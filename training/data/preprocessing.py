@@ -30,7 +30,7 @@ PCA_EIGENVECTORS = (
 class ImagePreprocessing(Preprocessing):
     """Base: `input` is `normalise(transform(decode(image)))`, float32 of `input_shape`.
 
-    A subclass gives `transform`. `data` is a data set's example, in training with "seed", int32 [2].
+    A subclass gives `transform`. `data` is a data set's example, in training with "seed" int32 [2].
     """
 
     input_shape: Tuple[int, int, int] = Field()  # noqa: UP006

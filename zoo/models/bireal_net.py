@@ -52,7 +52,9 @@ class BiRealNet18Factory(BiRealMixin, ImageNetResNet):
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
         y = self.signed_conv(x, filters, 3, strides, name=f"{name}.binary_conv")
         y = self.batch_norm(y, f"{name}.bn1")
-        return tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)], name=f"{name}.add")
+        return tf.keras.layers.add(
+            [y, self.shortcut(x, filters, strides, name)], name=f"{name}.add"
+        )
 
 
 @factory
@@ -92,7 +94,9 @@ class BiRealNet50Factory(BiRealMixin):
 
         if name == "layers.0":
             y = LeakyClip(0.1, name=f"{name}.clip")(full)
-            mid = self.batch_norm(self.real_conv(y, filters, 1, name=f"{name}.conv1"), f"{name}.bn1")
+            mid = self.batch_norm(
+                self.real_conv(y, filters, 1, name=f"{name}.conv1"), f"{name}.bn1"
+            )
         else:
             if mid.shape[-1] != filters:
                 mid = self.real_conv(mid, filters, 1, name=f"{name}.down_conv1x1")

@@ -81,9 +81,7 @@ class ReActNetAFactory(ReActMixin):
     def widening(self, x: tf.Tensor, channels: int, name: str) -> list[tf.Tensor]:
         """The two 1x1 convolutions that double the channels: binary, reading the same signs."""
         x = LearnableShift(name=f"{name}.rsign2")(x)
-        return [
-            self.binary_conv(x, channels, 1, name=f"{name}.binary_pw_down{i}") for i in (1, 2)
-        ]
+        return [self.binary_conv(x, channels, 1, name=f"{name}.binary_pw_down{i}") for i in (1, 2)]
 
 
 @factory

@@ -13,7 +13,6 @@ def he_initializer() -> tf.keras.initializers.Initializer:
     return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-
 @factory
 class RealResNet20Factory(CifarResNet20):
     """Real-valued ResNet-20 at 32x32, a shortcut around every convolution."""
@@ -63,7 +62,12 @@ class RealResNet34Factory(ZooFactory):
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
         def conv_bn(x: tf.Tensor, size: int, strides: int, conv: str, bn: str) -> tf.Tensor:
             x = self.real_conv(
-                x, filters, size, strides, name=f"{name}.{conv}", kernel_initializer=he_initializer()
+                x,
+                filters,
+                size,
+                strides,
+                name=f"{name}.{conv}",
+                kernel_initializer=he_initializer(),
             )
             return self.batch_norm(x, f"{name}.{bn}")
 

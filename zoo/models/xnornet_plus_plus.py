@@ -35,7 +35,14 @@ class XNORMixin(ZooFactory):
         return "ste_sign"
 
     def scaled_conv(
-        self, x: tf.Tensor, filters: int, size: int, strides: int, conv: str, bn: str, padding="same"
+        self,
+        x: tf.Tensor,
+        filters: int,
+        size: int,
+        strides: int,
+        conv: str,
+        bn: str,
+        padding="same",
     ) -> tf.Tensor:
         """Batch norm, sign, binary convolution, learned factor, activation."""
         x = self.batch_norm(x, bn)

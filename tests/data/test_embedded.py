@@ -1,0 +1,104 @@
+"""The embedded data set: what is in it, that it is small, and that its script made it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from training.data import prepare_fashion_mnist as prepare
+from zoo.errors import DatasetError
+
+FOLDER = prepare.EMBEDDED_DIR / prepare.NAME / prepare.VERSION
+DEBIAN = "/usr/share/datasets/fashion-mnist"
+SOURCE = Path(os.environ.get("FASHION_MNIST_SOURCE", DEBIAN))
+# As sha256sum prints it.
+MANIFEST = """\
+c9ea0d399fa5e2a9203dfe28cff181f60a201a2b4b4e234a77fbb2479b0bbff6  dataset_info.json
+4889ba790452038d7da85d56c6796d3129ffb199bc7af7b0cfa56eccf7b29b42  fashion_mnist_small-test.tfrecord-00000-of-00001
+7cb56f4384b1f6b872c382074395ee1fa04d6390ae32cf61a84f8007b5e6ac21  fashion_mnist_small-train.tfrecord-00000-of-00001
+9596c77f1a14036a511881a3edd4830b7c43eba0dad926a3109ab36f77d08f59  features.json
+c05cbe764897f8f34d28f45aa4669357a728c2bd56e7610475ae1594e478a8c7  label.labels.txt
+"""
+
+
+def checksums(folder: Path) -> str:
+    files = sorted(folder.iterdir())
+    return "".join(f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}\n" for f in files)
+
+
+def test_counts_balance_and_order(fashion):
+    for split, per_class in (("train", 800), ("test", 200)):
+        labels = np.array([e["label"].numpy() for e in fashion.examples(split)])
+        assert fashion.num_examples(split) == len(labels) == 10 * per_class
+        # Classes take turns: any ten neighbours hold every class.
+        np.testing.assert_array_equal(labels, np.tile(np.arange(10), per_class))
+
+
+def test_at_most_six_megabytes_with_its_licence():
+    files = [f for f in prepare.EMBEDDED_DIR.rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 6_000_000
+    assert "Zalando SE" in (prepare.EMBEDDED_DIR / prepare.NAME / "LICENSE").read_text()
+
+
+def test_nothing_of_the_machine_is_inside():
+    for file in FOLDER.iterdir():
+        content = file.read_bytes()
+        assert b"/home/" not in content and b"/tmp/" not in content
+        assert str(prepare.EMBEDDED_DIR).encode() not in content
+
+
+def test_tfds_reads_it_without_builder_code():
+    builder = tfds.builder(prepare.NAME, data_dir=str(prepare.EMBEDDED_DIR))
+    example = next(iter(builder.as_dataset(split="test")))
+    assert example["image"].shape == (28, 28, 1) and example["image"].dtype == tf.uint8
+    assert builder.info.features["label"].names == prepare.CLASS_NAMES
+
+
+def test_works_without_network(tmp_path):
+    """In a process of its own, whose every connection fails."""
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise OSError('no network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from training.data import FashionMNIST\n"
+        "from zookeeper import configure\n"
+        "d = FashionMNIST(); configure(d, {}, interactive=False)\n"
+        "print(len(list(d.examples('test'))))\n"
+    )
+    env = {**os.environ, "HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "2000"
+
+
+def test_rebuilt_byte_for_byte(tmp_path):
+    # Without the originals (30 MB, not in the repository) the images come from the committed files:
+    # their encoding is still checked, and the manifest holds what cannot be derived.
+    if SOURCE.is_dir():
+        images = {split: prepare.original_images(SOURCE, split) for split in prepare.SPLITS}
+    else:
+        builder = tfds.builder_from_directory(FOLDER)
+        images = {
+            split: (
+                (e["image"], int(e["label"]))
+                for e in tfds.as_numpy(builder.as_dataset(split=split))
+            )
+            for split in prepare.SPLITS
+        }
+    assert checksums(prepare.write(tmp_path, images)) == checksums(FOLDER) == MANIFEST
+
+
+def test_command(tmp_path, capsys):
+    assert prepare.main([]) == 2 and "SOURCE_DIR" in capsys.readouterr().out
+    assert prepare.main([str(tmp_path)]) == 2
+    assert "four original" in capsys.readouterr().err
+    with pytest.raises(DatasetError, match="four original"):
+        prepare.read_idx(tmp_path / "train-images-idx3-ubyte.gz")

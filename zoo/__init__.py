@@ -1,0 +1,74 @@
+"""Binary neural networks for Keras: the networks of ReActNet, Bi-Real Net, XNOR-Net++ and SD-BNN.
+
+    from zoo import ReActNetA
+    model = ReActNetA(weights=None)
+
+Importing this imports no TensorFlow; the first model does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo import catalog
+from zoo.errors import ZooError
+from zoo.keras2 import prefer_keras2, quiet_tensorflow, require_keras2
+from zoo.profile import Profile, profile
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+prefer_keras2()
+quiet_tensorflow()
+
+_OURS = [row.model for row in catalog.rows(origin="zoo")]
+_MODULES = ("layers", "quantizers", "weights")
+__all__ = [
+    *_OURS, "Profile", "ZooError", "catalog", "get_model", "list_models", "load_model", "profile",
+]  # fmt: skip
+
+
+def list_models(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[str]:
+    """Names of the models, larq-zoo's included.
+
+    Args:
+        pattern: a glob such as "react*", or a list of them; case does not matter.
+        origin: "zoo" or "larq-zoo" for one of the two alone.
+    """
+    return [row.model for row in catalog.rows(pattern, origin)]
+
+
+def get_model(name: str, **arguments: Any) -> tf.keras.Model:
+    """Build a model of the catalog by name, ours or larq-zoo's.
+
+    Raises:
+        UnknownNameError: there is no such model; the message offers the nearest.
+    """
+    row = catalog.row(name)
+    require_keras2()
+    return getattr(importlib.import_module(row.module), name)(**arguments)
+
+
+def load_model(path: str, **arguments: Any) -> tf.keras.Model:
+    """`tf.keras.models.load_model`, with this zoo's layers known to Keras."""
+    require_keras2()
+    import tensorflow as tf
+
+    for module in ("layers", "quantizers"):
+        importlib.import_module(f"zoo.{module}")
+    return tf.keras.models.load_model(path, **arguments)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OURS:
+        require_keras2()
+        return getattr(importlib.import_module(catalog.row(name).module), name)
+    if name in _MODULES:
+        return importlib.import_module(f"zoo.{name}")
+    raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

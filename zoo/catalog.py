@@ -1,0 +1,106 @@
+"""What is known of each model, read from `catalog.csv`; importing this imports no TensorFlow.
+
+The papers' figures in the table are copied from the papers (for larq-zoo's models from its
+documentation). Parameters, memory and operations are counted from the models themselves:
+`python benchmarks/count_catalog.py` writes them, and a test compares.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("catalog.csv")
+WEIGHT_RECORDS = Path(__file__).with_name("weights") / "records.json"
+COUNTED = ("params", "memory_bytes", "binary_macs", "float_macs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes:
+        model: its name, and the name of the function that builds it.
+        origin: "zoo" for ours, "larq-zoo" for the neighbour's.
+        module: where the function is.
+        family: the method's name.
+        arxiv: number of the paper.
+        dataset: what the published accuracy was measured on.
+        top1, top5: published accuracy in percent, None where the paper gives none.
+        params, memory_bytes, binary_macs, float_macs: see `zoo.Profile`, for the default image size.
+        weights: names of the weight sets, each with how it can be had.
+    """
+
+    model: str
+    origin: str
+    module: str
+    family: str
+    arxiv: str
+    dataset: str
+    top1: float | None
+    top5: float | None
+    params: int
+    memory_bytes: int
+    binary_macs: int
+    float_macs: int
+    weights: tuple[str, ...]
+
+    @property
+    def paper(self) -> str:
+        return f"arXiv:{self.arxiv}"
+
+    @property
+    def ops(self) -> float:
+        """The papers' cost, binary MACs / 64 + float MACs."""
+        return self.binary_macs / 64 + self.float_macs
+
+
+@functools.cache
+def _rows() -> dict[str, Row]:
+    available: dict[str, list[str]] = {}
+    for record in json.loads(WEIGHT_RECORDS.read_text(encoding="utf-8")):
+        available.setdefault(record["model"], []).append(f"{record['name']} ({record['access']})")
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    rows: dict[str, Row] = {}
+    with TABLE.open(newline="", encoding="utf-8") as lines:
+        for line in csv.DictReader(lines):
+            name = line["model"]
+            if name in rows:
+                raise ValueError(f"{TABLE.name} names {name} twice")
+            rows[name] = Row(
+                **{key: line[key] for key in ("model", "origin", "module", "family", "arxiv")},
+                dataset=line["dataset"],
+                top1=number(line["top1"]),
+                top5=number(line["top5"]),
+                **{key: int(line[key] or 0) for key in COUNTED},
+                weights=tuple(available.get(name, ())),
+            )
+    return rows
+
+
+def row(model: str) -> Row:
+    """The row of one model. Raises UnknownNameError with the nearest name."""
+    from zoo.errors import UnknownNameError
+
+    if model not in _rows():
+        raise UnknownNameError("model", model, _rows())
+    return _rows()[model]
+
+
+def rows(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[Row]:
+    """Rows whose model name matches `pattern`, a glob or a list of them, in any case."""
+    patterns = ["*"] if pattern is None else [pattern] if isinstance(pattern, str) else pattern
+    return [
+        row
+        for row in _rows().values()
+        if (origin is None or row.origin == origin)
+        and any(fnmatchcase(row.model.casefold(), each.casefold()) for each in patterns)
+    ]

@@ -119,17 +119,24 @@ def list_models(pattern: str | None, as_json: bool) -> None:
     """Models whose names match PATTERN, e.g. "react*", with published figures and weights."""
     from zoo import catalog
 
-    rows = [asdict(row) for row in catalog.rows(pattern)]
+    rows = catalog.rows(pattern)
     if pattern and not rows:
-        raise UnknownNameError("model", pattern, [row.name for row in catalog.rows(None)])
+        raise UnknownNameError("model", pattern, [row.model for row in catalog.rows()])
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        found = [asdict(row) | {"paper": row.paper, "ops": row.ops} for row in rows]
+        click.echo(json.dumps(found, indent=2))
         return
+    # Where there is little room, the operations must do for both kinds of MACs.
+    wide = has_room()
+    figures = [figure for figure in FIGURES if wide or figure[1] != "float_macs"]
     columns = [
-        ("model", [row["name"] for row in rows]),
-        *((head, [row[key] or "" for row in rows]) for head, key in DETAILS if has_room()),
-        *((head, [_number(row[key], *form) for row in rows]) for head, key, *form in FIGURES),
-        ("weights", [_names(row["weights"]) for row in rows]),
+        ("model", [row.model for row in rows]),
+        *((head, [getattr(row, key) for row in rows]) for head, key in DETAILS if wide),
+        *(
+            (head, [_number(getattr(row, key) or None, *form) for row in rows])
+            for head, key, *form in figures
+        ),
+        ("weights", [", ".join(row.weights) for row in rows]),
     ]
     heads, cells = zip(*columns, strict=True)
     right = [column for column, head in enumerate(heads) if head in {f[0] for f in FIGURES}]
@@ -149,7 +156,6 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     from training.configuration import parse_assignments
 
     options = {"weights": None} | parse_assignments(arguments)
-    load_tensorflow()
     network = build_model(model, options)
     totals = zoo.profile(network)
     from larq.models import ModelProfile
@@ -176,12 +182,18 @@ def build_model(name: str, options: dict[str, Any]) -> Any:
 
     import zoo
 
-    if callable(function := getattr(zoo, name, None)) and name in zoo.list_models():
-        valid = inspect.signature(function).parameters
-        for key in options:
-            if key not in valid:
-                raise UnknownNameError("argument", key, valid)
-    return zoo.get_model(name, **options)
+    row = zoo.catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
+    load_tensorflow()
+    valid = inspect.signature(getattr(importlib.import_module(row.module), name)).parameters
+    for key in options:
+        if key not in valid:
+            raise UnknownNameError("argument", key, valid)
+    try:
+        return zoo.get_model(name, **options)
+    except (TypeError, ValueError) as error:
+        if row.origin == "zoo":
+            raise  # ours refuse values with a ZooError, so this is a bug
+        raise InvalidValueError(str(error).partition("\n")[0]) from error
 
 
 TRAIN_OPTIONS = ("--help", "--dry-run")
@@ -320,7 +332,7 @@ def print_table(
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
         for column, head in enumerate(heads):
             # Text folds; figures and the names in front do not.
             widest = max((len(row[column]) for row in rows), default=0)
@@ -343,10 +355,6 @@ def print_table(
 
 def _number(value: float | None, unit: float, digits: int) -> str:
     return "" if value is None else f"{value / unit:,.{digits}f}"
-
-
-def _names(names: str | Sequence[str] | None) -> str:
-    return names if isinstance(names, str) else ", ".join(names or ())
 
 
 def _one_line(text: str) -> str:

@@ -141,7 +141,7 @@ def test_assignments(arg, expected):
 
 @pytest.mark.parametrize("args", [["epochs"], ["=3"], ["3=x"], ["a-b=3"], ["a=1", "a=2"]])
 def test_malformed_assignments(args):
-    with pytest.raises(InvalidValueError, match="not a setting|given twice"):
+    with pytest.raises(InvalidValueError, match=r"not a setting|given twice"):
         parse_assignments(args)
 
 
@@ -288,7 +288,7 @@ def test_errors_of_zookeepers_hooks_are_one_sentence():
         def run(self):
             pass
 
-    with pytest.raises(InvalidValueError, match="^size is odd$"):
+    with pytest.raises(InvalidValueError, match=r"^size is odd$"):
         configure_task(Choosy, {})
 
 

@@ -1,6 +1,9 @@
 """`lqz summary` on a small larq network in place of the zoo's."""
 
+import dataclasses
 import json
+import sys
+import types
 
 import pytest
 
@@ -23,15 +26,12 @@ def toy_zoo(monkeypatch):
         layers = [tf.keras.layers.Input(input_shape), binary, tf.keras.layers.Flatten()]
         return tf.keras.Sequential([*layers, tf.keras.layers.Dense(num_classes)], name="toy")
 
-    def profile(model):
-        from zoo.profile import profile
-
-        return profile(model)
-
-    monkeypatch.setattr(zoo, "Toy", toy, raising=False)
-    monkeypatch.setattr(zoo, "get_model", lambda name, **options: toy(**options), raising=False)
-    monkeypatch.setattr(zoo, "list_models", lambda pattern=None: ["Toy"], raising=False)
-    monkeypatch.setattr(zoo, "profile", profile, raising=False)
+    # The catalog says in which module the function of a model is.
+    module = types.ModuleType("toy_models")
+    module.Toy = toy
+    monkeypatch.setitem(sys.modules, "toy_models", module)
+    row = dataclasses.replace(zoo.catalog.row("ReActNetA"), model="Toy", module="toy_models")
+    monkeypatch.setattr(zoo.catalog, "_rows", lambda: {"Toy": row})
 
 
 def test_summary(capfd):
@@ -66,3 +66,15 @@ def test_wrong_arguments(setting, text, capfd):
     assert cli.main(["summary", "Toy", setting]) == 2
     out, err = capfd.readouterr()
     assert out == "" and text in err and len(err.splitlines()) == 1
+
+
+def test_an_unknown_model(capfd):
+    assert cli.main(["summary", "Tpy"]) == 2
+    assert "no model 'Tpy'; did you mean 'Toy'?" in capfd.readouterr().err
+
+
+def test_a_value_that_larq_zoo_refuses(monkeypatch, capfd):
+    monkeypatch.undo()
+    assert cli.main(["summary", "QuickNet", "input_shape=3"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and "'input_shape'" in err and "Traceback" not in err

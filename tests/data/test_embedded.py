@@ -17,14 +17,7 @@ from zoo.errors import DatasetError
 FOLDER = prepare.EMBEDDED_DIR / prepare.NAME / prepare.VERSION
 DEBIAN = "/usr/share/datasets/fashion-mnist"
 SOURCE = Path(os.environ.get("FASHION_MNIST_SOURCE", DEBIAN))
-# As sha256sum prints it.
-MANIFEST = """\
-c9ea0d399fa5e2a9203dfe28cff181f60a201a2b4b4e234a77fbb2479b0bbff6  dataset_info.json
-4889ba790452038d7da85d56c6796d3129ffb199bc7af7b0cfa56eccf7b29b42  fashion_mnist_small-test.tfrecord-00000-of-00001
-7cb56f4384b1f6b872c382074395ee1fa04d6390ae32cf61a84f8007b5e6ac21  fashion_mnist_small-train.tfrecord-00000-of-00001
-9596c77f1a14036a511881a3edd4830b7c43eba0dad926a3109ab36f77d08f59  features.json
-c05cbe764897f8f34d28f45aa4669357a728c2bd56e7610475ae1594e478a8c7  label.labels.txt
-"""
+MANIFEST = Path(__file__).with_name("fashion_mnist_small.sha256")  # as sha256sum prints it
 
 
 def checksums(folder: Path) -> str:
@@ -93,7 +86,7 @@ def test_rebuilt_byte_for_byte(tmp_path):
             )
             for split in prepare.SPLITS
         }
-    assert checksums(prepare.write(tmp_path, images)) == checksums(FOLDER) == MANIFEST
+    assert checksums(prepare.write(tmp_path, images)) == checksums(FOLDER) == MANIFEST.read_text()
 
 
 def test_command(tmp_path, capsys):

@@ -114,7 +114,7 @@ def test_validation_is_every_image_once_in_order(build, fashion, cache):
 @pytest.mark.parametrize("cache", CACHES)
 def test_workers_share_each_batch(build, cache):
     whole = collected(build(cache).train(1))
-    workers = [build(cache, shard=(i, 4)) for i in range(4)]
+    workers = [build(cache, shard=(i, 2)) for i in range(2)]
     parts = [collected(worker.train(1)) for worker in workers]
     for step, batch in enumerate(whole):
         union = [part[step] for part in parts]
@@ -167,10 +167,10 @@ def test_choice_of_cache(build, monkeypatch, tmp_path):
 def test_disk_cache_is_written_once_and_repaired(build, tmp_path):
     folder = tmp_path / "cache"
     first = collected(build("disk", cache_dir=str(folder)).train(0))
-    files = {f: f.stat().st_mtime_ns for f in folder.iterdir()}
+    files = {f: f.stat().st_mtime_ns for f in folder.glob("Fashion*")}
     assert files
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
-    assert {f: f.stat().st_mtime_ns for f in folder.iterdir()} == files
+    assert {f: f.stat().st_mtime_ns for f in folder.glob("Fashion*")} == files
     next(folder.glob("*.index")).unlink()  # as a run stopped while writing leaves it
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
 

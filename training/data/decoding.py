@@ -25,12 +25,10 @@ def decoded(
     """
 
     def element(position, example):
-        if key is not None:
-            example = example | {"seed": tf.stack([key, tf.cast(position, tf.int32)])}
         return {
             "image": preprocessing.pixels(example, training=key is not None),
             "label": preprocessing.output(example),
-            "position": tf.cast(position, tf.int64),
+            "position": position,
         }
 
     shape = preprocessing.input_shape
@@ -39,6 +37,10 @@ def decoded(
 
     def decode(positions, records):
         examples = fetch(records) if fetch else records
+        if key is not None:
+            keys = tf.fill(tf.shape(positions), key)
+            seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
+            examples = examples | {"seed": seeds}
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}

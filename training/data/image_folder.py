@@ -13,11 +13,11 @@ from zookeeper.tf import Dataset
 from training.data.encoded import EncodedImages
 from zoo.errors import DatasetError, InvalidValueError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png"}
 VALIDATION_FOLDERS = ("val", "validation", "test")
 LAYOUT = (
     "expected train/CLASS/*.jpg with val/CLASS/*.jpg (or validation/, test/), or CLASS/*.jpg alone "
-    "(.jpg, .jpeg, .png, .bmp)"
+    "(.jpg, .jpeg, .png)"
 )
 
 

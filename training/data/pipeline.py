@@ -15,6 +15,7 @@ whose image cannot be decoded. Hence:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,19 +140,20 @@ class InputPipeline:
         missing = np.setdiff1d(own, positions)
         if missing.size:
             split = self.dataset.validation_split
-            names = (example["name"] for example in self.dataset.examples(split))
-            self._note(_pick(names, missing), split)
+            names = self.dataset.examples(split).map(lambda example: example["name"])
+            self._note(_pick(names.as_numpy_iterator(), missing), split)
 
     def order_names(self, epoch: int) -> Iterator[bytes]:
         """The names of the training images in the order of `epoch`, without reading an image."""
         split, key = self.dataset.train_split, self._key(epoch)
         if self.cache == "memory":
             yield from self._load(split).names[self._permutation(key)]
+        elif self.cache == "disk":
+            names = storage.names_on_disk(self.dataset)
+            yield from shuffled(names, self.shuffle_buffer, key).as_numpy_iterator()
         else:
-            fixed = self.cache == "disk"
-            order = self._key(0) if fixed else key
-            names = self.dataset.stream_names(split, order, self.shuffle_buffer)
-            yield from (shuffled(names, self.shuffle_buffer, key) if fixed else names)
+            names = self.dataset.stream_names(split, key, self.shuffle_buffer)
+            yield from names.as_numpy_iterator()
 
     # The two mechanisms ---------------------------------------------------------------------------
 
@@ -172,13 +174,10 @@ class InputPipeline:
         split = self.dataset.train_split
         start, end = (int(positions[0]), int(positions[-1]) + 1) if positions.size else (0, 0)
         if self.cache == "disk":
-            order, buffer = self._key(0), self.shuffle_buffer
-            fixed = self.dataset.stream(split, order, buffer).take(self.num_train)
             assert self.cache_dir is not None  # choose_cache has seen to it
-            records = storage.on_disk(
-                self.dataset, split, fixed, f"{order}-{buffer}", self.cache_dir
-            )
-            records = shuffled(records, buffer, key).repeat().skip(start % self.num_train)
+            records = storage.on_disk(self.dataset, self.cache_dir)
+            records = shuffled(records, self.shuffle_buffer, key).repeat()
+            records = records.skip(start % self.num_train)
         else:
             records = self.dataset.stream(split, key, self.shuffle_buffer, start)
         return self._only_own(records.enumerate(start).take(end - start))
@@ -256,13 +255,8 @@ class InputPipeline:
             )
 
 
-def _pick(names: Iterator, indices: np.ndarray) -> list[str]:
+def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:
     """The names at sorted `indices`; stops reading after the last."""
-    wanted, picked = set(indices.tolist()), []
-    for index, name in enumerate(names):
-        if index in wanted:
-            raw = name if isinstance(name, bytes) else name.numpy()
-            picked.append(raw.decode(errors="replace"))
-            if len(picked) == len(wanted):
-                break
-    return picked
+    upto = itertools.islice(names, int(indices[-1]) + 1)
+    wanted = set(indices.tolist())
+    return [name.decode(errors="replace") for i, name in enumerate(upto) if i in wanted]

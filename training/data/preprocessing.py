@@ -62,7 +62,7 @@ class ImagePreprocessing(Preprocessing):
             raise InvalidValueError(f"preprocessing.std must be positive, not {self.std}.")
 
     def decode(self, contents: tf.Tensor) -> tf.Tensor:
-        """A PNG, JPEG or BMP file's bytes to uint8 [h, w, c], c as in `input_shape`.
+        """A PNG or JPEG file's bytes to uint8 [h, w, c], c as in `input_shape`.
 
         One channel is ITU-R 601 luma in integers, equal to PIL's "L" (TensorFlow's own conversion
         of a coloured PNG swaps the weights of green and blue). JPEG uses the accurate DCT, as PIL

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -14,6 +15,8 @@ import tensorflow as tf
 from training.data.encoded import EncodedImages, reading
 from zoo.errors import InvalidValueError
 
+# The order of a copy on disk: one for all runs, whatever their seeds and buffers.
+COPY_SEED, COPY_BUFFER = 0, 4096
 CACHES = ("auto", "none", "memory", "disk")
 
 
@@ -51,8 +54,7 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
             raise InvalidValueError("cache=disk needs cache_dir=FOLDER, or use cache=none.")
         cache_dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(cache_dir).free
-        # A finished cache is overwritten by nobody, so it needs no room any more.
-        if train > free and not any(cache_dir.glob("*.index")):
+        if train > free and not _is_complete(_cache_file(dataset, cache_dir)):
             raise InvalidValueError(
                 f"cache=disk needs {_size(train)} in {cache_dir}, where {_size(free)} is free: "
                 "give another cache_dir or use cache=none."
@@ -70,25 +72,40 @@ def load(dataset: EncodedImages, split: str) -> EncodedSplit:
         return EncodedSplit(images, labels, names.numpy())
 
 
-def on_disk(
-    dataset: EncodedImages, split: str, records: tf.data.Dataset, key: str, cache_dir: Path
-) -> tf.data.Dataset:
-    """`records` copied to a file in `cache_dir` now, unless they are there from an earlier run.
+def on_disk(dataset: EncodedImages, cache_dir: Path) -> tf.data.Dataset:
+    """The training examples from a copy in `cache_dir`, which is made now unless it is there.
 
-    `key` names the records' order; the file's name also depends on the data set and its size.
+    The copy is in one shuffled order, so that all runs share it.
     """
-    identity = [type(dataset).__name__, str(getattr(dataset, "root", "")), split, key]
-    identity += [str(dataset.num_examples(split)), str(dataset.encoded_bytes(split))]
-    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    path = cache_dir / f"{type(dataset).__name__}-{split}-{digest}"
-    cached = records.cache(str(path))
-    if not path.with_name(path.name + ".index").exists():
-        for leftover in cache_dir.glob(f"{path.name}*"):  # of a run that was stopped half-way
-            leftover.unlink()
-        with reading(dataset):
-            for _ in cached.batch(256):
-                pass
+    path = _cache_file(dataset, cache_dir)
+    records = dataset.stream(dataset.train_split, COPY_SEED, COPY_BUFFER)
+    cached = records.take(dataset.num_examples(dataset.train_split)).cache(str(path))
+    with filelock.FileLock(cache_dir / f".{path.name}.lock"):
+        if not _is_complete(path):
+            for leftover in cache_dir.glob(f"{path.name}*"):  # of a run that was stopped
+                leftover.unlink()
+            with reading(dataset):
+                for _ in cached.batch(256):
+                    pass
     return cached
+
+
+def names_on_disk(dataset: EncodedImages) -> tf.data.Dataset:
+    """The names of `on_disk`, without reading an image."""
+    return dataset.stream_names(dataset.train_split, COPY_SEED, COPY_BUFFER)
+
+
+def _cache_file(dataset: EncodedImages, cache_dir: Path) -> Path:
+    """Where the copy lies: the name tells data sets apart, and a data set that has changed."""
+    split = dataset.train_split
+    identity = [str(getattr(dataset, "root", "")), split, str(dataset.num_examples(split))]
+    identity.append(str(dataset.encoded_bytes(split)))
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    return cache_dir / f"{type(dataset).__name__}-{digest}"
+
+
+def _is_complete(path: Path) -> bool:
+    return path.with_name(path.name + ".index").exists()  # TensorFlow writes it last
 
 
 def _size(count: int) -> str:

@@ -210,6 +210,16 @@ def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
         raise
 
 
+def variant(factory: Any, **overrides: Any) -> tf.keras.Model:
+    """Build a configured factory's model anew with some arguments changed."""
+    arguments = {
+        name: getattr(factory, name)
+        for name, field in factory.__component_fields__.items()
+        if not isinstance(field, ComponentField)
+    }
+    return construct(type(factory), **{**arguments, **overrides})
+
+
 def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
     """The public, keyword-only function of a factory: signature and help come from its fields."""
     name = factory_class.__name__.removesuffix("Factory")

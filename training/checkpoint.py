@@ -1,0 +1,90 @@
+"""Checkpoints that are complete or not there.
+
+A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index that
+names it with its sha256 is replaced the same way, last. The previous checkpoint stays until the next
+is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+INDEX = "checkpoints.json"
+KEPT = 2
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Let `write` fill a new file, and put it in the place of `path` when it is safely on disk."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomically` of indented JSON."""
+    text = json.dumps(value, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Checkpoints:
+    """The checkpoints of one stage, in one directory."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> None:
+        """Write a checkpoint: the arrays and the state of the loop (JSON values)."""
+        path = self.directory / f"step-{step:09d}.npz"
+        note = np.frombuffer(json.dumps(loop).encode(), dtype=np.uint8)
+        write_atomically(path, lambda file: np.savez(file, **arrays, loop=note))
+        entries = [entry for entry in self._entries() if entry["file"] != path.name]
+        entries.append({"file": path.name, "sha256": sha256(path)})
+        write_json(self.directory / INDEX, entries[-KEPT:])
+        kept = {entry["file"] for entry in entries[-KEPT:]}
+        for old in self.directory.glob("step-*.npz"):
+            if old.name not in kept:
+                old.unlink()
+
+    def load(
+        self, complain: Callable[[str], None]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest checkpoint that is whole, or None; a damaged one is named to `complain`."""
+        for entry in reversed(self._entries()):
+            path = self.directory / entry["file"]
+            if not path.exists():
+                complain(f"Checkpoint {path} is missing; trying the one before.")
+            elif sha256(path) != entry["sha256"]:
+                complain(f"Checkpoint {path} is damaged; trying the one before.")
+            else:
+                with np.load(path, allow_pickle=False) as archive:
+                    arrays = {key: archive[key] for key in archive.files}
+                return arrays, json.loads(arrays.pop("loop").tobytes())
+        return None
+
+    def _entries(self) -> list[dict[str, str]]:
+        try:
+            return json.loads((self.directory / INDEX).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []

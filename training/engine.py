@@ -1,0 +1,235 @@
+"""Trains one stage: epochs, checkpoints, logs; exact about where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.checkpoint import Checkpoints, write_atomically
+from training.data.pipeline import InputPipeline
+from training.progress import Bar, epoch_line, stage_bar
+from training.schedules import learning_rate
+from training.stages import Stage
+from training.step import Evaluation, TrainStep
+from zoo.errors import RunError
+
+SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user or the system asked the run to stop; its checkpoint is written."""
+
+
+class StageTrainer:
+    """One stage in its directory; continues from its newest whole checkpoint."""
+
+    def __init__(
+        self, stage: Stage, step: TrainStep, pipeline: InputPipeline, directory: Path,
+        *, checkpoint_minutes: float, tensorboard: bool, stop: StopFlag,
+    ):  # fmt: skip
+        self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
+        self.checkpoints = Checkpoints(directory)
+        self.checkpoint_seconds = 60 * checkpoint_minutes
+        self.stop = stop
+        self.steps_per_epoch = pipeline.steps_per_epoch
+        self.total_steps = stage.epochs * self.steps_per_epoch
+        self.evaluation = Evaluation(step.model)
+        self.writer = tf.summary.create_file_writer(str(directory)) if tensorboard else None
+        # The state of the loop, besides the variables: what a checkpoint holds as JSON.
+        self.done_steps = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end. Returns the last epoch's row of `log.csv`.
+
+        Raises:
+            Interrupted: after writing a checkpoint.
+            RunError: the loss is not finite; the last good checkpoint stays.
+        """
+        self._resume()
+        with stage_bar(self.stage.name, self.total_steps, self.done_steps) as bar:
+            while self.done_steps < self.total_steps:
+                self._epoch(self.done_steps // self.steps_per_epoch, bar)
+        return self.history[-1] if self.history else self._validate()
+
+    # --- one epoch --------------------------------------------------------------------------------
+
+    def _epoch(self, epoch: int, bar: Bar) -> None:
+        stage, step = self.stage, self.step
+        end = (epoch + 1) * self.steps_per_epoch
+        if self.done_steps == epoch * self.steps_per_epoch:
+            step.totals.assign(tf.zeros_like(step.totals))
+            step.position.assign(0)
+        if stage.each_epoch:
+            stage.each_epoch(step.model, epoch / stage.epochs)
+        started = saved = time.monotonic()
+        first_step, images_before = self.done_steps, float(step.totals[2])
+        step.waited.assign(0.0)
+        batches = iter(
+            self.pipeline.train(epoch, int(step.position), steps=end - self.done_steps)
+        )
+        count = 1
+        while self.done_steps < end:
+            count = min(count, end - self.done_steps)
+            rates = np.array([self._rate(self.done_steps + i) for i in range(count)], np.float32)
+            before = time.monotonic()
+            step.run(batches, tf.constant(rates), tf.constant(self.done_steps, tf.int64))
+            self._check_loss()
+            took = time.monotonic() - before
+            self.done_steps += count
+            # The first call of a process compiles: its time says nothing of the next.
+            if self.done_steps - first_step > 1:
+                count = max(1, min(2 * count, int(count * SECONDS_PER_CALL / max(took, 1e-4))))
+            loss, correct, images = step.totals.numpy()
+            bar.update(self.done_steps, loss / images, 100 * correct / images)
+            if self.done_steps < end:
+                due = time.monotonic() - saved > self.checkpoint_seconds
+                if due or self.stop.requested:
+                    self._save(time.monotonic() - started)
+                    saved, started = time.monotonic(), self._count_time(started)
+                self._stop_if_asked()
+
+        trained = time.monotonic() - started
+        waited, images_now = float(step.waited), float(step.totals[2])
+        self._log_epoch(epoch, trained, waited, images_now - images_before, bar)
+        self._count_time(started)
+        self._save(0.0)
+        self._stop_if_asked()
+
+    def _rate(self, step: int) -> float:
+        stage = self.stage
+        return learning_rate(
+            stage.schedule, stage.learning_rate, step, self.steps_per_epoch, stage.epochs,
+            every=stage.schedule_every,
+            warmup_steps=round(stage.warmup_epochs * self.steps_per_epoch),
+        )  # fmt: skip
+
+    def _check_loss(self) -> None:
+        bad = int(self.step.first_bad_step)
+        if bad >= 0:
+            epoch = bad // self.steps_per_epoch + 1
+            raise RunError(
+                f"The loss became infinite or NaN at step {bad} (epoch {epoch}) of stage "
+                f"'{self.stage.name}'; the last good checkpoint is kept in {self.directory}. "
+                "Try a lower learning rate."
+            )
+
+    def _stop_if_asked(self) -> None:
+        if self.stop.requested:
+            epoch = self.done_steps // self.steps_per_epoch + 1
+            raise Interrupted(
+                f"Stopped in stage '{self.stage.name}', epoch {epoch}, after step "
+                f"{self.done_steps} of {self.total_steps}."
+            )
+
+    # --- records ----------------------------------------------------------------------------------
+
+    def _validate(self) -> dict[str, Any]:
+        validation, positions = self.evaluation.run(self.pipeline.validation())
+        self.pipeline.note_validation(positions)
+        return {f"validation_{name}": validation[name] for name in ("loss", "top1", "top5")}
+
+    def _log_epoch(
+        self, epoch: int, trained: float, waited: float, images: float, bar: Bar
+    ) -> None:
+        loss, correct, total = self.step.totals.numpy()
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": self._rate(self.done_steps - 1),
+            "loss": loss / total,
+            "top1": 100 * correct / total,
+            **self._validate(),
+            "seconds": trained,
+            "images_per_second": images / trained,
+            "input_wait": waited / trained,
+        }
+        self.history.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, row.keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_atomically(self.directory / "log.csv", lambda f: f.write(text.getvalue().encode()))
+        if self.writer:
+            with self.writer.as_default(step=epoch + 1):
+                for name, value in row.items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+        bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
+
+    def _count_time(self, since: float) -> float:
+        now = time.monotonic()
+        self.seconds += now - since
+        return now
+
+    def _save(self, uncounted_seconds: float) -> None:
+        arrays = {key: variable.numpy() for key, variable in self.step.variables().items()}
+        loop = {
+            "done_steps": self.done_steps,
+            "seconds": self.seconds + uncounted_seconds,
+            "history": self.history,
+        }
+        self.checkpoints.save(self.done_steps, arrays, loop)
+
+    def _resume(self) -> None:
+        found = self.checkpoints.load(print)
+        if found is None:
+            return
+        arrays, loop = found
+        variables = self.step.variables()
+        shapes_fit = arrays.keys() == variables.keys() and all(
+            arrays[key].shape == tuple(variables[key].shape) for key in variables
+        )
+        if not shapes_fit:
+            raise RunError(
+                f"The checkpoint in {self.directory} is of another network; remove that directory "
+                "or choose another output_dir=..."
+            )
+        for key, variable in variables.items():
+            variable.assign(arrays[key])
+        self.done_steps, self.seconds = loop["done_steps"], loop["seconds"]
+        self.history = loop["history"]
+        print(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.", flush=True)
+
+
+class StopFlag:
+    """Set by Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+
+    requested = False
+
+    @contextmanager
+    def listening(self) -> Iterator[StopFlag]:
+        """Turn both signals into this flag while the block runs (in the main thread)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+        def request(signum: int, frame: Any) -> None:
+            if self.requested and signum == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.requested = True
+
+        for each in before:
+            signal.signal(each, request)
+        try:
+            yield self
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def checkpoint_bytes(step: TrainStep) -> int:
+    """Size of one checkpoint."""
+    return sum(math.prod(v.shape) * v.dtype.size for v in step.variables().values())

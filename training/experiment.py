@@ -1,0 +1,223 @@
+"""What every recipe shares: its fields, and running its stages one after the other.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import tensorflow as tf
+from zookeeper import ComponentField, Field
+from zookeeper.core.component import base_getattr
+from zookeeper.tf import Dataset, Experiment, Preprocessing
+
+from training.checkpoint import sha256, write_atomically
+from training.configuration import resolved
+from training.data import FashionMNIST, InputPipeline, PadCropFlip
+from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
+from training.progress import print_table, say
+from training.run_directory import RunDirectory
+from training.stages import Stage, StageResult
+from training.step import TrainStep
+from zoo.models._factory import variant
+from zoo.profile import profile
+from zoo.weights.torch_state import load_torch_state, torch_state
+
+# Settings of a run that do not change what it computes.
+OPERATIONAL = ("output_dir", "cache", "cache_dir", "checkpoint_minutes", "tensorboard")
+
+
+@dataclass
+class TrainedRun:
+    """What a run leaves: its directory, the results of its stages, the path of the saved model."""
+
+    directory: Path
+    results: list[StageResult]
+    model_path: Path
+
+
+class Recipe(Experiment):
+    """A paper's training as a list of stages. Subclasses define `stages`."""
+
+    # What to train on: FashionMNIST (in the package), Cifar10, ImageNet or ImageFolder.
+    dataset: Dataset = ComponentField(FashionMNIST)
+
+    # Decoding, augmentation and image size.
+    preprocessing: Preprocessing = ComponentField(PadCropFlip)
+
+    # Epochs of each stage of the network itself.
+    epochs: int = Field(1)
+
+    # Images per step, over all workers.
+    batch_size: int = Field(128)
+
+    # Where the learning rate's schedule starts.
+    learning_rate: float = Field(1e-3)
+
+    # Of everything random: initial weights, order, augmentation.
+    seed: int = Field(0)
+
+    # Same result to the bit on every run; switching it off may be faster on a GPU.
+    deterministic: bool = Field(True)
+
+    # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
+    output_dir: Optional[Union[str, os.PathLike]] = Field(None)
+
+    # Encoded images kept in memory, on disk, or read anew each epoch: auto, memory, disk, none.
+    cache: str = Field("auto")
+
+    # Where cache=disk keeps them.
+    cache_dir: Optional[Union[str, os.PathLike]] = Field(None)
+
+    # Share of images that may be unreadable before the run stops.
+    corrupt_share: float = Field(0.001)
+
+    # Minutes between checkpoints within an epoch; each epoch ends with one.
+    checkpoint_minutes: float = Field(5.0)
+
+    # Write TensorBoard's event files.
+    tensorboard: bool = Field(True)
+
+    # The recipe of a loss is its stages' matter.
+    loss: Any = Field(None)
+    optimizer: str = Field("adam")
+
+    def stages(self) -> list[Stage]:
+        """The stages, in order; the last gives the network."""
+        raise NotImplementedError
+
+    # --- what stages are made of ------------------------------------------------------------------
+
+    def network(self, field: str = "model", **overrides: Any) -> Callable[[], tf.keras.Model]:
+        """A function that builds the component `field` anew with other arguments, giving logits."""
+        factory = base_getattr(self, field)
+        return lambda: variant(factory, **{"classifier_activation": None, **overrides})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved recipe: what determines the result."""
+        settings = {k: v for k, v in resolved(self).items() if k not in OPERATIONAL}
+        return {"task": type(self).__name__, **settings}
+
+    @property
+    def directory(self) -> Path:
+        if self.output_dir is not None:
+            return Path(self.output_dir).expanduser()
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:8]
+        dataset = type(base_getattr(self, "dataset")).__name__
+        return Path("runs") / f"{type(self).__name__}-{dataset}-{digest}"
+
+    def introduction(self) -> str:
+        """The run's first line."""
+        dataset = self.dataset
+        return (
+            f"Training {type(self).__name__} on {type(dataset).__name__}: "
+            f"{dataset.num_examples(dataset.train_split):,} images, {dataset.num_classes} classes."
+        )
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def run(self) -> TrainedRun:
+        """Train all stages, or what is left of them, and report."""
+        say(self.introduction())
+        if self.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        run = RunDirectory(self.directory, self.config)
+        stages = self.stages()
+        run.open()
+        stop = StopFlag()
+        try:
+            with stop.listening():
+                results: dict[str, StageResult] = {}
+                models: dict[str, tf.keras.Model] = {}
+                for index, stage in enumerate(stages, start=1):
+                    self._stage(run, index, stage, results, models, stop)
+        except Interrupted as interrupt:
+            say(f"\n{interrupt} The same command continues from there ({run.path}).")
+            raise
+        finally:
+            run.close()
+        return self._report(run, stages, list(results.values()), models[stages[-1].name])
+
+    def _stage(
+        self, run: RunDirectory, index: int, stage: Stage, results: dict[str, StageResult],
+        models: dict[str, tf.keras.Model], stop: StopFlag,
+    ) -> None:  # fmt: skip
+        """Train one stage, or take what it left, into `results` and `models`."""
+        directory = run.stage(index, stage.name)
+        tf.keras.utils.set_random_seed(self.seed + index)
+        model = models[stage.name] = stage.build()
+        finished = run.finished(directory)
+        if finished:
+            load_torch_state(model, _read(directory / finished.weights))
+            results[stage.name] = finished
+            say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
+            return
+
+        inputs = {}
+        for source in filter(None, (stage.initialize_from, stage.teacher)):
+            inputs[source] = results[source].sha256
+        if stage.initialize_from:
+            load_torch_state(model, torch_state(models[stage.initialize_from]))
+        pipeline = self._pipeline(stage)
+        step = TrainStep(stage, model, models[stage.teacher] if stage.teacher else None)
+        run.require_space(3 * checkpoint_bytes(step))
+        trainer = StageTrainer(
+            stage, step, pipeline, directory, checkpoint_minutes=self.checkpoint_minutes,
+            tensorboard=self.tensorboard, stop=stop,
+        )  # fmt: skip
+        last = trainer.run()
+        weights = directory / f"{model.name}.npz"
+        write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
+        results[stage.name] = StageResult(
+            stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
+            pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
+            sha256(weights), inputs,
+        )  # fmt: skip
+        run.finish(directory, results[stage.name])
+
+    def _pipeline(self, stage: Stage) -> InputPipeline:
+        return InputPipeline(
+            self.dataset, self.preprocessing, batch_size=stage.batch_size, seed=self.seed,
+            cache=self.cache, cache_dir=self.cache_dir, corrupt_share=self.corrupt_share,
+        )  # fmt: skip
+
+    def _report(
+        self, run: RunDirectory, stages: list[Stage], results: list[StageResult],
+        model: tf.keras.Model,
+    ) -> TrainedRun:  # fmt: skip
+        rows = [
+            (
+                r.name, str(r.epochs), "" if r.train_top1 is None else f"{r.train_top1:.2f} %",
+                f"{r.top1:.2f} %", _clock(r.seconds),
+            )
+            for r in results
+        ]
+        total = sum(result.seconds for result in results)
+        say("")
+        print_table(
+            ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
+            [*rows, ("all", str(sum(s.epochs for s in stages)), "", "", _clock(total))],
+        )
+        path = run.path / f"{model.name}.npz"
+        source = run.stage(len(stages), stages[-1].name) / results[-1].weights
+        write_atomically(path, lambda file: file.write(source.read_bytes()))
+        say(f"\n{model.name}: {profile(model)}")
+        say(f"Saved: {path}")
+        return TrainedRun(run.path, results, path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S" if seconds >= 3600 else "%M:%S", time.gmtime(seconds))

@@ -1,0 +1,1 @@
+"""The papers' recipes, one file each. `lqz train` lists the tasks in them."""

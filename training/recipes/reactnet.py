@@ -1,0 +1,117 @@
+"""ReActNet's training (2003.03488, section 5.1, and the authors' code).
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+from zookeeper import ComponentField, Field, task
+
+from training.experiment import Recipe
+from training.schedules import cosine, named
+from training.stages import Stage
+from zoo.models.reactnet import ReActNet18Factory, ReActNetAFactory
+from zoo.models.resnet import RealResNet20Factory
+from zoo.weights._torch_layout import entries
+
+
+def decayed(model: tf.keras.Model) -> Iterable[Any]:
+    """What the authors' code decays: 4-D parameters, learned shifts among them, and convolutions."""
+    for entry in entries(model):
+        trainable = entry.variable is not None and entry.variable.trainable
+        if trainable and (len(entry.oihw or entry.shape) == 4 or "conv" in entry.key):
+            yield entry.variable
+
+
+class ReActNetRecipe(Recipe):
+    """The stages: a real-valued teacher, binary activations, then everything binary."""
+
+    # The network.
+    model: tf.keras.models.Model = ComponentField(ReActNetAFactory)
+
+    # Gives the targets. With weights it is taken as it is, else it is trained first.
+    teacher: tf.keras.models.Model = ComponentField(RealResNet20Factory)
+
+    # Epochs of the teacher, if it is trained.
+    teacher_epochs: int = Field(0)
+
+    # Learning rate of the teacher, if it is trained (SGD, momentum 0.9, cosine).
+    teacher_learning_rate: float = Field(0.1)
+
+    # Epochs of each of the two stages.
+    epochs: int = Field(256)
+
+    # Epochs of the first stage, where they differ.
+    first_stage_epochs: int | None = Field(None)
+
+    batch_size: int = Field(256)
+    learning_rate: float = Field(5e-4)
+
+    # Course of the learning rate: linear or cosine.
+    schedule: str = Field("linear")
+
+    # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.
+    schedule_every: str = Field("epoch")
+
+    # L2 of the first stage, added to the gradient; the second has none.
+    weight_decay: float = Field(1e-5)
+
+    # Start the second stage's binary kernels from the first's (the paper), not afresh (as the
+    # published code of ReActNet-A does, whose two stages name their kernels differently).
+    carry_over_kernels: bool = Field(True)
+
+    # What fits data sets of small images; the rest is the paper's.
+    small = {
+        "preprocessing": "PadCropFlip",
+        "model.stem_strides": 1,
+        "teacher_epochs": 10,
+        "schedule_every": "step",
+    }
+    presets: Mapping[str, Mapping[str, Any]] = {}
+
+    def stages(self) -> list[Stage]:
+        def adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
+            return tf.keras.optimizers.Adam(learning_rate, epsilon=1e-8, jit_compile=False)
+
+        def sgd(learning_rate: float) -> tf.keras.optimizers.Optimizer:
+            return tf.keras.optimizers.SGD(learning_rate, momentum=0.9, jit_compile=False)
+
+        student = {
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "optimizer": adam,
+            "schedule": named(self.schedule),
+            "schedule_every": self.schedule_every,
+            "teacher": "teacher",
+        }
+        return [
+            Stage(
+                "teacher", self.network("teacher"), self.teacher_epochs, self.batch_size,
+                self.teacher_learning_rate, sgd, schedule=cosine(), schedule_every="step",
+                weight_decay=1e-4, warmup_epochs=min(1, self.teacher_epochs / 4),
+            ),
+            Stage(
+                "binary activations", self.network(binary_weights=False),
+                self.epochs if self.first_stage_epochs is None else self.first_stage_epochs,
+                weight_decay=self.weight_decay, decays=decayed, **student,
+            ),
+            Stage(
+                "binary", self.network(binary_weights=True), self.epochs,
+                initialize_from="binary activations", **student,
+            ),
+        ]  # fmt: skip
+
+
+@task
+class ReActNet(ReActNetRecipe):
+    """ReActNet-A, B or C: `lqz train ReActNet dataset=ImageNet dataset.data_dir=DIR`.
+
+    The paper's: 256 epochs in each of two stages, batch 256, Adam 5e-4 falling linearly; 69.4 %
+    top-1 on ImageNet, about a week on 8 GPUs. Half as long, with 1.25e-3:
+    `epochs=128 learning_rate=1.25e-3`. Other networks: `model=ReActNetB`, `model=ReActNetC`.
+
+    Without a data set it trains a quarter as wide a network on the embedded Fashion-MNIST, in
+    minutes on two cores.
+    """

@@ -1,0 +1,114 @@
+"""A run's directory: which recipe it belongs to, and what its finished stages left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from training.checkpoint import sha256, write_json
+from training.stages import StageResult
+from zoo.errors import RunError
+
+CONFIG = "config.json"
+RESULT = "result.json"
+
+
+class RunDirectory:
+    """One run on disk.
+
+    Layout: `config.json`, the resolved recipe; a directory per stage with its checkpoints while it
+    runs, `log.csv`, TensorBoard events, and `result.json` with the weights once it is finished.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any]):
+        self.path, self.config = path, dict(config)
+
+    def open(self) -> None:
+        """Claim the directory for this process.
+
+        Raises:
+            RunError: it cannot be written, is in use, or belongs to another recipe.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".probe.{os.getpid()}"
+            probe.write_bytes(b"\0" * 4096)
+            probe.unlink()
+        except OSError as error:
+            raise RunError(
+                f"The run directory {self.path} cannot be written ({error.strerror}); choose "
+                "another with output_dir=..."
+            ) from error
+        # A lock of the operating system: it goes with the process, however that ends.
+        self._lock = FileLock(self.path / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"Another process is training in {self.path}; wait for it, stop it, or choose "
+                "another output_dir=..."
+            ) from None
+        self._check_recipe()
+
+    def require_space(self, needed_bytes: int) -> None:
+        """Raise RunError unless the disk has room for `needed_bytes` more."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed_bytes:
+            raise RunError(
+                f"The run directory {self.path} has {free / 2**20:,.0f} MiB free, but checkpoints "
+                f"need {needed_bytes / 2**20:,.0f} MiB; make room or choose another output_dir=..."
+            )
+
+    def close(self) -> None:
+        """Let others use the directory."""
+        self._lock.release()
+
+    def _check_recipe(self) -> None:
+        path = self.path / CONFIG
+        if not path.exists():
+            write_json(path, self.config)
+            return
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise RunError(f"{path} is damaged; remove {self.path} to start afresh.") from None
+        differences = [
+            f"{key}: {before.get(key)!r} there, {self.config.get(key)!r} here"
+            for key in sorted({*before, *self.config})
+            if before.get(key) != self.config.get(key)
+        ]
+        if differences:
+            raise RunError(
+                f"The run in {self.path} belongs to another recipe ({'; '.join(differences)}); "
+                "choose another output_dir=... or give the same settings."
+            )
+
+    def stage(self, index: int, name: str) -> Path:
+        """Directory of a stage, made if missing."""
+        path = self.path / f"{index}-{name.replace(' ', '-')}"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def finished(self, directory: Path) -> StageResult | None:
+        """The recorded result of a stage, or None where it has none or its weights are damaged."""
+        try:
+            result = StageResult(**json.loads((directory / RESULT).read_text(encoding="utf-8")))
+            whole = sha256(directory / result.weights) == result.sha256
+        except (OSError, ValueError, TypeError):
+            return None
+        return result if whole else None
+
+    def finish(self, directory: Path, result: StageResult) -> None:
+        """Record a stage's result and drop its checkpoints."""
+        write_json(directory / RESULT, asdict(result))
+        for leftover in directory.glob("*.npz"):
+            if leftover.name != result.weights:
+                leftover.unlink()
+        (directory / "checkpoints.json").unlink(missing_ok=True)

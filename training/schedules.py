@@ -1,0 +1,58 @@
+"""Learning rates and other quantities that follow the course of training.
+
+A schedule gives a factor in [0, 1] for the share of the stage that has passed, in [0, 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from zoo.errors import InvalidValueError
+
+Schedule = Callable[[float], float]
+
+
+def linear() -> Schedule:
+    """From 1 to 0 in a straight line (ReActNet, Bi-Real Net, SD-BNN on ImageNet)."""
+    return lambda passed: 1 - passed
+
+
+def cosine() -> Schedule:
+    """Half a cosine from 1 to 0 (SD-BNN on CIFAR-10)."""
+    return lambda passed: 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def steps(at: Sequence[float], factor: float = 0.1) -> Schedule:
+    """Times `factor` at each share of `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
+    return lambda passed: factor ** sum(passed >= share for share in at)
+
+
+SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine}
+
+
+def named(name: str) -> Schedule:
+    """The schedule of this name. Raises InvalidValueError."""
+    if name not in SCHEDULES:
+        raise InvalidValueError(f"schedule must be {' or '.join(SCHEDULES)}, not '{name}'.")
+    return SCHEDULES[name]()
+
+
+def learning_rate(
+    schedule: Schedule, peak: float, step: int, steps_per_epoch: int, epochs: int,
+    *, every: str = "step", warmup_steps: int = 0,
+) -> float:  # fmt: skip
+    """The learning rate of one step.
+
+    Args:
+        schedule: factor by share of the stage.
+        peak: learning rate where the factor is 1.
+        step: number of the step in the stage, from 0.
+        steps_per_epoch, epochs: length of the stage.
+        every: "epoch" holds the rate within an epoch, as the authors' code does; "step" does not.
+        warmup_steps: the rate rises linearly over so many steps.
+    """
+    unit = steps_per_epoch if every == "epoch" else 1
+    passed = (step // unit) * unit / (steps_per_epoch * epochs)
+    warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    return peak * schedule(passed) * warmup

@@ -1,0 +1,80 @@
+"""A recipe is a list of stages; a stage trains one model, from recorded inputs to recorded outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from training.schedules import Schedule, linear
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage trains, and how.
+
+    Attributes:
+        name: of its directory and its row in the results.
+        build: makes the model, which must give logits.
+        epochs: its length; 0 takes the model as it is built, with weights of its own.
+        batch_size: images per step over all workers.
+        learning_rate: where the schedule's factor is 1.
+        schedule: see `training.schedules`.
+        schedule_every: "epoch" or "step".
+        warmup_epochs: over which the learning rate rises linearly.
+        optimizer: makes the optimizer for a learning rate.
+        weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
+        decays: those variables, of the model.
+        teacher: name of the stage whose model gives the targets; None trains on the labels.
+        label_smoothing: with labels.
+        initialize_from: name of the stage whose weights this one starts from.
+        each_epoch: called with (model, share of the stage passed) before each epoch.
+    """
+
+    name: str
+    build: Callable[[], tf.keras.Model]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Callable[[float], tf.keras.optimizers.Optimizer]
+    schedule: Schedule = field(default_factory=linear)
+    schedule_every: str = "epoch"
+    warmup_epochs: float = 0
+    weight_decay: float = 0.0
+    decays: Callable[[tf.keras.Model], Iterable[Any]] = lambda model: model.trainable_variables
+    teacher: str | None = None
+    label_smoothing: float = 0.0
+    initialize_from: str | None = None
+    each_epoch: Callable[[tf.keras.Model, float], None] | None = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage leaves.
+
+    Attributes:
+        name: the stage's.
+        top1, top5: on all validation images, after the last epoch, in percent.
+        train_top1: on the augmented training images of the last epoch, in percent; None
+            for a model that was not trained here.
+        images: number of validation images.
+        epochs: trained.
+        seconds: spent on it, over all sessions.
+        weights: file name in the stage's directory.
+        sha256: of that file.
+        inputs: sha256 of the weights it started from and learned from, by stage name.
+    """
+
+    name: str
+    top1: float
+    top5: float
+    train_top1: float | None
+    images: int
+    epochs: int
+    seconds: float
+    weights: str
+    sha256: str
+    inputs: dict[str, str]

@@ -1,0 +1,134 @@
+"""The compiled part of training: steps and evaluation on `tf.distribute`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.losses import cross_entropy, distributional_loss
+from training.stages import Stage
+
+
+def latent_variables(variables: list) -> list[tf.Variable]:
+    """The variables themselves, where larq wraps binary kernels that are quantised when read."""
+    return [getattr(variable, "latent_variable", variable) for variable in variables]
+
+
+class TrainStep:
+    """Model, optimizer and running totals of one stage, and the function that moves them.
+
+    Several steps run in one call, so that Python costs nothing per step; how many does not change
+    the result by a bit.
+    """
+
+    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: tf.keras.Model | None):
+        self.stage, self.model, self.teacher = stage, model, teacher
+        self.strategy = tf.distribute.get_strategy()
+        self.trainable = latent_variables(model.trainable_variables)
+        self.optimizer = stage.optimizer(stage.learning_rate)
+        self.optimizer.build(self.trainable)
+        self.decayed = set()
+        if stage.weight_decay:
+            self.decayed = {v.ref() for v in latent_variables(list(stage.decays(model)))}
+        # Sums over the epoch so far, in order of the steps: loss, correct images, images.
+        self.totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
+        self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self.waited = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # seconds, for input
+        self.position = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """All that a checkpoint must hold."""
+        model, optimizer = latent_variables(self.model.weights), self.optimizer.variables
+        optimizer = optimizer() if callable(optimizer) else optimizer
+        return {
+            **{f"model/{i}": v for i, v in enumerate(model)},
+            **{f"optimizer/{i}": v for i, v in enumerate(optimizer)},
+            "totals": self.totals,
+            "position": self.position,
+        }
+
+    @tf.function(reduce_retracing=True)
+    def run(self, batches: Iterator, learning_rates: tf.Tensor, first_step: tf.Tensor) -> None:
+        """One step per learning rate.
+
+        Args:
+            batches: iterator over the (distributed) training data.
+            learning_rates: (steps,), float32.
+            first_step: number of the first, int64.
+        """
+        for i in tf.range(tf.shape(learning_rates)[0]):
+            before = tf.timestamp()
+            batch = next(batches)
+            self.waited.assign_add(tf.timestamp() - before)
+            self.optimizer.learning_rate.assign(learning_rates[i])
+            totals = self.strategy.run(self._step, args=(batch,))
+            totals = self.strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)
+            is_new_bad = ~tf.math.is_finite(totals[0]) & (self.first_bad_step < 0)
+            step = first_step + tf.cast(i, tf.int64)
+            self.first_bad_step.assign(tf.where(is_new_bad, step, self.first_bad_step))
+            self.totals.assign_add(totals)
+
+    def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        images, labels = batch["image"], batch["label"]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.trainable)
+            logits = tf.cast(self.model(images, training=True), tf.float32)
+            if self.teacher is None:
+                losses = cross_entropy(logits, labels, self.stage.label_smoothing)
+            else:
+                losses = distributional_loss(logits, self.teacher(images, training=False))
+            loss = tf.reduce_sum(losses) / self.stage.batch_size
+        gradients = tape.gradient(loss, self.trainable)
+        pairs = [(self._decay(g, v), v) for g, v in zip(gradients, self.trainable, strict=True)]
+        self.optimizer.apply_gradients(pairs)
+        correct = tf.math.in_top_k(labels, logits, 1)
+        self.position.assign(batch["position"][-1] + 1)
+        return tf.stack([
+            tf.cast(tf.reduce_sum(losses), tf.float64),
+            tf.cast(tf.math.count_nonzero(correct), tf.float64),
+            tf.cast(tf.size(labels), tf.float64),
+        ])  # fmt: skip
+
+    def _decay(self, gradient: tf.Tensor | None, variable: tf.Variable) -> tf.Tensor:
+        gradient = tf.zeros_like(variable) if gradient is None else gradient
+        if variable.ref() not in self.decayed:
+            return gradient
+        # Replicas' gradients are summed: each adds its share.
+        share = self.stage.weight_decay / self.strategy.num_replicas_in_sync
+        return gradient + share * variable
+
+
+class Evaluation:
+    """Top-1 and top-5 accuracy over a whole data set."""
+
+    def __init__(self, model: tf.keras.Model):
+        self.model = model
+
+    @tf.function(reduce_retracing=True)
+    def _batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        top5 = min(5, logits.shape[-1])
+        return tf.stack([
+            tf.cast(tf.reduce_sum(cross_entropy(logits, labels)), tf.float64),
+            tf.cast(tf.math.count_nonzero(tf.math.in_top_k(labels, logits, 1)), tf.float64),
+            tf.cast(tf.math.count_nonzero(tf.math.in_top_k(labels, logits, top5)), tf.float64),
+        ])  # fmt: skip
+
+    def run(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
+        """Loss (nats), top1 and top5 (percent), images; and the positions that were seen."""
+        totals, positions = np.zeros(3), []
+        for batch in batches:
+            totals += self._batch(batch["image"], batch["label"]).numpy()
+            positions.append(batch["position"].numpy())
+        seen: Any = np.concatenate(positions) if positions else np.zeros(0, np.int64)
+        images = max(1, seen.size)
+        result = {
+            "loss": totals[0] / images,
+            "top1": 100 * totals[1] / images,
+            "top5": 100 * totals[2] / images,
+            "images": int(seen.size),
+        }
+        return result, seen

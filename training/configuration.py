@@ -10,7 +10,7 @@ import os
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -98,7 +98,17 @@ def _literal(text: str) -> Any:
 
 def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[FieldInfo]:
     """Every field that `conf` may set, in the component classes that `conf` chooses."""
-    return list(_walk(task_class, "", conf or {}, {}, {}))
+    preset = preset_of(task_class, conf or {})
+    return [
+        replace(info, default=str(preset[info.key])) if info.key in preset else info
+        for info in _walk(task_class, "", {**preset, **(conf or {})}, {}, {})
+    ]
+
+
+def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a recipe derives from others, such as the data set; `conf` beats them."""
+    preset = getattr(task_class, "preset", None)
+    return dict(preset(conf)) if preset else {}
 
 
 def _walk(
@@ -208,6 +218,7 @@ def _shown(default: Any, field: Field) -> str:
 
 def configure_task(task_class: type, conf: Mapping[str, Any], name: str | None = None) -> Any:
     """A `task_class` configured with `conf`: its keys known, its values of the fields' types."""
+    conf = {**preset_of(task_class, conf), **conf}
     infos = {info.key: info for info in fields(task_class, conf)}
     for key in conf:
         if key not in infos:

@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 import numpy as np
 import tensorflow as tf
@@ -19,8 +19,9 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset, Experiment, Preprocessing
 
 from training.checkpoint import sha256, write_atomically
-from training.configuration import resolved
-from training.data import FashionMNIST, InputPipeline, PadCropFlip
+from training.configuration import component_name, resolved
+from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
+from training.discovery import fold
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
 from training.progress import print_table, say
 from training.run_directory import RunDirectory
@@ -50,7 +51,7 @@ class Recipe(Experiment):
     dataset: Dataset = ComponentField(FashionMNIST)
 
     # Decoding, augmentation and image size.
-    preprocessing: Preprocessing = ComponentField(PadCropFlip)
+    preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
 
     # Epochs of each stage of the network itself.
     epochs: int = Field(1)
@@ -89,6 +90,16 @@ class Recipe(Experiment):
     loss: Any = Field(None)
     optimizer: str = Field("adam")
 
+    # Settings by data set, for those whose images are not ImageNet's.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings that come with the data set that `conf` names, or with the default one."""
+        dataset = conf.get("dataset", FashionMNIST)
+        name = dataset if isinstance(dataset, str) else component_name(dataset if isinstance(dataset, type) else type(dataset))
+        return next((p for key, p in cls.presets.items() if fold(key) == fold(name)), {})
+
     def stages(self) -> list[Stage]:
         """The stages, in order; the last gives the network."""
         raise NotImplementedError
@@ -117,6 +128,12 @@ class Recipe(Experiment):
     def introduction(self) -> str:
         """The run's first line."""
         dataset = self.dataset
+        if isinstance(dataset, FashionMNIST):
+            return (
+                f"Training on the embedded Fashion-MNIST, "
+                f"{dataset.num_examples(dataset.train_split):,} images. The paper's full recipe: "
+                f"lqz train {type(self).__name__} dataset=ImageNet dataset.data_dir=DIR"
+            )
         return (
             f"Training {type(self).__name__} on {type(dataset).__name__}: "
             f"{dataset.num_examples(dataset.train_split):,} images, {dataset.num_classes} classes."

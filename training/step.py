@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,12 @@ from training.stages import Stage
 def latent_variables(variables: list) -> list[tf.Variable]:
     """The variables themselves, where larq wraps binary kernels that are quantised when read."""
     return [getattr(variable, "latent_variable", variable) for variable in variables]
+
+
+def _clock() -> tf.Tensor:
+    """Seconds, float64; TensorFlow's own timestamp is not to be had under deterministic ops."""
+    seconds = tf.numpy_function(time.perf_counter, [], tf.float64)
+    return tf.ensure_shape(seconds, [])
 
 
 class TrainStep:
@@ -60,9 +67,9 @@ class TrainStep:
             first_step: number of the first, int64.
         """
         for i in tf.range(tf.shape(learning_rates)[0]):
-            before = tf.timestamp()
+            before = _clock()
             batch = next(batches)
-            self.waited.assign_add(tf.timestamp() - before)
+            self.waited.assign_add(_clock() - before)
             self.optimizer.learning_rate.assign(learning_rates[i])
             totals = self.strategy.run(self._step, args=(batch,))
             totals = self.strategy.reduce(tf.distribute.ReduceOp.SUM, totals, axis=None)

@@ -12,9 +12,18 @@ from zookeeper import ComponentField, Field, task
 from training.experiment import Recipe
 from training.schedules import cosine, named
 from training.stages import Stage
-from zoo.models.reactnet import ReActNet18Factory, ReActNetAFactory
-from zoo.models.resnet import RealResNet20Factory
+from zoo.models.reactnet import ReActNetAFactory
+from zoo.models.resnet import RealResNet34Factory
 from zoo.weights._torch_layout import entries
+
+
+# What fits data sets of small images, where the teacher is trained on the spot.
+SMALL_IMAGES = {
+    "preprocessing": "PadCropFlip",
+    "teacher": "RealResNet20",
+    "teacher_epochs": 6,
+    "schedule_every": "step",
+}
 
 
 def decayed(model: tf.keras.Model) -> Iterable[Any]:
@@ -32,7 +41,7 @@ class ReActNetRecipe(Recipe):
     model: tf.keras.models.Model = ComponentField(ReActNetAFactory)
 
     # Gives the targets. With weights it is taken as it is, else it is trained first.
-    teacher: tf.keras.models.Model = ComponentField(RealResNet20Factory)
+    teacher: tf.keras.models.Model = ComponentField(RealResNet34Factory, weights="imagenet")
 
     # Epochs of the teacher, if it is trained.
     teacher_epochs: int = Field(0)
@@ -61,15 +70,6 @@ class ReActNetRecipe(Recipe):
     # Start the second stage's binary kernels from the first's (the paper), not afresh (as the
     # published code of ReActNet-A does, whose two stages name their kernels differently).
     carry_over_kernels: bool = Field(True)
-
-    # What fits data sets of small images; the rest is the paper's.
-    small = {
-        "preprocessing": "PadCropFlip",
-        "model.stem_strides": 1,
-        "teacher_epochs": 10,
-        "schedule_every": "step",
-    }
-    presets: Mapping[str, Mapping[str, Any]] = {}
 
     def stages(self) -> list[Stage]:
         def adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
@@ -115,3 +115,19 @@ class ReActNet(ReActNetRecipe):
     Without a data set it trains a quarter as wide a network on the embedded Fashion-MNIST, in
     minutes on two cores.
     """
+
+    presets = {
+        "FashionMNIST": {
+            **SMALL_IMAGES,
+            "preprocessing.input_shape": (28, 28, 1),
+            "preprocessing.padding": 2,
+            "model.width": 0.25,
+            "model.stem_strides": 1,
+            "teacher.width": 0.5,
+            "epochs": 10,
+            "first_stage_epochs": 5,
+            "batch_size": 64,
+            "learning_rate": 4e-3,
+        },
+        "Cifar10": {**SMALL_IMAGES, "model.width": 0.5, "model.stem_strides": 1},
+    }

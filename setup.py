@@ -21,9 +21,13 @@ INSTALL_REQUIRES = [
     "filelock>=3.12",
 ]
 
+# training/data/prepare_fashion_mnist.py: another version might compress to other bytes.
+ZOPFLI = "zopfli==0.4.3"
+
 EXTRAS_REQUIRE = {
-    "test": ["pytest>=8", "pytest-timeout>=2.3", "build>=1.2", "pillow>=10", "scipy>=1.11"],
-    "lint": ["ruff==0.15.0", "mypy==1.19.0", "types-psutil"],
+    "data": [ZOPFLI],
+    "test": ["pytest>=8", "pytest-timeout>=2.3", "build>=1.2", "pillow>=10", "scipy>=1.11", ZOPFLI],
+    "lint": ["ruff==0.17.5", "mypy==2.4.1", "types-psutil"],
 }
 
 setup(

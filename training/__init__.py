@@ -1,0 +1,1 @@
+"""Training: recipes, data and the command line `lqz`. Importing this imports no TensorFlow."""

@@ -87,7 +87,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run `lqz` and return its exit code: 2 for what the user can put right, with a sentence."""
     # Both only work if set before TensorFlow is imported; larq needs Keras 2.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         result = lqz.main(args, prog_name="lqz", standalone_mode=False)
     except click.ClickException as error:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.checkpoint import Checkpoints, write_atomically
+from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
 from training.progress import Bar, epoch_line, stage_bar
 from training.schedules import learning_rate
@@ -85,7 +86,7 @@ class StageTrainer:
             count = min(count, end - self.done_steps)
             rates = np.array([self._rate(self.done_steps + i) for i in range(count)], np.float32)
             before = time.monotonic()
-            step.run(batches, tf.constant(rates), tf.constant(self.done_steps, tf.int64))
+            self._call(epoch, batches, rates)
             self._check_loss()
             took = time.monotonic() - before
             self.done_steps += count
@@ -107,6 +108,20 @@ class StageTrainer:
         self._count_time(started)
         self._save(0.0)
         self._stop_if_asked()
+
+    def _call(self, epoch: int, batches: Iterator, rates: np.ndarray) -> None:
+        first = tf.constant(self.done_steps, tf.int64)
+        try:
+            with reading(self.pipeline.dataset):
+                positions = self.step.run(batches, tf.constant(rates), first).numpy().ravel()
+        except tf.errors.OutOfRangeError:
+            # Unreadable images beyond the allowed share: this names them.
+            self.pipeline.note_positions(epoch, np.zeros(0, np.int64), ended=True)
+            raise
+        known = len(self.pipeline.corrupt)
+        self.pipeline.note_positions(epoch, positions)
+        for name in list(self.pipeline.corrupt)[known:]:
+            print(f"Skipped an unreadable image: {name}", flush=True)
 
     def _rate(self, step: int) -> float:
         stage = self.stage

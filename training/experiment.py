@@ -223,9 +223,12 @@ class Recipe(Experiment):
             ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
             [*rows, ("all", str(sum(s.epochs for s in stages)), "", "", _clock(total))],
         )
-        path = run.path / f"{model.name}.npz"
         source = run.stage(len(stages), stages[-1].name) / results[-1].weights
-        write_atomically(path, lambda file: file.write(source.read_bytes()))
+        weights = run.path / source.name
+        write_atomically(weights, lambda file: file.write(source.read_bytes()))
+        # As one file with its architecture, and with probabilities instead of logits.
+        path = weights.with_suffix(".keras")
+        variant(base_getattr(self, "model"), weights=str(weights)).save(path)
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)

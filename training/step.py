@@ -58,15 +58,19 @@ class TrainStep:
         }
 
     @tf.function(reduce_retracing=True)
-    def run(self, batches: Iterator, learning_rates: tf.Tensor, first_step: tf.Tensor) -> None:
-        """One step per learning rate.
+    def run(
+        self, batches: Iterator, learning_rates: tf.Tensor, first_step: tf.Tensor
+    ) -> tf.Tensor:
+        """One step per learning rate. Returns the positions of this worker's images, (steps, b).
 
         Args:
             batches: iterator over the (distributed) training data.
             learning_rates: (steps,), float32.
             first_step: number of the first, int64.
         """
-        for i in tf.range(tf.shape(learning_rates)[0]):
+        steps = tf.shape(learning_rates)[0]
+        seen = tf.TensorArray(tf.int64, size=steps)
+        for i in tf.range(steps):
             before = _clock()
             batch = next(batches)
             self.waited.assign_add(_clock() - before)
@@ -77,6 +81,10 @@ class TrainStep:
             step = first_step + tf.cast(i, tf.int64)
             self.first_bad_step.assign(tf.where(is_new_bad, step, self.first_bad_step))
             self.totals.assign_add(totals)
+            positions = tf.concat(self.strategy.experimental_local_results(batch["position"]), 0)
+            self.position.assign(positions[-1] + 1)
+            seen = seen.write(i, positions)
+        return seen.stack()
 
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = batch["image"], batch["label"]
@@ -92,7 +100,6 @@ class TrainStep:
         pairs = [(self._decay(g, v), v) for g, v in zip(gradients, self.trainable, strict=True)]
         self.optimizer.apply_gradients(pairs)
         correct = tf.math.in_top_k(labels, logits, 1)
-        self.position.assign(batch["position"][-1] + 1)
         return tf.stack([
             tf.cast(tf.reduce_sum(losses), tf.float64),
             tf.cast(tf.math.count_nonzero(correct), tf.float64),

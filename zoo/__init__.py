@@ -66,6 +66,7 @@ def __getattr__(name: str) -> Any:
         require_keras2()
         return getattr(importlib.import_module(catalog.row(name).module), name)
     if name in _MODULES:
+        require_keras2()
         return importlib.import_module(f"zoo.{name}")
     raise AttributeError(f"module 'zoo' has no attribute '{name}'")
 

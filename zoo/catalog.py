@@ -32,7 +32,7 @@ class Row:
         arxiv: number of the paper.
         dataset: what the published accuracy was measured on.
         top1, top5: published accuracy in percent, None where the paper gives none.
-        params, memory_bytes, binary_macs, float_macs: see `zoo.Profile`, for the default image size.
+        params, memory_bytes, binary_macs, float_macs: see `zoo.Profile`, at the default image size.
         weights: names of the weight sets, each with how it can be had.
     """
 
@@ -76,11 +76,18 @@ def _rows() -> dict[str, Row]:
             if name in rows:
                 raise ValueError(f"{TABLE.name} names {name} twice")
             rows[name] = Row(
-                **{key: line[key] for key in ("model", "origin", "module", "family", "arxiv")},
+                model=name,
+                origin=line["origin"],
+                module=line["module"],
+                family=line["family"],
+                arxiv=line["arxiv"],
                 dataset=line["dataset"],
                 top1=number(line["top1"]),
                 top5=number(line["top5"]),
-                **{key: int(line[key] or 0) for key in COUNTED},
+                params=int(line["params"] or 0),
+                memory_bytes=int(line["memory_bytes"] or 0),
+                binary_macs=int(line["binary_macs"] or 0),
+                float_macs=int(line["float_macs"] or 0),
                 weights=tuple(available.get(name, ())),
             )
     return rows

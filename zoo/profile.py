@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from zoo.errors import InvalidValueError
+from zoo.keras2 import require_keras2
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -50,15 +51,20 @@ def profile(model: tf.keras.Model) -> Profile:
     Raises:
         InvalidValueError: the model is not built, or its input size is not known.
     """
+    require_keras2()
     from larq.models import ModelProfile
 
-    if not model.built:
-        raise InvalidValueError("The model is not built: call it, or give its input shape, first.")
-    if any(None in shape[1:] for shape in _shapes(model.input_shape)):
+    if not model.built or not model.inputs:
         raise InvalidValueError(
-            f"Operations cannot be counted for the open input shape {model.input_shape}: "
-            "build the model for one image size."
+            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "tf.keras.Model cannot be counted)."
         )
+    for image in model.inputs:
+        if None in image.shape[1:]:
+            raise InvalidValueError(
+                f"Operations cannot be counted for the open input shape {tuple(image.shape)}: "
+                "build the model for one image size."
+            )
     counts = ModelProfile(model)
     binary = counts.op_count("mac", 1)
     return Profile(
@@ -67,7 +73,3 @@ def profile(model: tf.keras.Model) -> Profile:
         params=int(counts.weight_count()),
         memory_bytes=-(-int(counts.memory) // 8),
     )
-
-
-def _shapes(shape: tuple | list) -> list[tuple]:
-    return list(shape) if isinstance(shape, list) else [shape]

@@ -13,6 +13,8 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
+from zoo.errors import InvalidValueError
+
 Gradient = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -38,11 +40,17 @@ def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     return quantized, lambda dy: tf.where(tf.abs(kernel) <= 1, dy, tf.zeros_like(dy))
 
 
+def register(quantizer: type) -> type:
+    """Make a class known to Keras, also by its bare name: larq looks for that in HDF5 files."""
+    lq.utils.register_keras_custom_object(quantizer)
+    return tf.keras.utils.register_keras_serializable(package="zoo")(quantizer)
+
+
 class _Registered(lq.quantizers.Quantizer):
     precision = 1
 
 
-@tf.keras.utils.register_keras_serializable(package="zoo")
+@register
 class ScaledSign(_Registered):
     r"""`mean(|w|) * sign(w)`, the mean over each filter (Bi-Real Net and ReActNet, authors' code).
 
@@ -57,7 +65,7 @@ class ScaledSign(_Registered):
         return _scaled_sign(inputs)
 
 
-@tf.keras.utils.register_keras_serializable(package="zoo")
+@register
 class EDESign(_Registered):
     r"""sign(x) with the error decay estimator of IR-Net, as SD-BNN uses it on CIFAR-10.
 
@@ -70,6 +78,8 @@ class EDESign(_Registered):
 
     def __init__(self, t: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
+        if not t > 0:
+            raise InvalidValueError(f"t must be greater than 0, not {t}.")
         self.initial_t = float(t)
         self.t = tf.Variable(self.initial_t, trainable=False, dtype=tf.float64, name="ede_t")
 
@@ -94,7 +104,7 @@ class EDESign(_Registered):
         return {**super().get_config(), "t": self.initial_t}
 
 
-@tf.keras.utils.register_keras_serializable(package="zoo")
+@register
 class SelfDistributionSign(_Registered):
     r"""SD-BNN's weight self-distribution: `sign(w + sigmoid(alpha) * 0.01 * mean(w))`.
 
@@ -111,6 +121,8 @@ class SelfDistributionSign(_Registered):
 
     def __init__(self, estimator: str = "ste", t: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
+        if estimator not in ("ste", "ede"):
+            raise InvalidValueError(f"estimator must be 'ste' or 'ede', not '{estimator}'.")
         self.estimator = estimator
         self.ede = EDESign(t, dtype=self._dtype_policy) if estimator == "ede" else None
 

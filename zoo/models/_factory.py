@@ -1,20 +1,21 @@
 """What all networks share: the factory that becomes a Keras model, and its public function.
 
 A network's file holds Zookeeper factories. A factory says in `features` how the image becomes a
-feature map; the rest (input, classifier, weights) stands here. `model_function` turns a factory into
-the keyword-only function that people call.
+feature map; the rest (input, classifier, weights) stands here. `model_function` turns a factory
+into the keyword-only function that people call.
 """
 
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any, Optional, Tuple  # noqa: UP035 (Zookeeper reads annotations)
+from typing import Any, Optional, Tuple
 
 import tensorflow as tf
 from larq_zoo.core.model_factory import DimType, ModelFactory
 from zookeeper import ComponentField, Field, configure
 from zookeeper.tf import Preprocessing
 
-from zoo.errors import InvalidValueError, ZooError
+from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 from zoo.keras2 import require_keras2
 from zoo.layers import BatchNorm, SymmetricConv2D
 from zoo.quantizers import ScaledSign
@@ -30,6 +31,23 @@ def real_initializer() -> tf.keras.initializers.Initializer:
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
+def scaled_channels(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
+    """Channel counts multiplied by `width`, none of them below 1."""
+    if not (math.isfinite(width) and round(min(channels) * width) >= 1):
+        raise InvalidValueError(f"width={width} leaves no channels; try 0.25, 0.5, 1 or 2.")
+    return tuple(round(count * width) for count in channels)
+
+
+def check_activation(argument: str, name: str) -> None:
+    """Raise UnknownNameError unless Keras knows the activation."""
+    try:
+        tf.keras.activations.get(name)
+    except ValueError:
+        functions = set(dir(tf.keras.activations)) - {"deserialize", "get", "serialize"}
+        known = [each for each in functions if not each.startswith("_")]
+        raise UnknownNameError(argument, name, known) from None
+
+
 FIELD_DOCS = {
     "input_shape": "(height, width, channels) of the image; by default the paper's.",
     "input_tensor": "a Keras tensor to use as the image.",
@@ -42,7 +60,7 @@ FIELD_DOCS = {
 
 
 class ZooFactory(ModelFactory):
-    """Base of every factory here, on larq-zoo's ModelFactory (fields `dataset`, `num_classes`, ...)."""
+    """Base of every factory, on larq-zoo's ModelFactory (fields `dataset`, `num_classes`, ...)."""
 
     default_input_shape: Tuple[int, int, int] = (224, 224, 3)
     default_num_classes = 1000
@@ -94,7 +112,7 @@ class ZooFactory(ModelFactory):
 
     def binary_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str,
                     **kwargs: Any) -> tf.Tensor:  # fmt: skip
-        """Sign of x, zero padding `size // 2`, convolution with a binary kernel (real in stage 1)."""
+        """Sign of x, zero padding `size // 2`, convolution by a binary kernel (real in stage 1)."""
         binary = self.binary_weights
         kwargs.setdefault("input_quantizer", self.activation_sign())
         initializer = latent_initializer() if binary else real_initializer()
@@ -114,17 +132,32 @@ class ZooFactory(ModelFactory):
             return x
         return tf.keras.layers.AveragePooling2D(strides, padding="same", name=name)(x)
 
+    def fixed_size(self, x: tf.Tensor) -> tuple[int, int]:
+        """Height and width of a feature map whose every pixel the classifier weighs."""
+        height, width = x.shape[1:3]
+        if height is None or width is None:
+            raise InvalidValueError(
+                f"{self.model_name} has weights for every pixel: the image's height and width must "
+                "be given."
+            )
+        return height, width
+
     # --- assembly ---------------------------------------------------------------------------------
 
     @property
     def image_input(self) -> tf.Tensor:
+        if tf.keras.backend.image_data_format() != "channels_last":
+            raise InvalidValueError(
+                "Only channels-last images are supported: call "
+                "tf.keras.backend.set_image_data_format('channels_last')."
+            )
         if self.input_tensor is not None:
-            if not tf.keras.backend.is_keras_tensor(self.input_tensor):
+            if not _is_keras_tensor(self.input_tensor):
                 raise InvalidValueError(
                     "input_tensor must be a Keras tensor, such as tf.keras.Input(shape=...) or the "
                     f"output of a layer, not {type(self.input_tensor).__name__}."
                 )
-            if self.input_tensor.shape.rank != 4:
+            if self.input_tensor.shape.rank != 4 or self.input_tensor.shape[-1] is None:
                 raise InvalidValueError(
                     "input_tensor must have the shape (batch, height, width, channels), not "
                     f"{tuple(self.input_tensor.shape)}."
@@ -135,12 +168,7 @@ class ZooFactory(ModelFactory):
     def _checked_input_shape(self) -> tuple:
         shape = tuple(self.input_shape or self.default_input_shape)
         channels = self.default_input_shape[-1]
-        if tf.keras.backend.image_data_format() != "channels_last":
-            raise InvalidValueError(
-                "Only channels-last images are supported: call "
-                "tf.keras.backend.set_image_data_format('channels_last')."
-            )
-        sizes_ok = all(size is None or (isinstance(size, int) and size > 0) for size in shape)
+        sizes_ok = all(size is None or (type(size) is int and size > 0) for size in shape)
         if len(shape) != 3 or not sizes_ok or shape[-1] is None:
             raise InvalidValueError(
                 f"input_shape must be three positive numbers (height, width, channels), such as "
@@ -155,20 +183,22 @@ class ZooFactory(ModelFactory):
 
     def build(self) -> tf.keras.models.Model:
         require_keras2()
-        if self.include_top and self.num_classes < 1:
+        if self.include_top and (self.num_classes < 1 or isinstance(self.num_classes, bool)):
             raise InvalidValueError(f"num_classes must be at least 1, not {self.num_classes}.")
+        check_activation("classifier_activation", self.classifier_activation or "linear")
         image = self.image_input
         try:
             x = self.features(image)
+            if self.include_top:
+                x = self.pool(x)
         except ZooError:
             raise
         except ValueError as error:
             raise InvalidValueError(
                 f"{self.model_name} cannot be built for images of shape {tuple(image.shape[1:])}: "
-                f"{str(error).splitlines()[0]}"
+                f"{str(error).splitlines()[0].rstrip('.')}."
             ) from error
         if self.include_top:
-            x = self.pool(x)
             x = tf.keras.layers.Dense(
                 self.num_classes, kernel_initializer=real_initializer(), name=self.classifier_name
             )(x)
@@ -191,6 +221,13 @@ class ZooFactory(ModelFactory):
     @property
     def model_name(self) -> str:
         return type(self).__name__.removesuffix("Factory").lower()
+
+
+def _is_keras_tensor(value: Any) -> bool:
+    try:
+        return tf.keras.backend.is_keras_tensor(value)
+    except ValueError:  # what Keras says of anything that is no tensor
+        return False
 
 
 def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
@@ -239,8 +276,6 @@ def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
     def function(**arguments: Any) -> tf.keras.Model:
         unknown = sorted(set(arguments) - set(defaults))
         if unknown:
-            from zoo.errors import UnknownNameError
-
             raise UnknownNameError(f"argument of {name}", unknown[0], defaults)
         return construct(factory_class, **{**defaults, **arguments})
 

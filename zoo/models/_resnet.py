@@ -13,7 +13,7 @@ from zoo.models._factory import ZooFactory
 
 
 class ImageNetResNet(ZooFactory):
-    """Stem 7x7/2, batch norm, max pool 3x3/2 without activation; four groups of single-conv blocks."""
+    """Stem 7x7/2, batch norm, max pool 3x3/2, no activation; four groups of single-conv blocks."""
 
     blocks = (4, 4, 4, 4)
     filters = (64, 128, 256, 512)
@@ -35,7 +35,7 @@ class ImageNetResNet(ZooFactory):
         return x
 
     def shortcut(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
-        """x itself, or average pool, real 1x1 convolution and batch norm where the shape changes."""
+        """x itself; where the shape changes, average pool, real 1x1 convolution and batch norm."""
         if strides == 1 and x.shape[-1] == filters:
             return x
         x = self.average_pool(x, strides, f"{name}.downsample.0")

@@ -7,6 +7,7 @@ names of the authors' modules.
 import tensorflow as tf
 from zookeeper import Field, factory
 
+from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, SymmetricMaxPool2D
 from zoo.models._factory import ZooFactory, model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
@@ -15,10 +16,10 @@ from zoo.models._resnet import CifarResNet20, ImageNetResNet
 class BiRealMixin(ZooFactory):
     """What makes a network a Bi-Real Net."""
 
-    # The paper's gradient of binary weights, multiplied by the scale, instead of the authors' code's.
+    # The paper's gradient of binary weights, multiplied by the scale; the authors' code's is not.
     magnitude_aware_gradient: bool = Field(False)
 
-    # False: the paper's pretraining, clip(-1, x, 1) in place of the sign (with binary_weights=False).
+    # False: the paper's pretraining, clip(-1, x, 1) for the sign (with binary_weights=False).
     binary_activations: bool = Field(True)
 
     # Slope of the pretraining's clip beyond +-1.
@@ -39,6 +40,8 @@ class BiRealMixin(ZooFactory):
         """Sign and binary convolution; while pretraining, clip and real convolution."""
         if self.binary_activations:
             return self.binary_conv(x, filters, size, strides, name=name)
+        if not 0 <= self.clip_slope <= 1:
+            raise InvalidValueError(f"clip_slope must be from 0 to 1, not {self.clip_slope}.")
         x = LeakyClip(self.clip_slope, name=f"{name}.clip")(x)
         return self.binary_conv(x, filters, size, strides, name=name, input_quantizer=None)
 
@@ -68,8 +71,8 @@ class BiRealNet34Factory(BiRealNet18Factory):
 class BiRealNet50Factory(BiRealMixin):
     """Bi-Real Net 50: bottlenecks whose three convolutions each have a shortcut.
 
-    Two streams pass from block to block: `mid`, of the bottleneck's width, and `full`, four times as
-    wide. The very first 1x1 convolution is real.
+    Two streams pass from block to block: `mid`, of the bottleneck's width, and `full`, four times
+    as wide. The very first 1x1 convolution is real.
     """
 
     blocks = (3, 4, 6, 3)

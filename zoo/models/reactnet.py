@@ -1,22 +1,24 @@
-"""ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
+"""ReActNet: Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
 
-RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers carry the
-names of the authors' modules, so that their checkpoints load key by key.
+RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers carry
+the names of the authors' modules, so that their checkpoints load key by key.
 """
+
+from itertools import pairwise
 
 import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.errors import InvalidValueError
 from zoo.layers import LearnableShift, RPReLU
-from zoo.models._factory import ZooFactory, model_function
+from zoo.models._factory import ZooFactory, model_function, scaled_channels
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
 
 
 class ReActMixin(ZooFactory):
     """What makes a network a ReActNet."""
 
-    # The paper's gradient of binary weights, multiplied by the scale, instead of the authors' code's.
+    # The paper's gradient of binary weights, multiplied by the scale; the authors' code's is not.
     magnitude_aware_gradient: bool = Field(False)
 
     field_docs = {
@@ -39,6 +41,7 @@ class ReActNetAFactory(ReActMixin):
     """ReActNet-A: MobileNet's layout with binary 3x3 and 1x1 convolutions, each with a shortcut."""
 
     channels = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+    groups = 1  # of the widening 1x1 convolutions
 
     # Multiplies every channel count.
     width: float = Field(1.0)
@@ -47,14 +50,17 @@ class ReActNetAFactory(ReActMixin):
     stem_strides: int = Field(2)
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
-        channels = [round(c * self.width) for c in self.channels]
-        if channels[0] < 4 or any(after % before for before, after in zip(channels, channels[1:])):  # noqa: B905
+        channels = scaled_channels(self.channels, self.width)
+        doubling = all(after % before == 0 for before, after in pairwise(channels))
+        if channels[0] < 4 or channels[0] % self.groups or not doubling:
             raise InvalidValueError(
                 f"width={self.width} gives no usable channel counts; try 0.25, 0.5, 1 or 2."
             )
+        if self.stem_strides < 1:
+            raise InvalidValueError(f"stem_strides must be at least 1, not {self.stem_strides}.")
         x = self.real_conv(x, channels[0], 3, self.stem_strides, name="feature.0.conv1")
         x = self.batch_norm(x, "feature.0.bn1")
-        for index, (before, after) in enumerate(zip(channels, channels[1:]), start=1):  # noqa: B905
+        for index, (before, after) in enumerate(pairwise(channels), start=1):
             # Channels double with a stride of 2, but for the first block, which keeps the size.
             strides = 2 if after > before and index > 1 else 1
             x = self.block(x, before, after, strides, f"feature.{index}")

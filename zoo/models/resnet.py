@@ -1,10 +1,10 @@
-"""Real-valued ResNets: the teachers, and what the binary networks are compared with (1512.03385)."""
+"""Real-valued ResNets (1512.03385): the teachers, and what binary networks are compared with."""
 
 import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory, model_function
+from zoo.models._factory import ZooFactory, model_function, scaled_channels
 from zoo.models._resnet import CifarResNet20
 
 
@@ -24,7 +24,7 @@ class RealResNet20Factory(CifarResNet20):
 
     @property
     def filters(self) -> tuple[int, ...]:  # type: ignore[override]
-        return tuple(round(filters * self.width) for filters in (16, 32, 64))
+        return scaled_channels((16, 32, 64), self.width)
 
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
         return tf.keras.layers.ReLU(name="relu")(x)

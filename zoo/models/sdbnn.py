@@ -7,17 +7,18 @@ carry the names of the authors' modules.
 
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 from zookeeper import factory
 
-from zoo.models._factory import real_initializer, ZooFactory, model_function
+from zoo.layers import LeakyClip
+from zoo.models._factory import ZooFactory, model_function, real_initializer
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
 from zoo.quantizers import EDESign, SelfDistributionSign
 
 
 def hardtanh(x: tf.Tensor, name: str) -> tf.Tensor:
-    return tf.keras.layers.Activation(lq.activations.hard_tanh, name=name)(x)
+    # A layer and not larq's function: Keras cannot read a function of others from an HDF5 file.
+    return LeakyClip(0.0, name=name)(x)
 
 
 class SelfDistribution(ZooFactory):
@@ -131,7 +132,7 @@ class SDBNNResNet18CifarFactory(CifarSelfDistribution):
 
 @factory
 class SDBNNVGGSmallFactory(CifarSelfDistribution):
-    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; max pool before batch norm."""
+    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling before norm."""
 
     classifier_name = "fc"
 
@@ -147,6 +148,7 @@ class SDBNNVGGSmallFactory(CifarSelfDistribution):
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
         # The classifier takes every pixel, flattened channel by channel as in PyTorch.
+        self.fixed_size(x)
         x = tf.keras.layers.Permute((3, 1, 2), name="channels_first")(x)
         return tf.keras.layers.Flatten(name="flatten")(x)
 

@@ -10,7 +10,12 @@ import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import LearnedScale, SymmetricMaxPool2D
-from zoo.models._factory import real_initializer, ZooFactory, model_function
+from zoo.models._factory import (
+    ZooFactory,
+    check_activation,
+    model_function,
+    real_initializer,
+)
 from zoo.models._resnet import CifarResNet20
 
 
@@ -45,6 +50,7 @@ class XNORMixin(ZooFactory):
         padding="same",
     ) -> tf.Tensor:
         """Batch norm, sign, binary convolution, learned factor, activation."""
+        check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
         # Signs of a latent kernel without scale must start mixed: a real kernel's initialisation.
         x = self.binary_conv(
@@ -82,7 +88,7 @@ class XNORNetPlusPlusResNet18Factory(XNORMixin):
 
 @factory
 class XNORNetPlusPlusAlexNetFactory(XNORMixin):
-    """XNOR-Net++ AlexNet: XNOR-Net's layout; the two hidden dense layers are binary convolutions."""
+    """XNOR-Net++ AlexNet: XNOR-Net's layout; hidden dense layers are binary convolutions."""
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         def pool(x: tf.Tensor, index: int) -> tf.Tensor:
@@ -98,7 +104,7 @@ class XNORNetPlusPlusAlexNetFactory(XNORMixin):
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
         # A dense layer over the whole feature map is a "valid" convolution of its size.
-        x = self.scaled_conv(x, 4096, x.shape[1], 1, "fc6", "bn6", padding="valid")
+        x = self.scaled_conv(x, 4096, self.fixed_size(x), 1, "fc6", "bn6", padding="valid")
         x = self.scaled_conv(x, 4096, 1, 1, "fc7", "bn7")
         return tf.keras.layers.Flatten(name="flatten")(self.batch_norm(x, "bn8"))
 

@@ -1,20 +1,7 @@
 """Weights: finding, reading and checking them, and exchanging them with PyTorch."""
 
-from __future__ import annotations
+# Imported at once: a lazy `torch_state` would be hidden by the module of the same name.
+from zoo.weights.store import load_weights, save_weights
+from zoo.weights.torch_state import load_torch_state, torch_state
 
-import importlib
-from typing import Any
-
-_PUBLIC = {
-    "load_torch_state": "torch_state",
-    "torch_state": "torch_state",
-    "load_weights": "store",
-    "save_weights": "store",
-}
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"zoo.weights.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'zoo.weights' has no attribute '{name}'")
+__all__ = ["load_torch_state", "load_weights", "save_weights", "torch_state"]

@@ -1,7 +1,7 @@
 """Where weights come from: a path, or a registered set.
 
-The format of this project is an `.npz` of the model's state by key (`torch_state`), which holds plain
-arrays only: nothing in such a file is ever executed.
+The format of this project is an `.npz` of the model's state by key (`torch_state`), which holds
+plain arrays only: nothing in such a file is ever executed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ def save_weights(model: tf.keras.Model, path: str | Path) -> None:
     path = Path(path)
     if path.suffix != ".npz":
         raise WeightsError(f"Weights are written as .npz, not '{path.name}'.")
-    np.savez(path, **torch_state(model))  # type: ignore[arg-type]
+    try:
+        np.savez(path, **torch_state(model))  # type: ignore[arg-type]
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
 
 
 def load_weights(
@@ -43,6 +47,8 @@ def load_weights(
     path = Path(weights).expanduser()
     if path.is_file():
         _load_file(model, path)
+    elif path.is_dir():
+        raise WeightsError(f"'{weights}' is a folder, not a weights file.")
     elif path.suffix or len(path.parts) > 1:
         raise WeightsError(f"There is no weights file '{weights}'.")
     else:
@@ -58,11 +64,13 @@ def _load_file(model: tf.keras.Model, path: Path) -> None:
             raise WeightsError(f"'{path}' is not a readable .npz of weights: {error}.") from error
         load_torch_state(model, state)
         return
+    before = model.get_weights()
     try:
         model.load_weights(str(path))
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The weights in '{path}' do not fit {model.name}: {reason}") from error
+        model.set_weights(before)  # Keras sets layer by layer until one does not fit
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise WeightsError(f"The weights in '{path}' do not fit {model.name}: {reason}.") from error
 
 
 def _explain_missing(weights: str, name: str, include_top: bool, num_classes: int) -> None:

@@ -16,8 +16,8 @@ _MOST_NAMED = 8
 def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Set every variable of `model` from a state_dict of the authors' code.
 
-    Strict: every key is used and every variable set, or nothing is changed. Kernels may come as OIHW
-    or flat (as the authors store some), whichever key the state has.
+    Strict: every key is used and every variable set, or nothing is changed. Kernels may come as
+    OIHW or flat (as the authors store some), whichever key the state has.
 
     Args:
         model: a model of this zoo, either stage, with its classifier or without.

@@ -1,0 +1,51 @@
+# Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
+.PHONY: demo test test-slow lint format clean help
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+LINT_INSTALLED := $(VENV)/.lint-installed
+
+help:
+	@echo "make demo       train a binary ReActNet on embedded images (about 6 minutes)"
+	@echo "make test       the tests (about 10 minutes)"
+	@echo "make test-slow  the tests that take longer"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove .venv and caches"
+
+demo: $(INSTALLED)
+	$(VENV)/bin/lqz train ReActNet
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest
+
+test-slow: $(INSTALLED)
+	$(PYTHON) -m pytest -m slow
+
+lint: $(LINT_INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(LINT_INSTALLED)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+# The first of these interpreters that is 3.10, 3.11 or 3.12; PYTHON3=/path/to/python3 overrides.
+PYTHON3 ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+	2>/dev/null && echo $$p && break; done)
+
+$(INSTALLED): setup.py pyproject.toml
+	@test -n "$(PYTHON3)" || { echo "Python 3.10, 3.11 or 3.12 with venv is needed; name it with make PYTHON3=/path/to/python3." >&2; exit 2; }
+	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(LINT_INSTALLED): $(INSTALLED)
+	$(PYTHON) -m pip install --quiet --editable '.[lint]'
+	@touch $@

@@ -1,0 +1,91 @@
+"""A tiny data set of real images in files, and settings that train on it in seconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+
+from training.configuration import configure_task
+from training.data import FashionMNIST
+
+IMAGES = {"train": 40, "validation": 20}  # of each of two classes
+CLASSES = ("shirt", "trouser")
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory) -> Path:
+    """A directory of class directories: Fashion-MNIST's first two classes as PNG files."""
+    root = tmp_path_factory.mktemp("images")
+    left = {(split, label): n for split, n in IMAGES.items() for label in range(len(CLASSES))}
+    for example in configure_task(FashionMNIST, {}).examples("train"):
+        label = int(example["label"])
+        split = next((split for split in IMAGES if left.get((split, label))), None)
+        if split:
+            left[split, label] -= 1
+            folder = root / split / CLASSES[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            tf.io.write_file(str(folder / f"{left[split, label]}.png"), example["image"])
+        if not any(left.values()):
+            return root
+    raise AssertionError("the embedded data set has too few images")
+
+
+@pytest.fixture(scope="session")
+def tiny(image_folder) -> dict:
+    """Settings of `lqz train ReActNet` that take two steps in each stage."""
+    return {
+        "dataset": "ImageFolder",
+        "dataset.data_dir": str(image_folder),
+        "preprocessing": "PadCropFlip",
+        "preprocessing.input_shape": (28, 28, 1),
+        "preprocessing.padding": 2,
+        "model": "ReActNet20",
+        "teacher": "RealResNet20",
+        "teacher.width": 0.25,
+        "teacher_epochs": 1,
+        "epochs": 1,
+        "batch_size": 40,
+        "schedule_every": "step",
+    }
+
+
+@pytest.fixture(scope="session")
+def lqz() -> SimpleNamespace:
+    """The real command: `lqz.start(...)` gives the process, `lqz.run(...)` its end."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}
+
+    def start(cwd: Path, task: str, settings: dict) -> subprocess.Popen:
+        words = [f"{key}={value}" for key, value in settings.items()]
+        return subprocess.Popen(
+            [sys.executable, "-m", "training", "train", task, *words], cwd=cwd, env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(cwd: Path, task: str, settings: dict) -> subprocess.CompletedProcess:
+        process = start(cwd, task, settings)
+        out, err = process.communicate(timeout=280)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return SimpleNamespace(start=start, run=run)
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory) -> SimpleNamespace:
+    """One run of all stages, in this process, and what it printed."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from training.recipes.reactnet import ReActNet
+
+    settings = {**tiny, "output_dir": str(tmp_path_factory.mktemp("run") / "run")}
+    make: Callable = lambda: configure_task(ReActNet, settings)  # noqa: E731
+    printed = StringIO()
+    with redirect_stdout(printed):
+        run = make().run()
+    return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())

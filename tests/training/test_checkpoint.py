@@ -1,0 +1,59 @@
+"""Checkpoints: whole or not there, the previous one where the newest is damaged."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from training.checkpoint import Checkpoints, write_atomically
+
+
+def save(checkpoints, step):
+    checkpoints.save(step, {"w": np.full(3, step, np.float32)}, {"done_steps": step})
+
+
+def test_round_trip_keeps_two(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load(pytest.fail) is None
+    for step in (1, 2, 3):
+        save(checkpoints, step)
+    arrays, loop = checkpoints.load(pytest.fail)
+    np.testing.assert_array_equal(arrays["w"], [3, 3, 3])
+    assert arrays["w"].dtype == np.float32 and loop == {"done_steps": 3}
+    assert sorted(p.name for p in tmp_path.glob("step-*")) == [
+        "step-000000002.npz",
+        "step-000000003.npz",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_damaged_newest_is_named_and_the_previous_used(tmp_path, damage):
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    save(checkpoints, 2)
+    newest = tmp_path / "step-000000002.npz"
+    content = bytearray(newest.read_bytes())
+    if damage == "missing":
+        newest.unlink()
+    elif damage == "truncated":
+        newest.write_bytes(content[:100])
+    else:
+        content[len(content) // 2] ^= 1
+        newest.write_bytes(content)
+    complaints = []
+    _, loop = checkpoints.load(complaints.append)
+    assert loop == {"done_steps": 1}
+    assert len(complaints) == 1 and newest.name in complaints[0]
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, lambda file: file.write(b"before"))
+
+    def full_disk(file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, full_disk)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,128 @@
+"""A whole run of every stage on real images: what it leaves, repeats and refuses."""
+
+import csv
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+import pytest
+
+import zoo
+from training.checkpoint import sha256
+from training.configuration import configure_task
+from training.recipes.reactnet import ReActNet
+from zoo.errors import InvalidValueError, RunError
+
+STAGES = ("teacher", "binary activations", "binary")
+
+
+def read(path):
+    with np.load(path) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def test_every_stage_leaves_its_result_weights_and_logs(finished):
+    directory = finished.run.directory
+    assert [result.name for result in finished.run.results] == list(STAGES)
+    for index, result in enumerate(finished.run.results, start=1):
+        stage = directory / f"{index}-{result.name.replace(' ', '-')}"
+        assert json.loads((stage / "result.json").read_text())["top1"] == result.top1
+        assert sha256(stage / result.weights) == result.sha256
+        assert result.images == 40 and 0 <= result.top1 <= result.top5 <= 100
+        with (stage / "log.csv").open() as lines:
+            rows = list(csv.DictReader(lines))
+        assert len(rows) == 1 and np.isfinite(float(rows[0]["loss"]))
+        assert 0 <= float(rows[0]["input_wait"]) <= 1 and float(rows[0]["images_per_second"]) > 0
+        assert list(stage.glob("events.out.tfevents.*"))
+        assert not list(stage.glob("step-*"))  # checkpoints are dropped with the result
+
+
+def test_stages_are_linked_by_hashes(finished):
+    teacher, first, second = finished.run.results
+    assert first.inputs == {"teacher": teacher.sha256}
+    assert second.inputs == {"binary activations": first.sha256, "teacher": teacher.sha256}
+
+
+def test_two_steps_move_all_weights_from_where_the_stage_before_left_them(finished):
+    directory = finished.run.directory
+    first = read(directory / "2-binary-activations" / "reactnet20.npz")
+    second = read(directory / "3-binary" / "reactnet20.npz")
+    kernel = "layer1.0.conv1.weight"
+    assert 0 < np.abs(second[kernel] - first[kernel]).max() <= 2 * 5e-4 * 1.01  # two Adam steps
+    unmoved = [k for k in first if "num_batches" not in k and np.array_equal(first[k], second[k])]
+    assert not unmoved
+
+
+def test_report_ends_with_table_summary_and_path(finished):
+    lines = finished.printed.splitlines()
+    assert lines[0].startswith("Training ReActNet on ImageFolder: 80 images, 2 classes.")
+    assert lines[-1] == f"Saved: {finished.run.model_path}"
+    assert "binary + " in lines[-2] and lines[-2].startswith("reactnet20: ")
+    table = "\n".join(lines[-8:-2])
+    assert all(stage in table for stage in STAGES) and "top-1 of 40" in table
+
+
+def test_saved_model_loads_and_is_the_trained_one(finished):
+    model = zoo.load_model(str(finished.run.model_path))
+    images = np.random.default_rng(0).normal(size=(2, 28, 28, 1)).astype("float32")
+    probabilities = model(images).numpy()
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    weights = finished.run.model_path.with_suffix(".npz")
+    again = zoo.ReActNet20(input_shape=(28, 28, 1), num_classes=2, weights=str(weights))
+    np.testing.assert_array_equal(again(images).numpy(), probabilities)
+
+
+def test_configuration_is_written_and_gives_the_same_recipe(finished):
+    config = json.loads((finished.run.directory / "config.json").read_text())
+    assert config["task"] == "ReActNet" and config["model"] == "ReActNet20Factory"
+    assert config["learning_rate"] == 5e-4 and config["seed"] == 0
+    settings = {k: v for k, v in config.items() if k != "task"}
+    assert configure_task(ReActNet, settings).config == config
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    before = {p: p.stat().st_mtime_ns for p in finished.run.directory.glob("*/log.csv")}
+    printed = StringIO()
+    with redirect_stdout(printed):
+        again = finished.make().run()
+    assert again.results == finished.run.results
+    assert printed.getvalue().count("is finished") == 3
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_the_same_seed_gives_the_same_weights(finished, tmp_path):
+    settings = {**finished.settings, "output_dir": str(tmp_path / "again")}
+    again = configure_task(ReActNet, settings).run()
+    assert [r.sha256 for r in again.results] == [r.sha256 for r in finished.run.results]
+
+
+def test_another_recipe_is_refused_with_the_differences(finished):
+    settings = {**finished.settings, "learning_rate": 1e-2, "seed": 3}
+    with pytest.raises(RunError, match=r"learning_rate: 0.0005 there, 0.01 here; seed: 0 there, 3"):
+        configure_task(ReActNet, settings).run()
+
+
+def test_unwritable_directory_is_refused_before_training(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    settings = {**tiny, "output_dir": str(tmp_path / "file" / "run")}
+    with pytest.raises(RunError, match="cannot be written"):
+        configure_task(ReActNet, settings).run()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tiny, tmp_path):
+    settings = {
+        **tiny,
+        "output_dir": str(tmp_path / "run"),
+        "teacher_learning_rate": 1e30,
+        "teacher_epochs": 4,
+    }
+    with pytest.raises(RunError, match=r"NaN at step \d+ \(epoch \d\) of stage 'teacher'"):
+        configure_task(ReActNet, settings).run()
+    assert not (tmp_path / "run" / "1-teacher" / "result.json").exists()
+
+
+def test_batch_larger_than_the_data_set_is_one_sentence(tiny, tmp_path):
+    settings = {**tiny, "batch_size": 1000, "output_dir": str(tmp_path / "run")}
+    with pytest.raises(InvalidValueError, match="batch_size"):
+        configure_task(ReActNet, settings).run()

@@ -1,0 +1,59 @@
+"""Learning rates and losses against values worked out by hand or in NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+
+from training.losses import cross_entropy, distributional_loss
+from training.schedules import cosine, learning_rate, linear, named, steps
+from zoo.errors import InvalidValueError
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def test_linear_by_epoch_is_the_authors_lambda():
+    rates = [learning_rate(linear(), 5e-4, s, 10, 4, every="epoch") for s in range(40)]
+    assert rates == [5e-4 * (1 - epoch / 4) for epoch in range(4) for _ in range(10)]
+
+
+def test_linear_by_step_falls_every_step():
+    rates = [learning_rate(linear(), 1.0, s, 10, 4) for s in range(40)]
+    np.testing.assert_allclose(rates, 1 - np.arange(40) / 40, rtol=1e-12)
+
+
+def test_cosine_and_steps():
+    assert learning_rate(cosine(), 0.1, 20, 10, 4) == pytest.approx(0.05)
+    assert learning_rate(cosine(), 0.1, 10, 10, 4) == pytest.approx(0.05 * (1 + math.sqrt(0.5)))
+    at = [learning_rate(steps([0.5, 0.75]), 0.01, s, 1, 20, every="epoch") for s in (9, 10, 15)]
+    np.testing.assert_allclose(at, [0.01, 0.001, 0.0001])
+
+
+def test_warm_up_reaches_the_schedule():
+    rates = [learning_rate(linear(), 1.0, s, 10, 10, warmup_steps=5) for s in range(6)]
+    np.testing.assert_allclose(rates, [(1 - s / 100) * min(1, (s + 1) / 5) for s in range(6)])
+
+
+def test_unknown_schedule_names_the_valid_ones():
+    with pytest.raises(InvalidValueError, match="linear or cosine, not 'line'"):
+        named("line")
+
+
+def test_cross_entropy_with_smoothing():
+    logits = np.random.default_rng(0).normal(size=(5, 7)).astype("float32")
+    labels = np.array([0, 6, 3, 3, 1], "int32")
+    targets = np.eye(7)[labels] * 0.9 + 0.1 / 7
+    expected = -(targets * np.log(softmax(logits.astype("float64")))).sum(-1)
+    np.testing.assert_allclose(cross_entropy(logits, labels, 0.1), expected, rtol=1e-5)
+
+
+def test_distributional_loss_has_no_label_and_is_least_for_equal_outputs():
+    draw = np.random.default_rng(1)
+    student, teacher = draw.normal(size=(2, 5, 7)).astype("float32")
+    p = softmax(teacher.astype("float64"))
+    expected = -(p * np.log(softmax(student.astype("float64")))).sum(-1)
+    np.testing.assert_allclose(distributional_loss(student, teacher), expected, rtol=1e-5)
+    assert (distributional_loss(teacher, teacher).numpy() < expected).all()

@@ -1,0 +1,116 @@
+"""What the tests of every model share: building one small, filling it, and which to run when."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo import catalog
+
+ROWS = {row.model: row for row in catalog.rows(origin="zoo")}
+SUMMARIES = Path(__file__).parent / "summaries"
+CLASSES = 7
+STANDARD = ("input_shape", "input_tensor", "weights", "include_top", "num_classes",
+            "classifier_activation", "binary_weights")  # fmt: skip
+
+
+def image_shape(name: str, odd: bool = False) -> tuple[int, int, int]:
+    """A small image: 32x32, and 67x67 for AlexNet, the least it takes; another one if `odd`."""
+    if name == "XNORNetPlusPlusAlexNet":
+        return (99, 71, 3) if odd else (67, 67, 3)
+    return (37, 43, 3) if odd else (32, 32, 3)
+
+
+def build(name: str, **arguments: Any) -> tf.keras.Model:
+    """A small model with random weights, unless the arguments say otherwise."""
+    defaults: dict[str, Any] = {"weights": None, "num_classes": CLASSES}
+    if "input_tensor" not in arguments:
+        defaults["input_shape"] = image_shape(name)
+    return zoo.get_model(name, **{**defaults, **arguments})
+
+
+def arguments_of(name: str) -> list[str]:
+    return list(inspect.signature(getattr(zoo, name)).parameters)
+
+
+def lightest(family: str, argument: str) -> str:
+    """The cheapest model of a family that has an argument: the one of the quick tests."""
+    having = [n for n, row in ROWS.items() if row.family == family and argument in arguments_of(n)]
+    return min(having, key=lambda name: ROWS[name].ops)
+
+
+def tiered(name: str, *values: Any, argument: str = "weights") -> Any:
+    """A pytest parameter, slow unless `name` is the lightest of its family."""
+    quick = lightest(ROWS[name].family, argument) == name
+    return pytest.param(name, *values, marks=[] if quick else [pytest.mark.slow])
+
+
+def raw(variable: tf.Variable) -> tf.Variable:
+    """The variable behind larq's quantised one."""
+    return getattr(variable, "latent_variable", variable)
+
+
+def randomize(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
+    """Give every weight a value of its own, in a range that lets signal and gradient through."""
+    rng = np.random.default_rng(seed)
+    for variable in map(raw, model.weights):
+        leaf = variable.name.split(":")[0].rsplit("/", 1)[-1]
+        value = rng.standard_normal(variable.shape)
+        if ".fc." in variable.name:  # a gate's few hidden units must neither be off nor saturate
+            value = np.abs(value) / variable.shape[0]
+        elif leaf == "kernel":
+            value *= np.sqrt(2 / np.prod(variable.shape[:-1]))
+        elif leaf in ("gamma", "moving_variance") or ".scale/" in variable.name:
+            value = rng.uniform(0.5, 1.5, variable.shape)
+        else:
+            value = 0.1 * value + (0.3 if leaf == "beta" else 0)
+        variable.assign(value)
+    # Batch statistics of one batch, so that inference neither overflows nor saturates.
+    norms = [each for each in model.layers if isinstance(each, tf.keras.layers.BatchNormalization)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(images(model, batch=8, seed=2), training=True)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    return model
+
+
+def images(model: tf.keras.Model, batch: int = 2, seed: int = 1, size: Any = None) -> np.ndarray:
+    shape = size or [length or 32 for length in model.input_shape[1:]]
+    return np.random.default_rng(seed).standard_normal((batch, *shape)).astype("float32")
+
+
+def signed_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """The convolutions that are meant to be binary: those that sign their input."""
+    return [each for each in model.layers if getattr(each, "input_quantizer", None) is not None]
+
+
+def one_bit_layers(model: tf.keras.Model) -> set[str]:
+    """The layers with weights that larq's summary counts as 1 bit."""
+    profiles = lq.models.ModelProfile(model).layer_profiles
+    return {each.name for each in profiles if any(w.bitwidth == 1 for w in each.weight_profiles)}
+
+
+def config_text(model: tf.keras.Model) -> str:
+    """The model's configuration, in one form whether it was built or loaded."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            # Shapes at which something was built are noted by some formats only.
+            return {key: plain(each) for key, each in value.items() if key != "build_config"}
+        return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    return json.dumps(plain(model.get_config()), sort_keys=True, default=str)
+
+
+def summary_text(model: tf.keras.Model) -> str:
+    lines: list[str] = []
+    lq.models.summary(model, print_fn=lines.append)
+    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"

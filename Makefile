@@ -43,6 +43,7 @@ PYTHON3 ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do 
 $(INSTALLED): setup.py pyproject.toml
 	@test -n "$(PYTHON3)" || { echo "Python 3.10, 3.11 or 3.12 with venv is needed; name it with make PYTHON3=/path/to/python3." >&2; exit 2; }
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade pip
 	$(PYTHON) -m pip install --quiet --editable '.[test]'
 	@touch $@
 

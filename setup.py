@@ -13,6 +13,7 @@ INSTALL_REQUIRES = [
     "larq-zoo>=2.4,<2.5",
     "zookeeper>=1.4,<1.5",
     "tensorflow-datasets>=4.8.3,<4.9",
+    "tensorflow-metadata<1.15",  # later ones need a newer protobuf; pip takes long to find out
     "protobuf>=3.20.3,<3.21",
     "numpy>=1.26,<2",
     "click>=8.1",

@@ -22,7 +22,7 @@ from training.data.pipeline import InputPipeline
 from training.progress import Bar, epoch_line, stage_bar
 from training.schedules import learning_rate
 from training.stages import Stage
-from training.step import Evaluation, TrainStep
+from training.step import MOST_STEPS, Evaluation, TrainStep
 from zoo.errors import RunError
 
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
@@ -78,13 +78,11 @@ class StageTrainer:
         started = saved = time.monotonic()
         first_step, images_before = self.done_steps, float(step.totals[2])
         step.waited.assign(0.0)
-        batches = iter(
-            self.pipeline.train(epoch, int(step.position), steps=end - self.done_steps)
-        )
+        batches = iter(self.pipeline.train(epoch, int(step.position), steps=end - self.done_steps))
         count = 1
         while self.done_steps < end:
             count = min(count, end - self.done_steps)
-            rates = np.array([self._rate(self.done_steps + i) for i in range(count)], np.float32)
+            rates = np.array([self._rate(self.done_steps + i) for i in range(count)])
             before = time.monotonic()
             self._call(epoch, batches, rates)
             self._check_loss()
@@ -92,7 +90,8 @@ class StageTrainer:
             self.done_steps += count
             # The first call of a process compiles: its time says nothing of the next.
             if self.done_steps - first_step > 1:
-                count = max(1, min(2 * count, int(count * SECONDS_PER_CALL / max(took, 1e-4))))
+                wanted = int(count * SECONDS_PER_CALL / max(took, 1e-4))
+                count = max(1, min(2 * count, wanted, MOST_STEPS))
             loss, correct, images = step.totals.numpy()
             bar.update(self.done_steps, loss / images, 100 * correct / images)
             if self.done_steps < end:
@@ -110,10 +109,9 @@ class StageTrainer:
         self._stop_if_asked()
 
     def _call(self, epoch: int, batches: Iterator, rates: np.ndarray) -> None:
-        first = tf.constant(self.done_steps, tf.int64)
         try:
             with reading(self.pipeline.dataset):
-                positions = self.step.run(batches, tf.constant(rates), first).numpy().ravel()
+                positions = self.step.run(batches, rates, self.done_steps).ravel()
         except tf.errors.OutOfRangeError:
             # Unreadable images beyond the allowed share: this names them.
             self.pipeline.note_positions(epoch, np.zeros(0, np.int64), ended=True)

@@ -29,6 +29,7 @@ from training.stages import Stage, StageResult
 from training.step import TrainStep
 from zoo.models._factory import variant
 from zoo.profile import profile
+from zoo.weights._torch_layout import entries
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 # Settings of a run that do not change what it computes.
@@ -97,8 +98,9 @@ class Recipe(Experiment):
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """The settings that come with the data set that `conf` names, or with the default one."""
         dataset = conf.get("dataset", FashionMNIST)
-        name = dataset if isinstance(dataset, str) else component_name(dataset if isinstance(dataset, type) else type(dataset))
-        return next((p for key, p in cls.presets.items() if fold(key) == fold(name)), {})
+        if not isinstance(dataset, str):
+            dataset = component_name(dataset if isinstance(dataset, type) else type(dataset))
+        return next((p for key, p in cls.presets.items() if fold(key) == fold(dataset)), {})
 
     def stages(self) -> list[Stage]:
         """The stages, in order; the last gives the network."""
@@ -182,7 +184,7 @@ class Recipe(Experiment):
         for source in filter(None, (stage.initialize_from, stage.teacher)):
             inputs[source] = results[source].sha256
         if stage.initialize_from:
-            load_torch_state(model, torch_state(models[stage.initialize_from]))
+            _initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
         pipeline = self._pipeline(stage)
         step = TrainStep(stage, model, models[stage.teacher] if stage.teacher else None)
         run.require_space(3 * checkpoint_bytes(step))
@@ -212,8 +214,11 @@ class Recipe(Experiment):
     ) -> TrainedRun:  # fmt: skip
         rows = [
             (
-                r.name, str(r.epochs), "" if r.train_top1 is None else f"{r.train_top1:.2f} %",
-                f"{r.top1:.2f} %", _clock(r.seconds),
+                r.name,
+                str(r.epochs),
+                "" if r.train_top1 is None else f"{r.train_top1:.2f} %",
+                f"{r.top1:.2f} %",
+                _clock(r.seconds),
             )
             for r in results
         ]
@@ -232,6 +237,17 @@ class Recipe(Experiment):
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)
+
+
+def _initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bool) -> None:
+    """Give `model` the weights of `source`, its binary kernels only if asked."""
+    state, own = torch_state(source), torch_state(model)
+    for entry in entries(model):
+        if not binary_kernels and getattr(entry.variable, "precision", 32) == 1:
+            for key in (entry.key, *entry.also):
+                state.pop(key, None)
+            state[entry.key] = own[entry.key]
+    load_torch_state(model, state)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

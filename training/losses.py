@@ -5,9 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def cross_entropy(
-    logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0
-) -> tf.Tensor:
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
     """Cross entropy with (smoothed) labels.
 
     Args:

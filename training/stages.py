@@ -1,4 +1,4 @@
-"""A recipe is a list of stages; a stage trains one model, from recorded inputs to recorded outputs."""
+"""A recipe is a list of stages; a stage trains one model, from recorded inputs to outputs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Stage:
         schedule: see `training.schedules`.
         schedule_every: "epoch" or "step".
         warmup_epochs: over which the learning rate rises linearly.
-        optimizer: makes the optimizer for a learning rate.
+        optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
+            updates are one fused kernel per weight.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
         decays: those variables, of the model.
         teacher: name of the stage whose model gives the targets; None trains on the labels.
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
+        carry_over_kernels: whether the kernels that are binary here are among them.
         each_epoch: called with (model, share of the stage passed) before each epoch.
     """
 
@@ -39,7 +41,7 @@ class Stage:
     epochs: int
     batch_size: int
     learning_rate: float
-    optimizer: Callable[[float], tf.keras.optimizers.Optimizer]
+    optimizer: Callable[[float], tf.keras.optimizers.legacy.Optimizer]
     schedule: Schedule = field(default_factory=linear)
     schedule_every: str = "epoch"
     warmup_epochs: float = 0
@@ -48,6 +50,7 @@ class Stage:
     teacher: str | None = None
     label_smoothing: float = 0.0
     initialize_from: str | None = None
+    carry_over_kernels: bool = True
     each_epoch: Callable[[tf.keras.Model, float], None] | None = None
 
 

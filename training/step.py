@@ -24,6 +24,9 @@ def _clock() -> tf.Tensor:
     return tf.ensure_shape(seconds, [])
 
 
+MOST_STEPS = 256  # in one call
+
+
 class TrainStep:
     """Model, optimizer and running totals of one stage, and the function that moves them.
 
@@ -36,7 +39,7 @@ class TrainStep:
         self.strategy = tf.distribute.get_strategy()
         self.trainable = latent_variables(model.trainable_variables)
         self.optimizer = stage.optimizer(stage.learning_rate)
-        self.optimizer.build(self.trainable)
+        self.optimizer._create_all_weights(self.trainable)
         self.decayed = set()
         if stage.weight_decay:
             self.decayed = {v.ref() for v in latent_variables(list(stage.decays(model)))}
@@ -48,27 +51,34 @@ class TrainStep:
 
     def variables(self) -> dict[str, tf.Variable]:
         """All that a checkpoint must hold."""
-        model, optimizer = latent_variables(self.model.weights), self.optimizer.variables
-        optimizer = optimizer() if callable(optimizer) else optimizer
         return {
-            **{f"model/{i}": v for i, v in enumerate(model)},
-            **{f"optimizer/{i}": v for i, v in enumerate(optimizer)},
+            **{f"model/{i}": v for i, v in enumerate(latent_variables(self.model.weights))},
+            **{f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables())},
             "totals": self.totals,
             "position": self.position,
         }
 
-    @tf.function(reduce_retracing=True)
-    def run(
-        self, batches: Iterator, learning_rates: tf.Tensor, first_step: tf.Tensor
-    ) -> tf.Tensor:
-        """One step per learning rate. Returns the positions of this worker's images, (steps, b).
+    def run(self, batches: Iterator, learning_rates: np.ndarray, first_step: int) -> np.ndarray:
+        """One step per learning rate, at most `MOST_STEPS`.
 
         Args:
             batches: iterator over the (distributed) training data.
-            learning_rates: (steps,), float32.
-            first_step: number of the first, int64.
+            learning_rates: (steps,).
+            first_step: number of the first.
+
+        Returns:
+            The positions of this worker's images, (steps, b) int64.
         """
-        steps = tf.shape(learning_rates)[0]
+        # Always of one shape, so that this is traced once.
+        rates = np.zeros(MOST_STEPS, np.float32)
+        rates[: len(learning_rates)] = learning_rates
+        steps = tf.constant(len(learning_rates))
+        return self._run(batches, rates, steps, tf.constant(first_step, tf.int64)).numpy()
+
+    @tf.function
+    def _run(
+        self, batches: Iterator, learning_rates: tf.Tensor, steps: tf.Tensor, first_step: tf.Tensor
+    ) -> tf.Tensor:
         seen = tf.TensorArray(tf.int64, size=steps)
         for i in tf.range(steps):
             before = _clock()
@@ -120,9 +130,13 @@ class Evaluation:
 
     def __init__(self, model: tf.keras.Model):
         self.model = model
+        signature = [
+            tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+        ]
+        self._batch = tf.function(self._evaluate, input_signature=signature)
 
-    @tf.function(reduce_retracing=True)
-    def _batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         logits = tf.cast(self.model(images, training=False), tf.float32)
         top5 = min(5, logits.shape[-1])
         return tf.stack([

@@ -148,7 +148,7 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
         training = self._get_training_value(training)
         if not isinstance(training, (bool, int)):
             raise InvalidValueError("training must be True or False, not a tensor.")
-        if not (training and self.trainable):
+        if not training:  # nor, by Keras's rule, if frozen
             return super().call(inputs, training=False)
         x = tf.cast(inputs, self._param_dtype)  # statistics of 16-bit activations need 32 bits
         channels = x.shape[-1:]

@@ -338,8 +338,8 @@ def test_resolved_round_trip(conf):
 def test_types_in_words():
     assert type_name(tuple[int, ...] | None) == "tuple[int, ...] | None"
     # As zookeeper's and larq-zoo's own components are annotated.
-    assert type_name(Optional[int]) == "int | None"  # noqa: UP045
-    assert convert("x", Union[str, os.PathLike, None]) == Path("x")  # noqa: UP007
+    assert type_name(Optional[int]) == "int | None"
+    assert convert("x", Union[str, os.PathLike, None]) == Path("x")
     assert type_name(Literal["a", 1]) == "'a' | 1"
     assert describe(list[Path]) == "a list of paths"
     assert describe(str | os.PathLike) == "a string or a path"

@@ -166,6 +166,13 @@ def test_grouped_convolution(groups, strides, binary, dtype):
     close(dkernel[..., -filters:], expected * inside, dtype, 10)
 
 
+def test_groups_need_no_xla():
+    """Keras compiles grouped convolutions with XLA, which an exported model might not have."""
+    layer = SymmetricConv2D(4, 3, groups=2)
+    graph = tf.function(layer).get_concrete_function(tf.zeros((1, 4, 4, 2))).graph
+    assert "_XlaMustCompile" not in str(graph.as_graph_def())
+
+
 def test_dilated_convolution(dtype):
     x, kernel = normal((1, 8, 7, 2), dtype), normal((3, 3, 2, 3), dtype)
     layer = SymmetricConv2D(3, 3, dilation_rate=2, weights=[kernel])

@@ -3,7 +3,8 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,6 @@ from zoo.models.reactnet import ReActNet18Factory, ReActNetAFactory
 from zoo.models.resnet import RealResNet34Factory
 from zoo.weights._torch_layout import entries
 
-
 # What fits data sets of small images, where the teacher is trained on the spot.
 SMALL_IMAGES = {
     "preprocessing": "PadCropFlip",
@@ -27,7 +27,7 @@ SMALL_IMAGES = {
 
 
 def decayed(model: tf.keras.Model) -> Iterable[Any]:
-    """What the authors' code decays: 4-D parameters, learned shifts among them, and convolutions."""
+    """What the authors' code decays: 4-D parameters (shifts are, too) and convolutions."""
     for entry in entries(model):
         trainable = entry.variable is not None and entry.variable.trainable
         if trainable and (len(entry.oihw or entry.shape) == 4 or "conv" in entry.key):
@@ -72,36 +72,30 @@ class ReActNetRecipe(Recipe):
     carry_over_kernels: bool = Field(True)
 
     def stages(self) -> list[Stage]:
-        def adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
-            return tf.keras.optimizers.Adam(learning_rate, epsilon=1e-8, jit_compile=False)
+        def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
+            return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8)
 
-        def sgd(learning_rate: float) -> tf.keras.optimizers.Optimizer:
-            return tf.keras.optimizers.SGD(learning_rate, momentum=0.9, jit_compile=False)
+        def sgd(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
+            return tf.keras.optimizers.legacy.SGD(learning_rate, momentum=0.9, nesterov=True)
 
-        student = {
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "optimizer": adam,
-            "schedule": named(self.schedule),
-            "schedule_every": self.schedule_every,
-            "teacher": "teacher",
-        }
-        return [
-            Stage(
-                "teacher", self.network("teacher"), self.teacher_epochs, self.batch_size,
-                self.teacher_learning_rate, sgd, schedule=cosine(), schedule_every="step",
-                weight_decay=1e-4, warmup_epochs=min(1, self.teacher_epochs / 4),
-            ),
-            Stage(
-                "binary activations", self.network(binary_weights=False),
-                self.epochs if self.first_stage_epochs is None else self.first_stage_epochs,
-                weight_decay=self.weight_decay, decays=decayed, **student,
-            ),
-            Stage(
-                "binary", self.network(binary_weights=True), self.epochs,
-                initialize_from="binary activations", **student,
-            ),
-        ]  # fmt: skip
+        first_epochs = self.epochs if self.first_stage_epochs is None else self.first_stage_epochs
+        teacher = Stage(
+            "teacher", self.network("teacher"), self.teacher_epochs, self.batch_size,
+            self.teacher_learning_rate, sgd, schedule=cosine(), schedule_every="step",
+            weight_decay=1e-4,
+        )  # fmt: skip
+        binary_activations = Stage(
+            "binary activations", self.network(binary_weights=False), first_epochs,
+            self.batch_size, self.learning_rate, adam, schedule=named(self.schedule),
+            schedule_every=self.schedule_every, teacher="teacher",
+            weight_decay=self.weight_decay, decays=decayed,
+        )  # fmt: skip
+        binary = replace(
+            binary_activations, name="binary", build=self.network(binary_weights=True),
+            epochs=self.epochs, weight_decay=0.0, initialize_from="binary activations",
+            carry_over_kernels=self.carry_over_kernels,
+        )  # fmt: skip
+        return [teacher, binary_activations, binary]
 
 
 @task
@@ -120,12 +114,13 @@ class ReActNet(ReActNetRecipe):
         "FashionMNIST": {
             **SMALL_IMAGES,
             "preprocessing.input_shape": (28, 28, 1),
-            "preprocessing.padding": 2,
+            "preprocessing.padding": 0,
             "model.width": 0.25,
-            "model.stem_strides": 1,
+            "model.stem_strides": 2,
             "teacher.width": 0.5,
-            "epochs": 10,
+            "teacher_epochs": 5,
             "first_stage_epochs": 5,
+            "epochs": 10,
             "batch_size": 64,
             "learning_rate": 4e-3,
         },

@@ -110,8 +110,8 @@ class ZooFactory(ModelFactory):
         kwargs.setdefault("kernel_initializer", real_initializer())
         return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
 
-    def binary_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str,
-                    **kwargs: Any) -> tf.Tensor:  # fmt: skip
+    def binary_conv(self, x: tf.Tensor, filters: int, size: int | tuple[int, int],
+                    strides: int = 1, *, name: str, **kwargs: Any) -> tf.Tensor:  # fmt: skip
         """Sign of x, zero padding `size // 2`, convolution by a binary kernel (real in stage 1)."""
         binary = self.binary_weights
         kwargs.setdefault("input_quantizer", self.activation_sign())

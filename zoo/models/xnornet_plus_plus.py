@@ -43,7 +43,7 @@ class XNORMixin(ZooFactory):
         self,
         x: tf.Tensor,
         filters: int,
-        size: int,
+        size: int | tuple[int, int],
         strides: int,
         conv: str,
         bn: str,

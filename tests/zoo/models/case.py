@@ -63,13 +63,18 @@ def randomize(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
         leaf = variable.name.split(":")[0].rsplit("/", 1)[-1]
         value = rng.standard_normal(variable.shape)
         if ".fc." in variable.name:  # a gate's few hidden units must neither be off nor saturate
-            value = np.abs(value) / variable.shape[0]
+            value = np.abs(value) / variable.shape[0] * (1 if ".fc.0" in variable.name else -3)
         elif leaf == "kernel":
-            value *= np.sqrt(2 / np.prod(variable.shape[:-1]))
-        elif leaf in ("gamma", "moving_variance") or ".scale/" in variable.name:
+            classifier = variable.shape.rank == 2  # small, so that the softmax is not saturated
+            value *= np.sqrt((0.05 if classifier else 2) / np.prod(variable.shape[:-1]))
+        elif leaf in ("gamma", "moving_variance"):
             value = rng.uniform(0.5, 1.5, variable.shape)
+        elif leaf in ("alpha", "slope"):  # of PReLU: enough negative values for the signs
+            value = rng.uniform(0.4, 0.8, variable.shape)
+        elif ".scale/" in variable.name:  # a learned factor shrinks sums of hundreds of signs
+            value = rng.uniform(0.02, 0.08, variable.shape)
         else:
-            value = 0.1 * value + (0.3 if leaf == "beta" else 0)
+            value = 0.1 * (np.abs(value) if leaf == "beta" else value)
         variable.assign(value)
     # Batch statistics of one batch, so that inference neither overflows nor saturates.
     norms = [each for each in model.layers if isinstance(each, tf.keras.layers.BatchNormalization)]

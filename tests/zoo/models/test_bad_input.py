@@ -104,7 +104,12 @@ def test_open_size_needs_no_top_or_case1(name):
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_argument_out_of_range(name, arguments, says):
-    refused((InvalidValueError, UnknownNameError), says, name, **{"input_shape": image_shape(name), **arguments})
+    refused(
+        (InvalidValueError, UnknownNameError),
+        says,
+        name,
+        **{"input_shape": image_shape(name), **arguments},
+    )
 
 
 def test_input_tensor_that_is_no_image():
@@ -167,9 +172,7 @@ class TestWeights:
 
         for file in ("five.h5", "five.npz"):
             with pytest.raises(WeightsError):
-                load_weights(
-                    model, folder / file, name=QUICK, include_top=True, num_classes=7
-                )
+                load_weights(model, folder / file, name=QUICK, include_top=True, num_classes=7)
         for ours, earlier in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(ours, earlier)
 

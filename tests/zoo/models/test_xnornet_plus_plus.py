@@ -1,0 +1,50 @@
+"""What is special to XNOR-Net++: the four cases of the learned factor, and its folding."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from case import build, images, randomize
+
+from zoo.layers import LearnedScale
+
+
+def size_of(case: str, h: int, w: int, o: int) -> int:
+    return {"case1": o, "case2": o * h * w, "case3": o + h * w, "case4": o + h + w}[case]
+
+
+@pytest.mark.parametrize("case", ["case1", "case2", "case3", "case4"])
+def test_each_case_in_the_network(case):
+    model = randomize(build("XNORNetPlusPlusResNet20", scale=case, input_shape=(32, 24, 3)))
+    scales = [each for each in model.layers if isinstance(each, LearnedScale)]
+    assert len(scales) == 18
+    for scale in scales:
+        _, h, w, o = scale.output_shape
+        assert scale.count_params() == size_of(case, h, w, o)
+        assert scale.folded().shape == ((o,) if case == "case1" else (h, w, o))
+    # Inference multiplies by one tensor: outer products folded by hand give the same output.
+    scale = scales[7]
+    factors = [factor.numpy() for factor in scale.weights]
+    folded = factors[0]
+    for factor in factors[1:]:
+        folded = folded * factor
+    probe = tf.keras.Model(model.input, [scale.input, scale.output])
+    before, after = probe(images(model))
+    np.testing.assert_allclose(after, before * folded, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["XNORNetPlusPlusResNet18", "XNORNetPlusPlusAlexNet"])
+def test_latent_kernels_start_with_mixed_signs(name):
+    """Without a scale of its own, a kernel of equal signs would make all filters the same."""
+    model = build(name)
+    for layer in model.layers:
+        if getattr(layer, "kernel_quantizer", None) is not None:
+            positive = np.mean(layer.kernel.latent_variable.numpy() > 0)
+            assert 0.4 < positive < 0.6, layer.name
+            assert layer.kernel_constraint is not None, layer.name
+
+
+def test_alexnet_takes_images_that_are_not_square():
+    model = randomize(build("XNORNetPlusPlusAlexNet", input_shape=(99, 67, 3)))
+    assert model.get_layer("fc6").kernel.shape[:2] == (2, 1)
+    assert model.get_layer("fc6").output_shape == (None, 1, 1, 4096)
+    assert np.isfinite(model(images(model))).all()

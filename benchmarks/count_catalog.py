@@ -1,6 +1,6 @@
 """Build every model and write its counted columns into zoo/catalog.csv.
 
-Run from the repository root: python benchmarks/count_catalog.py
+Run from the repository root: python -m benchmarks.count_catalog
 """
 
 import csv

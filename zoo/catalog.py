@@ -2,7 +2,7 @@
 
 The papers' figures in the table are copied from the papers (for larq-zoo's models from its
 documentation). Parameters, memory and operations are counted from the models themselves:
-`python benchmarks/count_catalog.py` writes them, and a test compares.
+`python -m benchmarks.count_catalog` writes them, and a test compares.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shared test case of all models, from the catalog; what is special to one is beside this file."""
+"""The shared test case of all models, from the catalog; what is special to one is beside it."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Our networks against numbers computed by the authors' own PyTorch code (tests/golden/README.md)."""
+"""Our networks against numbers of the authors' own PyTorch code (tests/golden/README.md)."""
 
 import functools
 import json

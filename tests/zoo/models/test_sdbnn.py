@@ -1,4 +1,4 @@
-"""What is special to SD-BNN: alpha belongs to the binary kernel, and VGG flattens channels first."""
+"""What is special to SD-BNN: alpha belongs to the kernel, and VGG flattens channels first."""
 
 import larq as lq
 import numpy as np

@@ -27,7 +27,16 @@ ZOPFLI = "zopfli==0.4.3"
 
 EXTRAS_REQUIRE = {
     "data": [ZOPFLI],
-    "test": ["pytest>=8", "pytest-timeout>=2.3", "build>=1.2", "pillow>=10", "scipy>=1.11", ZOPFLI],
+    "test": [
+        "pytest>=8",
+        "pytest-timeout>=2.3",
+        "pillow>=10",
+        "scipy>=1.11",
+        ZOPFLI,
+        "build>=1.2",
+        "setuptools>=65",
+        "wheel",
+    ],
     "lint": ["ruff==0.17.5", "mypy==2.4.1", "types-psutil"],
 }
 

@@ -1,8 +1,8 @@
 """Checkpoints that are complete or not there.
 
 A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index
-that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until the
-next is complete.
+that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until
+the next is complete.
 """
 
 from __future__ import annotations

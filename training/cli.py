@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import errno
 import importlib
-import json
-import logging
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from training.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
+from training.terminal import OPEN, debugging, load_tensorflow, print_table
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 
 # Where each command is defined, and the line of `lqz --help`, which so imports none of them.
 COMMANDS = {
-    "list": ("training.cli:list_models", "Models, with published figures and weights."),
-    "summary": ("training.cli:summary", "Layers, operations and memory of a model."),
+    "list": ("training.show:list_models", "Models, with published figures and weights."),
+    "summary": ("training.show:summary", "Layers, operations and memory of a model."),
     "train": ("training.cli:train", "Train by a paper's recipe, or list the recipes."),
 }
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-DETAILS = (("paper", "paper"), ("data set", "dataset"), ("origin", "origin"))
-# Heading, name in the catalog's row, unit, decimals.
-FIGURES = (
-    ("top-1 %", "top1", 1, 2),
-    ("params M", "params", 1e6, 2),
-    ("MiB", "memory_bytes", 2**20, 2),
-    ("binary MACs M", "binary_macs", 1e6, 1),
-    ("float MACs M", "float_macs", 1e6, 1),
-    ("OPs M", "ops", 1e6, 1),
-)
-OPEN = {"ignore_unknown_options": True}  # --key and --no-key are settings, not options
 
 
 class LazyGroup(click.Group):
@@ -110,90 +96,6 @@ def main(args: Sequence[str] | None = None) -> int:
         click.echo(f"Error: {error.strerror}{where}.", err=True)
         return 2
     return result if isinstance(result, int) else 0
-
-
-@click.command("list")
-@click.argument("pattern", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
-def list_models(pattern: str | None, as_json: bool) -> None:
-    """Models whose names match PATTERN, e.g. "react*", with published figures and weights."""
-    from zoo import catalog
-
-    rows = catalog.rows(pattern)
-    if pattern and not rows:
-        raise UnknownNameError("model", pattern, [row.model for row in catalog.rows()])
-    if as_json:
-        found = [asdict(row) | {"paper": row.paper, "ops": row.ops} for row in rows]
-        click.echo(json.dumps(found, indent=2))
-        return
-    # Where there is little room, the operations must do for both kinds of MACs.
-    wide = has_room()
-    figures = [figure for figure in FIGURES if wide or figure[1] != "float_macs"]
-    columns = [
-        ("model", [row.model for row in rows]),
-        *((head, [getattr(row, key) for row in rows]) for head, key in DETAILS if wide),
-        *(
-            (head, [_number(getattr(row, key) or None, *form) for row in rows])
-            for head, key, *form in figures
-        ),
-        ("weights", [", ".join(row.weights) for row in rows]),
-    ]
-    heads, cells = zip(*columns, strict=True)
-    right = [column for column, head in enumerate(heads) if head in {f[0] for f in FIGURES}]
-    print_table(heads, list(zip(*cells, strict=True)), right)
-
-
-@click.command(context_settings=OPEN)
-@click.argument("model")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--json", "as_json", is_flag=True, help="Totals and layers, as JSON.")
-def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
-    """Layers, operations and memory of MODEL, built with ARGUMENTS.
-
-    ARGUMENTS are those of its constructor, e.g. "input_shape=(32,32,3)" num_classes=10.
-    """
-    import zoo
-    from training.configuration import parse_assignments
-
-    options = {"weights": None} | parse_assignments(arguments)
-    network = build_model(model, options)
-    totals = zoo.profile(network)
-    from larq.models import ModelProfile
-    from larq.models import summary as larq_summary
-
-    names = ("params", "memory_bytes", "binary_macs", "float_macs", "ops")
-    figures = {name: getattr(totals, name) for name in names}
-    if as_json:
-        head, *layers, _total = ModelProfile(network).generate_table()
-        rows = [dict(zip(map(_one_line, head), layer, strict=True)) for layer in layers]
-        found = {"model": model, "arguments": options, **figures, "layers": rows}
-        click.echo(json.dumps(found, indent=2, default=str))
-        return
-    larq_summary(network, print_fn=click.echo)
-    click.echo(
-        f"{model}: {figures['params']:,} parameters, {_number(totals.memory_bytes, 2**20, 2)} MiB, "
-        f"{totals.binary_macs:,} binary and {totals.float_macs:,} float MACs, {totals.ops:,.0f} OPs"
-    )
-
-
-def build_model(name: str, options: dict[str, Any]) -> Any:
-    """The model `name`, after a look at whether it takes these arguments."""
-    import inspect
-
-    import zoo
-
-    row = zoo.catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
-    load_tensorflow()
-    valid = inspect.signature(getattr(importlib.import_module(row.module), name)).parameters
-    for key in options:
-        if key not in valid:
-            raise UnknownNameError("argument", key, valid)
-    try:
-        return zoo.get_model(name, **options)
-    except (TypeError, ValueError) as error:
-        if row.origin == "zoo":
-            raise  # ours refuse values with a ZooError, so this is a bug
-        raise InvalidValueError(str(error).partition("\n")[0]) from error
 
 
 TRAIN_OPTIONS = ("--help", "--dry-run")
@@ -281,84 +183,6 @@ def larq_zoo_command(info: TaskInfo) -> click.Command:
         cli.main([info.name, "-i", *settings], standalone_mode=False)
 
     return command
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow without the noise it makes; ZOO_DEBUG=1 shows it."""
-    # larq warns of binary kernels without `kernel_constraint`; our networks have none because
-    # the papers do not clip latent weights.
-    logging.getLogger("larq").setLevel(logging.ERROR)
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
-        stderr = -1
-    if stderr < 0 or debugging():
-        return  # whoever needs it imports it
-    # CUDA's plugins report at import and when devices are first listed that they are registered
-    # twice or find no driver. They write to the file descriptor, whatever the log level.
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def debugging() -> bool:
-    """Whether the user wants to see more than a sentence."""
-    return os.environ.get("ZOO_DEBUG") == "1"
-
-
-def on_terminal() -> bool:
-    """Whether a person is looking at the output."""
-    return sys.stdout.isatty()
-
-
-def has_room() -> bool:
-    """Whether wide tables fit: on a wide terminal, and wherever lines may be long."""
-    return not on_terminal() or shutil.get_terminal_size().columns >= 130
-
-
-def print_table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> None:
-    """A table fitted to the terminal; elsewhere plain lines with nothing folded or cut."""
-    if on_terminal():
-        from rich import box
-        from rich.console import Console, JustifyMethod
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-        for column, head in enumerate(heads):
-            # Text folds; figures and the names in front do not.
-            widest = max((len(row[column]) for row in rows), default=0)
-            whole = widest if column in right or column == 0 else None
-            justify: JustifyMethod = "right" if column in right else "left"
-            table.add_column(head, justify=justify, min_width=whole, overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console(highlight=False).print(table)
-        return
-    lines = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = [
-            text.rjust(width) if column in right else text.ljust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        click.echo("  ".join(cells).rstrip())
-
-
-def _number(value: float | None, unit: float, digits: int) -> str:
-    return "" if value is None else f"{value / unit:,.{digits}f}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

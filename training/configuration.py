@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import collections.abc
 import difflib
 import inspect
 import os
 import re
-import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from zookeeper import ComponentField, Field, configure
 from zookeeper.core import utils
@@ -21,11 +17,8 @@ from zookeeper.core.factory_registry import FACTORY_REGISTRY
 from zookeeper.core.partial_component import PartialComponent
 
 from training.discovery import field_docs, fold
+from training.values import UNIONS, convert, describe, is_plain, literal, to_json, type_name
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
-
-UNIONS = (Union, types.UnionType)
-SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
-WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a string"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
     conf: dict[str, Any] = {}
     for arg in args:
         if match := re.fullmatch(r"(?:--)?([A-Za-z_][\w.]*)=(.*)", arg, re.DOTALL):
-            key, value = match[1], _literal(match[2])
+            key, value = match[1], literal(match[2])
         elif match := re.fullmatch(r"--(no-)?([A-Za-z_][\w.]*)", arg):
             key, value = match[2], match[1] is None
         else:
@@ -82,15 +75,6 @@ def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
             raise InvalidValueError(f"'{key}' is given twice: {conf[key]!r} and {value!r}.")
         conf[key] = value
     return conf
-
-
-def _literal(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text
 
 
 # ---- fields ----
@@ -203,11 +187,11 @@ def _shown(default: Any, field: Field) -> str:
     if default is utils.missing:
         return "" if field.allow_missing else "required"
     if inspect.isfunction(default):
-        if inspect.signature(default).parameters or not _is_plain(field.type):
+        if inspect.signature(default).parameters or not is_plain(field.type):
             return "computed"
         default = default()
     try:
-        _json(default)
+        to_json(default)
     except TypeError:
         return "computed"
     return os.fspath(default) if isinstance(default, os.PathLike) else repr(default)
@@ -251,96 +235,6 @@ def _value(info: FieldInfo, value: Any) -> Any:
         raise InvalidValueError(f"'{info.key}' must be {_expected(info)}, not {value!r}.") from None
 
 
-def convert(value: Any, annotation: Any) -> Any:
-    """`value` in the type that `annotation` asks for; TypeError if that is another matter."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    kind = origin or annotation
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if origin is Annotated:
-        return convert(value, args[0])
-    if origin in UNIONS:
-        return _convert_to_any(value, args)
-    if kind is bool and str(value).casefold() in ("true", "false"):
-        return str(value).casefold() == "true"
-    if kind is int and number and isinstance(value, int):
-        return value
-    if kind is float and number:
-        return float(value)
-    if kind is str and number and isinstance(value, int):
-        return str(value)  # a name such as 2024 was read as a number
-    if _is_path(kind) and isinstance(value, str | os.PathLike):
-        return Path(value).expanduser()
-    if kind in SEQUENCES and isinstance(value, list | tuple):
-        return _convert_sequence(value, kind, args)
-    if kind not in (bool, int, float) and utils.type_check(value, annotation):
-        return value
-    raise TypeError
-
-
-def _convert_to_any(value: Any, arms: Sequence[Any]) -> Any:
-    # Text for `str | PathLike` is a path: whoever annotates so goes on to use it as one.
-    paths = [arm for arm in arms if _is_path(arm)] if isinstance(value, str) else []
-    for arm in [*paths, *sorted(arms, key=lambda arm: type(value) is not arm)]:
-        try:
-            return convert(value, arm)
-        except TypeError:
-            continue
-    raise TypeError
-
-
-def _convert_sequence(value: Sequence[Any], kind: Any, args: tuple[Any, ...]) -> Any:
-    if kind is tuple and args and args[-1] is not Ellipsis:
-        if len(args) != len(value):
-            raise TypeError
-        return tuple(convert(item, arm) for item, arm in zip(value, args, strict=True))
-    items = [convert(item, args[0]) for item in value] if args else list(value)
-    return items if kind is list else tuple(items)
-
-
-def _is_path(kind: Any) -> bool:
-    kind = get_origin(kind) or kind
-    return kind is os.PathLike or (inspect.isclass(kind) and issubclass(kind, PurePath))
-
-
-# ---- words ----
-
-
-def type_name(annotation: Any) -> str:
-    """A type as a reader would write it: `int | None`, `tuple[int, ...]`, `'a' | 'b'`."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if annotation in (None, type(None)):
-        return "None"
-    if annotation is Ellipsis:
-        return "..."
-    if origin is Annotated:
-        return type_name(args[0])
-    if origin in UNIONS:
-        return " | ".join(map(type_name, args))
-    if origin is Literal:
-        return " | ".join(map(repr, args))
-    name = getattr(origin or annotation, "__name__", str(annotation))
-    listed = args and isinstance(args[0], list)  # Callable[[int], float]
-    return f"{name}[{', '.join(map(type_name, args))}]" if args and not listed else name
-
-
-def describe(annotation: Any) -> str:
-    """A type in plain words, for `'epochs' must be ...`."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return describe(args[0])
-    if origin in UNIONS:
-        return " or ".join(dict.fromkeys(map(describe, args)))
-    if origin is Literal:
-        return f"one of {', '.join(map(repr, args))}"
-    if _is_path(annotation):
-        return "a path"
-    if (origin or annotation) in SEQUENCES and args:
-        count = f"{len(args)} " if origin is tuple and args[-1] is not Ellipsis else ""
-        items = describe(args[0]).removeprefix("a ")
-        return f"a list of {count}{items}{'' if ' or ' in items else 's'}"
-    return WORDS.get(annotation, type_name(annotation))
-
-
 def nearest_keys(name: str, valid: Sequence[str]) -> list[str]:
     """The keys most like `name`; a name without dots is compared with last parts as well."""
     last = {key: key.rpartition(".")[2] for key in valid}
@@ -371,7 +265,7 @@ def resolved(task: Any) -> dict[str, Any]:
 def _resolve(component: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, field in component.__component_fields__.items():
         nested = isinstance(field, ComponentField)
-        if not nested and not _is_plain(field.type):
+        if not nested and not is_plain(field.type):
             continue  # computing an optimizer or a list of callbacks may build the model
         try:
             value = base_getattr(component, name)
@@ -383,7 +277,7 @@ def _resolve(component: Any, prefix: str) -> Iterator[tuple[str, Any]]:
                 yield from _resolve(value, f"{prefix}{name}.")
         elif not _is_inherited(component, name, value) and (not nested or value is None):
             try:
-                yield prefix + name, _json(convert(value, field.type))
+                yield prefix + name, to_json(convert(value, field.type))
             except TypeError:
                 continue
 
@@ -396,29 +290,3 @@ def _is_inherited(component: Any, name: str, value: Any) -> bool:
     except (AttributeError, TypeError, ValueError, utils.ConfigurationError):
         return False
     return type(other) is type(value) and bool(other == value)
-
-
-def _json(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _json(item) for key, item in value.items()}
-    raise TypeError
-
-
-def _is_plain(annotation: Any) -> bool:
-    """Whether a value of this type may be a JSON value."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    kind = origin or annotation
-    if origin in UNIONS or kind in SEQUENCES:
-        return not args or any(_is_plain(arm) for arm in args if arm is not Ellipsis)
-    if origin is Annotated:
-        return _is_plain(args[0])
-    if annotation is Any or origin is Literal or _is_path(kind):
-        return True
-    plain = (bool, int, float, str, type(None), collections.abc.Mapping)
-    return inspect.isclass(kind) and issubclass(kind, plain)

@@ -23,10 +23,11 @@ from training.configuration import component_name, resolved
 from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
 from training.discovery import fold
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
-from training.progress import print_table, say
+from training.progress import say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
 from training.step import TrainStep
+from training.terminal import print_table
 from zoo.models._factory import variant
 from zoo.profile import profile
 from zoo.weights._torch_layout import entries
@@ -227,6 +228,7 @@ class Recipe(Experiment):
         print_table(
             ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
             [*rows, ("all", str(sum(s.epochs for s in stages)), "", "", _clock(total))],
+            right=range(1, 5),
         )
         source = run.stage(len(stages), stages[-1].name) / results[-1].weights
         weights = run.path / source.name

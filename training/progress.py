@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 
 def say(text: str) -> None:
@@ -59,13 +58,3 @@ def stage_bar(name: str, total_steps: int, done: int) -> Iterator[Bar]:
     )  # fmt: skip
     with Progress(*columns, console=Console()) as progress:
         yield Bar(progress, progress.add_task(name, total=total_steps, completed=done, figures=""))
-
-
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of strings, first column left, the others right."""
-    table = Table(box=None, pad_edge=False)
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)

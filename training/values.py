@@ -1,0 +1,142 @@
+"""Values as text, as JSON and as the types that fields ask for."""
+
+from __future__ import annotations
+
+import ast
+import collections.abc
+import inspect
+import os
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from zookeeper.core import utils
+
+UNIONS = (Union, types.UnionType)
+SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a string"}
+
+
+def literal(text: str) -> Any:
+    """The Python literal that `text` spells, else the text itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def convert(value: Any, annotation: Any) -> Any:
+    """`value` in the type that `annotation` asks for; TypeError if that is another matter."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    kind = origin or annotation
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if origin is Annotated:
+        return convert(value, args[0])
+    if origin in UNIONS:
+        return _convert_to_any(value, args)
+    if kind is bool and str(value).casefold() in ("true", "false"):
+        return str(value).casefold() == "true"
+    if kind is int and number and isinstance(value, int):
+        return value
+    if kind is float and number:
+        return float(value)
+    if kind is str and number and isinstance(value, int):
+        return str(value)  # a name such as 2024 was read as a number
+    if _is_path(kind) and isinstance(value, str | os.PathLike):
+        return Path(value).expanduser()
+    if kind in SEQUENCES and isinstance(value, list | tuple):
+        return _convert_sequence(value, kind, args)
+    if kind not in (bool, int, float) and utils.type_check(value, annotation):
+        return value
+    raise TypeError
+
+
+def _convert_to_any(value: Any, arms: Sequence[Any]) -> Any:
+    # Text for `str | PathLike` is a path: whoever annotates so goes on to use it as one.
+    paths = [arm for arm in arms if _is_path(arm)] if isinstance(value, str) else []
+    for arm in [*paths, *sorted(arms, key=lambda arm: type(value) is not arm)]:
+        try:
+            return convert(value, arm)
+        except TypeError:
+            continue
+    raise TypeError
+
+
+def _convert_sequence(value: Sequence[Any], kind: Any, args: tuple[Any, ...]) -> Any:
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        if len(args) != len(value):
+            raise TypeError
+        return tuple(convert(item, arm) for item, arm in zip(value, args, strict=True))
+    items = [convert(item, args[0]) for item in value] if args else list(value)
+    return items if kind is list else tuple(items)
+
+
+def _is_path(kind: Any) -> bool:
+    kind = get_origin(kind) or kind
+    return kind is os.PathLike or (inspect.isclass(kind) and issubclass(kind, PurePath))
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a reader would write it: `int | None`, `tuple[int, ...]`, `'a' | 'b'`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (None, type(None)):
+        return "None"
+    if annotation is Ellipsis:
+        return "..."
+    if origin is Annotated:
+        return type_name(args[0])
+    if origin in UNIONS:
+        return " | ".join(map(type_name, args))
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    listed = args and isinstance(args[0], list)  # Callable[[int], float]
+    return f"{name}[{', '.join(map(type_name, args))}]" if args and not listed else name
+
+
+def describe(annotation: Any) -> str:
+    """A type in plain words, for `'epochs' must be ...`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(args[0])
+    if origin in UNIONS:
+        return " or ".join(dict.fromkeys(map(describe, args)))
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, args))}"
+    if _is_path(annotation):
+        return "a path"
+    if (origin or annotation) in SEQUENCES and args:
+        count = f"{len(args)} " if origin is tuple and args[-1] is not Ellipsis else ""
+        items = describe(args[0]).removeprefix("a ")
+        return f"a list of {count}{items}{'' if ' or ' in items else 's'}"
+    return WORDS.get(annotation, type_name(annotation))
+
+
+def to_json(value: Any) -> Any:
+    """`value` as JSON has it; TypeError if it has not."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: to_json(item) for key, item in value.items()}
+    raise TypeError
+
+
+def is_plain(annotation: Any) -> bool:
+    """Whether a value of this type may be a JSON value."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    kind = origin or annotation
+    if origin in UNIONS or kind in SEQUENCES:
+        return not args or any(is_plain(arm) for arm in args if arm is not Ellipsis)
+    if origin is Annotated:
+        return is_plain(args[0])
+    if annotation is Any or origin is Literal or _is_path(kind):
+        return True
+    plain = (bool, int, float, str, type(None), collections.abc.Mapping)
+    return inspect.isclass(kind) and issubclass(kind, plain)

@@ -84,12 +84,12 @@ def test_a_wrong_key_of_a_larq_zoo_task_is_one_sentence():
 # A command that fails with the error named in the environment, in place of `list`.
 FAILING = """
 import os, sys, click
-from training import cli
+from training import cli, show
 from zoo.errors import ZooError
 @click.command("list")
 def failing():
     raise eval(os.environ["ERROR"])
-cli.list_models = failing
+show.list_models = failing
 sys.exit(cli.main(["list"]))
 """
 

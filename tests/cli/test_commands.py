@@ -124,7 +124,7 @@ def test_list_without_a_match(run):
 @pytest.fixture
 def terminal(monkeypatch):
     """A terminal of 80 columns."""
-    monkeypatch.setattr(cli, "on_terminal", lambda: True)
+    monkeypatch.setattr("training.terminal.on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")

@@ -120,6 +120,8 @@ class Float64:
 
     def __enter__(self):
         self.before = tf.keras.backend.floatx()
+        # A policy that a test before this one set by name would outrank floatx.
+        tf.keras.mixed_precision.set_global_policy(None)
         tf.keras.backend.set_floatx("float64")
 
     def __exit__(self, *_):

@@ -1,6 +1,23 @@
-"""Shared set-up of all tests: Keras 2 and one thread pool size, before TensorFlow is imported."""
+"""Shared set-up of all tests: Keras 2 before TensorFlow is imported, and a bound on memory."""
 
+import gc
 import os
+
+import psutil
+import pytest
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+MOST_MEMORY = 3 * 2**30  # bytes
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory():
+    """Frees the models of earlier tests, which Keras keeps in its graph and in cycles."""
+    yield
+    if psutil.Process().memory_info().rss > MOST_MEMORY:
+        import tensorflow as tf
+
+        tf.keras.backend.clear_session()
+        gc.collect()

@@ -44,4 +44,4 @@ def require_keras2() -> None:
 def quiet_tensorflow() -> None:
     """Silence TensorFlow's start-up chatter unless the user asked for it; before its import."""
     if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

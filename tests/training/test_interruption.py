@@ -49,6 +49,7 @@ def uninterrupted(lqz, settings, tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
     lqz, settings, uninterrupted, tmp_path
 ):

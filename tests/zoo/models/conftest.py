@@ -3,5 +3,16 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parents[1] / "golden")]
+
+
+@pytest.fixture(autouse=True)
+def _forget_models():
+    """Keras keeps every model it built alive, 100 MB each; those of fixtures stay usable."""
+    yield
+    import tensorflow as tf
+
+    tf.keras.backend.clear_session()

@@ -186,8 +186,8 @@ def test_without_binary_weights_no_kernel_is_one_bit(name):
     assert bool(signed_layers(stage1)) == is_binary(name)
 
 
-# Every argument: a value that is neither its default nor that of the layer it ends in (which a layer
-# that forgets to save it would fall back to), and what else it needs to have an effect.
+# Every argument: a value that is neither its default nor that of the layer it ends in, to which a
+# layer that forgets to save it falls back; and what else it needs to have an effect.
 NON_DEFAULT: dict[str, Any] = {
     "input_shape": lambda name: image_shape(name, odd=True),
     "input_tensor": lambda name: tf.keras.Input(image_shape(name), name="picture"),

@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 LINT_INSTALLED := $(VENV)/.lint-installed
 
 help:
-	@echo "make demo       train a binary ReActNet on embedded images (about 6 minutes)"
-	@echo "make test       the tests (about 10 minutes)"
+	@echo "make demo       train a binary ReActNet on embedded images "
+	@echo "make test       the tests"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and caches"

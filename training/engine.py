@@ -68,13 +68,11 @@ class StageTrainer:
     # --- one epoch --------------------------------------------------------------------------------
 
     def _epoch(self, epoch: int, bar: Bar) -> None:
-        stage, step = self.stage, self.step
+        step = self.step
         end = (epoch + 1) * self.steps_per_epoch
         if self.done_steps == epoch * self.steps_per_epoch:
             step.totals.assign(tf.zeros_like(step.totals))
             step.position.assign(0)
-        if stage.each_epoch:
-            stage.each_epoch(step.model, epoch / stage.epochs)
         started = saved = time.monotonic()
         first_step, images_before = self.done_steps, float(step.totals[2])
         step.waited.assign(0.0)

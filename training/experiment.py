@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field
 from zookeeper.core.component import base_getattr
-from zookeeper.tf import Dataset, Experiment, Preprocessing
+from zookeeper.tf import Dataset, Preprocessing
 
 from training.checkpoint import sha256, write_atomically
 from training.configuration import component_name, resolved
@@ -46,7 +46,7 @@ class TrainedRun:
     model_path: Path
 
 
-class Recipe(Experiment):
+class Recipe:
     """A paper's training as a list of stages. Subclasses define `stages`."""
 
     # What to train on: FashionMNIST (in the package), Cifar10, ImageNet or ImageFolder.
@@ -87,10 +87,6 @@ class Recipe(Experiment):
 
     # Write TensorBoard's event files.
     tensorboard: bool = Field(True)
-
-    # The recipe of a loss is its stages' matter.
-    loss: Any = Field(None)
-    optimizer: str = Field("adam")
 
     # Settings by data set, for those whose images are not ImageNet's.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

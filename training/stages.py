@@ -33,7 +33,6 @@ class Stage:
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
         carry_over_kernels: whether the kernels that are binary here are among them.
-        each_epoch: called with (model, share of the stage passed) before each epoch.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Stage:
     label_smoothing: float = 0.0
     initialize_from: str | None = None
     carry_over_kernels: bool = True
-    each_epoch: Callable[[tf.keras.Model, float], None] | None = None
 
 
 @dataclass(frozen=True)

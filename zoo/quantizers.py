@@ -1,8 +1,9 @@
 """The four papers' estimators, as larq quantizers.
 
 Each quantizer maps real numbers to two values per filter and replaces the derivative of the sign,
-which is zero almost everywhere, by an estimate. The activation sign of Bi-Real Net, ReActNet and
-SD-BNN (ImageNet) is larq's own `approx_sign`; XNOR-Net++ uses larq's `ste_sign`.
+which is zero almost everywhere, by an estimate. `ApproximateSign` and `StraightThroughSign` are
+larq's `approx_sign` and `ste_sign` to the bit, with gradients in half the passes over memory
+(docs/training_speed.md): masks are made by `relu` and its gradient, for TensorFlow's `where` is slow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import larq as lq
+import ml_dtypes as dtypes
 import tensorflow as tf
 
 from zoo.errors import InvalidValueError
@@ -28,16 +30,27 @@ def _filter_axes(kernel: tf.Tensor) -> list[int]:
     return list(range(kernel.shape.rank - 1))
 
 
+def _within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """dy where |x| <= 1, else 0."""
+    above_one = 1 + float(dtypes.finfo(x.dtype.as_numpy_dtype).eps)
+    return tf.raw_ops.ReluGrad(gradients=dy, features=above_one - tf.abs(x))
+
+
 @tf.custom_gradient
 def _clipped_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    return lq.math.sign(x), lambda dy: tf.where(tf.abs(x) <= 1, dy, tf.zeros_like(dy))
+    return lq.math.sign(x), lambda dy: _within_one(dy, x)
+
+
+@tf.custom_gradient
+def _approximate_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    return lq.math.sign(x), lambda dy: dy * tf.nn.relu(2 - 2 * tf.abs(x))
 
 
 @tf.custom_gradient
 def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     scale = tf.reduce_mean(tf.abs(_wide(kernel)), axis=_filter_axes(kernel))
     quantized = tf.cast(scale, kernel.dtype) * lq.math.sign(kernel)
-    return quantized, lambda dy: tf.where(tf.abs(kernel) <= 1, dy, tf.zeros_like(dy))
+    return quantized, lambda dy: _within_one(dy, kernel)
 
 
 def register(quantizer: type) -> type:
@@ -48,6 +61,22 @@ def register(quantizer: type) -> type:
 
 class _Registered(lq.quantizers.Quantizer):
     precision = 1
+
+
+@register
+class ApproximateSign(_Registered):
+    r"""sign(x) with the gradient `max(0, 2 - 2|x|)` (Bi-Real Net, 1808.00278, section 3.3)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _approximate_sign(inputs)
+
+
+@register
+class StraightThroughSign(_Registered):
+    r"""sign(x) with the gradient 1 where `|x| <= 1`, else 0 (1602.02830)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _clipped_sign(inputs)
 
 
 @register

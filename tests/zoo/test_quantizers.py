@@ -7,7 +7,13 @@ import tensorflow as tf
 
 from zoo.errors import InvalidValueError
 from zoo.layers import SymmetricConv2D
-from zoo.quantizers import EDESign, ScaledSign, SelfDistributionSign
+from zoo.quantizers import (
+    ApproximateSign,
+    EDESign,
+    ScaledSign,
+    SelfDistributionSign,
+    StraightThroughSign,
+)
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 FILTER = (0, 1, 2)  # the axes of one filter of an HWIO kernel
@@ -74,22 +80,35 @@ def tanh_slope(x, t):
 # --- signs of activations ----------------------------------------------------------------
 
 
-SLOPES = {
-    "approx_sign": lambda x: np.where(
-        (x >= -1) & (x < 0), 2 + 2 * x, np.where((x >= 0) & (x < 1), 2 - 2 * x, 0)
-    ),
-    "ste_sign": within,
-}
+def triangle(x):
+    return np.where((x >= -1) & (x < 0), 2 + 2 * x, np.where((x >= 0) & (x < 1), 2 - 2 * x, 0))
 
 
-@pytest.mark.parametrize("name", SLOPES)
-def test_larq_signs(name, dtype):
+@pytest.mark.parametrize(
+    ("quantizer", "slope"), [(ApproximateSign, triangle), (StraightThroughSign, within)]
+)
+def test_signs_of_activations(quantizer, slope, dtype):
     x = edge_points(dtype)
     dy = upstream(x.shape, dtype)
-    y, dx = values_and_gradients(lq.quantizers.get(name), x, dy)
+    y, dx = values_and_gradients(quantizer(dtype=dtype), x, dy)
     assert y.dtype == dx.dtype == dtype
     np.testing.assert_array_equal(y, sign(x))
-    np.testing.assert_allclose(dx, dy * SLOPES[name](x), rtol=TOLERANCE[dtype])
+    np.testing.assert_allclose(dx, dy * slope(x), rtol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("sixteen_bits", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("quantizer", "larqs"),
+    [(ApproximateSign(), "approx_sign"), (StraightThroughSign(), "ste_sign")],
+    ids=["approximate", "straight_through"],
+)
+def test_signs_are_larqs_to_the_bit(quantizer, larqs, sixteen_bits):
+    x = np.concatenate([edge_points("float32"), np.linspace(-2, 2, 401, dtype="float32")])
+    x, dy = tf.cast(x, sixteen_bits), tf.cast(upstream(x.shape, "float32"), sixteen_bits)
+    ours = values_and_gradients(quantizer, x, dy)
+    theirs = values_and_gradients(lq.quantizers.get(larqs), x, dy)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("t", [1e-3, 0.1, 1.0, 3.3, 10.0])

@@ -18,7 +18,7 @@ from zookeeper.tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 from zoo.keras2 import require_keras2
 from zoo.layers import BatchNorm, SymmetricConv2D
-from zoo.quantizers import ScaledSign
+from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 def latent_initializer() -> tf.keras.initializers.Initializer:
@@ -100,7 +100,7 @@ class ZooFactory(ModelFactory):
 
     def activation_sign(self) -> Any:
         """A new quantizer for the input of a binary convolution."""
-        return "approx_sign"
+        return ApproximateSign()
 
     # --- building blocks --------------------------------------------------------------------------
 

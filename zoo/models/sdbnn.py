@@ -13,7 +13,7 @@ from zookeeper import factory
 from zoo.layers import LeakyClip
 from zoo.models._factory import ZooFactory, model_function, real_initializer
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
-from zoo.quantizers import EDESign, SelfDistributionSign
+from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign
 
 
 def hardtanh(x: tf.Tensor, name: str) -> tf.Tensor:
@@ -32,7 +32,7 @@ class SelfDistribution(ZooFactory):
         return SelfDistributionSign(self.estimator)
 
     def activation_sign(self) -> Any:
-        return EDESign() if self.estimator == "ede" else "approx_sign"
+        return EDESign() if self.estimator == "ede" else ApproximateSign()
 
     def gate(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """ASD: x + sigmoid(W2 relu(W1 mean(x))), one value per sample and channel, no biases."""

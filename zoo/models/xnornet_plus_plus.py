@@ -17,6 +17,7 @@ from zoo.models._factory import (
     real_initializer,
 )
 from zoo.models._resnet import CifarResNet20
+from zoo.quantizers import StraightThroughSign
 
 
 class XNORMixin(ZooFactory):
@@ -33,11 +34,11 @@ class XNORMixin(ZooFactory):
         "activation": "Keras activation after each binary convolution.",
     }
 
-    def kernel_sign(self) -> str:
-        return "ste_sign"
+    def kernel_sign(self) -> StraightThroughSign:
+        return StraightThroughSign()
 
-    def activation_sign(self) -> str:
-        return "ste_sign"
+    def activation_sign(self) -> StraightThroughSign:
+        return StraightThroughSign()
 
     def scaled_conv(
         self,

@@ -20,6 +20,7 @@ INSTALL_REQUIRES = [
     "rich>=13",
     "psutil>=5.9",
     "filelock>=3.12",
+    "matplotlib>=3.8",
 ]
 
 # training/data/prepare_fashion_mnist.py: another version might compress to other bytes.

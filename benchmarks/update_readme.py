@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from training.results import ACCURACY, read_rows
 from zoo import catalog
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
+NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -53,7 +55,30 @@ def reconstruction() -> str:
     return markdown(("scale", "relative L1 error"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"models": models, "reconstruction": reconstruction}
+def accuracy(table: Path = ROOT / ACCURACY) -> str:
+    """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
+    heads = ("model", "params M", "data", "images", "top-1 %", "top-5 %", "published", "gap",
+             "epochs", "hours", "seed", "weights", "commit")  # fmt: skip
+    rows = [
+        (
+            row.model, f"{row.params / 1e6:.2f}", row.dataset, f"{row.images:,}",
+            f"{row.top1:.2f}", f"{row.top5:.2f}",
+            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
+            "" if row.gap is None else f"{row.gap:+.2f}", row.epochs,
+            "" if row.train_seconds is None else f"{row.train_seconds / 3600:.2f}",
+            "" if row.seed is None else str(row.seed), row.weights_sha256[:8],
+            re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit),
+        )
+        for row in read_rows(table)
+    ]  # fmt: skip
+    return markdown(heads, rows) if rows else NO_ACCURACY
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "accuracy": accuracy,
+    "reconstruction": reconstruction,
+}
 
 
 def filled(text: str) -> str:
@@ -63,7 +88,8 @@ def filled(text: str) -> str:
         text, found = re.subn(
             pattern, lambda m, t=table: f"{m[1]}{t()}\n{m[2]}", text, flags=re.DOTALL
         )
-        assert found == 1, f"the README has no place for {name}"
+        optional = name == "accuracy" and table() == NO_ACCURACY
+        assert found == 1 or optional, f"the README has no place for {name}"
     return text
 
 

@@ -15,13 +15,14 @@ import click
 
 from training.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
 from training.terminal import OPEN, debugging, load_tensorflow, print_table
-from zoo.errors import InvalidValueError, UnknownNameError, ZooError
+from zoo.errors import InvalidValueError, UnknownNameError, WorkerLostError, ZooError
 
 # Where each command is defined, and the line of `lqz --help`, which so imports none of them.
 COMMANDS = {
     "list": ("training.show:list_models", "Models, with published figures and weights."),
     "summary": ("training.show:summary", "Layers, operations and memory of a model."),
     "train": ("training.cli:train", "Train by a paper's recipe, or list the recipes."),
+    "evaluate": ("training.evaluate:evaluate", "Accuracy of a trained network, against records."),
 }
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -88,6 +89,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if debugging():
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
+        if isinstance(error, WorkerLostError):
+            from training.distribution import rejoin
+
+            rejoin(error.minutes)
         return 2
     except OSError as error:
         if error.errno not in USER_ERRNOS:
@@ -139,7 +144,7 @@ def run_task(
         print_task_help(cls, conf, command)
         return
     if dry_run and not hasattr(cls, "dry_run"):
-        raise InvalidValueError(f"{cls.__name__} has no dry run.")
+        raise InvalidValueError(f"{cls.__name__} is larq-zoo's and has no dry run.")
     task = configure_task(cls, conf)
     if dry_run:
         task.dry_run()

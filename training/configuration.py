@@ -90,9 +90,15 @@ def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[Fiel
 
 
 def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a recipe derives from others, such as the data set; `conf` beats them."""
-    preset = getattr(task_class, "preset", None)
-    return dict(preset(conf)) if preset else {}
+    """The settings that a recipe derives from others, such as the data set; `conf` beats them.
+
+    Without those for fields that the components chosen in `conf` do not have.
+    """
+    if not hasattr(task_class, "preset"):
+        return {}
+    preset = dict(task_class.preset(conf))
+    known = {info.key for info in _walk(task_class, "", {**preset, **conf}, {}, {})}
+    return {key: value for key, value in preset.items() if key in known}
 
 
 def _walk(

@@ -19,6 +19,7 @@ import tensorflow as tf
 from training.checkpoint import Checkpoints, write_atomically
 from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
+from training.distribution import Workers, alone
 from training.progress import Bar, epoch_line, stage_bar
 from training.schedules import learning_rate
 from training.stages import Stage
@@ -38,15 +39,21 @@ class StageTrainer:
     def __init__(
         self, stage: Stage, step: TrainStep, pipeline: InputPipeline, directory: Path,
         *, checkpoint_minutes: float, tensorboard: bool, stop: StopFlag,
+        workers: Workers | None = None,
     ):  # fmt: skip
         self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
         self.checkpoints = Checkpoints(directory)
         self.checkpoint_seconds = 60 * checkpoint_minutes
         self.stop = stop
+        self.workers = workers or alone()
+        # What all workers have agreed on: whether to stop, and where each continues.
+        self.stopping = False
+        self.positions: list[int] = []
         self.steps_per_epoch = pipeline.steps_per_epoch
         self.total_steps = stage.epochs * self.steps_per_epoch
         self.evaluation = Evaluation(step.model)
-        self.writer = tf.summary.create_file_writer(str(directory)) if tensorboard else None
+        writes = tensorboard and self.workers.is_chief
+        self.writer = tf.summary.create_file_writer(str(directory)) if writes else None
         # The state of the loop, besides the variables: what a checkpoint holds as JSON.
         self.done_steps = 0
         self.seconds = 0.0
@@ -73,10 +80,13 @@ class StageTrainer:
         if self.done_steps == epoch * self.steps_per_epoch:
             step.totals.assign(tf.zeros_like(step.totals))
             step.position.assign(0)
+        if self.stage.each_epoch:
+            self.stage.each_epoch(step.model, epoch / self.stage.epochs)
         started = saved = time.monotonic()
-        first_step, images_before = self.done_steps, float(step.totals[2])
+        first_step, images_before = self.done_steps, step.totals.numpy()[2]
         step.waited.assign(0.0)
-        batches = iter(self.pipeline.train(epoch, int(step.position), steps=end - self.done_steps))
+        position = int(step.position.numpy())
+        batches = iter(self.pipeline.train(epoch, position, steps=end - self.done_steps))
         count = 1
         while self.done_steps < end:
             count = min(count, end - self.done_steps)
@@ -92,23 +102,43 @@ class StageTrainer:
                 count = max(1, min(2 * count, wanted, MOST_STEPS))
             loss, correct, images = step.totals.numpy()
             bar.update(self.done_steps, loss / images, 100 * correct / images)
+            due = time.monotonic() - saved > self.checkpoint_seconds
+            count, due = self._agree(count, due)
             if self.done_steps < end:
-                due = time.monotonic() - saved > self.checkpoint_seconds
-                if due or self.stop.requested:
+                if due or self.stopping:
                     self._save(time.monotonic() - started)
                     saved, started = time.monotonic(), self._count_time(started)
                 self._stop_if_asked()
 
         trained = time.monotonic() - started
-        waited, images_now = float(step.waited), float(step.totals[2])
+        waited, images_now = float(step.waited.numpy()), step.totals.numpy()[2]
         self._log_epoch(epoch, trained, waited, images_now - images_before, bar)
         self._count_time(started)
+        self._agree()
         self._save(0.0)
         self._stop_if_asked()
 
+    def _agree(self, count: int = 1, due: bool = False) -> tuple[int, bool]:
+        """The chief's steps per call, and whether it is time for a checkpoint.
+
+        Sets `stopping`, if any worker was asked to stop, and `positions`. All workers must do the
+        same steps and leave at the same one, or they would wait for each other for ever.
+        """
+        workers, position = self.workers, int(self.step.position.numpy())
+        if workers.count == 1:
+            self.stopping, self.positions = self.stop.requested, [position]
+            return count, due
+        own = np.zeros(3 + workers.count, np.int64)
+        own[0], own[3 + workers.index] = self.stop.requested, position
+        if workers.is_chief:
+            own[1:3] = count, due
+        stopping, count, due, *positions = workers.sum(own).tolist()
+        self.stopping, self.positions = bool(stopping), positions
+        return count, bool(due)
+
     def _call(self, epoch: int, batches: Iterator, rates: np.ndarray) -> None:
         try:
-            with reading(self.pipeline.dataset):
+            with reading(self.pipeline.dataset), self.workers.watching():
                 positions = self.step.run(batches, rates, self.done_steps).ravel()
         except tf.errors.OutOfRangeError:
             # Unreadable images beyond the allowed share: this names them.
@@ -128,7 +158,7 @@ class StageTrainer:
         )  # fmt: skip
 
     def _check_loss(self) -> None:
-        bad = int(self.step.first_bad_step)
+        bad = int(self.step.first_bad_step.numpy())
         if bad >= 0:
             epoch = bad // self.steps_per_epoch + 1
             raise RunError(
@@ -138,7 +168,7 @@ class StageTrainer:
             )
 
     def _stop_if_asked(self) -> None:
-        if self.stop.requested:
+        if self.stopping:
             epoch = self.done_steps // self.steps_per_epoch + 1
             raise Interrupted(
                 f"Stopped in stage '{self.stage.name}', epoch {epoch}, after step "
@@ -150,7 +180,10 @@ class StageTrainer:
     def _validate(self) -> dict[str, Any]:
         validation, positions = self.evaluation.run(self.pipeline.validation())
         self.pipeline.note_validation(positions)
-        return {f"validation_{name}": validation[name] for name in ("loss", "top1", "top5")}
+        names = ("loss", "top1", "top5")
+        own = np.array([validation[name] for name in names])
+        means = self.workers.mean(own, validation["images"]).tolist()
+        return {f"validation_{name}": mean for name, mean in zip(names, means, strict=True)}
 
     def _log_epoch(
         self, epoch: int, trained: float, waited: float, images: float, bar: Bar
@@ -167,17 +200,21 @@ class StageTrainer:
             "input_wait": waited / trained,
         }
         self.history.append(row)
+        if self.workers.is_chief:
+            self._write_log(row)
+        bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
+
+    def _write_log(self, row: dict[str, Any]) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, row.keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.history)
         write_atomically(self.directory / "log.csv", lambda f: f.write(text.getvalue().encode()))
         if self.writer:
-            with self.writer.as_default(step=epoch + 1):
+            with self.writer.as_default(step=row["epoch"]):
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             self.writer.flush()
-        bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
 
     def _count_time(self, since: float) -> float:
         now = time.monotonic()
@@ -185,16 +222,19 @@ class StageTrainer:
         return now
 
     def _save(self, uncounted_seconds: float) -> None:
+        if not self.workers.is_chief:
+            return
         arrays = {key: variable.numpy() for key, variable in self.step.variables().items()}
         loop = {
             "done_steps": self.done_steps,
             "seconds": self.seconds + uncounted_seconds,
             "history": self.history,
+            "positions": self.positions,
         }
         self.checkpoints.save(self.done_steps, arrays, loop)
 
     def _resume(self) -> None:
-        found = self.checkpoints.load(print)
+        found = self.workers.from_chief(lambda: self.checkpoints.load(print))
         if found is None:
             return
         arrays, loop = found
@@ -211,7 +251,18 @@ class StageTrainer:
             variable.assign(arrays[key])
         self.done_steps, self.seconds = loop["done_steps"], loop["seconds"]
         self.history = loop["history"]
+        before = loop.get("positions", [int(arrays["position"])])
+        self.step.position.assign(self._position(before))
         print(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.", flush=True)
+
+    def _position(self, positions: list[int]) -> int:
+        """Where this worker continues: where it stopped, if as many continue as stopped.
+
+        Else where all stand that have passed no unreadable image.
+        """
+        if len(positions) == self.workers.count:
+            return positions[self.workers.index]
+        return self.done_steps % self.steps_per_epoch * self.pipeline.batch_size
 
 
 class StopFlag:

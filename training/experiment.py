@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field
@@ -21,20 +22,29 @@ from zookeeper.tf import Dataset, Preprocessing
 from training.checkpoint import sha256, write_atomically
 from training.configuration import component_name, resolved
 from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
+from training.data.pipeline import reachable
+from training.data.storage import choose_cache
 from training.discovery import fold
+from training.distribution import Workers, check_batch_size, connect
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
 from training.progress import say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
 from training.step import TrainStep
+from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from training.terminal import print_table
+from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  # noqa: F401 (too)
 from zoo.models._factory import variant
 from zoo.profile import profile
+from zoo.rounding import cpu_multiplies_bfloat16
 from zoo.weights._torch_layout import entries
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 # Settings of a run that do not change what it computes.
-OPERATIONAL = ("output_dir", "cache", "cache_dir", "checkpoint_minutes", "tensorboard")
+OPERATIONAL = (
+    "output_dir", "cache", "cache_dir", "checkpoint_minutes", "tensorboard", "strategy",
+    "data_service", "rejoin_minutes",
+)  # fmt: skip
 
 
 @dataclass
@@ -70,6 +80,10 @@ class Recipe:
     # Same result to the bit on every run; switching it off may be faster on a GPU.
     deterministic: bool = Field(True)
 
+    # Gradients of binary convolutions in bfloat16: 8 bits, but faster. By default where the CPU has
+    # instructions for it and there is no GPU.
+    rounded_gradients: Optional[bool] = Field(None)
+
     # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
     output_dir: Optional[Union[str, os.PathLike]] = Field(None)
 
@@ -87,6 +101,16 @@ class Recipe:
 
     # Write TensorBoard's event files.
     tensorboard: bool = Field(True)
+
+    # Where to compute: auto, one_device, mirrored (the GPUs of one machine) or multi_worker
+    # (machines that TF_CONFIG or Slurm names).
+    strategy: str = Field("auto")
+
+    # Minutes that a worker waits for the others, at the start and when one was lost.
+    rejoin_minutes: float = Field(10.0)
+
+    # Address (grpc://host:port) of a tf.data service that decodes and augments.
+    data_service: Optional[str] = Field(None)
 
     # Settings by data set, for those whose images are not ImageNet's.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -140,39 +164,60 @@ class Recipe:
 
     # --- running ----------------------------------------------------------------------------------
 
+    def dry_run(self) -> None:
+        """Print what `run` would do."""
+        from training.dry_run import describe
+
+        for line in describe(self):
+            say(line)
+
     def run(self) -> TrainedRun:
         """Train all stages, or what is left of them, and report."""
+        workers = connect(self.strategy, self.rejoin_minutes)
+        with workers.quiet():
+            return self._run(workers)
+
+    def _run(self, workers: Workers) -> TrainedRun:
         say(self.introduction())
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
+        workers.check_same(self.config)
+        if self.data_service:
+            reachable(self.data_service)
         run = RunDirectory(self.directory, self.config)
         stages = self.stages()
-        run.open()
+        for stage in stages:
+            check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
+        workers.from_chief(run.open)
         stop = StopFlag()
         try:
             with stop.listening():
                 results: dict[str, StageResult] = {}
                 models: dict[str, tf.keras.Model] = {}
                 for index, stage in enumerate(stages, start=1):
-                    self._stage(run, index, stage, results, models, stop)
+                    with workers.strategy.scope():
+                        self._stage(run, index, stage, results, models, stop, workers)
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({run.path}).")
             raise
         finally:
             run.close()
-        return self._report(run, stages, list(results.values()), models[stages[-1].name])
+        return workers.from_chief(
+            lambda: self._report(run, stages, list(results.values()), models[stages[-1].name])
+        )
 
     def _stage(
         self, run: RunDirectory, index: int, stage: Stage, results: dict[str, StageResult],
-        models: dict[str, tf.keras.Model], stop: StopFlag,
+        models: dict[str, tf.keras.Model], stop: StopFlag, workers: Workers,
     ) -> None:  # fmt: skip
         """Train one stage, or take what it left, into `results` and `models`."""
         directory = run.stage(index, stage.name)
         tf.keras.utils.set_random_seed(self.seed + index)
         model = models[stage.name] = stage.build()
-        finished = run.finished(directory)
+        finished = workers.from_chief(lambda: run.finished(directory))
         if finished:
-            load_torch_state(model, _read(directory / finished.weights))
+            state = workers.from_chief(lambda: _read(directory / finished.weights))
+            load_torch_state(model, state)
             results[stage.name] = finished
             say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
             return
@@ -182,27 +227,43 @@ class Recipe:
             inputs[source] = results[source].sha256
         if stage.initialize_from:
             _initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
-        pipeline = self._pipeline(stage)
+        if stage.hold_signs:
+            _hold_signs(model)
+        pipeline = self._pipeline(stage, workers)
         step = TrainStep(stage, model, models[stage.teacher] if stage.teacher else None)
-        run.require_space(3 * checkpoint_bytes(step))
+        workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
         trainer = StageTrainer(
             stage, step, pipeline, directory, checkpoint_minutes=self.checkpoint_minutes,
-            tensorboard=self.tensorboard, stop=stop,
+            tensorboard=self.tensorboard, stop=stop, workers=workers,
         )  # fmt: skip
         last = trainer.run()
-        weights = directory / f"{model.name}.npz"
-        write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
-        results[stage.name] = StageResult(
-            stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
-            pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
-            sha256(weights), inputs,
-        )  # fmt: skip
-        run.finish(directory, results[stage.name])
 
-    def _pipeline(self, stage: Stage) -> InputPipeline:
+        def record() -> StageResult:
+            weights = directory / f"{model.name}.npz"
+            write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
+            result = StageResult(
+                stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
+                pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
+                sha256(weights), inputs,
+            )  # fmt: skip
+            run.finish(directory, result)
+            return result
+
+        results[stage.name] = workers.from_chief(record)
+
+    def _rounds(self) -> bool:
+        if self.rounded_gradients is not None:
+            return self.rounded_gradients
+        return cpu_multiplies_bfloat16() and not tf.config.list_physical_devices("GPU")
+
+    def _pipeline(self, stage: Stage, workers: Workers) -> InputPipeline:
+        cache = self.cache
+        if cache == "auto":  # the machines' memory may differ, the order of images must not
+            cache = workers.from_chief(lambda: choose_cache("auto", self.dataset, None))
         return InputPipeline(
             self.dataset, self.preprocessing, batch_size=stage.batch_size, seed=self.seed,
-            cache=self.cache, cache_dir=self.cache_dir, corrupt_share=self.corrupt_share,
+            cache=cache, cache_dir=self.cache_dir, corrupt_share=self.corrupt_share,
+            shard=(workers.index, workers.count), data_service=self.data_service,
         )  # fmt: skip
 
     def _report(
@@ -246,6 +307,14 @@ def _initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: b
                 state.pop(key, None)
             state[entry.key] = own[entry.key]
     load_torch_state(model, state)
+
+
+def _hold_signs(model: tf.keras.Model) -> None:
+    """Set every binary kernel's latent weights to its signs."""
+    for layer in model.layers:
+        latent = getattr(getattr(layer, "kernel", None), "latent_variable", None)
+        if latent is not None:
+            latent.assign(lq.math.sign(latent))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

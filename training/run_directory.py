@@ -29,6 +29,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
         self.path, self.config = path, dict(config)
+        self._lock: FileLock | None = None
 
     def open(self) -> None:
         """Claim the directory for this process.
@@ -47,14 +48,15 @@ class RunDirectory:
                 "another with output_dir=..."
             ) from error
         # A lock of the operating system: it goes with the process, however that ends.
-        self._lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / ".lock")
         try:
-            self._lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
                 f"Another process is training in {self.path}; wait for it, stop it, or choose "
                 "another output_dir=..."
             ) from None
+        self._lock = lock
         self._check_recipe()
 
     def require_space(self, needed_bytes: int) -> None:
@@ -68,7 +70,9 @@ class RunDirectory:
 
     def close(self) -> None:
         """Let others use the directory."""
-        self._lock.release()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
 
     def _check_recipe(self) -> None:
         path = self.path / CONFIG
@@ -91,9 +95,10 @@ class RunDirectory:
             )
 
     def stage(self, index: int, name: str) -> Path:
-        """Directory of a stage, made if missing."""
+        """Directory of a stage, made if missing by the process that has opened the run."""
         path = self.path / f"{index}-{name.replace(' ', '-')}"
-        path.mkdir(exist_ok=True)
+        if self._lock:
+            path.mkdir(exist_ok=True)
         return path
 
     def finished(self, directory: Path) -> StageResult | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import tensorflow as tf
+
 from zoo.errors import InvalidValueError
+from zoo.quantizers import EDESign
 
 Schedule = Callable[[float], float]
 
@@ -26,6 +29,25 @@ def cosine() -> Schedule:
 def steps(at: Sequence[float], factor: float = 0.1) -> Schedule:
     """Times `factor` at each share of `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
     return lambda passed: factor ** sum(passed >= share for share in at)
+
+
+def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], None]:
+    """Sets the sharpness t of every `EDESign`: from `first` to `last`, evenly in its logarithm.
+
+    SD-BNN and IR-Net (1909.10788, section 3.3): t = first * (last / first) ** (epoch / epochs).
+    """
+    if not 0 < first <= last:
+        raise InvalidValueError(f"A sharpness must rise from above 0, not from {first} to {last}.")
+
+    def sharpen(model: tf.keras.Model, passed: float) -> None:
+        for layer in model.layers:
+            for name in ("input_quantizer", "kernel_quantizer"):
+                quantizer = getattr(layer, name, None)
+                quantizer = getattr(quantizer, "ede", None) or quantizer
+                if isinstance(quantizer, EDESign):
+                    quantizer.t.assign(first * (last / first) ** passed)
+
+    return sharpen
 
 
 SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine}

@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+def all_trainable(model: tf.keras.Model) -> Iterable[Any]:
+    """Every trainable variable."""
+    return model.trainable_variables
+
+
+def batch_norms(model: tf.keras.Model) -> Iterable[Any]:
+    """The scales and shifts of batch norm."""
+    import tensorflow as tf
+
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            yield from layer.trainable_variables
+
+
 @dataclass(frozen=True)
 class Stage:
     """What one stage trains, and how.
@@ -29,10 +43,15 @@ class Stage:
             updates are one fused kernel per weight.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
         decays: those variables, of the model.
+        trains: the variables that the optimizer moves, of the model.
+        each_epoch: called before each epoch with the model and the share of epochs that have
+            passed, in [0, 1): moves what no optimizer does.
         teacher: name of the stage whose model gives the targets; None trains on the labels.
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
         carry_over_kernels: whether the kernels that are binary here are among them.
+        rounded_gradients: compute those of binary convolutions in bfloat16.
+        hold_signs: start binary kernels at +-1, the signs of those.
     """
 
     name: str
@@ -45,11 +64,15 @@ class Stage:
     schedule_every: str = "epoch"
     warmup_epochs: float = 0
     weight_decay: float = 0.0
-    decays: Callable[[tf.keras.Model], Iterable[Any]] = lambda model: model.trainable_variables
+    decays: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
+    trains: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
+    each_epoch: Callable[[tf.keras.Model, float], None] | None = None
     teacher: str | None = None
     label_smoothing: float = 0.0
     initialize_from: str | None = None
     carry_over_kernels: bool = True
+    hold_signs: bool = False
+    rounded_gradients: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from training.losses import cross_entropy, distributional_loss
 from training.stages import Stage
+from zoo.rounding import rounded_gradients
 
 
 def latent_variables(variables: list) -> list[tf.Variable]:
@@ -37,7 +38,9 @@ class TrainStep:
     def __init__(self, stage: Stage, model: tf.keras.Model, teacher: tf.keras.Model | None):
         self.stage, self.model, self.teacher = stage, model, teacher
         self.strategy = tf.distribute.get_strategy()
-        self.trainable = latent_variables(model.trainable_variables)
+        replicas = self.strategy.num_replicas_in_sync
+        self.local_replicas = len(self.strategy.extended.worker_devices) if replicas > 1 else 1
+        self.trainable = latent_variables(list(stage.trains(model)))
         self.optimizer = stage.optimizer(stage.learning_rate)
         self.optimizer._create_all_weights(self.trainable)
         self.decayed = set()
@@ -97,8 +100,9 @@ class TrainStep:
         return seen.stack()
 
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        images, labels = batch["image"], batch["label"]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        images, labels = self._share(batch["image"]), self._share(batch["label"])
+        rounding = rounded_gradients(self.stage.rounded_gradients)
+        with rounding, tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
             logits = tf.cast(self.model(images, training=True), tf.float32)
             if self.teacher is None:
@@ -116,6 +120,15 @@ class TrainStep:
             tf.cast(tf.size(labels), tf.float64),
         ])  # fmt: skip
 
+    def _share(self, values: tf.Tensor) -> tf.Tensor:
+        """This replica's part of its worker's batch."""
+        if self.local_replicas == 1:
+            return values
+        index = tf.distribute.get_replica_context().replica_id_in_sync_group % self.local_replicas
+        with tf.device("/CPU:0"):  # so that a device gets its part only
+            size = tf.shape(values)[0] // self.local_replicas
+            return values[index * size : (index + 1) * size]
+
     def _decay(self, gradient: tf.Tensor | None, variable: tf.Variable) -> tf.Tensor:
         gradient = tf.zeros_like(variable) if gradient is None else gradient
         if variable.ref() not in self.decayed:
@@ -126,7 +139,7 @@ class TrainStep:
 
 
 class Evaluation:
-    """Top-1 and top-5 accuracy over a whole data set."""
+    """Accuracy over a whole data set, and which class was taken for which."""
 
     def __init__(self, model: tf.keras.Model):
         self.model = model
@@ -136,27 +149,51 @@ class Evaluation:
         ]
         self._batch = tf.function(self._evaluate, input_signature=signature)
 
-    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
         logits = tf.cast(self.model(images, training=False), tf.float32)
-        top5 = min(5, logits.shape[-1])
-        return tf.stack([
+        # Of equal logits the lower class comes first: a network that has collapsed to a constant
+        # is right for one class, not for all of them, as `in_top_k` would have it.
+        top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
+        hits = top == labels[:, tf.newaxis]
+        totals = tf.stack([
             tf.cast(tf.reduce_sum(cross_entropy(logits, labels)), tf.float64),
-            tf.cast(tf.math.count_nonzero(tf.math.in_top_k(labels, logits, 1)), tf.float64),
-            tf.cast(tf.math.count_nonzero(tf.math.in_top_k(labels, logits, top5)), tf.float64),
+            tf.cast(tf.math.count_nonzero(hits[:, 0]), tf.float64),
+            tf.cast(tf.math.count_nonzero(hits), tf.float64),
         ])  # fmt: skip
+        return totals, top[:, 0]
 
-    def run(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
-        """Loss (nats), top1 and top5 (percent), images; and the positions that were seen."""
-        totals, positions = np.zeros(3), []
-        for batch in batches:
-            totals += self._batch(batch["image"], batch["label"]).numpy()
+    def run(
+        self,
+        batches: Iterable[dict[str, tf.Tensor]],
+        progress: Callable[[int, float, float], None] | None = None,
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
+
+        Returns:
+            A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
+            [classes, classes], the images of each class (row) by predicted class (column).
+            The positions that were seen, int64 [images].
+        """
+        classes = self.model.output_shape[-1]
+        totals, positions, images = np.zeros(3), [], 0
+        confusion = np.zeros(classes * classes, np.int64)
+        for step, batch in enumerate(batches, start=1):
+            sums, predicted = self._batch(batch["image"], batch["label"])
+            totals += sums.numpy()
             positions.append(batch["position"].numpy())
+            cells = batch["label"].numpy() * classes + predicted.numpy()
+            np.add.at(confusion, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
+            images += len(predicted)
+            if progress and images:
+                progress(step, totals[0] / images, 100 * totals[1] / images)
         seen: Any = np.concatenate(positions) if positions else np.zeros(0, np.int64)
-        images = max(1, seen.size)
+        images = max(1, images)
         result = {
             "loss": totals[0] / images,
             "top1": 100 * totals[1] / images,
             "top5": 100 * totals[2] / images,
             "images": int(seen.size),
+            "confusion": confusion.reshape(classes, classes),
         }
         return result, seen

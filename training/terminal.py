@@ -6,7 +6,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -18,20 +19,33 @@ def load_tensorflow() -> None:
     # larq warns of binary kernels without `kernel_constraint`; our networks have none because
     # the papers do not clip latent weights.
     logging.getLogger("larq").setLevel(logging.ERROR)
+    # CUDA's plugins report at import and when devices are first listed that they are registered
+    # twice or find no driver.
+    if debugging():
+        return  # whoever needs it imports it
+    with quiet_errors():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+
+
+@contextmanager
+def quiet_errors() -> Iterator[int]:
+    """Nothing is written to standard error by TensorFlow's C++, whatever the log level.
+
+    Gives a file descriptor that still writes there. ZOO_DEBUG=1 lets all through.
+    """
     try:
         stderr = os.dup(2)
     except OSError:  # closed: nothing to keep quiet
         stderr = -1
     if stderr < 0 or debugging():
-        return  # whoever needs it imports it
-    # CUDA's plugins report at import and when devices are first listed that they are registered
-    # twice or find no driver. They write to the file descriptor, whatever the log level.
+        yield 2
+        return
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), 2)
         try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()
+            yield stderr
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)

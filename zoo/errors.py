@@ -41,6 +41,18 @@ class RunError(ZooError):
     """A training run that cannot start, continue or finish."""
 
 
+class WorkerLostError(RunError):
+    """Another worker of a run is gone; for `minutes` this one may wait for it."""
+
+    def __init__(self, message: str, minutes: float):
+        super().__init__(message)
+        self.minutes = minutes
+
+
+class ResultsError(ZooError):
+    """Results that cannot be read or written."""
+
+
 def suggestion(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the valid name nearest to `name`, else a full stop."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}

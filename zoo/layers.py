@@ -14,7 +14,10 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
+from zoo import rounding
+from zoo.batch_norm import BatchNorm as BatchNorm
 from zoo.errors import InvalidValueError
+from zoo.quantizers import where_within_one
 
 register = tf.keras.utils.register_keras_serializable(package="zoo")
 
@@ -76,7 +79,13 @@ class SymmetricConv2D(lq.layers.QuantConv2D):
             inputs = tf.pad(inputs, [[0, 0], [top, top], [left, left], [0, 0]])
             padding = "VALID"
 
+        # In stage 1 only the input is signs, and a real kernel's rounding would enter the gradient.
+        binary = self.input_quantizer is not None and self.kernel_quantizer is not None
+        rounds = binary and rounding.rounds(kernel.shape[2], inputs.dtype)
+
         def convolve(x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+            if rounds:
+                return rounding.convolve(x, k, self.strides, padding, self.dilation_rate)
             return tf.nn.conv2d(x, k, self.strides, padding, dilations=self.dilation_rate)
 
         if self.groups == 1:
@@ -92,90 +101,6 @@ class SymmetricConv2D(lq.layers.QuantConv2D):
     def _jit_compiled_convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Keras has groups compiled by XLA, of which the above has no need."""
         return self.convolution_op(inputs, kernel)
-
-
-def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
-    """Mean over batch and pixels, in three short sums: one long sum in float32 costs 4 bits."""
-    return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
-
-
-def _normalize(
-    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Batch normalisation in training: the normalised x, its mean and its biased variance."""
-
-    @tf.custom_gradient
-    def normalize(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        mean = _pixel_mean(x)
-        variance = _pixel_mean(tf.math.squared_difference(x, mean))
-        if x.dtype == tf.float32:
-            # TensorFlow's fused kernels have no float64.
-            outputs = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon,
-                is_training=False,
-            ).y  # fmt: skip
-        else:
-            outputs = (x - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
-
-        def fused_gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            gradients = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=dy, x=x, scale=gamma, reserve_space_1=mean, reserve_space_2=variance,
-                reserve_space_3=tf.zeros([0]), epsilon=epsilon, is_training=True,
-            )  # fmt: skip
-            return gradients.x_backprop, gradients.scale_backprop, gradients.offset_backprop
-
-        def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            centered, inverse = x - mean, tf.math.rsqrt(variance + epsilon)
-            mean_dy, mean_dy_x = _pixel_mean(dy), _pixel_mean(dy * centered)
-            dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
-            count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
-            return dx, mean_dy_x * inverse * count, mean_dy * count
-
-        fused = x.dtype == tf.float32
-        return (outputs, mean, variance), fused_gradient if fused else gradient
-
-    return normalize(x, gamma, beta)
-
-
-@register
-class BatchNorm(tf.keras.layers.BatchNormalization):
-    """Batch normalisation with PyTorch's constants and accuracy.
-
-    The running variance is the unbiased one; the momentum is Keras's 0.9, which is PyTorch's 0.1.
-    In training, statistics are summed accurately: TensorFlow's fused kernel is off by 4e-6 in
-    float32, enough to move an activation across a sign or a clip.
-
-    Input and output: (batch, height, width, channels).
-    """
-
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        super().build(input_shape)
-        if len(input_shape) != 4 or list(self.axis) != [3]:
-            raise InvalidValueError(
-                "BatchNorm normalises the last axis of (batch, height, width, channels), not axis "
-                f"{self.axis} of {tuple(input_shape)}."
-            )
-
-    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
-        training = self._get_training_value(training)
-        if not isinstance(training, (bool, int)):
-            raise InvalidValueError("training must be True or False, not a tensor.")
-        if not training:  # nor, by Keras's rule, if frozen
-            return super().call(inputs, training=False)
-        x = tf.cast(inputs, self._param_dtype)  # statistics of 16-bit activations need 32 bits
-        channels = x.shape[-1:]
-        gamma = self.gamma if self.scale else tf.ones(channels, x.dtype)
-        beta = self.beta if self.center else tf.zeros(channels, x.dtype)
-        outputs, mean, variance = _normalize(x, gamma, beta, self.epsilon)
-        count = tf.cast(tf.size(x) / tf.size(mean), variance.dtype)
-        unbiased = variance * count / tf.maximum(count - 1, 1)
-        for average, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-            step = (average - tf.stop_gradient(value)) * (1 - self.momentum)
-            average.assign_sub(tf.cast(step, average.dtype))
-        return tf.cast(outputs, inputs.dtype)
 
 
 @register
@@ -253,6 +178,23 @@ class RPReLU(tf.keras.layers.Layer):
         return {**super().get_config(), "slope": self.initial_slope}
 
 
+def _leaky_clip(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """Without the masks of TensorFlow's `clip_by_value` gradient, which take most of its time."""
+
+    @tf.custom_gradient
+    def clip(x: tf.Tensor) -> Any:
+        clipped = tf.minimum(tf.maximum(x, -1.0), 1.0)
+        outputs = clipped + slope * (x - clipped) if slope else clipped
+
+        def gradient(dy: tf.Tensor) -> tf.Tensor:
+            inside = where_within_one(dy, x)
+            return inside + slope * (dy - inside) if slope else inside
+
+        return outputs, gradient
+
+    return clip(x)
+
+
 @register
 class LeakyClip(tf.keras.layers.Layer):
     """clip(x, -1, 1) with a slope beyond +-1: what Bi-Real Net pretrains with (1808.00278, 3.4).
@@ -266,8 +208,7 @@ class LeakyClip(tf.keras.layers.Layer):
         self.slope = slope
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        clipped = tf.clip_by_value(inputs, -1, 1)
-        return clipped + self.slope * (inputs - clipped) if self.slope else clipped
+        return _leaky_clip(inputs, self.slope)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "slope": self.slope}
@@ -297,7 +238,8 @@ class SubsamplePad(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = self.filters - inputs.shape[-1]
         sides = [missing // 2, missing - missing // 2]
-        strided = inputs[:, :: self.strides, :: self.strides, :]
+        # inputs[:, ::strides, ::strides], whose gradient is slow.
+        strided = tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
         return tf.pad(strided, [[0, 0], [0, 0], [0, 0], sides])
 
     def get_config(self) -> dict[str, Any]:

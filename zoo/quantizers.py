@@ -2,8 +2,8 @@
 
 Each quantizer maps real numbers to two values per filter and replaces the derivative of the sign,
 which is zero almost everywhere, by an estimate. `ApproximateSign` and `StraightThroughSign` are
-larq's `approx_sign` and `ste_sign` to the bit, with gradients in half the passes over memory
-(docs/training_speed.md): masks are made by `relu` and its gradient, for TensorFlow's `where` is slow.
+larq's `approx_sign` and `ste_sign` to the bit, with gradients in half the passes over memory:
+masks are made by `relu` and its gradient, for TensorFlow's `where` is slow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _filter_axes(kernel: tf.Tensor) -> list[int]:
     return list(range(kernel.shape.rank - 1))
 
 
-def _within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+def where_within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """dy where |x| <= 1, else 0."""
     above_one = 1 + float(dtypes.finfo(x.dtype.as_numpy_dtype).eps)
     return tf.raw_ops.ReluGrad(gradients=dy, features=above_one - tf.abs(x))
@@ -38,7 +38,7 @@ def _within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _clipped_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    return lq.math.sign(x), lambda dy: _within_one(dy, x)
+    return lq.math.sign(x), lambda dy: where_within_one(dy, x)
 
 
 @tf.custom_gradient
@@ -50,7 +50,7 @@ def _approximate_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
 def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     scale = tf.reduce_mean(tf.abs(_wide(kernel)), axis=_filter_axes(kernel))
     quantized = tf.cast(scale, kernel.dtype) * lq.math.sign(kernel)
-    return quantized, lambda dy: _within_one(dy, kernel)
+    return quantized, lambda dy: where_within_one(dy, kernel)
 
 
 def register(quantizer: type) -> type:
@@ -123,7 +123,8 @@ class EDESign(_Registered):
         @tf.custom_gradient
         def sign(x: tf.Tensor, k: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
             def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, None, None]:
-                return dy * (k * t * (1 - tf.tanh(t * x) ** 2)), None, None
+                # TanhGrad is dy * (1 - y^2) in one pass.
+                return tf.raw_ops.TanhGrad(y=tf.tanh(t * x), dy=dy * (k * t)), None, None
 
             return lq.math.sign(x), gradient
 

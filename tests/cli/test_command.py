@@ -29,7 +29,9 @@ def assert_refused(result, *texts):
     assert all(text in result.stderr for text in texts), result.stderr
 
 
-@pytest.mark.parametrize("args", [["--help"], [], ["train"], ["list", "--help"], ["train", "-h"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], [], ["train"], ["list", "--help"], ["train", "-h"], ["evaluate", "-h"]]
+)
 def test_help_imports_nothing_heavy(args):
     code = (
         "import sys; from training.cli import main; "
@@ -45,7 +47,7 @@ def test_help_imports_nothing_heavy(args):
 def test_help_names_the_commands():
     result = lqz("--help")
     assert result.returncode == 0
-    assert all(f"  {name} " in result.stdout for name in ("list", "summary", "train"))
+    assert all(f"  {name} " in result.stdout for name in ("list", "summary", "train", "evaluate"))
 
 
 @pytest.mark.parametrize(

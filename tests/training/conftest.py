@@ -56,19 +56,23 @@ def tiny(image_folder) -> dict:
 
 @pytest.fixture(scope="session")
 def lqz() -> SimpleNamespace:
-    """The real command: `lqz.start(...)` gives the process, `lqz.run(...)` its end."""
+    """The real command: `lqz.start(...)` gives the process, `lqz.run(...)` its end.
+
+    Further keywords are environment variables.
+    """
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}
 
-    def start(cwd: Path, task: str, settings: dict) -> subprocess.Popen:
+    def start(cwd: Path, task: str, settings: dict, **variables: str) -> subprocess.Popen:
         words = [f"{key}={value}" for key, value in settings.items()]
         return subprocess.Popen(
-            [sys.executable, "-m", "training", "train", task, *words], cwd=cwd, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "training", "train", task, *words], cwd=cwd,
+            env={**environment, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
         )  # fmt: skip
 
-    def run(cwd: Path, task: str, settings: dict) -> subprocess.CompletedProcess:
-        process = start(cwd, task, settings)
+    def run(cwd: Path, task: str, settings: dict, **variables: str) -> subprocess.CompletedProcess:
+        process = start(cwd, task, settings, **variables)
         out, err = process.communicate(timeout=280)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

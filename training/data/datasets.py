@@ -5,7 +5,9 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +37,10 @@ class PreparedImages(EncodedImages, TFDSDataset):
 
     data_dir: str | os.PathLike | None = Field(None)
 
+    # Images by split and number of classes, for a dry run without the data.
+    published_examples: ClassVar[Mapping[str, int]] = {}
+    published_classes: ClassVar[int | None] = None
+
     # What to do when the data set is missing; `{root}` is the folder that was searched.
     how_to_get = "run `lqz train TASK dataset={kind} dataset.download=True`"
 
@@ -60,6 +66,11 @@ class PreparedImages(EncodedImages, TFDSDataset):
     def class_names(self) -> list[str]:
         """The name of each label, by label."""
         return list(self.info.features["label"].names)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.published_classes or len(self.class_names)
 
     def num_examples(self, split: str) -> int:
         """Number of images in a split or part of one ("train[:90%]")."""
@@ -217,6 +228,8 @@ class Cifar10(PreparedImages):
     name: str = Field("cifar10")
     train_split: str = Field("train")
     validation_split: str = Field("test")
+    published_examples = {"train": 50_000, "test": 10_000}
+    published_classes = 10
 
 
 @component
@@ -226,6 +239,8 @@ class ImageNet(PreparedImages):
     name: str = Field("imagenet2012")
     train_split: str = Field("train")
     validation_split: str = Field("validation")
+    published_examples = {"train": 1_281_167, "validation": 50_000}
+    published_classes = 1000
     how_to_get = (
         "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar by hand from image-net.org into "
         "{root}/downloads/manual and run `lqz train TASK dataset=ImageNet dataset.download=True`"

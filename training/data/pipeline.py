@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,8 @@ from training.data.decoding import check_first_image, decoded
 from training.data.encoded import EncodedImages, shuffled
 from training.data.preprocessing import ImagePreprocessing
 from zoo.errors import DatasetError, InvalidValueError
+
+MOST_BYTES_TO_SERVICE = 10**9  # a graph may have 2 GiB
 
 
 class InputPipeline:
@@ -44,6 +48,9 @@ class InputPipeline:
         shard: (i, n), this process is worker i of n.
         corrupt_share: more unreadable images than this share of a split raise DatasetError.
         shuffle_buffer: encoded images in the shuffle buffer of "none" and "disk".
+        data_service: address, "grpc://host:port", of the dispatcher of a tf.data service that
+            decodes and augments the training images. With one worker of its own, which must find
+            files under the same paths, it gives the very batches that are made without it.
 
     Raises InvalidValueError for values that do not fit, DatasetError for a data set that does not.
     """
@@ -60,6 +67,7 @@ class InputPipeline:
         shard: tuple[int, int] = (0, 1),
         corrupt_share: float = 0.001,
         shuffle_buffer: int = 16384,
+        data_service: str | None = None,
     ):
         self.dataset, self.preprocessing = dataset, preprocessing
         self.batch_size, self.seed, self.shard = batch_size, seed, shard
@@ -67,10 +75,13 @@ class InputPipeline:
         self.num_train = dataset.num_examples(dataset.train_split)
         self.num_validation = dataset.num_examples(dataset.validation_split)
         self._check_values()
+        self.data_service = reachable(data_service) if data_service else None
         preprocessing.check()
         check_first_image(dataset, preprocessing)
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir is not None else None
         self.cache = storage.choose_cache(cache, dataset, self.cache_dir)
+        if self.data_service and self.cache == "memory":
+            self._check_size_for_service()
         self.local_batch_size = batch_size // shard[1]
         self.steps_per_epoch = self.num_train // batch_size
         self.validation_steps = math.ceil(self.num_validation / batch_size)
@@ -103,7 +114,12 @@ class InputPipeline:
         else:
             data = self._from_stream(positions, key)
         data = decoded(data, self.preprocessing, key, self._fetch(self.dataset.train_split))
-        return self._finished(data.rebatch(self.local_batch_size, drop_remainder=True).take(steps))
+        data = data.rebatch(self.local_batch_size, drop_remainder=True).take(steps)
+        if self.data_service:
+            service = tf.data.experimental.service
+            off = service.ShardingPolicy.OFF  # a worker of the service gives all, in order
+            data = data.apply(service.distribute(off, self.data_service))
+        return self._finished(data)
 
     def validation(self) -> tf.data.Dataset:
         """Every validation image of this worker once, in order; the last batch may be smaller."""
@@ -127,6 +143,11 @@ class InputPipeline:
         Raises DatasetError beyond `corrupt_share`.
         """
         start = self._seen.get(epoch, 0)
+        if self.data_service and np.any(np.diff(positions, prepend=start - 1) <= 0):
+            raise DatasetError(
+                "The data service gave images out of order: it must have one worker, which must "
+                "not restart within an epoch. The same command continues from the last checkpoint."
+            )
         last_step = self.steps_per_epoch + self._spare_steps
         end = last_step * self.batch_size if ended else int(positions[-1]) + 1
         missing = np.setdiff1d(start + np.flatnonzero(self._own(start, end)), positions)
@@ -237,6 +258,15 @@ class InputPipeline:
                 "give a smaller one."
             )
 
+    def _check_size_for_service(self) -> None:
+        """The images in memory go to the service as a part of the data set's graph."""
+        size = self.dataset.encoded_bytes(self.dataset.train_split)
+        if size > MOST_BYTES_TO_SERVICE:
+            raise InvalidValueError(
+                f"{size / 1e9:.1f} GB of encoded images in memory are too much to send to "
+                "data_service: use cache=none, with the data set's files in the same place there."
+            )
+
     def _allowed(self, count: int) -> int:
         return math.ceil(self.corrupt_share * count)
 
@@ -253,6 +283,23 @@ class InputPipeline:
                 f"corrupt_share={self.corrupt_share} allows, among them {', '.join(found[:3])}: "
                 "replace or remove them."
             )
+
+
+def reachable(address: str) -> str:
+    """`address`, where a data service answers; raises InvalidValueError elsewhere."""
+    match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
+    if not match:
+        raise InvalidValueError(
+            f"data_service='{address}' must be the address of a dispatcher, grpc://host:port."
+        )
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidValueError(
+            f"No data service answers at {address} ({error}): start one there, or leave out "
+            "data_service."
+        ) from error
+    return address
 
 
 def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:

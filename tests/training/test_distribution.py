@@ -1,0 +1,368 @@
+"""Several devices and machines: who takes part, and that it gives the weights of one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.configuration import configure_task
+from training.data import FashionMNIST, InputPipeline, PadCropFlip
+from training.distribution import Cluster, check_batch_size, cluster_from_environment, connect
+from training.recipes.reactnet import ReActNet
+from zoo.errors import DatasetError, InvalidValueError, UnknownNameError
+
+HOSTS = ("host1:12345", "host2:12345", "host3:12345")
+STAGES = ("1-teacher/realresnet20", "2-binary-activations/reactnet20", "3-binary/reactnet20")
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    for name in list(os.environ):
+        if name == "TF_CONFIG" or name.startswith("SLURM_"):
+            monkeypatch.delenv(name)
+
+
+def tf_config(kind="worker", index=0, **jobs) -> str:
+    jobs = jobs or {"worker": HOSTS}
+    return json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})
+
+
+# --- who takes part -------------------------------------------------------------------------------
+
+
+def test_no_cluster_is_the_strategy_that_tensorflow_has_by_default(monkeypatch):
+    for config in (None, "", "{}", tf_config(worker=HOSTS[:1])):
+        if config is not None:
+            monkeypatch.setenv("TF_CONFIG", config)
+        workers = connect("auto")
+        assert workers.strategy is tf.distribute.get_strategy()
+        assert (workers.index, workers.count, workers.is_chief) == (0, 1, True)
+    monkeypatch.setenv("TF_CONFIG", tf_config())
+    assert connect("one_device").count == 1
+
+
+def test_mirrored_is_a_strategy_of_this_machine():
+    workers = connect("mirrored")
+    assert isinstance(workers.strategy, tf.distribute.MirroredStrategy)
+    assert workers.count == 1
+
+
+def test_cluster_of_tf_config(monkeypatch):
+    assert cluster_from_environment() is None
+    monkeypatch.setenv("TF_CONFIG", tf_config(index=2))
+    assert cluster_from_environment() == Cluster(HOSTS, 2)
+    jobs = {"worker": HOSTS[1:], "chief": HOSTS[:1]}
+    for kind, index, expected in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
+        monkeypatch.setenv("TF_CONFIG", tf_config(kind, index, **jobs))
+        assert cluster_from_environment() == Cluster(HOSTS, expected)
+    assert cluster_from_environment().others == "host1:12345, host2:12345"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("nonsense", "must be JSON such as TF_CONFIG="),
+        ("[]", "must be JSON such as"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}}', "must be JSON such as"),
+        (tf_config(index="x"), "must be JSON such as"),
+        (tf_config(index=3), "task worker 3 is not in its cluster"),
+        (tf_config("chief"), "task chief 0 is not in its cluster"),
+        (tf_config(worker=["a:1", "b"]), "must be host:port, each once, not b"),
+        (tf_config(worker=["a:1", "a:1"]), "must be host:port, each once, not a:1, a:1"),
+        (tf_config(worker=HOSTS, ps=["a:1"]), "chief or worker, not ps"),
+    ],
+)
+def test_wrong_tf_config_is_one_sentence(monkeypatch, config, message):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(InvalidValueError, match=message):
+        connect("auto")
+
+
+def test_cluster_of_slurm(monkeypatch):
+    variables = {"JOB_ID": "7", "STEP_NUM_TASKS": "3", "PROCID": "2"}
+    nodes = {"STEP_NODELIST": "gpu[08-09]", "STEP_TASKS_PER_NODE": "2,1"}
+    for name, value in {**variables, **nodes}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    expected = Cluster(("gpu08:12007", "gpu08:12008", "gpu09:12007"), 2)
+    assert cluster_from_environment() == expected
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible  # which is Slurm's to set
+    monkeypatch.setenv("TF_CONFIG", tf_config())
+    assert cluster_from_environment() == Cluster(HOSTS, 0)  # comes first
+    monkeypatch.delenv("TF_CONFIG")
+    monkeypatch.delenv("SLURM_STEP_NODELIST")
+    with pytest.raises(
+        InvalidValueError, match=r"Slurm's variables .* start the workers with srun"
+    ):
+        cluster_from_environment()
+
+
+def test_a_batch_script_of_slurm_is_one_task(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert cluster_from_environment() is None
+
+
+def test_strategies_that_cannot_be():
+    with pytest.raises(UnknownNameError, match=r"strategy 'multiworker'; did you mean 'multi_w"):
+        connect("multiworker")
+    with pytest.raises(InvalidValueError, match="strategy=multi_worker needs the addresses"):
+        connect("multi_worker")
+
+
+def test_a_batch_that_cannot_be_shared_equally():
+    check_batch_size(8, 4)
+    with pytest.raises(InvalidValueError, match=r"batch_size=10 .* by 4 devices: .* such as 8"):
+        check_batch_size(10, 4)
+
+
+def test_where_it_computes_does_not_change_the_recipe(tiny):
+    elsewhere = {"strategy": "mirrored", "rejoin_minutes": 1, "data_service": "grpc://a:1"}
+    recipes = [configure_task(ReActNet, {**tiny, **more}) for more in ({}, elsewhere)]
+    assert recipes[0].config == recipes[1].config
+    assert recipes[0].directory == recipes[1].directory
+
+
+# --- data service ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data_service():
+    """The address of a data service, a real process."""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.data.service", "127.0.0.1:0"], cwd=root, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process.stdout.readline().partition("data_service=")[2].strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def pipeline(cache="memory", **options):
+    data = configure_task(FashionMNIST, {"train_split": "train[:300]"})
+    prep = configure_task(PadCropFlip, {"input_shape": (28, 28, 1)})
+    return InputPipeline(data, prep, batch_size=32, seed=5, cache=cache, **options)
+
+
+@pytest.mark.parametrize(
+    ("cache", "position", "shard"), [("memory", 0, (0, 1)), ("none", 64, (1, 2))]
+)
+def test_batches_of_a_data_service_are_the_same(data_service, cache, position, shard):
+    here = pipeline(cache, shard=shard).train(1, position)
+    there = pipeline(cache, shard=shard, data_service=data_service).train(1, position)
+    pairs = list(zip(here.as_numpy_iterator(), there.as_numpy_iterator(), strict=True))
+    assert len(pairs) == 9 - position // 32
+    for one, other in pairs:
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_images_out_of_order_are_noticed(data_service):
+    served = pipeline(data_service=data_service)
+    served.train(0)
+    served.note_positions(0, np.arange(32))
+    with pytest.raises(DatasetError, match="must have one worker"):
+        served.note_positions(0, np.arange(32))
+
+
+def test_no_data_service_is_one_sentence_within_seconds(tiny, tmp_path):
+    settings = {**tiny, "output_dir": str(tmp_path / "run")}
+    for address, message in (
+        ("localhost:5050", r"must be the address of a dispatcher, grpc://host:port"),
+        (f"grpc://127.0.0.1:{free_ports(1)[0]}", "No data service answers at grpc://127"),
+    ):
+        start = time.monotonic()
+        with pytest.raises(InvalidValueError, match=message):
+            configure_task(ReActNet, {**settings, "data_service": address}).run()
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_training_with_a_data_service_gives_the_same_weights(finished, data_service, tmp_path):
+    more = {"output_dir": str(tmp_path / "run"), "data_service": data_service}
+    run = configure_task(ReActNet, {**finished.settings, **more}).run()
+    assert [r.sha256 for r in run.results] == [r.sha256 for r in finished.run.results]
+
+
+# --- several workers ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def settings(tiny) -> dict:
+    """Four steps of the teacher and two in each other stage, with a checkpoint after every call.
+
+    A learning rate that does not amplify rounding.
+    """
+    few = {"teacher_epochs": 2, "teacher_learning_rate": 0.01, "checkpoint_minutes": 0}
+    return {**tiny, **few, "tensorboard": False, "rejoin_minutes": 3}
+
+
+@pytest.fixture(scope="module")
+def one(lqz, settings, tmp_path_factory):
+    """What one worker leaves."""
+    directory = tmp_path_factory.mktemp("one") / "run"
+    done = lqz.run(directory.parent, "ReActNet", {**settings, "output_dir": directory})
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def start_workers(lqz, settings):
+    """Starts the processes of a cluster on loopback, or one of them (again)."""
+
+    def start(cwd, ports, only=(0, 1), **more):
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        return [
+            lqz.start(
+                cwd, "ReActNet", {**settings, "output_dir": cwd / f"run{index}", **more},
+                TF_CONFIG=tf_config(index=index, worker=addresses),
+            )
+            for index in only
+        ]  # fmt: skip
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def two(start_workers, tmp_path_factory):
+    """What two workers leave, and what they print."""
+    cwd = tmp_path_factory.mktemp("two")
+    ends = [process.communicate(timeout=600) for process in start_workers(cwd, free_ports(2))]
+    return cwd, ends
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def read(path) -> dict:
+    with np.load(path) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def assert_same_weights(one: Path, other: Path, atol: float) -> None:
+    for stage in STAGES:
+        left, right = read(one / f"{stage}.npz"), read(other / f"{stage}.npz")
+        assert left.keys() == right.keys()
+        worst = {key: float(np.abs(left[key] * 1.0 - right[key]).max()) for key in left}
+        assert max(worst.values()) <= atol, max(worst, key=worst.get)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_two_workers_give_the_weights_of_one(one, two):
+    """To float32's rounding: weights of about 1 that moved by 1e-3 to 1e-1 differ by 2e-5."""
+    cwd, (chief, other) = two
+    assert_same_weights(one, cwd / "run0", atol=2e-5)
+    assert "Saved: " in chief[0] and "Traceback" not in chief[1]
+    assert other == ("", "")
+    assert not (cwd / "run1").exists()  # the chief alone writes
+    for stage in sorted(one.glob("?-*")):
+        mine, theirs = ((run / stage.name / "log.csv").read_text() for run in (one, cwd / "run0"))
+        figures = zip(mine.splitlines(), theirs.splitlines(), strict=True)
+        for left, right in figures:
+            for a, b in zip(left.split(",")[:7], right.split(",")[:7], strict=True):
+                assert a == b or float(a) == pytest.approx(float(b), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "other"])
+def test_a_killed_worker_rejoins_and_the_run_ends_the_same(start_workers, two, tmp_path, victim):
+    ports = free_ports(2)
+    processes = start_workers(tmp_path, ports)
+    wait_for(tmp_path / "run0" / "1-teacher" / "checkpoints.json", processes)
+    processes[victim].kill()
+    processes[victim].communicate()
+    time.sleep(5)
+    assert processes[1 - victim].poll() is None  # it waits
+    [processes[victim]] = start_workers(tmp_path, ports, only=[victim])
+    ends = [process.communicate(timeout=600) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert "Error: Lost " in ends[1 - victim][1] and "Traceback" not in str(ends)
+    assert "Continuing stage 'teacher' after step" in ends[0][0]
+    assert_same_weights(two[0] / "run0", tmp_path / "run0", atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_ctrl_c_on_one_stops_all_and_one_alone_can_continue(
+    lqz, settings, start_workers, one, tmp_path
+):
+    processes = start_workers(tmp_path, free_ports(2))
+    wait_for(tmp_path / "run0" / "1-teacher" / "checkpoints.json", processes)
+    processes[1].send_signal(signal.SIGINT)
+    ends = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [130, 130], ends
+    assert "Stopped in stage 'teacher'" in ends[0][0]
+    done = lqz.run(tmp_path, "ReActNet", {**settings, "output_dir": tmp_path / "run0"})
+    assert done.returncode == 0 and "Continuing stage 'teacher'" in done.stdout, done.stderr
+    assert_same_weights(one, tmp_path / "run0", atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_workers_that_never_come_and_workers_with_other_settings(
+    lqz, settings, start_workers, tmp_path
+):
+    [alone] = start_workers(tmp_path, free_ports(2), only=[1], rejoin_minutes=0.2)
+    _, err = alone.communicate(timeout=300)
+    assert alone.returncode == 2 and "Traceback" not in err
+    assert "Waiting for the other workers (127.0.0.1:" in err
+    assert "did not all come within 0.2 minutes" in err
+    # Two tasks of a step of Slurm's on this machine.
+    step = {"JOB_ID": str(os.getpid()), "STEP_NUM_TASKS": "2"}
+    step |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": "2"}
+    processes = [
+        lqz.start(
+            tmp_path, "ReActNet",
+            {**settings, "output_dir": tmp_path / "run", "learning_rate": (5e-4, 1e-3)[task]},
+            **{f"SLURM_{name}": value for name, value in {**step, "PROCID": str(task)}.items()},
+        )
+        for task in (0, 1)
+    ]  # fmt: skip
+    ends = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], ends
+    assert "settings are not the chief's (learning_rate: 0.001 here, 0.0005 there)" in ends[1][1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_two_devices_of_one_machine_give_the_weights_of_one(settings, one, tmp_path):
+    script = f"""
+import zoo
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from training.configuration import configure_task
+from training.recipes.reactnet import ReActNet
+settings = { ({**settings, "strategy": "mirrored", "output_dir": str(tmp_path / "run")})!r}
+configure_task(ReActNet, settings).run()
+assert tf.config.list_logical_devices("CPU")[1]
+"""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=600)
+    assert_same_weights(one, tmp_path / "run", atol=2e-5)
+
+
+def wait_for(path, processes, seconds: float = 200) -> None:
+    """Until `path` is there or a process has ended."""
+    end = time.monotonic() + seconds
+    while not path.exists() and all(process.poll() is None for process in processes):
+        assert time.monotonic() < end, f"{path.name} did not appear"
+        time.sleep(0.02)

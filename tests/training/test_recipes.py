@@ -1,0 +1,172 @@
+"""Every task's recipe as a dry run prints it, and what single papers' recipes do besides."""
+
+import os
+import re
+from pathlib import Path
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.cli import main
+from training.configuration import configure_task, parse_assignments
+from training.discovery import recipe_tasks
+from training.experiment import _hold_signs
+from training.schedules import error_decay
+from training.stages import batch_norms
+from training.teachers import KerasApplicationFactory
+from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
+from zoo.models._factory import construct
+from zoo.quantizers import EDESign
+
+SNAPSHOTS = Path(__file__).parent / "dry_runs"
+TASKS = {info.name: info for info in recipe_tasks()}
+# The command of the docstring, for each task; and the one of the newcomer.
+COMMANDS = {
+    name: re.search(rf"`lqz train {name} (dataset=\w+)", info.load().__doc__)[1]
+    for name, info in TASKS.items()
+}
+CASES = [(name, f"{name}.txt", [dataset]) for name, dataset in COMMANDS.items()]
+CASES += [("ReActNet", "ReActNet-embedded.txt", [])]
+
+
+@pytest.mark.parametrize(("task", "file", "settings"), CASES, ids=[case[1] for case in CASES])
+def test_recipe_is_the_recorded_one(task, file, settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))  # holds no data set
+    assert main(["train", task, "--dry-run", *settings]) == 0
+    printed = capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    if os.environ.get("ZOO_UPDATE") == "1":
+        (SNAPSHOTS / file).write_text(printed, encoding="utf-8")
+    assert printed == (SNAPSHOTS / file).read_text(encoding="utf-8")
+
+
+def test_every_snapshot_belongs_to_a_task():
+    assert {file.name for file in SNAPSHOTS.iterdir()} == {case[1] for case in CASES}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_docstring_opens_with_the_command_and_states_accuracy_or_cost(name):
+    doc = TASKS[name].load().__doc__
+    assert f"`lqz train {name} dataset=" in doc.splitlines()[0]
+    assert "%" in doc or "cores" in doc
+
+
+def stages_of(task, *settings):
+    return configure_task(TASKS[task].load(), parse_assignments(settings)).stages()
+
+
+def test_preset_of_another_network_is_left_out():
+    *_, binary = stages_of("ReActNet", "model=ReActNet18")
+    assert binary.epochs == 12  # the embedded data set's; ReActNet18 has no width
+
+
+def test_bireal_paper_goes_from_leaky_clip_to_signs_to_batch_norm():
+    stages = stages_of("BiRealNetPaper", "model=BiRealNet20")
+    assert [s.initialize_from for s in stages] == [None, "leaky clip", "clip", "binary"]
+    leaky, clip, binary, norm = [stage.build() for stage in stages]
+    assert {layer.slope for layer in leaky.layers if hasattr(layer, "slope")} == {0.1}
+    assert {layer.slope for layer in clip.layers if hasattr(layer, "slope")} == {0.0}
+    quantizer = binary.get_layer("layer1.0.conv1").kernel_quantizer
+    assert isinstance(quantizer, lq.quantizers.MagnitudeAwareSign)
+    trained = {variable.name.split("/")[-1] for variable in stages[-1].trains(norm)}
+    assert trained == {"gamma:0", "beta:0"}
+    assert len(list(batch_norms(norm))) == 2 * 19
+    _hold_signs(norm)
+    kernel = norm.get_layer("layer1.0.conv1").kernel
+    np.testing.assert_array_equal(np.abs(kernel.latent_variable), 1)
+    with lq.context.quantized_scope(True):
+        np.testing.assert_array_equal(kernel, kernel.latent_variable)
+
+
+def test_error_decay_reaches_every_estimator_of_the_network():
+    (stage,) = stages_of("SDBNNResNet20")
+    model = stage.build()
+    estimators = []
+    for layer in model.layers:
+        for name in ("input_quantizer", "kernel_quantizer"):
+            quantizer = getattr(layer, name, None)
+            quantizer = getattr(quantizer, "ede", quantizer)
+            if isinstance(quantizer, EDESign):
+                estimators.append(quantizer)
+    assert len(estimators) == 2 * 18
+    for passed, t in ((0.0, 1e-3), (0.5, 0.1), (1.0, 10.0)):
+        stage.each_epoch(model, passed)
+        np.testing.assert_allclose([each.t.numpy() for each in estimators], t, rtol=1e-12)
+    with pytest.raises(InvalidValueError, match="rise from above 0"):
+        error_decay(1.0, 0.1)
+
+
+def test_weight_decay_of_xnor_net_acts_on_kernels_alone():
+    (stage,) = stages_of("XNORNetPlusPlusResNet20")
+    names = {v.name.split("/")[-1] for v in stage.decays(stage.build())}
+    assert names == {"kernel:0"} and stage.weight_decay == 1e-5
+
+
+def test_learning_rate_is_divided_every_25_epochs():
+    (stage,) = stages_of("XNORNetPlusPlus")
+    (paper,) = stages_of("XNORNetPlusPlus", "dataset=ImageNet")
+    assert [paper.schedule(e / 80) for e in (0, 24, 25, 50, 75, 79)] == pytest.approx(
+        [1, 1, 0.1, 0.01, 0.001, 0.001]
+    )
+    assert stage.schedule(0.5) == 0.5  # embedded images: a straight line
+
+
+def test_teacher_of_keras_applications_does_its_own_preprocessing():
+    tf.keras.utils.set_random_seed(0)
+    arguments = {"application": "ResNet50", "weights": None, "classifier_activation": None}
+    teacher = construct(KerasApplicationFactory, input_shape=(64, 64, 3), **arguments)
+    plain = tf.keras.applications.ResNet50(
+        weights=None, input_shape=(64, 64, 3), classifier_activation=None
+    )
+    plain.set_weights(teacher.get_weights())
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    normalized = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    theirs = plain(tf.keras.applications.resnet50.preprocess_input(pixels.copy())).numpy()
+    ours = teacher(normalized.astype("float32")).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"application": "ResNet5"}, UnknownNameError, "did you mean 'ResNet50'"),
+        ({"weights": "no/such/file"}, WeightsError, "cannot be had"),
+        ({"input_shape": (28, 28, 1)}, InvalidValueError, "three colours"),
+    ],
+)
+def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
+    with pytest.raises(error, match=words):
+        construct(KerasApplicationFactory, **{"input_shape": (64, 64, 3), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        ("SDBNNResNet20", {}),
+        pytest.param("BiRealNetPaper", {"model": "BiRealNet20"}, marks=pytest.mark.slow),
+        pytest.param("XNORNetPlusPlusResNet20", {}, marks=pytest.mark.slow),
+        pytest.param("BiRealNet", {}, marks=pytest.mark.slow),
+        pytest.param("BiRealNet20", {}, marks=pytest.mark.slow),
+        pytest.param("ReActNet18", {}, marks=pytest.mark.slow),
+        pytest.param("ReActNet20", {}, marks=pytest.mark.slow),
+        pytest.param("XNORNetPlusPlus", {}, marks=pytest.mark.slow),
+        pytest.param("SDBNN", {}, marks=pytest.mark.slow),
+        pytest.param("SDBNNResNet18Cifar", {}, marks=pytest.mark.slow),
+        pytest.param("SDBNNVGGSmall", {"preprocessing.input_shape": (32, 32, 1)},
+                     marks=pytest.mark.slow),
+        pytest.param("RealResNet20", {}, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_two_steps_of_every_stage(task, settings, tiny, tmp_path):
+    cls = TASKS[task].load()
+    general = ("dataset", "preprocessing", "epochs", "batch_size", "teacher", "first_stage")
+    conf = {key: value for key, value in tiny.items() if key.startswith(general)}
+    known = {"first_stage_epochs": 1} if hasattr(cls, "first_stage_epochs") else {}
+    if not hasattr(cls, "teacher"):
+        conf = {key: value for key, value in conf.items() if not key.startswith("teacher")}
+    conf |= {**known, "output_dir": str(tmp_path / "run"), **settings}
+    run = configure_task(cls, conf).run()
+    assert all(np.isfinite(result.top1) for result in run.results)
+    assert run.model_path.exists()

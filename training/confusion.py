@@ -1,0 +1,47 @@
+"""The confusion matrix as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.checkpoint import write_atomically
+
+DPI = 100
+MOST_NUMBERS, MOST_NAMES = 20, 60  # classes up to which cells hold counts, and axes names
+
+
+def side(classes: int) -> int:
+    """Width and height of the picture in pixels."""
+    return int(DPI * min(14, max(5, 2.5 + 0.45 * classes)))
+
+
+def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> None:
+    """Write a PNG of `side(classes)` pixels: each row shaded by its shares of the class's images.
+
+    Args:
+        counts: int [classes, classes], images by class (row) and predicted class (column).
+        names: of the classes.
+        title: above the picture.
+        path: of the file, which is replaced.
+    """
+    from matplotlib.figure import Figure  # takes half a second; without pyplot no display is needed
+
+    classes = len(names)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    inches = side(classes) / DPI
+    figure = Figure(figsize=(inches, inches), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    shading = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(shading, ax=axes, shrink=0.7, label="share of the class")
+    axes.set(title=title, xlabel="predicted", ylabel="class")
+    if classes <= MOST_NAMES:
+        axes.set_xticks(range(classes), names, rotation=90)
+        axes.set_yticks(range(classes), names)
+    if classes <= MOST_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
+    write_atomically(path, lambda file: figure.savefig(file, format="png"))

@@ -1,0 +1,231 @@
+"""`lqz evaluate`: how accurate a network is, and whether that is what was recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from training.terminal import load_tensorflow, print_table
+from zoo import catalog
+from zoo.errors import InvalidValueError, RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from training.measure import Evaluate
+    from training.results import AccuracyRow
+    from training.subject import Subject
+
+OWN_TOLERANCE, PUBLISHED_TOLERANCE = 0.1, 0.5  # points of top-1
+MOST_CLASSES, WORST_CLASSES = 20, 10  # that are all shown; shown of more
+DEFAULT = "results/accuracy.csv"  # training.results.ACCURACY, which --help need not import
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A figure to compare with: top1 in percent, where it stands, and the default tolerance."""
+
+    top1: float
+    source: str
+    tolerance: float
+    ours: bool
+
+
+@click.command()
+@click.argument("model")
+@click.argument("settings", nargs=-1)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help=f"Points of top-1 that may lie between this and the recorded figure; by default "
+    f"{OWN_TOLERANCE} for a figure of our own, {PUBLISHED_TOLERANCE} for a published one.",
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="PATH",
+    help="Where to draw the confusion matrix; by default confusion-MODEL.png, in the run directory "
+    "if there is one.",
+)  # fmt: skip
+@click.option(
+    "--record", is_flag=False, flag_value=DEFAULT, metavar="[CSV]",
+    help=f"Write the result to a table, by default {DEFAULT}.",
+)  # fmt: skip
+def evaluate(
+    model: str, settings: Sequence[str], tolerance: float | None, picture: Path | None,
+    record: str | None,
+) -> int:  # fmt: skip
+    """Top-1 and top-5 accuracy of MODEL on every validation image.
+
+    MODEL is a run directory of `lqz train`, which knows its data set; a .keras file; or a model of
+    `lqz list` with weights=FILE. SETTINGS are key=value: dataset, dataset.data_dir,
+    preprocessing.input_shape, batch_size and so on, for a model of the list also arguments of its
+    constructor.
+
+    Exit code 1: top-1 differs from the recorded figure by more than the tolerance.
+    """
+    if record and "=" in record and not record.endswith(".csv"):
+        record, settings = DEFAULT, [record, *settings]  # `--record weights=x`: click took it
+    if record and not record.endswith(".csv"):
+        raise InvalidValueError(f"--record writes a .csv file, not '{record}'; put it last.")
+    if picture and picture.suffix.lower() != ".png":
+        raise InvalidValueError(f"--picture writes a .png file, not '{picture}'.")
+
+    from training.configuration import parse_assignments
+
+    conf = parse_assignments(settings)
+    found = find(model)
+    load_tensorflow()
+    from training.confusion import draw_confusion
+    from training.measure import measure
+    from training.results import read_rows, require_writable, write_row
+    from training.subject import load
+
+    table = Path(record or DEFAULT)
+    subject, evaluation = load(found, conf)
+    if picture is None:
+        picture = (subject.directory or Path()) / f"confusion-{subject.name}.png"
+    for path in (picture, *([table] if record else [])):
+        require_writable(path)  # before the wait
+    before = read_rows(table)
+
+    result = measure(subject.model, evaluation)
+    command = shlex.join(["lqz", "evaluate", model, *settings])
+    row = make_row(subject, evaluation, result, command)
+    names = evaluation.dataset.class_names
+    click.echo(
+        f"{row.model} ({row.weights}) on {row.dataset}, split {row.split}\n"
+        f"top-1  {row.top1:.2f} %\ntop-5  {row.top5:.2f} %\nof {row.images:,} images\n"
+    )
+    print_classes(result["confusion"], names)
+    draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
+    click.echo(f"\nConfusion matrix: {picture}")
+    recorded = recorded_figure(subject, evaluation, row, before, table)
+    passed = compare(row.top1, recorded, tolerance)
+    if record and (passed or not (recorded and recorded.ours)):
+        write_row(table, row)
+        click.echo(f"Recorded in {table}.")
+    elif record:
+        click.echo("Not recorded, as our own figure says otherwise; --tolerance can allow for it.")
+    return 0 if passed else 1
+
+
+def find(model: str) -> catalog.Row | Path:
+    """The row of the catalog, or the path, that `model` names. Raises ZooError for neither."""
+    path = Path(model).expanduser()
+    if model in (row.model for row in catalog.rows()):
+        return catalog.row(model)
+    if path.exists():
+        return path
+    if os.sep in model or path.suffix:
+        raise RunError(
+            f"There is no '{model}': give a run directory, a .keras file, or a model of `lqz list`."
+        )
+    return catalog.row(model)  # raises, offering the nearest name
+
+
+def make_row(
+    subject: Subject, evaluation: Evaluate, result: dict[str, Any], command: str
+) -> AccuracyRow:
+    """The result as a row of the table."""
+    from training.measure import depends_on
+    from training.results import AccuracyRow, origin
+    from training.subject import COMPONENTS
+    from zoo.profile import profile
+
+    published = None
+    if subject.name in (row.model for row in catalog.rows()):
+        of_catalog = catalog.row(subject.name)
+        if COMPONENTS[of_catalog.dataset] == evaluation.dataset_name:
+            published = of_catalog.top1
+    top1 = round(result["top1"], 4)
+    stages = subject.stages
+    return AccuracyRow(
+        model=subject.name,
+        params=profile(subject.model).params,
+        dataset=evaluation.dataset_name,
+        split=evaluation.dataset.validation_split,
+        images=result["images"],
+        top1=top1,
+        top5=round(result["top5"], 4),
+        published_top1=published,
+        gap=None if published is None else round(top1 - published, 4),
+        weights_sha256=subject.sha256,
+        weights=subject.weights,
+        recipe=compact(subject.recipe),
+        evaluation=compact(depends_on(evaluation)),
+        epochs=" ".join(f"{stage.name.replace(' ', '-')}={stage.epochs}" for stage in stages),
+        train_seconds=round(sum(s.seconds for s in stages), 1) if stages else None,
+        seed=subject.recipe.get("seed"),
+        command=command,
+        **origin(),
+    )
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def recorded_figure(
+    subject: Subject, evaluation: Evaluate, row: AccuracyRow, before: Sequence[AccuracyRow],
+    table: Path,
+) -> Recorded | None:  # fmt: skip
+    """What `row` is to be compared with: the run's own figure, else the table's, else the paper's.
+
+    Each only where it is of the same part of the same data set.
+    """
+    dataset = evaluation.dataset
+    trained_on = (subject.recipe.get("dataset"), subject.recipe.get("dataset.validation_split"))
+    if subject.stages and trained_on == (type(dataset).__name__, row.split):
+        last = subject.stages[-1]
+        if last.images == dataset.num_examples(row.split):
+            source = f"recorded by the run's stage '{last.name}'"
+            return Recorded(last.top1, source, OWN_TOLERANCE, True)
+    for other in before:
+        if other.key == row.key and other.images == row.images:
+            return Recorded(other.top1, f"recorded in {table}", OWN_TOLERANCE, True)
+    whole = row.split == type(dataset).__component_fields__["validation_split"].get_default(dataset)
+    if row.published_top1 is not None and whole:
+        return Recorded(row.published_top1, "published", PUBLISHED_TOLERANCE, False)
+    return None
+
+
+def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:
+    """Say how far `top1` is from the recorded figure; whether that is within the tolerance."""
+    if recorded is None:
+        click.echo("No figure is recorded for these weights on these images.")
+        return True
+    allowed = recorded.tolerance if tolerance is None else tolerance
+    difference = top1 - recorded.top1
+    # Figures are decimals: 88.5 - 88.4 is a little more than 0.1.
+    passed = abs(difference) <= allowed + 1e-9
+    click.echo(
+        f"Difference {difference:+.2f} points from the {recorded.top1:.2f} % {recorded.source}: "
+        f"{'within' if passed else 'beyond'} the tolerance of {allowed:g}."
+    )
+    return passed
+
+
+def print_classes(confusion: np.ndarray, names: Sequence[str]) -> None:
+    """Accuracy of each class, or of the worst where there are many."""
+    counts = confusion.sum(1)
+    right = confusion.diagonal()
+    present = [label for label in range(len(names)) if counts[label]]
+    if len(present) > MOST_CLASSES:
+        worst = sorted(present, key=lambda label: right[label] / counts[label])[:WORST_CLASSES]
+        click.echo(f"The {WORST_CLASSES} worst of {len(present)} classes:")
+        present = worst
+    rows = []
+    for label in present:
+        others = confusion[label].copy()
+        others[label] = 0
+        taken = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+        share = f"{100 * right[label] / counts[label]:.2f} %"
+        rows.append([names[label], str(counts[label]), share, taken])
+    print_table(["class", "images", "accuracy", "most often taken for"], rows, right=(1, 2))

@@ -1,0 +1,30 @@
+"""Settings that data sets of small images need, shared by the recipes.
+
+A recipe's `presets` name a data set and what it changes; a setting on the command line beats them.
+"""
+
+from typing import Any
+
+# The embedded images, for networks that train on them in minutes.
+EMBEDDED: dict[str, Any] = {
+    "preprocessing": "PadCropFlip",
+    "preprocessing.input_shape": (28, 28, 1),
+    # Too few images and epochs for augmentation: a binary network under-fits.
+    "preprocessing.padding": 0,
+    "preprocessing.flip": False,
+    "epochs": 12,
+    "batch_size": 64,
+    "schedule_every": "step",
+    # The same result on every machine; with so few channels it is not faster.
+    "rounded_gradients": False,
+}
+CIFAR: dict[str, Any] = {"preprocessing": "PadCropFlip"}
+
+# A teacher that is trained on the spot.
+EMBEDDED_TEACHER: dict[str, Any] = {
+    "teacher": "RealResNet20",
+    "teacher.width": 0.5,
+    "teacher_epochs": 8,
+    "first_stage_epochs": 2,
+}
+CIFAR_TEACHER: dict[str, Any] = {"teacher": "RealResNet20", "teacher_epochs": 60}

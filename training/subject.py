@@ -1,0 +1,205 @@
+"""The network that `lqz evaluate` looks at: from the catalog, a run, or a file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+import zoo
+from training.checkpoint import sha256
+from training.configuration import UnknownKeyError, configure_task, fields
+from training.discovery import fold
+from training.measure import Evaluate, require_fit
+from training.run_directory import CONFIG, RESULT
+from training.show import build_model
+from training.stages import StageResult
+from training.values import to_json
+from zoo import catalog
+from zoo.errors import RunError, WeightsError, ZooError
+from zoo.weights.store import load_weights
+
+# The catalog's names of data sets, as components.
+COMPONENTS = {"imagenet": "ImageNet", "cifar10": "Cifar10"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with weights.
+
+    Attributes:
+        name: in the catalog where it has one.
+        model: gives logits.
+        weights: the file's name, or the set's.
+        sha256: of that file; of a set without a file, of the values.
+        recipe: what made it, as JSON values.
+        directory: of the run that made it, else None.
+        stages: of that run.
+    """
+
+    name: str
+    model: tf.keras.Model
+    weights: str
+    sha256: str
+    recipe: dict[str, Any]
+    directory: Path | None = None
+    stages: tuple[StageResult, ...] = ()
+
+
+# ---- finding the network ----
+
+
+def load(found: catalog.Row | Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
+    """The network that `found` stands for, and what `conf` says of the rest.
+
+    Args:
+        found: a row of the catalog, a run's directory or a .keras file.
+        conf: settings of `Evaluate`; for a row of the catalog also arguments of its constructor.
+
+    Raises:
+        ZooError: something does not exist or does not fit.
+    """
+    if isinstance(found, catalog.Row):
+        subject, evaluate = _from_catalog(found, conf)
+    elif found.is_dir():
+        subject, evaluate = _from_run(found, conf)
+    elif (found.parent / CONFIG).is_file() and any(found.parent.glob(f"*/{found.stem}.npz")):
+        subject, evaluate = _from_run(found.parent, conf)  # which saved it at its end
+    else:
+        model = _loaded(found)
+        evaluate = configure_task(Evaluate, conf)
+        recipe = {"model": model.name}
+        subject = Subject(_catalog_name(model), model, found.name, sha256(found), recipe)
+    require_fit(subject.model, evaluate)
+    return subject, evaluate
+
+
+def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
+    name = row.model
+    conf = {"dataset": COMPONENTS[row.dataset], **conf}
+    arguments = inspect.signature(getattr(importlib.import_module(row.module), name)).parameters
+    settings = {key: value for key, value in conf.items() if key not in arguments}
+    valid = [*arguments, *(info.key for info in fields(Evaluate, settings))]
+    for key in conf:
+        if key not in valid:
+            raise UnknownKeyError(key, valid)
+    weights = conf.get("weights")
+    if weights is None:
+        raise WeightsError(
+            f"Which weights of {name}? Give weights=FILE (.npz or .h5), or the run directory of "
+            "`lqz train` in place of the model."
+        )
+    evaluate = configure_task(Evaluate, settings)
+    given = {key: value for key, value in conf.items() if key in arguments and key != "weights"}
+    options = {
+        "input_shape": evaluate.preprocessing.input_shape,
+        "num_classes": len(evaluate.dataset.class_names),
+        **given,
+    }
+    file = Path(str(weights)).expanduser()
+    if row.origin == "larq-zoo" and f"{weights} (larq-zoo)" in row.weights and not file.exists():
+        try:
+            model = build_model(name, {**options, "weights": weights})
+        except ZooError:
+            raise
+        except Exception as error:  # Keras raises this very class where a download fails
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise WeightsError(f"larq-zoo could not get its weights of {name}: {reason}") from error
+        digest = hashlib.sha256(b"".join(each.tobytes() for each in model.get_weights()))
+        identity = digest.hexdigest()
+    else:
+        model = build_model(name, {**options, "weights": None})
+        load_weights(
+            model, str(weights), name=name, include_top=bool(options.get("include_top", True)),
+            num_classes=options["num_classes"],
+        )  # fmt: skip
+        identity = sha256(file)
+    recipe = {"model": name, **{key: to_json(value) for key, value in options.items()}}
+    return Subject(name, _logits(model), file.name, identity, recipe), evaluate
+
+
+def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
+    config, stages = _read_run(path)
+    saved = (path / stages[-1][1].weights).with_suffix(".keras") if stages else path
+    if not saved.is_file():
+        raise RunError(
+            f"The run in {path} is not finished: the command that began it, given again, continues "
+            "it."
+        )
+    # What the command line replaces, it replaces with all settings of it.
+    replaced = [
+        key for key in ("dataset", "preprocessing")
+        if key in conf and fold(str(conf[key])) != fold(str(config.get(key)))
+    ]  # fmt: skip
+    known = set(Evaluate.__component_fields__)  # type: ignore[attr-defined]
+    kept = {
+        key: value for key, value in config.items()
+        if key.partition(".")[0] in known and key.partition(".")[0] not in replaced
+    }  # fmt: skip
+    evaluate = configure_task(Evaluate, {**kept, **conf})
+    last, result = stages[-1]
+    weights = last / result.weights
+    if not weights.is_file() or sha256(weights) != result.sha256:
+        raise RunError(
+            f"{weights} is missing or not what {RESULT} beside it records: the command that made "
+            "this run, given again, trains that stage anew."
+        )
+    model = _loaded(saved)
+    load_weights(model, weights, name=model.name, include_top=True, num_classes=0)
+    name = _catalog_name(model)
+    results = tuple(stage for _, stage in stages)
+    return Subject(name, model, weights.name, result.sha256, config, path, results), evaluate
+
+
+def _read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:
+    """The resolved recipe of a run, and the finished stages in order with their directories."""
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
+        found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
+        results = [StageResult(**json.loads(p.read_text(encoding="utf-8"))) for p in found]
+        return config, list(zip((p.parent for p in found), results, strict=True))
+    except FileNotFoundError:
+        raise RunError(
+            f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run directory, a "
+            ".keras file, or a model of `lqz list`."
+        ) from None
+    except (ValueError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
+
+
+def _loaded(path: Path) -> tf.keras.Model:
+    if path.suffix != ".keras":
+        raise WeightsError(
+            f"'{path}' is not a .keras file; weights alone go with a model's name: "
+            f"lqz evaluate MODEL weights={path.name}."
+        )
+    try:
+        return _logits(zoo.load_model(str(path), compile=False))
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise WeightsError(f"'{path}' is not a readable .keras file: {reason}.") from error
+
+
+def _logits(model: tf.keras.Model) -> tf.keras.Model:
+    """`model` without a softmax at its end: among rounded probabilities there are ties."""
+    last = model.layers[-1]
+    softmax = tf.keras.activations.softmax
+    if isinstance(last, tf.keras.layers.Activation) and last.activation is softmax:
+        return tf.keras.Model(model.inputs, last.input, name=model.name)
+    return model
+
+
+def _catalog_name(model: tf.keras.Model) -> str:
+    """The catalog's name for a model of ours, which Keras knows in lower case; else its own."""
+    names = {row.model.casefold(): row.model for row in catalog.rows(origin="zoo")}
+    return names.get(model.name.casefold(), model.name)

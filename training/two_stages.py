@@ -1,0 +1,75 @@
+"""The two-stage training of binary networks with a teacher, as ReActNet and SD-BNN have it.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+from zookeeper import ComponentField, Field
+
+from training.experiment import Recipe
+from training.optimizers import adam, sgd
+from training.schedules import cosine, named
+from training.stages import Stage
+from zoo.models.resnet import RealResNet34Factory
+
+
+class DistilledTwoStages(Recipe):
+    """A real-valued teacher, binary activations with real weights, then everything binary."""
+
+    # Gives the targets. With weights it is taken as it is, else it is trained first.
+    teacher: tf.keras.models.Model = ComponentField(RealResNet34Factory, weights="imagenet")
+
+    # Epochs of the teacher, if it is trained.
+    teacher_epochs: int = Field(0)
+
+    # Learning rate of the teacher, if it is trained (SGD, Nesterov momentum 0.9, cosine).
+    teacher_learning_rate: float = Field(0.1)
+
+    # L2 of the teacher, if it is trained.
+    teacher_weight_decay: float = Field(1e-4)
+
+    # Epochs of each of the two stages.
+    epochs: int = Field(256)
+
+    # Epochs of the first stage, where they differ.
+    first_stage_epochs: int | None = Field(None)
+
+    # Course of the learning rate: linear or cosine.
+    schedule: str = Field("linear")
+
+    # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.
+    schedule_every: str = Field("epoch")
+
+    # L2 of the first stage, added to the gradient; the second has none.
+    weight_decay: float = Field(0.0)
+
+    # Start the second stage's binary kernels from the first's (the papers), not afresh.
+    carry_over_kernels: bool = Field(True)
+
+    def decayed(self, model: tf.keras.Model) -> Iterable[Any]:
+        """The variables that weight decay acts on."""
+        return model.trainable_variables
+
+    def stages(self) -> list[Stage]:
+        first_epochs = self.epochs if self.first_stage_epochs is None else self.first_stage_epochs
+        teacher = Stage(
+            "teacher", self.network("teacher"), self.teacher_epochs, self.batch_size,
+            self.teacher_learning_rate, sgd(nesterov=True), schedule=cosine(),
+            schedule_every="step", weight_decay=self.teacher_weight_decay,
+        )  # fmt: skip
+        binary_activations = Stage(
+            "binary activations", self.network(binary_weights=False), first_epochs,
+            self.batch_size, self.learning_rate, adam, schedule=named(self.schedule),
+            schedule_every=self.schedule_every, teacher="teacher",
+            weight_decay=self.weight_decay, decays=self.decayed,
+        )  # fmt: skip
+        binary = replace(
+            binary_activations, name="binary", build=self.network(binary_weights=True),
+            epochs=self.epochs, weight_decay=0.0, initialize_from="binary activations",
+            carry_over_kernels=self.carry_over_kernels,
+        )  # fmt: skip
+        return [teacher, binary_activations, binary]

@@ -33,10 +33,10 @@ from training.stages import Stage, StageResult
 from training.step import TrainStep
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from training.terminal import print_table
+from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  # noqa: F401 (too)
 from zoo.models._factory import variant
 from zoo.profile import profile
-from zoo.rounding import cpu_multiplies_bfloat16
 from zoo.weights._torch_layout import entries
 from zoo.weights.torch_state import load_torch_state, torch_state
 
@@ -80,9 +80,9 @@ class Recipe:
     # Same result to the bit on every run; switching it off may be faster on a GPU.
     deterministic: bool = Field(True)
 
-    # Gradients of binary convolutions in bfloat16: 8 bits, but faster. By default where the CPU has
+    # Train binary convolutions in bfloat16: 8 bits, but faster. By default where the CPU has
     # instructions for it and there is no GPU.
-    rounded_gradients: Optional[bool] = Field(None)
+    bfloat16: Optional[bool] = Field(None)
 
     # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
     output_dir: Optional[Union[str, os.PathLike]] = Field(None)
@@ -252,8 +252,8 @@ class Recipe:
         results[stage.name] = workers.from_chief(record)
 
     def _rounds(self) -> bool:
-        if self.rounded_gradients is not None:
-            return self.rounded_gradients
+        if self.bfloat16 is not None:
+            return self.bfloat16
         return cpu_multiplies_bfloat16() and not tf.config.list_physical_devices("GPU")
 
     def _pipeline(self, stage: Stage, workers: Workers) -> InputPipeline:

@@ -16,7 +16,7 @@ EMBEDDED: dict[str, Any] = {
     "batch_size": 64,
     "schedule_every": "step",
     # The same result on every machine; with so few channels it is not faster.
-    "rounded_gradients": False,
+    "bfloat16": False,
 }
 CIFAR: dict[str, Any] = {"preprocessing": "PadCropFlip"}
 

@@ -50,7 +50,7 @@ class Stage:
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
         carry_over_kernels: whether the kernels that are binary here are among them.
-        rounded_gradients: compute those of binary convolutions in bfloat16.
+        bfloat16: compute binary convolutions in it.
         hold_signs: start binary kernels at +-1, the signs of those.
     """
 
@@ -72,7 +72,7 @@ class Stage:
     initialize_from: str | None = None
     carry_over_kernels: bool = True
     hold_signs: bool = False
-    rounded_gradients: bool = False
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from training.losses import cross_entropy, distributional_loss
 from training.stages import Stage
-from zoo.rounding import rounded_gradients
+from zoo.convolution import bfloat16_convolutions
 
 
 def latent_variables(variables: list) -> list[tf.Variable]:
@@ -99,10 +99,11 @@ class TrainStep:
             seen = seen.write(i, positions)
         return seen.stack()
 
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes seconds to find out
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = self._share(batch["image"]), self._share(batch["label"])
-        rounding = rounded_gradients(self.stage.rounded_gradients)
-        with rounding, tf.GradientTape(watch_accessed_variables=False) as tape:
+        precision = bfloat16_convolutions(self.stage.bfloat16)
+        with precision, tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
             logits = tf.cast(self.model(images, training=True), tf.float32)
             if self.teacher is None:
@@ -147,7 +148,7 @@ class Evaluation:
             tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
             tf.TensorSpec([None], tf.int32),
         ]
-        self._batch = tf.function(self._evaluate, input_signature=signature)
+        self._batch = tf.function(self._evaluate, input_signature=signature, autograph=False)
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""

@@ -15,15 +15,46 @@ def _replicas() -> int:
     return context.num_replicas_in_sync if context else 1
 
 
-def _pixel_mean(*values: tf.Tensor) -> list[tf.Tensor]:
-    """Means over batch and pixels, of all replicas, whose shares of the batch are equally large.
-
-    Each in three short sums: one long sum in float32 costs 4 bits.
-    """
-    means = [tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), 0) for x in values]
+def _over_replicas(*values: tf.Tensor) -> list[tf.Tensor]:
+    """Means over all replicas, whose shares of the batch are equally large."""
     if _replicas() == 1:
-        return means
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, means)
+        return list(values)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
+    """Mean over batch and pixels. In three short sums: one long sum in float32 costs 4 bits."""
+    return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
+
+
+def _column_variances(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and biased variance of each column of pixels and channel, both (width, channels)."""
+    if x.dtype != tf.float32:  # TensorFlow's fused kernels have no float64
+        mean = tf.reduce_mean(tf.reduce_mean(x, axis=1), axis=0)
+        squares = tf.math.squared_difference(x, mean)
+        return mean, tf.reduce_mean(tf.reduce_mean(squares, axis=1), axis=0)
+    batch, height, width, channels = tf.unstack(tf.shape(x))
+    lanes = width * channels
+    fused = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(x, [batch, height, 1, lanes]), scale=tf.ones([lanes]),
+        offset=tf.zeros([lanes]), mean=tf.zeros([0]), variance=tf.zeros([0]), is_training=True,
+    )  # fmt: skip
+    count = tf.cast(batch * height, tf.float32)
+    variance = fused.batch_variance * ((count - 1) / count)
+    return tuple(tf.reshape(each, [width, channels]) for each in (fused.batch_mean, variance))
+
+
+def _statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and biased variance of each channel over batch and pixels of all replicas.
+
+    From those of each column of pixels, which one pass over the memory gives: long sums in float32
+    are not accurate enough, and squares of differences from the mean take another pass.
+    """
+    [mean] = _over_replicas(_pixel_mean(x))
+    column_means, column_variances = _column_variances(x)
+    spread = tf.math.squared_difference(column_means, mean)
+    [variance] = _over_replicas(tf.reduce_mean(column_variances + spread, axis=0))
+    return mean, variance
 
 
 def _normalize(
@@ -33,10 +64,8 @@ def _normalize(
 
     @tf.custom_gradient
     def normalize(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        [mean] = _pixel_mean(x)
-        [variance] = _pixel_mean(tf.math.squared_difference(x, mean))
+        mean, variance = _statistics(x)
         if x.dtype == tf.float32:
-            # TensorFlow's fused kernels have no float64.
             outputs = tf.raw_ops.FusedBatchNormV3(
                 x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon,
                 is_training=False,
@@ -53,7 +82,7 @@ def _normalize(
 
         def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             centered, inverse = x - mean, tf.math.rsqrt(variance + epsilon)
-            mean_dy, mean_dy_x = _pixel_mean(dy, dy * centered)
+            mean_dy, mean_dy_x = _over_replicas(_pixel_mean(dy), _pixel_mean(dy * centered))
             dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
             # The optimizer sums what replicas give for gamma and beta: each gives an equal share.
             count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)

@@ -14,8 +14,8 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
-from zoo import rounding
 from zoo.batch_norm import BatchNorm as BatchNorm
+from zoo.convolution import convolve, pixel_sum, scale_and_shift
 from zoo.errors import InvalidValueError
 from zoo.quantizers import where_within_one
 
@@ -81,22 +81,21 @@ class SymmetricConv2D(lq.layers.QuantConv2D):
 
         # In stage 1 only the input is signs, and a real kernel's rounding would enter the gradient.
         binary = self.input_quantizer is not None and self.kernel_quantizer is not None
-        rounds = binary and rounding.rounds(kernel.shape[2], inputs.dtype)
+        scaled = getattr(self.kernel_quantizer, "scaled", True)
 
-        def convolve(x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-            if rounds:
-                return rounding.convolve(x, k, self.strides, padding, self.dilation_rate)
-            return tf.nn.conv2d(x, k, self.strides, padding, dilations=self.dilation_rate)
+        def compute(x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+            settings = (self.strides, padding, self.dilation_rate)
+            return convolve(x, k, *settings, binary=binary, scaled=scaled)
 
         if self.groups == 1:
-            return convolve(inputs, kernel)
+            return compute(inputs, kernel)
         # TensorFlow has no gradient of a grouped convolution on the CPU.
         parts = zip(
             tf.split(inputs, self.groups, axis=-1),
             tf.split(kernel, self.groups, axis=-1),
             strict=True,
         )
-        return tf.concat([convolve(x, k) for x, k in parts], axis=-1)
+        return tf.concat([compute(x, k) for x, k in parts], axis=-1)
 
     def _jit_compiled_convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Keras has groups compiled by XLA, of which the above has no need."""
@@ -127,22 +126,25 @@ class LearnableShift(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return inputs + self.shift
+        return _shifted(inputs, tf.convert_to_tensor(self.shift))
+
+
+@tf.custom_gradient
+def _shifted(x: tf.Tensor, shift: tf.Tensor) -> Any:
+    return scale_and_shift(x, shift=shift), lambda dy: (dy, pixel_sum(dy))
 
 
 @tf.custom_gradient
 def _rprelu(x: tf.Tensor, shift_in: tf.Tensor, slope: tf.Tensor, shift_out: tf.Tensor) -> Any:
     """In about half the passes over memory that TensorFlow's `where` and its gradient take."""
-    shifted = x + shift_in
+    shifted = scale_and_shift(x, shift=shift_in)
     negative = tf.minimum(shifted, 0)
-    outputs = tf.nn.relu(shifted) + (slope * negative + shift_out)
+    outputs = tf.nn.relu(shifted) + scale_and_shift(negative, slope, shift_out)
 
     def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         positive_dy = tf.raw_ops.ReluGrad(gradients=dy, features=shifted)
-        dx = positive_dy + slope * (dy - positive_dy)
-        pixels = list(range(x.shape.rank - 1))
-        sums = [tf.reduce_sum(each, pixels) for each in (dx, dy * negative, dy)]
-        return dx, *sums
+        dx = positive_dy + scale_and_shift(dy - positive_dy, slope)
+        return dx, *(pixel_sum(each) for each in (dx, dy * negative, dy))
 
     return outputs, gradient
 

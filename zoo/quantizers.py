@@ -61,6 +61,7 @@ def register(quantizer: type) -> type:
 
 class _Registered(lq.quantizers.Quantizer):
     precision = 1
+    scaled = False  # the two values are -1 and 1
 
 
 @register
@@ -89,6 +90,8 @@ class ScaledSign(_Registered):
 
     Input and output: a kernel of shape (h, w, in, out), any float dtype.
     """
+
+    scaled = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return _scaled_sign(inputs)

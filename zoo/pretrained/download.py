@@ -253,7 +253,7 @@ def _short(address: str, most: int = 200) -> str:
     """The address without its query, which may hold keys, and no longer than `most`."""
     parts = urlsplit(address)
     plain = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else address
-    return plain if len(plain) <= most else f"...{plain[-most + 3:]}"
+    return plain if len(plain) <= most else f"...{plain[-most + 3 :]}"
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
-"""Where a weight set is looked for: in the package, the cache, a mirror, at the authors' address."""
+"""Where a weight set is looked for: in the package, the cache, a mirror, at its authors'."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoo.pretrained.download import download, lock
 from zoo.pretrained.records import Format, WeightSet
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
+OFFLINE = "ZOO_OFFLINE"
 State = Literal["shipped", "cached", "to be had", "only by hand", "none published"]
 
 # Checks a fetched file against the model it is for, and writes the set as it is kept.
@@ -62,7 +64,14 @@ def sources(record: WeightSet) -> list[Source]:
             found.append(Source(address, "npz"))
     if record.access == "download" and record.address:
         found.append(Source(record.address, record.format, record.sha256, record.bytes))
+    if offline():
+        found = [each for each in found if not each.address.startswith(("http:", "https:"))]
     return found
+
+
+def offline() -> bool:
+    """Whether the user forbids all requests."""
+    return os.environ.get(OFFLINE) == "1"
 
 
 def obtain(record: WeightSet, prepare: Prepare) -> Path:
@@ -89,6 +98,10 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
 
 
 def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
+    if source.format == "pytorch" and importlib.util.find_spec("torch") is None:
+        raise WeightsError(
+            "the authors' file is PyTorch's, and reading it needs pip install 'binary-zoo[convert]'"
+        )
     pin = cache.pin_of(record.model, record.name)
     known = source.sha256 or pin.fetched.get(source.address)
     fetched = cache.folder(record.model) / f".{record.name}.fetched"
@@ -144,9 +157,10 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         tried = f" ({'; '.join(reasons)})" if reasons else ""
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
-    why = "; ".join(reasons) or "they can only be fetched by hand"
+    by_hand = record.access == "by hand"
+    only = "they can only be fetched by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
     return (
-        f"{what} are not on this machine: {why}. The file is at {record.where}"
+        f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"
         f"{f' ({record.address})' if record.address else ''}; with it, "
         f"'lqz convert {record.model} FILE' imports them. weights=None gives random ones."
     )

@@ -98,7 +98,7 @@ def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
             vector = rng.standard_normal((1, entry.shape[1]), "float32")
             expected = torch.nn.functional.linear(torch.from_numpy(vector), kernel).numpy()
             found = vector @ value
-        scale = max(float(np.abs(expected).max()), np.finfo("float32").tiny)
+        scale = max(float(np.abs(expected).max()), 1e-30)
         difference = max(difference, float(np.abs(found - expected).max()) / scale)
     return Parity(
         keys=len(state), variables=sum(each.variable is not None for each in wanted), equal=equal,

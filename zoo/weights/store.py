@@ -111,15 +111,14 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     function = getattr(importlib.import_module(row.module), row.model)
     path = find_weights(arguments["weights"], row.model)
     model = function(**{**arguments, "weights": None})
-    whole = {"include_top": True, "num_classes": 1000}
-    if {**whole, **arguments} | whole == {**whole, **arguments}:
+    has_top = arguments.get("include_top", True)
+    if has_top and arguments.get("num_classes", 1000) == 1000:
         load_h5(model, path)
         return model
-    full = function(weights=None)  # the classifier is left behind
+    full = function(weights=None)
     load_h5(full, path)
-    values = full.get_weights()
-    own = model.get_weights()
-    features = len(own) - (2 if arguments.get("include_top", True) else 0)
+    own, values = model.get_weights(), full.get_weights()
+    features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
     shapes = [[value.shape for value in each[:features]] for each in (own, values)]
     if shapes[0] != shapes[1]:
         raise WeightsError(f"The weights '{arguments['weights']}' do not fit {row.model} so built.")

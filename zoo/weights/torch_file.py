@@ -23,6 +23,8 @@ from zoo.weights.files import check_zip, one_line
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "_orig_mod.")
 COUNTER = ".num_batches_tracked"
+# What torch says of a pickle that would call something.
+UNSUPPORTED = re.compile(r"Unsupported (?:global|class|operand)\W*(?:GLOBAL )?([\w.]+)")
 HTML = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 
@@ -92,7 +94,7 @@ def _load(torch: Any, path: Path) -> Any:
             check_zip(path)
         # Scripts that keep the best accuracy as a NumPy scalar need these three; they hold numbers.
         scalars = [np.dtype, np.float32, np.float64, type(np.dtype("f4")), type(np.dtype("f8"))]
-        number = np.core.multiarray.scalar
+        number = np.core.multiarray.scalar  # type: ignore[attr-defined]
         names = [(number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
         with warnings.catch_warnings(), torch.serialization.safe_globals([*scalars, *names]):
             warnings.simplefilter("ignore")
@@ -100,8 +102,8 @@ def _load(torch: Any, path: Path) -> Any:
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:
-        name = re.search(r"Unsupported (?:global|class|operand)[^\w]*(?:GLOBAL )?([\w.]+)", str(error))
-        if name or "weights_only" in str(error).lower() and "GLOBAL" in str(error):
+        name = UNSUPPORTED.search(str(error))
+        if name or ("weights_only" in str(error).lower() and "GLOBAL" in str(error)):
             what = f"'{name[1]}'" if name else "something"
             raise WeightsError(
                 f"'{path}' holds more than numbers: reading it would call {what}, which is refused."
@@ -141,6 +143,11 @@ def _unwrapped(torch: Any, loaded: Any, path: Path) -> dict[str, Any]:
 
 def _array(torch: Any, key: str, value: Any, path: Path) -> np.ndarray:
     if value.layout is not torch.strided or value.is_quantized or value.is_complex():
-        raise WeightsError(f"'{path}' is not plain numbers: {key} is {value.dtype}, {value.layout}.")
+        raise WeightsError(
+            f"'{path}' is not plain numbers: {key} is {value.dtype}, {value.layout}."
+        )
     value = value.detach()
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        # A few bytes that claim to be a large array would fill the memory.
+        raise WeightsError(f"'{path}' is damaged: {key} is larger than what the file holds of it.")
     return (value.float() if value.is_floating_point() else value).numpy()

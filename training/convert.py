@@ -11,6 +11,7 @@ import click
 from training.terminal import OPEN, load_tensorflow
 from zoo import catalog
 from zoo.errors import InvalidValueError, WeightsError
+from zoo.pretrained.extra import require_torch
 
 
 @click.command(context_settings=OPEN)
@@ -58,6 +59,13 @@ def convert(
         _export(row, files[0] if files else set_name, output, options)
 
 
+def _format_of(path: Path, row: catalog.Row) -> str:
+    """What kind of file a user gives; what is named otherwise may be PyTorch's."""
+    if path.suffix in (".h5", ".hdf5") or row.origin == "larq-zoo":
+        return "keras"
+    return "npz" if path.suffix == ".npz" else "pytorch"
+
+
 def _registered_name(model: str) -> str:
     from zoo.pretrained.records import all_records
 
@@ -85,12 +93,8 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
             f"{row.model} has a set '{name}' already, {cache.cached(row.model, name)}: --force "
             "replaces it, --name keeps both."
         )
-    from zoo.weights.imports import format_of
-
-    format = format_of(file, row.model)
+    format = _format_of(file, row)
     if format == "pytorch":
-        from zoo.weights.torch_file import require_torch
-
         require_torch(f"Reading '{file.name}'")  # before the wait for TensorFlow
     load_tensorflow()
     from training.show import build_model
@@ -138,8 +142,6 @@ def _report(parity: Any, file: Path) -> None:
 
 
 def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any]) -> None:
-    from zoo.weights.torch_file import require_torch, write
-
     if row.origin != "zoo":
         raise InvalidValueError(
             f"{row.model} is larq-zoo's, of TensorFlow's padding: PyTorch has no such network."
@@ -150,6 +152,7 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
 
     from training.show import build_model
     from zoo.weights.store import find_weights, load_weights
+    from zoo.weights.torch_file import write
     from zoo.weights.torch_state import torch_state
 
     path = find_weights(weights, row.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 from zoo.errors import WeightsError
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock
+from zoo.pretrained.extra import require_torch
 from zoo.pretrained.records import Format, WeightSet
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
@@ -98,10 +98,8 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
 
 
 def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
-    if source.format == "pytorch" and importlib.util.find_spec("torch") is None:
-        raise WeightsError(
-            "the authors' file is PyTorch's, and reading it needs pip install 'binary-zoo[convert]'"
-        )
+    if source.format == "pytorch":
+        require_torch("reading the authors' file")
     pin = cache.pin_of(record.model, record.name)
     known = source.sha256 or pin.fetched.get(source.address)
     fetched = cache.folder(record.model) / f".{record.name}.fetched"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo import catalog
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
 from zoo.weights._torch_layout import entries
@@ -60,13 +59,6 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
     state = torch_file.read(source, model) if format == "pytorch" else read_npz(source)
     load_torch_state(model, state)
     write_npz(torch_state(model), target)
-
-
-def format_of(path: Path, model: str) -> Format:
-    """What kind of file a user gives."""
-    if path.suffix in (".h5", ".hdf5") or catalog.row(model).origin == "larq-zoo":
-        return "keras"
-    return "npz" if path.suffix == ".npz" else "pytorch"
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from zoo.errors import WeightsError
 from zoo.pretrained.cache import write_file
+from zoo.pretrained.extra import require_torch
 from zoo.weights._torch_layout import entries
 from zoo.weights.files import check_zip, one_line
 
@@ -24,7 +25,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "_orig_mod.")
 COUNTER = ".num_batches_tracked"
 # What torch says of a pickle that would call something.
-UNSUPPORTED = re.compile(r"Unsupported (?:global|class|operand)\W*(?:GLOBAL )?([\w.]+)")
+UNSUPPORTED = re.compile(r"unsupported global\W*(?:global )?([\w.]+)", re.IGNORECASE)
 HTML = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 
@@ -67,17 +68,6 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     if not path.parent.is_dir():
         raise WeightsError(f"'{path}' cannot be written: there is no folder {path.parent}.")
     write_file(path, lambda file: torch.save(collections.OrderedDict(tensors), file))
-
-
-def require_torch(what: str) -> Any:
-    """The module torch; `what` begins the error of its absence."""
-    try:
-        import torch
-    except ImportError as error:
-        raise WeightsError(
-            f"{what} needs PyTorch, which is not installed: pip install 'binary-zoo[convert]'."
-        ) from error
-    return torch
 
 
 def _load(torch: Any, path: Path) -> Any:

@@ -100,15 +100,18 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     from training.show import build_model
     from zoo.weights import imports, torch_file
     from zoo.weights.files import load_h5, read_npz, write_npz
-    from zoo.weights.torch_state import load_torch_state, torch_state
+    from zoo.weights.torch_state import load_torch_state
 
+    # A file that cannot be read is refused before its model is built.
+    state = {}
+    if format != "keras":
+        state = torch_file.read(file) if format == "pytorch" else read_npz(file, row.model.lower())
     classes = {"num_classes": record.num_classes}
     model = build_model(row.model, {**classes, **options, "weights": None})
     if format == "keras":
         load_h5(model, file)
     else:
-        state = torch_file.read(file, model) if format == "pytorch" else read_npz(file)
-        load_torch_state(model, state)
+        load_torch_state(model, torch_file.with_counters(state, model))
     if format == "pytorch":
         _report(imports.parity(model, state), file)
     suffix = ".h5" if row.origin == "larq-zoo" else ".npz"
@@ -119,7 +122,7 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
         if suffix == ".h5":
             cache.write_file(draft, lambda target: target.write(file.read_bytes()))
         else:
-            cache.write_file(draft, lambda target: write_npz(torch_state(model), target))
+            cache.write_file(draft, lambda target: write_npz(model, target))
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'

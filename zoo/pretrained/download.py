@@ -250,9 +250,10 @@ def _reason(error: Exception) -> str:
 
 
 def _short(address: str, most: int = 200) -> str:
-    """The address without its query, which may hold keys, and no longer than `most`."""
+    """The address without query and user, which may be keys, and no longer than `most`."""
     parts = urlsplit(address)
-    plain = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else address
+    host = parts.netloc.rpartition("@")[2]
+    plain = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
     return plain if len(plain) <= most else f"...{plain[-most + 3 :]}"
 
 

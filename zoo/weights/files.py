@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -12,29 +10,43 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import WeightsError
+from zoo.weights.torch_state import torch_state
 
+MODEL = "zoo.model"  # beside the arrays: whose they are
 MOST_BYTES = 4 * 2**30  # unpacked; a small zip can hold more than any memory
 
 
-def write_npz(state: Mapping[str, np.ndarray], path: Path | IO[bytes]) -> None:
-    np.savez(path, **state)  # type: ignore[arg-type]
+def write_npz(model: tf.keras.Model, path: Path | IO[bytes]) -> None:
+    """Write the state of a model of this zoo, with its name."""
+    np.savez(path, **torch_state(model), **{MODEL: np.array(model.name)})  # type: ignore[arg-type]
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
     """The arrays of an .npz.
 
+    Args:
+        path: the file.
+        model: the Keras name of the model that they are for. BiRealNet20's keys and shapes are
+            RealResNet20's, so that nothing but the name in the file tells the two apart.
+
     Raises:
-        WeightsError: it is no .npz, is damaged, or holds anything but plain arrays.
+        WeightsError: it is no .npz, is damaged, holds anything but plain arrays, or is another
+            model's.
     """
     try:
         check_zip(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, MemoryError,
-            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+            state = {key: archive[key] for key in archive.files}
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever zipfile, zlib and NumPy make of damaged bytes
         raise WeightsError(
             f"'{path}' is not a readable .npz of weights: {one_line(error)}."
         ) from error
+    named = str(state.pop(MODEL, model))
+    if model is not None and named != model:
+        raise WeightsError(f"'{path}' holds weights of {named}, which do not belong to {model}.")
+    return state
 
 
 def check_zip(path: Path) -> None:

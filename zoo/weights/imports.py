@@ -51,14 +51,19 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
     """
     import zoo
 
+    # A file that cannot be read is refused before its model is built.
+    state = {}
+    if format == "pytorch":
+        state = torch_file.read(source)
+    elif format == "npz":
+        state = read_npz(source, record.model.lower())
     model = zoo.get_model(record.model, weights=None, num_classes=record.num_classes)
     if format == "keras":
         load_h5(model, source)
         shutil.copyfile(source, target)
         return
-    state = torch_file.read(source, model) if format == "pytorch" else read_npz(source)
-    load_torch_state(model, state)
-    write_npz(torch_state(model), target)
+    load_torch_state(model, torch_file.with_counters(state, model))
+    write_npz(model, target)
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:

@@ -27,7 +27,7 @@ def save_weights(model: tf.keras.Model, path: str | Path) -> None:
     if path.suffix != ".npz":
         raise WeightsError(f"Weights are written as .npz, not '{path.name}'.")
     try:
-        write_npz(torch_state(model), path)
+        write_npz(model, path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
@@ -83,7 +83,7 @@ def load_weights(
     if path.suffix != ".npz":
         load_h5(model, path)
         return
-    state = read_npz(path)
+    state = read_npz(path, model.name)
     if new_classifier:
         if not include_top:
             state = _without(state, (classifier, *head))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import os
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import WeightsError
-from zoo.pretrained.cache import write_file
 from zoo.pretrained.extra import require_torch
 from zoo.weights._torch_layout import entries
 from zoo.weights.files import check_zip, one_line
@@ -29,32 +29,32 @@ UNSUPPORTED = re.compile(r"unsupported global\W*(?:global )?([\w.]+)", re.IGNORE
 HTML = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 
-def read(path: Path, model: tf.keras.Model | None = None) -> dict[str, np.ndarray]:
+def read(path: Path) -> dict[str, np.ndarray]:
     """The weights in a PyTorch file, by the authors' key names.
 
     Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
     dictionary, and keys with the prefix of DataParallel.
-
-    Args:
-        path: the file.
-        model: for whom they are: counters of batch norm, which files of PyTorch before 0.4.1 lack
-            and nothing uses, are then added.
 
     Raises:
         WeightsError: torch is not installed; the file is no PyTorch file, is damaged, or holds
             more than plain numbers.
     """
     torch = require_torch(f"Reading '{path.name}'")
-    loaded = _load(torch, path)
-    tensors = _unwrapped(torch, loaded, path)
+    tensors = _unwrapped(torch, _load(torch, path), path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    state = {key: _array(torch, key, value, path) for key, value in tensors.items()}
-    if model is not None and not any(key.endswith(COUNTER) for key in state):
-        counters = (each.key for each in entries(model) if each.key.endswith(COUNTER))
-        state |= {key: np.zeros((), "int64") for key in counters}
-    return state
+    return {key: _array(torch, key, value, path) for key, value in tensors.items()}
+
+
+def with_counters(
+    state: Mapping[str, np.ndarray], model: tf.keras.Model
+) -> Mapping[str, np.ndarray]:
+    """`state` with batch norm's counters, which PyTorch before 0.4.1 did not write and none use."""
+    if any(key.endswith(COUNTER) for key in state):
+        return state
+    counters = (each.key for each in entries(model) if each.key.endswith(COUNTER))
+    return {**state, **{key: np.zeros((), "int64") for key in counters}}
 
 
 def write(state: Mapping[str, np.ndarray], path: Path) -> None:
@@ -65,9 +65,17 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     """
     torch = require_torch(f"Writing '{path.name}'")
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
-    if not path.parent.is_dir():
-        raise WeightsError(f"'{path}' cannot be written: there is no folder {path.parent}.")
-    write_file(path, lambda file: torch.save(collections.OrderedDict(tensors), file))
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            torch.save(collections.OrderedDict(tensors), file)
+        draft.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _load(torch: Any, path: Path) -> Any:
@@ -92,18 +100,13 @@ def _load(torch: Any, path: Path) -> Any:
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:
-        name = UNSUPPORTED.search(str(error))
-        if name or ("weights_only" in str(error).lower() and "GLOBAL" in str(error)):
-            what = f"'{name[1]}'" if name else "something"
+        if name := UNSUPPORTED.search(str(error)):
             raise WeightsError(
-                f"'{path}' holds more than numbers: reading it would call {what}, which is refused."
+                f"'{path}' holds more than numbers: reading it would call '{name[1]}', which is "
+                "refused."
             ) from error
-        raise WeightsError(f"'{path}' is not a readable PyTorch file: damaged or cut short.") from (
-            error
-        )
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError,
-            TypeError, AssertionError, OverflowError, MemoryError, ImportError, UnicodeDecodeError,
-            NotImplementedError, zipfile.BadZipFile) as error:  # fmt: skip
+        raise WeightsError(f"'{path}' is not a readable PyTorch file.") from error
+    except Exception as error:  # whatever zipfile, pickle and torch make of damaged bytes
         if isinstance(error, OSError) and error.errno is not None:
             raise WeightsError(f"'{path}' cannot be read: {error.strerror}.") from error
         raise WeightsError(

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from server import Server
+from server import Server, tree
 
 from zoo import catalog
 from zoo.pretrained import download, records
@@ -61,15 +61,6 @@ def register(tmp_path, monkeypatch):
     yield register
     monkeypatch.undo()
     clear()
-
-
-def tree(folder):
-    """Every file and folder below `folder` with its content, locks left out."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-        if "locks" not in path.relative_to(folder).parts
-    }
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from server import Served
 
 from zoo.errors import WeightsError
-from zoo.pretrained.download import Patience, download
+from zoo.pretrained.download import download
 
 ROOT = Path(__file__).parents[3]
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
@@ -153,7 +153,7 @@ def test_addresses_that_lead_nowhere(server, target, address, says):
 def test_a_folder_that_cannot_be_written_to(server):
     """In /sys not even root makes a folder."""
     server.files["/a"] = Served(BODY)
-    with pytest.raises(WeightsError, match="/sys/zoo cannot be written to: .*; set ZOO_HOME"):
+    with pytest.raises(WeightsError, match=r"/sys/zoo cannot be written to: .*; set ZOO_HOME"):
         download(f"{server.url}/a", Path("/sys/zoo/file"))
     assert server.requests == []
 

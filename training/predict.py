@@ -36,14 +36,14 @@ def predict(model: str, images: Sequence[str]) -> None:
     options = parse_assignments(settings)
     row = catalog.row(model)
     load_tensorflow()
-    import zoo
     from training.show import build_model
-    from zoo.preprocessing import top_classes
+    from zoo.preprocessing import preprocess, read_image, top_classes
+    from zoo.pretrained.records import class_names, preprocessing
     from zoo.weights.store import find_weights, load_weights
 
     record = _record(row, options)
     weights = str(options.pop("weights", record.name))
-    pixels = [zoo.preprocessing.read_image(each) for each in files]
+    pixels = [read_image(each) for each in files]
     path = find_weights(weights, row.model)
     # A classifier with random weights would answer too: here all must come from the file.
     network = build_model(
@@ -51,15 +51,15 @@ def predict(model: str, images: Sequence[str]) -> None:
     )
     classes = network.output_shape[-1]
     load_weights(network, path, name=row.model, include_top=True, num_classes=classes)
-    names = zoo.pretrained.records.class_names(record.classes)
+    names = class_names(record.classes)
     if len(names) != classes:
         names = tuple((str(label), f"class {label}") for label in range(classes))
     height, width = network.input_shape[1:3]
-    how = zoo.pretrained.records.preprocessing(record.preprocessing)
+    how = preprocessing(record.preprocessing)
     default = (None, how.size)
     size = None if height in default and width in default else (height, width)
     for file, image in zip(files, pixels, strict=True):
-        taken = zoo.preprocess_input(image, record.name, model=record.model, size=size)
+        taken = preprocess(image, how, size)
         (best,) = top_classes(network(taken[None], training=False), names, TOP)
         click.echo(file)
         for identifier, name, score in best:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import InvalidValueError
-from zoo.pretrained.records import class_names, preprocessing, resolve
+from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing, resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,14 @@ def preprocess_input(
         WeightsError: no such set is registered.
         InvalidValueError: `image` is none.
     """
+    return preprocess(image, preprocessing(resolve(weights, model).preprocessing), size)
+
+
+def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndarray:
+    """`preprocess_input` by a known preprocessing."""
     import numpy as np
     import tensorflow as tf
 
-    how = preprocessing(resolve(weights, model).preprocessing)
     if isinstance(image, str | Path):
         image = read_image(image)
     pixels = np.asarray(image)
@@ -53,8 +57,7 @@ def preprocess_input(
     if pixels.dtype.kind not in "uif":
         raise InvalidValueError(f"An image holds numbers in 0..255, not {pixels.dtype}.")
     if pixels.ndim == 4:
-        each = [preprocess_input(one, weights, model=model, size=size) for one in pixels]
-        return np.stack(each)
+        return np.stack([preprocess(each, how, size) for each in pixels])
     if how.name == "larq-zoo" and size is None:
         from larq_zoo import preprocess_input as theirs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
@@ -18,7 +19,14 @@ MOST_BYTES = 4 * 2**30  # unpacked; a small zip can hold more than any memory
 
 def write_npz(model: tf.keras.Model, path: Path | IO[bytes]) -> None:
     """Write the state of a model of this zoo, with its name."""
-    np.savez(path, **torch_state(model), **{MODEL: np.array(model.name)})  # type: ignore[arg-type]
+    # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
+    content = io.BytesIO()
+    named = {MODEL: np.array(model.name)}
+    np.savez(content, **torch_state(model), **named)  # type: ignore[arg-type]
+    if isinstance(path, Path):
+        path.write_bytes(content.getbuffer())
+    else:
+        path.write(content.getbuffer())
 
 
 def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import io
 import os
 import pickle
 import re
@@ -65,14 +66,16 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     """
     torch = require_torch(f"Writing '{path.name}'")
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
+    content = io.BytesIO()
+    torch.save(collections.OrderedDict(tensors), content)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
-            torch.save(collections.OrderedDict(tensors), file)
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"'{path}' cannot be written: it is no plain file.")
+        draft.write_bytes(content.getbuffer())
         draft.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError of a full disk
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
+    except OSError as error:
+        raise WeightsError(f"'{path}' cannot be written: {error.strerror}.") from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)

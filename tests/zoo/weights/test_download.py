@@ -21,6 +21,7 @@ from zoo.pretrained.download import download
 
 ROOT = Path(__file__).parents[3]
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
+SHORT = Patience(connect=30, read=0.3, tries=3, pause=0.05)
 DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
@@ -123,7 +124,7 @@ def test_redirects_are_followed_but_not_for_ever(server, target):
         (Served(BODY, endless=True), "sends more than 512,000 bytes", {"size": len(BODY)}),
         (Served(BODY, cut_at=[9] * 3), "connection .*broke off|connection ended", {}),
         (Served(BODY, cut_at=[1] * 9, etag=False), "after 3 tries", {}),
-        (Served(BODY, stall_at=100_000), "the server stalls.*after 3 tries", {}),
+        (Served(BODY, stall_at=100_000), "the server stalls.*after 3 tries", {"patience": SHORT}),
         (Served(b"\n<!DOCTYPE html><html>Sign in</html>"), "sent a web page", {}),
         (Served(b"<html>"), "sent a web page", {"sha256": DIGEST}),
         (Served(b""), "sha256 begins", {"sha256": DIGEST}),

@@ -13,7 +13,7 @@ from zoo.pretrained import download, records
 def server(monkeypatch):
     """A server on the loopback address; requests are allowed, and nobody waits long."""
     monkeypatch.delenv("ZOO_OFFLINE")
-    patience = download.Patience(connect=5, read=0.4, tries=3, pause=0.05)
+    patience = download.Patience(connect=30, read=30, tries=3, pause=0.05)
     monkeypatch.setattr(download, "PATIENCE", patience)
     server = Server()
     yield server

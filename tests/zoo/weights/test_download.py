@@ -17,7 +17,7 @@ import pytest
 from server import Served
 
 from zoo.errors import WeightsError
-from zoo.pretrained.download import download
+from zoo.pretrained.download import Patience, download
 
 ROOT = Path(__file__).parents[3]
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
@@ -163,7 +163,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from zoo.errors import WeightsError
-from zoo.pretrained.download import download
+from zoo.pretrained.download import Patience, download
 if int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:

@@ -140,7 +140,7 @@ def test_what_goes_wrong_is_one_sentence(server, target, served, says, arguments
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("http://127.0.0.1:1/a", r"127\.0\.0\.1/a cannot be fetched \(no connection\)"),
+        ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be fetched \(no connection\)"),
         ("ftp://127.0.0.1/a", "begin with http, https or file, not 'ftp'"),
         ("file:///no/such/file", "/no/such/file cannot be read: No such file"),
         ("/no/such/file", "cannot be read"),

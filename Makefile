@@ -1,16 +1,18 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow lint format clean help
+.PHONY: demo test test-slow test-convert lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+CONVERT_INSTALLED := $(VENV)/.convert-installed
 LINT_INSTALLED := $(VENV)/.lint-installed
 
 help:
 	@echo "make demo       train a binary ReActNet on embedded images "
 	@echo "make test       the tests"
 	@echo "make test-slow  the tests that take longer"
+	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and caches"
 
@@ -22,6 +24,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
+
+test-convert: $(CONVERT_INSTALLED)
+	$(PYTHON) -m pytest -m convert tests/convert
 
 lint: $(LINT_INSTALLED)
 	$(VENV)/bin/ruff check .
@@ -45,6 +50,15 @@ $(INSTALLED): setup.py pyproject.toml
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade pip
 	$(PYTHON) -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+# This very version, of which pip takes a build for the CPU alone where it is told of one (by
+# PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL or its own configuration); else it is a large download.
+TORCH ?= torch==2.13.0
+
+$(CONVERT_INSTALLED): $(INSTALLED)
+	$(PYTHON) -m pip install --quiet '$(TORCH)'
+	$(PYTHON) -m pip install --quiet --editable '.[convert]'
 	@touch $@
 
 $(LINT_INSTALLED): $(INSTALLED)

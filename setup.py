@@ -20,6 +20,9 @@ INSTALL_REQUIRES = [
     "rich>=13",
     "psutil>=5.9",
     "filelock>=3.12",
+    "requests>=2.31",
+    "urllib3>=2",
+    "tqdm>=4.60",
     "matplotlib>=3.8",
 ]
 
@@ -27,6 +30,8 @@ INSTALL_REQUIRES = [
 ZOPFLI = "zopfli==0.4.3"
 
 EXTRAS_REQUIRE = {
+    # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
+    "convert": ["torch>=2.6"],
     "data": [ZOPFLI],
     "test": [
         "pytest>=8",
@@ -38,7 +43,7 @@ EXTRAS_REQUIRE = {
         "setuptools>=65",
         "wheel",
     ],
-    "lint": ["ruff==0.17.5", "mypy==2.4.1", "types-psutil"],
+    "lint": ["ruff==0.17.5", "mypy==2.4.1", "types-psutil", "types-requests", "types-tqdm"],
 }
 
 setup(
@@ -50,7 +55,7 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["zoo", "zoo.*", "training", "training.*"]),
     package_data={
-        "zoo": ["*.csv", "weights/*.json"],
+        "zoo": ["*.csv", "pretrained/*.json", "pretrained/*.csv", "pretrained/shipped/**/*"],
         "training.data": ["embedded/**/*"],
     },
     install_requires=INSTALL_REQUIRES,

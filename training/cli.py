@@ -20,6 +20,8 @@ from zoo.errors import InvalidValueError, UnknownNameError, WorkerLostError, Zoo
 # Where each command is defined, and the line of `lqz --help`, which so imports none of them.
 COMMANDS = {
     "list": ("training.show:list_models", "Models, with published figures and weights."),
+    "predict": ("training.predict:predict", "What trained weights see in an image."),
+    "convert": ("training.convert:convert", "Weights from PyTorch's files, and back."),
     "summary": ("training.show:summary", "Layers, operations and memory of a model."),
     "train": ("training.cli:train", "Train by a paper's recipe, or list the recipes."),
     "evaluate": ("training.evaluate:evaluate", "Accuracy of a trained network, against records."),

@@ -32,7 +32,7 @@ def describe(recipe: Any) -> Iterator[str]:
     images, where = training_images(recipe.dataset)
     yield ""
     yield f"{type(recipe.dataset).__name__}: {images:,} training images{where}."
-    stages = recipe.stages()
+    stages = recipe.planned_stages()
     for index, stage in enumerate(stages, start=1):
         yield ""
         yield from _stage(index, stage, images)
@@ -67,6 +67,8 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         learns += f", smoothed by {stage.label_smoothing:g}"
     yield f"  learns from        {learns}"
     start = "random weights"
+    if stage.weights:
+        start = f"the weights '{stage.weights}'"
     if stage.initialize_from:
         start = f"the weights of '{stage.initialize_from}'"
         start += "" if stage.carry_over_kernels else ", binary kernels afresh"

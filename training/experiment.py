@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
@@ -38,6 +39,7 @@ from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  #
 from zoo.models._factory import variant
 from zoo.profile import profile
 from zoo.weights._torch_layout import entries
+from zoo.weights.store import find_weights, load_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 # Settings of a run that do not change what it computes.
@@ -109,6 +111,10 @@ class Recipe:
     # Minutes that a worker waits for the others, at the start and when one was lost.
     rejoin_minutes: float = Field(10.0)
 
+    # Weights to start from: a file, or a registered set such as imagenet. All is taken but a
+    # classifier for other classes.
+    initialize_from: Optional[Union[str, os.PathLike]] = Field(None)
+
     # Address (grpc://host:port) of a tf.data service that decodes and augments.
     data_service: Optional[str] = Field(None)
 
@@ -127,6 +133,16 @@ class Recipe:
         """The stages, in order; the last gives the network."""
         raise NotImplementedError
 
+    def planned_stages(self) -> list[Stage]:
+        """The stages, the first of the network itself starting from `initialize_from`."""
+        stages = self.stages()
+        if self.initialize_from is None:
+            return stages
+        teachers = {stage.teacher for stage in stages}
+        first = next(stage for stage in stages if stage.name not in teachers)
+        weights = str(self.initialize_from)
+        return [replace(each, weights=weights) if each is first else each for each in stages]
+
     # --- what stages are made of ------------------------------------------------------------------
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[[], tf.keras.Model]:
@@ -138,6 +154,8 @@ class Recipe:
     def config(self) -> dict[str, Any]:
         """The resolved recipe: what determines the result."""
         settings = {k: v for k, v in resolved(self).items() if k not in OPERATIONAL}
+        if settings.get("initialize_from") is None:
+            settings.pop("initialize_from", None)  # runs from before there was this setting go on
         return {"task": type(self).__name__, **settings}
 
     @property
@@ -185,7 +203,10 @@ class Recipe:
         if self.data_service:
             reachable(self.data_service)
         run = RunDirectory(self.directory, self.config)
-        stages = self.stages()
+        stages = self.planned_stages()
+        for stage in stages:
+            if stage.weights:
+                find_weights(stage.weights, self._model_name)  # before a teacher is trained
         for stage in stages:
             check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
         workers.from_chief(run.open)
@@ -225,6 +246,8 @@ class Recipe:
         inputs = {}
         for source in filter(None, (stage.initialize_from, stage.teacher)):
             inputs[source] = results[source].sha256
+        if stage.weights:
+            inputs["initialize_from"] = self._start_from(model, stage.weights)
         if stage.initialize_from:
             _initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
         if stage.hold_signs:
@@ -250,6 +273,24 @@ class Recipe:
             return result
 
         results[stage.name] = workers.from_chief(record)
+
+    @property
+    def _model_name(self) -> str:
+        return type(base_getattr(self, "model")).__name__.removesuffix("Factory")
+
+    def _start_from(self, model: tf.keras.Model, weights: str) -> str:
+        """Give `model` the weights of a file or a registered set; their sha256."""
+        factory, path = base_getattr(self, "model"), find_weights(weights, self._model_name)
+        with warnings.catch_warnings(record=True) as notes:
+            load_weights(
+                model, path, name=self._model_name, include_top=True,
+                num_classes=model.output_shape[-1], classifier=factory.classifier_name,
+                head=factory.head, new_classifier=True,
+            )  # fmt: skip
+        say(f"Starting from the weights {weights} ({path.name}).")
+        for note in notes:
+            say(str(note.message))
+        return sha256(path)
 
     def _rounds(self) -> bool:
         if self.bfloat16 is not None:

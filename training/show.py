@@ -28,13 +28,19 @@ FIGURES = (
 @click.command("list")
 @click.argument("pattern", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
-def list_models(pattern: str | None, as_json: bool) -> None:
+@click.option("--weights", is_flag=True, help="The weight sets, and which of them are here.")
+def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
     """Models whose names match PATTERN, e.g. "react*", with published figures and weights."""
     from zoo import catalog
 
     rows = catalog.rows(pattern)
     if pattern and not rows:
         raise UnknownNameError("model", pattern, [row.model for row in catalog.rows()])
+    if weights:
+        from training.show_weights import show_weights
+
+        show_weights([row.model for row in rows], as_json)
+        return
     if as_json:
         found = [asdict(row) | {"paper": row.paper, "ops": row.ops} for row in rows]
         click.echo(json.dumps(found, indent=2))

@@ -49,6 +49,7 @@ class Stage:
         teacher: name of the stage whose model gives the targets; None trains on the labels.
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
+        weights: the file or registered set that it starts from instead.
         carry_over_kernels: whether the kernels that are binary here are among them.
         bfloat16: compute binary convolutions in it.
         hold_signs: start binary kernels at +-1, the signs of those.
@@ -70,6 +71,7 @@ class Stage:
     teacher: str | None = None
     label_smoothing: float = 0.0
     initialize_from: str | None = None
+    weights: str | None = None
     carry_over_kernels: bool = True
     hold_signs: bool = False
     bfloat16: bool = False

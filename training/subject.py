@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import json
@@ -24,8 +23,8 @@ from training.show import build_model
 from training.stages import StageResult
 from training.values import to_json
 from zoo import catalog
-from zoo.errors import RunError, WeightsError, ZooError
-from zoo.weights.store import load_weights
+from zoo.errors import RunError, WeightsError
+from zoo.weights.store import find_weights, load_weights
 
 # The catalog's names of data sets, as components.
 COMPONENTS = {"imagenet": "ImageNet", "cifar10": "Cifar10"}
@@ -94,8 +93,8 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
     weights = conf.get("weights")
     if weights is None:
         raise WeightsError(
-            f"Which weights of {name}? Give weights=FILE (.npz or .h5), or the run directory of "
-            "`lqz train` in place of the model."
+            f"Which weights of {name}? Give weights=FILE (.npz or .h5) or the name of a set "
+            "(`lqz list --weights`), or the run directory of `lqz train` in place of the model."
         )
     evaluate = configure_task(Evaluate, settings)
     given = {key: value for key, value in conf.items() if key in arguments and key != "weights"}
@@ -104,26 +103,16 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
         "num_classes": len(evaluate.dataset.class_names),
         **given,
     }
-    file = Path(str(weights)).expanduser()
-    if row.origin == "larq-zoo" and f"{weights} (larq-zoo)" in row.weights and not file.exists():
-        try:
-            model = build_model(name, {**options, "weights": weights})
-        except ZooError:
-            raise
-        except Exception as error:  # Keras raises this very class where a download fails
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise WeightsError(f"larq-zoo could not get its weights of {name}: {reason}") from error
-        digest = hashlib.sha256(b"".join(each.tobytes() for each in model.get_weights()))
-        identity = digest.hexdigest()
-    else:
-        model = build_model(name, {**options, "weights": None})
-        load_weights(
-            model, str(weights), name=name, include_top=bool(options.get("include_top", True)),
-            num_classes=options["num_classes"],
-        )  # fmt: skip
-        identity = sha256(file)
+    file = find_weights(str(weights), name)
+    model = build_model(name, {**options, "weights": None})
+    # Strict: a classifier for other classes is no subject of an evaluation.
+    load_weights(
+        model, file, name=name, include_top=bool(options.get("include_top", True)),
+        num_classes=options["num_classes"],
+    )  # fmt: skip
     recipe = {"model": name, **{key: to_json(value) for key, value in options.items()}}
-    return Subject(name, _logits(model), file.name, identity, recipe), evaluate
+    known = "" if Path(str(weights)).expanduser() == file else f"{weights}: "
+    return Subject(name, _logits(model), f"{known}{file.name}", sha256(file), recipe), evaluate
 
 
 def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import catalog
 from zoo.errors import ZooError
 from zoo.keras2 import prefer_keras2, quiet_tensorflow, require_keras2
+from zoo.preprocessing import decode_predictions, preprocess_input
 from zoo.profile import Profile, profile
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ quiet_tensorflow()
 _OURS = [row.model for row in catalog.rows(origin="zoo")]
 _MODULES = ("layers", "quantizers", "weights")
 __all__ = [
-    *_OURS, "Profile", "ZooError", "catalog", "get_model", "list_models", "load_model", "profile",
+    *_OURS, "Profile", "ZooError", "catalog", "decode_predictions", "get_model", "list_models",
+    "load_model", "preprocess_input", "profile",
 ]  # fmt: skip
 
 
@@ -48,6 +50,15 @@ def get_model(name: str, **arguments: Any) -> tf.keras.Model:
     """
     row = catalog.row(name)
     require_keras2()
+    if row.origin == "larq-zoo":
+        from zoo.pretrained.records import find_record
+
+        # By default larq-zoo would download its set itself, without what is checked here.
+        arguments.setdefault("weights", "imagenet")
+        if find_record(name, str(arguments["weights"])):
+            from zoo.weights.store import neighbours_model
+
+            return neighbours_model(row, arguments)
     return getattr(importlib.import_module(row.module), name)(**arguments)
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import csv
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("catalog.csv")
-WEIGHT_RECORDS = Path(__file__).with_name("weights") / "records.json"
 COUNTED = ("params", "memory_bytes", "binary_macs", "float_macs")
 
 
@@ -62,9 +60,10 @@ class Row:
 
 @functools.cache
 def _rows() -> dict[str, Row]:
-    available: dict[str, list[str]] = {}
-    for record in json.loads(WEIGHT_RECORDS.read_text(encoding="utf-8")):
-        available.setdefault(record["model"], []).append(f"{record['name']} ({record['access']})")
+    from zoo.pretrained.records import records_of
+
+    def available(name: str) -> tuple[str, ...]:
+        return tuple(f"{each.name} ({each.access})" for each in records_of(name))
 
     def number(text: str) -> float | None:
         return float(text) if text else None
@@ -88,7 +87,7 @@ def _rows() -> dict[str, Row]:
                 memory_bytes=int(line["memory_bytes"] or 0),
                 binary_macs=int(line["binary_macs"] or 0),
                 float_macs=int(line["float_macs"] or 0),
-                weights=tuple(available.get(name, ())),
+                weights=available(name),
             )
     return rows
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-HEAVY = {"tensorflow", "zookeeper", "numpy", "larq", "larq_zoo", "tf_keras", "rich"}
+HEAVY = {"tensorflow", "zookeeper", "numpy", "larq", "larq_zoo", "tf_keras", "rich", "torch"}
+COMMANDS = ("list", "summary", "predict", "convert", "train", "evaluate")
 
 
 def lqz(*args, **env):
@@ -30,7 +31,18 @@ def assert_refused(result, *texts):
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], [], ["train"], ["list", "--help"], ["train", "-h"], ["evaluate", "-h"]]
+    "args",
+    [
+        ["--help"],
+        [],
+        ["train"],
+        ["list", "--help"],
+        ["train", "-h"],
+        ["evaluate", "-h"],
+        ["predict", "-h"],
+        ["convert", "-h"],
+        ["list", "--weights"],
+    ],
 )
 def test_help_imports_nothing_heavy(args):
     code = (
@@ -47,7 +59,7 @@ def test_help_imports_nothing_heavy(args):
 def test_help_names_the_commands():
     result = lqz("--help")
     assert result.returncode == 0
-    assert all(f"  {name} " in result.stdout for name in ("list", "summary", "train", "evaluate"))
+    assert all(f"  {name} " in result.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,10 @@ def test_published_accuracies():
 
 
 def test_weights_that_can_be_had():
-    assert "imagenet (by hand)" in catalog.row("ReActNetA").weights
-    assert catalog.row("QuickNet").weights == ("imagenet (larq-zoo)",)
+    assert catalog.row("ReActNetA").weights == ("imagenet (download)",)
+    assert catalog.row("SDBNNResNet18").weights == ("imagenet (by hand)",)
+    assert catalog.row("QuickNet").weights == ("imagenet (download)",)
+    assert catalog.row("XNORNetPlusPlusResNet18").weights == ()
     assert catalog.row("RealResNet20").weights == ()
 
 

@@ -141,7 +141,11 @@ def test_wheel_holds_the_two_packages_and_their_data(wheel):
     assert modules == files("zoo", "**/*.py") | files("training", "**/*.py")
     embedded = files("training/data/embedded", "**/*")
     assert any(name.endswith("dataset_info.json") for name in embedded)
-    assert names - modules == {"zoo/catalog.csv", "zoo/weights/records.json"} | embedded
+    assert names - modules == embedded | {
+        "zoo/catalog.csv",
+        "zoo/pretrained/records.json",
+        "zoo/pretrained/imagenet_classes.csv",
+    }
 
 
 def test_wheel_installs_the_command(wheel):

@@ -15,9 +15,8 @@ from zookeeper import Field, component
 from zookeeper.tf import Preprocessing
 
 from zoo.errors import InvalidValueError
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, centre_crop, resize, shorter_side
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's, for images in 0..1
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
 PCA_EIGENVALUES = (0.2175, 0.0188, 0.0045)
 PCA_EIGENVECTORS = (
@@ -220,23 +219,6 @@ def random_box(shape, draws, scale, ratio) -> tf.Tensor:
         tf.concat([centred, fallback], 0),
     )
     return tf.cast(box, tf.int32)
-
-
-def resize(image: tf.Tensor, size) -> tf.Tensor:
-    """Bilinear with antialiasing, as PIL resizes: float32 [size[0], size[1], c], not rounded."""
-    return tf.image.resize(image, size, method="bilinear", antialias=True)
-
-
-def shorter_side(shape: tf.Tensor, target: int) -> tf.Tensor:
-    """[h, w] scaled so that the shorter side is `target`; the longer is cut to whole pixels."""
-    return target * shape // tf.reduce_min(shape)
-
-
-def centre_crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """The central `size` of [h, w, c]; a half pixel rounds to even, as in torchvision."""
-    margin = tf.cast(tf.shape(image)[:2] - tf.constant(size), tf.float32)
-    corner = tf.cast(tf.round(margin / 2), tf.int32)
-    return tf.slice(image, tf.pad(corner, [[0, 1]]), [*size, -1])
 
 
 def lighting_shift(seed: tf.Tensor, deviation: float) -> tf.Tensor:

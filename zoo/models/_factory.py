@@ -53,7 +53,7 @@ FIELD_DOCS = {
     "input_tensor": "a Keras tensor to use as the image.",
     "weights": "None for random ones, the name of a registered set, or the path of a file.",
     "include_top": "False ends with the last feature map, before pooling and classifier.",
-    "num_classes": "number of classes.",
+    "num_classes": "number of classes; where the weights are for others, the classifier is new.",
     "classifier_activation": "activation of the classifier; None gives logits.",
     "binary_weights": "False gives the first training stage: binary activations, real weights.",
 }
@@ -66,6 +66,9 @@ class ZooFactory(ModelFactory):
     default_num_classes = 1000
     default_weights: Optional[str] = "imagenet"
     classifier_name = "fc"
+    head: Tuple[
+        str, ...
+    ] = ()  # layers with weights that `pool` adds; a model without top lacks them
 
     # In a training task, the image size follows the task's preprocessing.
     preprocessing: Optional[Preprocessing] = ComponentField(allow_missing=True)
@@ -215,6 +218,7 @@ class ZooFactory(ModelFactory):
             load_weights(
                 model, self.weights, name=type(self).__name__.removesuffix("Factory"),
                 include_top=self.include_top, num_classes=self.num_classes,
+                classifier=self.classifier_name, head=self.head, new_classifier=True,
             )  # fmt: skip
         return model
 

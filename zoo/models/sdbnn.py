@@ -82,6 +82,7 @@ class CifarSelfDistribution(SelfDistribution):
     default_num_classes = 10
     default_weights = "cifar10"
     classifier_name = "linear"
+    head: tuple[str, ...] = ("bn2",)
     estimator = "ede"
     reduction = 16
     gate_name = "dybeta"
@@ -135,6 +136,7 @@ class SDBNNVGGSmallFactory(CifarSelfDistribution):
     """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling before norm."""
 
     classifier_name = "fc"
+    head = ()
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         x = self.real_conv(x, 128, 3, name="conv0")

@@ -91,6 +91,8 @@ class XNORNetPlusPlusResNet18Factory(XNORMixin):
 class XNORNetPlusPlusAlexNetFactory(XNORMixin):
     """XNOR-Net++ AlexNet: XNOR-Net's layout; hidden dense layers are binary convolutions."""
 
+    head = ("bn6", "fc6", "bn7", "fc7", "bn8")
+
     def features(self, x: tf.Tensor) -> tf.Tensor:
         def pool(x: tf.Tensor, index: int) -> tf.Tensor:
             return tf.keras.layers.MaxPool2D(3, 2, name=f"pool{index}")(x)

@@ -1,4 +1,7 @@
-"""Weights: finding, reading and checking them, and exchanging them with PyTorch."""
+"""Weights in models: loading, saving, and exchanging them with PyTorch.
+
+Where the files come from is `zoo.pretrained`'s.
+"""
 
 # Imported at once: a lazy `torch_state` would be hidden by the module of the same name.
 from zoo.weights.store import load_weights, save_weights

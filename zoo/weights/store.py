@@ -1,21 +1,24 @@
-"""Where weights come from: a path, or a registered set.
-
-The format of this project is an `.npz` of the model's state by key (`torch_state`), which holds
-plain arrays only: nothing in such a file is ever executed.
-"""
+"""Weights into models: from a path, or from a set found by `zoo.pretrained`."""
 
 from __future__ import annotations
 
-import json
-import zipfile
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.catalog import WEIGHT_RECORDS
+from zoo import catalog
 from zoo.errors import WeightsError
+from zoo.pretrained.find import obtain, present
+from zoo.pretrained.records import WeightSet, find_record, records_of
+from zoo.weights.files import load_h5, read_npz, write_npz
+from zoo.weights.imports import prepare
 from zoo.weights.torch_state import load_torch_state, torch_state
+
+TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
 
 
 def save_weights(model: tf.keras.Model, path: str | Path) -> None:
@@ -24,65 +27,123 @@ def save_weights(model: tf.keras.Model, path: str | Path) -> None:
     if path.suffix != ".npz":
         raise WeightsError(f"Weights are written as .npz, not '{path.name}'.")
     try:
-        np.savez(path, **torch_state(model))  # type: ignore[arg-type]
+        write_npz(model, path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
 
 
+def find_weights(weights: str | Path, name: str) -> Path:
+    """The file that `weights` stands for: a path, else a set of the model `name`.
+
+    A set is looked for in the package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and at its
+    authors' address, in this order.
+
+    Raises:
+        WeightsError: there is no such file or set, or it cannot be had.
+    """
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise WeightsError(f"'{weights}' is a folder, not a weights file.")
+    if path.suffix or len(path.parts) > 1:
+        raise WeightsError(f"There is no weights file '{weights}'.")
+    record = find_record(name, str(weights))
+    found = obtain(record, prepare) if record else present(name, str(weights))
+    if found is None:
+        raise WeightsError(_no_such_set(str(weights), name))
+    return found
+
+
 def load_weights(
-    model: tf.keras.Model, weights: str | Path, *, name: str, include_top: bool, num_classes: int
-) -> None:
+    model: tf.keras.Model, weights: str | Path, *, name: str, include_top: bool, num_classes: int,
+    classifier: str = "fc", head: Sequence[str] = (), new_classifier: bool = False,
+) -> None:  # fmt: skip
     """Set the weights of `model` from a file or a registered set.
 
     Args:
         model: the model to set.
         weights: path of an .npz written by `save_weights`, or of Keras's .h5; else a set's name.
         name: the model's name in the catalog.
-        include_top, num_classes: how the model was built, for the error message.
+        include_top, num_classes: how the model was built.
+        classifier: the layer that tells the classes apart.
+        head: the layers that the model has only with include_top, besides the classifier.
+        new_classifier: for fine-tuning: what the file holds of the head is left out for a model
+            without it, and a classifier for other classes stays as it is initialised.
 
     Raises:
-        WeightsError: there is no such file or set, or it does not fit.
+        WeightsError: there is no such file or set, it cannot be had, or does not fit.
     """
-    path = Path(weights).expanduser()
-    if path.is_file():
-        _load_file(model, path)
-    elif path.is_dir():
-        raise WeightsError(f"'{weights}' is a folder, not a weights file.")
-    elif path.suffix or len(path.parts) > 1:
-        raise WeightsError(f"There is no weights file '{weights}'.")
-    else:
-        _explain_missing(str(weights), name, include_top, num_classes)
-
-
-def _load_file(model: tf.keras.Model, path: Path) -> None:
-    if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                state = {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"'{path}' is not a readable .npz of weights: {error}.") from error
-        load_torch_state(model, state)
-        return
-    before = model.get_weights()
-    try:
-        model.load_weights(str(path))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        model.set_weights(before)  # Keras sets layer by layer until one does not fit
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise WeightsError(f"The weights in '{path}' do not fit {model.name}: {reason}.") from error
-
-
-def _explain_missing(weights: str, name: str, include_top: bool, num_classes: int) -> None:
-    records = json.loads(WEIGHT_RECORDS.read_text(encoding="utf-8"))
-    sets = {record["name"]: record for record in records if record["model"] == name}
-    if weights in sets:
+    path = find_weights(weights, name)
+    if path.suffix in TORCH_SUFFIXES:
         raise WeightsError(
-            f"The weights '{weights}' of {name} are not shipped with this package; the authors "
-            f"publish them at {sets[weights]['where']}. Use weights=None for random ones."
+            f"'{weights}' is a PyTorch file: 'lqz convert {name} {path.name}' imports it."
         )
-    known = f"registered sets: {', '.join(sets)}" if sets else "no set is registered for it"
-    raise WeightsError(
+    if path.suffix != ".npz":
+        load_h5(model, path)
+        return
+    state = read_npz(path, model.name)
+    if new_classifier:
+        if not include_top:
+            state = _without(state, (classifier, *head))
+        elif _classes(state, classifier) not in (None, num_classes):
+            if Path(weights).expanduser() == path:  # with a set's name it is what was asked for
+                warnings.warn(
+                    f"'{path.name}' tells {_classes(state, classifier)} classes apart, not "
+                    f"{num_classes}: {model.name} gets a new classifier.", stacklevel=2,
+                )  # fmt: skip
+            own = torch_state(model)
+            kept = {key: own[key] for key in own if key.rpartition(".")[0] == classifier}
+            state = _without(state, (classifier,)) | kept
+    load_torch_state(model, state)
+
+
+def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
+    """A model of larq-zoo with a set of its own, found and checked like all others.
+
+    Raises:
+        WeightsError: the set cannot be had, or does not fit.
+        ValueError: larq-zoo refuses an argument.
+    """
+    import importlib
+
+    function = getattr(importlib.import_module(row.module), row.model)
+    path = find_weights(arguments["weights"], row.model)
+    model = function(**{**arguments, "weights": None})
+    has_top = arguments.get("include_top", True)
+    if has_top and arguments.get("num_classes", 1000) == 1000:
+        load_h5(model, path)
+        return model
+    full = function(weights=None)
+    load_h5(full, path)
+    own, values = model.get_weights(), full.get_weights()
+    features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
+    shapes = [[value.shape for value in each[:features]] for each in (own, values)]
+    if shapes[0] != shapes[1]:
+        raise WeightsError(f"The weights '{arguments['weights']}' do not fit {row.model} so built.")
+    model.set_weights([*values[:features], *own[features:]])
+    return model
+
+
+def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str, np.ndarray]:
+    return {
+        key: value for key, value in state.items()
+        if not any(key.startswith(f"{layer}.") for layer in layers)
+    }  # fmt: skip
+
+
+def _classes(state: Mapping[str, np.ndarray], classifier: str) -> int | None:
+    kernel = state.get(f"{classifier}.weight")
+    return None if kernel is None else len(kernel)
+
+
+def _no_such_set(weights: str, name: str) -> str:
+    sets: list[WeightSet] = records_of(name)
+    known = f"registered sets: {', '.join(each.name for each in sets)}" if sets else (
+        "no set is registered for it"
+    )  # fmt: skip
+    return (
         f"There are no weights '{weights}' for {name} ({known}); use weights=None for random ones "
         "or the path of a file."
     )

@@ -1,0 +1,163 @@
+"""`lqz list --weights`, `lqz predict` and `lqz convert`, as far as they need no PyTorch."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from training import cli
+from zoo.pretrained import cache
+from zoo.pretrained.find import keeping
+from zoo.weights import save_weights
+
+MODEL = "RealResNet20"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def model():
+    tf.keras.utils.set_random_seed(1)
+    return zoo.RealResNet20(weights=None)
+
+
+@pytest.fixture(scope="module")
+def file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "weights.npz"
+    save_weights(model, path)
+    return path
+
+
+@pytest.fixture
+def lqz(capfd, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        code = cli.main([str(arg) for arg in args])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def refused(result, says):
+    code, out, err = result
+    assert code == 2 and out == "" and says in err, err
+    assert err.startswith("Error: ") and len(err.splitlines()) == 1
+
+
+# --- lqz list --weights ---
+
+
+def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
+    with keeping("ReActNet18", "imagenet", ".npz", "test", "digest") as draft:
+        draft.write_bytes(b"x")
+    with keeping("ReActNet34", "mine", ".npz", "test", "digest") as draft:
+        draft.write_bytes(b"x")
+    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
+    (tmp_path / "shipped" / "SDBNNResNet20").mkdir(parents=True)
+    (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10.npz").write_bytes(b"x")
+    code, out, _ = lqz("list", "--weights")
+    head, *lines = out.splitlines()
+    assert code == 0 and head.split()[:3] == ["model", "set", "state"]
+    rows = {line.split()[0]: line for line in lines}
+    assert list(rows) == zoo.list_models()
+    for name, texts in {
+        "ReActNetA": ("imagenet", "to be had", "authors", "69.50", "pytorch", "sharepoint.com"),
+        "ReActNet18": ("imagenet", "cached", "65.90"),
+        "ReActNet34": ("mine", "cached", "imported"),
+        "SDBNNResNet20": ("cifar10", "shipped", "86.90"),
+        "SDBNNResNet18": ("only by hand", "66.50", "86.70", "behind an extraction code"),
+        "XNORNetPlusPlusResNet18": ("none published",),
+        "ReActNetB": ("none published",),
+        "BiRealNet": ("to be had", "larq-zoo", "57.47", "keras", "6e6efac1584f", "Apache-2.0"),
+    }.items():
+        assert all(text in rows[name] for text in texts), rows[name]
+
+
+def test_as_json(lqz):
+    _, out, _ = lqz("list", "quicknet", "--weights", "--json")
+    (found,) = json.loads(out)
+    assert found["state"] == "to be had" and found["address"].endswith("quicknet_weights.h5")
+    assert {"bytes", "sha256", "format", "preprocessing", "classes", "published_top1",
+            "published_top5", "measured_top1", "measured_row", "recipe", "licence",
+            "origin", "dataset"} <= set(found)  # fmt: skip
+
+
+# --- lqz predict ---
+
+
+def test_top_five(lqz, model, file, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    for name, image in zip("ab", images, strict=True):
+        tf.io.write_file(str(tmp_path / f"{name}.png"), tf.io.encode_png(image))
+    code, out, err = lqz("predict", MODEL, "a.png", "b.png", f"weights={file}")
+    assert code == 0 and err == ""
+    lines = out.splitlines()
+    assert [lines[0], lines[6]] == ["a.png", "b.png"] and len(lines) == 12
+    scores = model(zoo.preprocess_input(images, "cifar10"), training=False)
+    expected = zoo.decode_predictions(scores, weights="cifar10")
+    shown = [line.split() for line in lines[1:6] + lines[7:]]
+    for (percent, _, name), (_, known, score) in zip(shown, [*expected[0], *expected[1]],
+                                                     strict=True):  # fmt: skip
+        assert name == known and float(percent) == pytest.approx(100 * score, abs=0.006)
+
+
+def test_what_predict_refuses(lqz, file, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    refused(lqz("predict", MODEL, "none.png"), "There is no image file 'none.png'.")
+    refused(lqz("predict", MODEL, "weights=x"), "Which image? lqz predict MODEL IMAGE.")
+    says = "'text.png' is not a readable PNG, JPEG, GIF or BMP."
+    refused(lqz("predict", MODEL, "text.png", f"weights={file}"), says)
+    tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(np.zeros((32, 32, 3), "uint8")))
+    refused(lqz("predict", "SDBNNResNet20", "a.png"), "lqz convert SDBNNResNet20 FILE")
+    refused(lqz("predict", "RealResNett20", "a.png"), "did you mean 'RealResNet20'?")
+    # With another number of classes the classifier would be random.
+    says = "another class count"
+    refused(lqz("predict", MODEL, "a.png", f"weights={file}", "num_classes=3"), says)
+
+
+# --- lqz convert ---
+
+
+def test_our_own_format_is_kept_under_a_name(lqz, model, file, home):
+    code, out, err = lqz("convert", MODEL, file, "--name", "mine")
+    assert code == 0 and err == ""
+    assert f'{MODEL}(weights="mine") loads it.' in out
+    loaded = zoo.RealResNet20(weights="mine")
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    refused(lqz("convert", MODEL, file, "--name", "mine"), "has a set 'mine' already")
+    assert lqz("convert", MODEL, file, "--name", "mine", "--force")[0] == 0
+
+
+def test_what_convert_refuses(lqz, file, home, tmp_path):
+    for args, says in (
+        ((MODEL,), "Which file? lqz convert RealResNet20 FILE."),
+        ((MODEL, "none.npz"), "There is no file 'none.npz'."),
+        ((MODEL, file, "more.npz"), "One file at a time"),
+        ((MODEL, file, "--name", "../x"), "A set's name has letters"),
+        ((MODEL, file, "weights=x"), "without weights="),
+        ((MODEL, "--to", "torch"), "Into which file?"),
+        (("BiRealNet20", file), "weights of realresnet20, which do not belong to birealnet20"),
+        ((MODEL, file, "num_classes=3"), "another class count"),
+        (("RealResNet34", file), "is not the registered file of RealResNet34's 'imagenet'"),
+        (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch has no such network"),
+    ):
+        refused(lqz("convert", *args), says)
+    assert not (home / "weights").exists()
+
+
+def test_without_pytorch_it_says_how_to_install_it(lqz, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
+    (tmp_path / "file.pth.tar").write_bytes(b"PK")
+    says = "'file.pth.tar' needs PyTorch, which is not installed: pip install 'binary-zoo[convert]'"
+    refused(lqz("convert", MODEL, "file.pth.tar"), f"Reading {says}")
+    refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

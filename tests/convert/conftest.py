@@ -1,0 +1,38 @@
+"""What the tests of PyTorch's files share; they need torch and are a tier of their own."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "zoo" / "weights"))
+
+
+def pytest_ignore_collect(config):
+    """Other tiers do not even import these, which import torch."""
+    asked_for = config.option.markexpr
+    return True if "convert" not in asked_for or "not convert" in asked_for else None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("convert")
+
+
+from weights_fixtures import home, register, server, unchanged  # noqa: E402,F401
+
+
+@pytest.fixture
+def lqz(capfd, home, tmp_path, monkeypatch):  # noqa: F811
+    """Run `lqz` with an empty cache; gives exit code, stdout and stderr."""
+    from training import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        code = cli.main([str(arg) for arg in args])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run

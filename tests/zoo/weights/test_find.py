@@ -1,0 +1,213 @@
+"""Where a set is looked for, in which order, and what is remembered of it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from server import Served, tree
+
+from zoo.errors import WeightsError
+from zoo.pretrained import cache
+from zoo.pretrained.find import keeping, obtain, present, state_of
+
+ROOT = Path(__file__).parents[3]
+MODEL, NAME = "ReActNet20", "cifar10"
+
+
+def as_it_is(record, source, format, target):
+    """A set that needs no conversion."""
+    shutil.copyfile(source, target)
+
+
+@pytest.fixture
+def record(register, server):
+    """A set that the authors' server has."""
+    server.files["/authors/weights"] = Served(b"the authors'")
+    return register(MODEL, NAME, address=f"{server.url}/authors/weights")
+
+
+@pytest.fixture
+def mirror(server, monkeypatch):
+    server.files[f"/mirror/{MODEL}/{NAME}.npz"] = Served(b"the mirror's")
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", f"{server.url}/mirror/")
+
+
+def keep(content):
+    with keeping(MODEL, NAME, ".npz", "test", "digest") as draft:
+        draft.write_bytes(content)
+
+
+def test_order(record, mirror, home, server, tmp_path, monkeypatch):
+    """Each place is asked only while none before it has the set."""
+    assert state_of(record) == "to be had"
+    assert obtain(record, as_it_is).read_bytes() == b"the mirror's"
+    assert [path for path, _ in server.requests] == [f"/mirror/{MODEL}/{NAME}.npz"]
+    assert state_of(record) == "cached"
+
+    shutil.rmtree(home)
+    server.files.pop(f"/mirror/{MODEL}/{NAME}.npz")
+    server.requests.clear()
+    assert obtain(record, as_it_is).read_bytes() == b"the authors'"
+    assert [path for path, _ in server.requests] == [
+        f"/mirror/{MODEL}/{NAME}.npz", "/authors/weights"
+    ]  # fmt: skip
+
+    server.close()
+    assert obtain(record, as_it_is) == home / "weights" / MODEL / f"{NAME}.npz"
+
+    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
+    shipped = tmp_path / "shipped" / MODEL / f"{NAME}.npz"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_bytes(b"shipped")
+    assert obtain(record, as_it_is) == shipped and state_of(record) == "shipped"
+
+
+def test_a_mirror_may_be_a_folder(register, home, tmp_path, monkeypatch):
+    record = register(MODEL, NAME, access="by hand")
+    assert state_of(record) == "only by hand"
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", (tmp_path / "mirror").as_uri())
+    with pytest.raises(WeightsError, match=r"No such file.*lqz convert ReActNet20 FILE"):
+        obtain(record, as_it_is)
+    file = tmp_path / "mirror" / MODEL / f"{NAME}.npz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"copied")
+    assert obtain(record, as_it_is).read_bytes() == b"copied"
+
+
+def test_what_has_no_known_hash_is_pinned_at_first_use(record, home, server):
+    obtain(record, as_it_is)
+    pin = cache.pin_of(MODEL, NAME)
+    digest = hashlib.sha256(b"the authors'").hexdigest()
+    assert pin == cache.Pin(digest, record.address, {record.address: digest})
+
+    (home / "weights" / MODEL / f"{NAME}.npz").unlink()
+    server.files["/authors/weights"].body = b"another's"
+    before = tree(home)
+    with pytest.raises(WeightsError, match=f"not with {digest[:12]}: it is damaged or another"):
+        obtain(record, as_it_is)
+    assert tree(home) == before
+    server.files["/authors/weights"].body = b"the authors'"
+    assert obtain(record, as_it_is).read_bytes() == b"the authors'"
+
+
+def test_a_known_hash_is_asked_for(record, home, server, unchanged):
+    wrong = dataclasses.replace(record, sha256="0" * 64)
+    with pytest.raises(WeightsError, match="not with 000000000000"):
+        obtain(wrong, as_it_is)
+
+
+def test_what_does_not_pass_the_check_is_not_kept(record, home, unchanged):
+    def refuse(record, source, format, target):
+        assert source.read_bytes() == b"the authors'" and format == "npz"
+        target.write_bytes(b"half")
+        raise WeightsError("no.")
+
+    with pytest.raises(WeightsError, match=r": no. They are at the authors' README"):
+        obtain(record, refuse)
+
+
+def test_a_cached_file_that_changed_is_refused(record, home):
+    path = obtain(record, as_it_is)
+    path.write_bytes(b"bitten")
+    for look in (lambda: obtain(record, as_it_is), lambda: present(MODEL, NAME)):
+        with pytest.raises(WeightsError, match=r"has changed since it was written.*delete it"):
+            look()
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(WeightsError, match=r"\.json' is damaged: delete it"):
+        present(MODEL, NAME)
+
+
+def test_offline(record, mirror, home, server, monkeypatch, unchanged):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids fetching them"):
+        obtain(record, as_it_is)
+    assert server.requests == []
+
+
+def test_nothing_to_be_had_says_where_it_is(record, home, server, unchanged):
+    server.files.clear()
+    with pytest.raises(WeightsError) as caught:
+        obtain(record, as_it_is)
+    assert str(caught.value) == (
+        f"The weights 'cifar10' of ReActNet20 are not on this machine: {record.address} cannot be "
+        f"fetched: the server answers 404. They are at the authors' README ({record.address}); "
+        "with it, 'lqz convert ReActNet20 FILE' imports them. weights=None gives random ones."
+    )
+
+
+def test_a_set_that_was_never_published(register, home, unchanged):
+    record = register("XNORNetPlusPlusResNet18", "imagenet")
+    assert state_of(record) == "none published"
+    with pytest.raises(WeightsError, match=r"never published. The authors released no weights. Tr"):
+        obtain(record, as_it_is)
+
+
+ASK = """
+import shutil, sys
+from zoo.pretrained.find import obtain
+from zoo.pretrained.records import find_record
+sys.stdin.read()  # all start together
+record = find_record("SDBNNResNet20", "cifar10")
+path = obtain(record, lambda record, source, format, target: shutil.copyfile(source, target))
+print(len(path.read_bytes()))
+"""
+
+
+def test_ten_processes_that_ask_at_once_download_once(server, home):
+    body = os.urandom(500_000)
+    server.files["/SDBNNResNet20/cifar10.npz"] = Served(body, pace=0.05)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_WEIGHTS_MIRROR": server.url}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK], env=environment, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(10)
+    ]  # fmt: skip
+    for process in processes:
+        process.stdin.close()
+        process.stdin = None
+    said = [process.communicate(timeout=120) for process in processes]
+    assert said == [("500000\n", "")] * 10
+    assert len(server.requests) == 1
+    folder = home / "weights" / "SDBNNResNet20"
+    assert sorted(path.name for path in folder.iterdir()) == ["cifar10.json", "cifar10.npz"]
+
+
+def test_a_cache_that_cannot_be_written_to(record, monkeypatch, server):
+    monkeypatch.setenv("ZOO_HOME", "/sys/zoo")
+    with pytest.raises(WeightsError, match=r"/sys/zoo/locks cannot be written to: .*set ZOO_HOME"):
+        obtain(record, as_it_is)
+    assert server.requests == []
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path))
+    assert cache.home() == tmp_path
+    monkeypatch.delenv("ZOO_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.home() == tmp_path / "xdg" / "binary-zoo"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.home() == tmp_path / ".cache" / "binary-zoo"
+
+
+def test_a_pin_is_written_before_the_set(home, monkeypatch):
+    """Killed between the two, nothing stands there unchecked."""
+    order = []
+    replace = Path.replace
+
+    def note(path, target):
+        order.append(Path(target).suffix)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    keep(b"content")
+    assert order == [".json", ".npz"]
+    assert json.loads((home / "weights" / MODEL / f"{NAME}.json").read_text())["source"] == "test"

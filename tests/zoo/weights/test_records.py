@@ -1,0 +1,84 @@
+"""The records: complete, of models that exist, and equal to what larq-zoo itself says."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import catalog
+from zoo.errors import UnknownNameError, WeightsError
+from zoo.pretrained import records
+
+ALL = records.all_records()
+
+
+@pytest.mark.parametrize("record", ALL, ids=lambda each: f"{each.model}-{each.name}")
+def test_record(record):
+    row = catalog.row(record.model)
+    assert record.dataset == record.classes == row.dataset
+    assert record.access in ("download", "by hand", "none")
+    assert record.format in ("pytorch", "keras", "npz")
+    assert records.preprocessing(record.preprocessing).size in (32, 224)
+    assert record.num_classes == {"imagenet": 1000, "cifar10": 10}[record.classes]
+    assert (record.address is not None) == (record.access == "download")
+    assert (record.where is not None) == (record.access != "none")
+    assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
+    assert record.measured_top1 is None or record.measured_row
+    # A figure of a set's own is the paper's, or as near as a training done again comes.
+    if record.published_top1 and row.top1:
+        assert abs(record.published_top1 - row.top1) < 0.5
+    if row.origin == "larq-zoo":
+        assert (record.published_top1, record.published_top5) == (row.top1, row.top5)
+
+
+def test_a_set_is_registered_once():
+    names = [(each.model, each.name) for each in ALL]
+    assert len(names) == len(set(names)) == 22
+
+
+def test_larq_zoos_addresses_and_hashes_are_those_of_its_source():
+    spec = importlib.util.find_spec("larq_zoo")
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in Path(spec.submodule_search_locations[0]).glob("*/*.py")
+    )
+    (root,) = re.findall(r'root_url = "(.*)"', source)
+    calls = re.findall(
+        r'model="(\w+)",\s+version="([\w.]+)",\s+file="(\w+_weights\.h5)",\s+file_hash="(\w+)"',
+        source,
+    )
+    theirs = {(f"{root}{m}-{version}/{file}", digest) for m, version, file, digest in calls}
+    ours = [(each.address, each.sha256) for each in ALL if each.origin == "larq-zoo"]
+    assert set(ours) == theirs and len(ours) == len(zoo.list_models(origin="larq-zoo")) == 14
+
+
+def test_classes():
+    imagenet = records.class_names("imagenet")
+    assert len(imagenet) == len({wnid for wnid, _ in imagenet}) == 1000
+    assert [wnid for wnid, _ in imagenet] == sorted(wnid for wnid, _ in imagenet)
+    # As torchvision and Keras number them.
+    for label, name in ((0, "tench"), (281, "tabby"), (291, "lion"), (999, "toilet tissue")):
+        assert imagenet[label][1] == name
+    cifar = [name for name, _ in records.class_names("cifar10")]
+    assert cifar[0] == "airplane" and cifar[9] == "truck" and len(cifar) == 10
+
+
+def test_classes_of_imagenet_are_in_the_order_of_the_data_set():
+    """Weights evaluated on tensorflow-datasets' ImageNet must mean the same classes."""
+    spec = importlib.util.find_spec("tensorflow_datasets")
+    (folder,) = spec.submodule_search_locations
+    labels = Path(folder) / "datasets" / "imagenet2012" / "labels.txt"
+    assert [wnid for wnid, _ in records.class_names("imagenet")] == labels.read_text().split()
+
+
+def test_resolving():
+    assert records.resolve("imagenet").model == "ReActNetA"
+    assert records.resolve("cifar10").model == "SDBNNResNet20"
+    assert records.resolve("QuickNet/imagenet").preprocessing == "larq-zoo"
+    assert records.resolve("imagenet", "quicknet").preprocessing == "larq-zoo"
+    with pytest.raises(WeightsError, match=r"no weight set 'best'; registered are .*ReActNetA/ima"):
+        records.resolve("best")
+    with pytest.raises(UnknownNameError, match="did you mean 'imagenet'"):
+        records.preprocessing("imagenett")

@@ -1,0 +1,290 @@
+"""Sets in models: by name, for other classes, without a classifier, and larq-zoo's."""
+
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from server import Served, tree
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+
+from case import ROWS, build, randomize
+
+import zoo
+from zoo.errors import InvalidValueError, WeightsError
+from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus
+from zoo.pretrained.cache import sha256
+from zoo.pretrained.find import keeping
+from zoo.weights import load_weights, save_weights, torch_state
+from zoo.weights.store import find_weights
+
+MODEL, NAME = "RealResNet20", "cifar10"
+QUICK = "SDBNNResNet20"  # the smallest with more in its head than the classifier
+FACTORIES = {
+    name: getattr(module, f"{name}Factory")
+    for module in (bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus)
+    for name in ROWS
+    if hasattr(module, f"{name}Factory")
+}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network with weights that no initialisation gives."""
+    return randomize(zoo.RealResNet20(weights=None))
+
+
+@pytest.fixture(scope="module")
+def file(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "trained.npz"
+    save_weights(trained, path)
+    return path
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch, register):
+    """A folder that serves as mirror of a set that only a person could fetch."""
+    register(MODEL, NAME, access="by hand")
+    (tmp_path / "mirror" / MODEL).mkdir(parents=True)
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "mirror"
+
+
+def test_by_name_from_a_mirror_and_from_the_cache(trained, file, mirror, home, monkeypatch):
+    (mirror / MODEL / f"{NAME}.npz").write_bytes(file.read_bytes())
+    first = zoo.RealResNet20()  # weights="cifar10" is its default
+    monkeypatch.delenv("ZOO_WEIGHTS_MIRROR")
+    again = zoo.get_model(MODEL, weights=NAME)
+    for model in (first, again):
+        for ours, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+class TestFineTuning:
+    @pytest.fixture
+    def cached(self, file, home):
+        with keeping(MODEL, NAME, ".npz", "test", "digest") as draft:
+            draft.write_bytes(file.read_bytes())
+
+    def test_other_classes_get_a_new_classifier(self, trained, cached):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*classes apart")
+            model = zoo.RealResNet20(weights=NAME, num_classes=3)
+        ours, theirs = torch_state(model), torch_state(trained)
+        differ = {key for key in ours if not np.array_equal(ours[key], theirs[key])}
+        assert differ == {"fc.weight", "fc.bias"}
+        assert ours["fc.weight"].shape == (3, 64) and ours["fc.weight"].std() > 0.01
+
+    def test_a_file_for_other_classes_is_said(self, file):
+        with pytest.warns(UserWarning, match=r"'trained.npz' tells 10 classes apart, not 3"):
+            zoo.RealResNet20(weights=str(file), num_classes=3)
+
+    def test_the_same_count_takes_the_classifier_too(self, trained, cached):
+        model = zoo.RealResNet20(weights=NAME, num_classes=10)
+        for ours, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_strict_where_a_new_classifier_would_be_a_lie(self, file):
+        model = zoo.RealResNet20(weights=None, num_classes=3)
+        with pytest.raises(WeightsError, match="another class count"):
+            load_weights(model, file, name=MODEL, include_top=True, num_classes=3)
+
+
+@pytest.mark.parametrize(
+    "name", [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ROWS if name != QUICK)]
+)
+def test_without_the_classifier(name, tmp_path):
+    """The features are those of the whole network, which shows that nothing but its head is left
+    out; for every model, since each says what its head is."""
+    whole = build(name)
+    save_weights(whole, tmp_path / "all.npz")
+    model = build(name, include_top=False, weights=tmp_path / "all.npz")
+    ours, theirs = torch_state(model), torch_state(whole)
+    assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+    factory = FACTORIES[name]
+    left_out = {key.split(".")[0] for key in set(theirs) - set(ours)}
+    assert left_out == {factory.classifier_name, *factory.head}
+
+
+def test_every_model_is_looked_at():
+    assert set(FACTORIES) == set(ROWS)
+
+
+class TestBroken:
+    """Every file that a mirror may send: one sentence, and the cache as it was."""
+
+    @pytest.fixture(scope="class")
+    def states(self, trained):
+        state = torch_state(trained)
+        first = next(iter(state))
+        nan = state["layer1.0.bn1.weight"].copy()
+        nan[3] = np.nan
+        return {
+            "extra": ({**state, "more.weight": np.zeros(3)}, r"1 left over \(more.weight\)"),
+            "missing": ({k: v for k, v in state.items() if k != first}, f"1 missing .{first}"),
+            "shape": ({**state, "bn1.weight": np.zeros(17, "f4")}, r"bn1.weight is \(17,\)"),
+            "nan": ({**state, "layer1.0.bn1.weight": nan}, "NaN or infinity: layer1.0.bn1.weight"),
+            "classes": (
+                {**state, "fc.weight": np.zeros((7, 64), "f4"), "fc.bias": np.zeros(7)},
+                "another class count",
+            ),
+            "another": (torch_state(zoo.ReActNet20(weights=None)), "not belong to realresnet20"),
+            "objects": ({**state, first: np.array([{}], dtype=object)}, "not a readable .npz"),
+        }  # fmt: skip
+
+    def refused(self, mirror, contents, says):
+        (mirror / MODEL / f"{NAME}.npz").write_bytes(contents)
+        with pytest.raises(WeightsError, match=says) as caught:
+            find_weights(NAME, MODEL)  # what the constructor calls
+        assert "\n" not in str(caught.value)
+        assert "lqz convert RealResNet20 FILE" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "kind", ["extra", "missing", "shape", "nan", "classes", "another", "objects"]
+    )
+    def test_content(self, states, mirror, tmp_path, unchanged, kind):
+        state, says = states[kind]
+        np.savez(tmp_path / "broken.npz", **state)
+        self.refused(mirror, (tmp_path / "broken.npz").read_bytes(), says)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (lambda whole: whole[: len(whole) // 2], "not a readable .npz"),
+            (lambda whole: whole[:50_000] + bytes(100) + whole[50_100:], "not a readable .npz"),
+            (lambda whole: b"", "not a readable .npz"),
+            (lambda whole: b"<!doctype html><title>Sign in</title>", "a web page"),
+        ],
+        ids=["cut short", "bitten", "empty", "web page"],
+    )
+    def test_bytes(self, file, mirror, unchanged, change, says):
+        self.refused(mirror, change(file.read_bytes()), says)
+
+    @pytest.mark.parametrize("member", ["../../outside.npy", "/tmp/outside.npy", "C:\\x.npy"])
+    def test_a_zip_that_leads_outside(self, file, mirror, tmp_path, unchanged, member):
+        outside = tree(tmp_path)
+        path = tmp_path / "slip.npz"
+        path.write_bytes(file.read_bytes())
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(member, b"harm")
+        self.refused(mirror, path.read_bytes(), "made to do harm: its member .* leads outside")
+        assert not Path("/tmp/outside.npy").exists()
+        assert set(outside) <= set(tree(tmp_path)) and "outside.npy" not in tree(tmp_path)
+
+    def test_a_zip_that_unpacks_to_more_than_there_is(self, mirror, tmp_path, unchanged):
+        path = tmp_path / "bomb.npz"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.npy", bytes(1000))
+        # The directory at the end claims 2 GiB for each of three members.
+        content = path.read_bytes()
+        at = content.index(b"PK\x01\x02") + 24
+        claimed = content[:at] + (2**31).to_bytes(4, "little") + content[at + 4 :]
+        entry = claimed[claimed.index(b"PK\x01\x02") : claimed.index(b"PK\x05\x06")]
+        end = bytearray(claimed[claimed.index(b"PK\x05\x06") :])
+        end[8:12] = (3).to_bytes(2, "little") * 2
+        end[12:16] = (3 * len(entry)).to_bytes(4, "little")
+        bomb = claimed[: claimed.index(b"PK\x01\x02")] + 3 * entry + bytes(end)
+        self.refused(mirror, bomb, "unpacks to 6,442,450,944 bytes")
+
+    def test_a_twin(self, mirror, tmp_path, unchanged):
+        """BiRealNet20 has the very keys and shapes of RealResNet20."""
+        save_weights(zoo.BiRealNet20(weights=None), tmp_path / "twin.npz")
+        twin = (tmp_path / "twin.npz").read_bytes()
+        self.refused(mirror, twin, "weights of birealnet20, which do not belong to realresnet20")
+
+    def test_pytorchs_file_is_sent_to_convert(self, tmp_path):
+        (tmp_path / "model.pth.tar").write_bytes(b"PK")
+        with pytest.raises(WeightsError, match=r"'lqz convert RealResNet20 model.pth.tar' imports"):
+            zoo.RealResNet20(weights=tmp_path / "model.pth.tar")
+
+
+class TestLarqZoo:
+    """larq-zoo's sets go the same way, into larq-zoo's models."""
+
+    @pytest.fixture(scope="class")
+    def theirs(self, tmp_path_factory):
+        tf.keras.utils.set_random_seed(3)
+        model = zoo.get_model("QuickNetSmall", weights=None, input_shape=(64, 64, 3))
+        path = tmp_path_factory.mktemp("theirs") / "weights.h5"
+        model.save_weights(path)
+        return model, path
+
+    @pytest.fixture
+    def registered(self, theirs, register, server, home):
+        server.files["/quicknet.h5"] = Served(theirs[1].read_bytes())
+        digest = sha256(theirs[1])
+        register(
+            "QuickNetSmall", "imagenet", address=f"{server.url}/quicknet.h5", sha256=digest
+        )  # fmt: skip
+
+    def test_whole_and_headless(self, theirs, registered, server):
+        expected = theirs[0].get_weights()
+        shape = {"input_shape": (64, 64, 3)}
+        for arguments, features in (
+            ({"weights": "imagenet", **shape}, len(expected)),
+            # imagenet is larq-zoo's default
+            ({"include_top": False, **shape}, len(expected) - 2),
+        ):
+            model = zoo.get_model("QuickNetSmall", **arguments)
+            ours = model.get_weights()
+            for one, other in zip(ours[:features], expected[:features], strict=True):
+                np.testing.assert_array_equal(one, other)
+            tf.keras.backend.clear_session()
+        assert len(server.requests) == 1  # the rest came from the cache
+
+    def test_another_model_s_file(self, theirs, register, server, home, unchanged):
+        server.files["/x.h5"] = Served(theirs[1].read_bytes())
+        register("BiRealNet", "imagenet", address=f"{server.url}/x.h5", sha256=sha256(theirs[1]))
+        with pytest.raises(WeightsError, match="do not fit birealnet18"):
+            zoo.get_model("BiRealNet", weights="imagenet")
+
+
+class TestImages:
+    def test_evaluation_sees_the_same(self):
+        """Training's evaluation and `preprocess_input` cut and scale alike."""
+        from training.data.preprocessing import PadCropFlip, RandomResizedCropFlip
+
+        pixels = np.random.default_rng(0).integers(0, 256, (300, 401, 3)).astype("uint8")
+        expected = RandomResizedCropFlip()
+        theirs = expected.normalise(expected.transform(tf.constant(pixels), None)).numpy()
+        ours = zoo.preprocess_input(pixels, weights="imagenet")
+        assert ours.shape == (224, 224, 3) and ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+        small = pixels[:32, :32]
+        np.testing.assert_allclose(
+            zoo.preprocess_input(small, weights="cifar10"),
+            PadCropFlip().normalise(tf.constant(small)), rtol=1e-6,
+        )  # fmt: skip
+        batch = zoo.preprocess_input(np.stack([pixels, pixels]), weights="ReActNetA/imagenet")
+        np.testing.assert_array_equal(batch, np.stack([ours, ours]))
+
+    def test_larq_zoos_sets_are_cut_its_way(self):
+        from larq_zoo import preprocess_input
+
+        pixels = np.random.default_rng(0).integers(0, 256, (300, 401, 3)).astype("uint8")
+        ours = zoo.preprocess_input(pixels, weights="imagenet", model="QuickNet")
+        np.testing.assert_array_equal(ours, preprocess_input(pixels))
+        assert np.abs(ours - zoo.preprocess_input(pixels)).max() > 0.1
+
+    @pytest.mark.parametrize("image", [np.zeros((3, 4)), np.zeros((0, 4, 3)), np.array(["a"] * 3)])
+    def test_no_image(self, image):
+        with pytest.raises(InvalidValueError, match="An image"):
+            zoo.preprocess_input(image.reshape(-1, 1, 3) if image.dtype.kind == "U" else image)
+
+    def test_predictions(self):
+        scores = np.zeros((2, 1000))
+        scores[0, [281, 0, 5]] = 0.5, 0.3, 0.2
+        scores[1, 999] = 1
+        first, second = zoo.decode_predictions(scores, top=2)
+        assert first == [("n02123045", "tabby", 0.5), ("n01440764", "tench", 0.3)]
+        assert second[0] == ("n15075141", "toilet tissue", 1.0)
+        ((best,),) = zoo.decode_predictions(np.eye(10)[[9]], top=1, weights="cifar10")
+        assert best == ("truck", "truck", 1.0)
+        with pytest.raises(InvalidValueError, match=r"\(batch, 1000\), not \(1, 10\)"):
+            zoo.decode_predictions(np.eye(10)[[9]])
+        with pytest.raises(InvalidValueError, match="top must be at least 1"):
+            zoo.decode_predictions(scores, top=0)

@@ -1,0 +1,70 @@
+"""A file server, an empty cache and a registry to write in: fixtures of tests of weight files."""
+
+import json
+
+import pytest
+from server import Server, tree
+
+from zoo import catalog
+from zoo.pretrained import download, records
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on the loopback address; requests are allowed, and nobody waits long."""
+    monkeypatch.delenv("ZOO_OFFLINE")
+    patience = download.Patience(connect=30, read=30, tries=3, pause=0.05)
+    monkeypatch.setattr(download, "PATIENCE", patience)
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty ZOO_HOME, which is made when something is kept."""
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def register(tmp_path, monkeypatch):
+    """Changes a record of the registry, or adds one."""
+
+    def clear():
+        for cached in (records._data, records.all_records, records.class_names, catalog._rows):
+            cached.cache_clear()
+
+    def register(model, name, **changes):
+        data = json.loads(records.RECORDS.read_text(encoding="utf-8"))
+        (found,) = [r for r in data["sets"] if (r["model"], r["name"]) == (model, name)] or [{}]
+        if not found:
+            dataset = catalog.row(model).dataset
+            found |= {
+                "model": model, "name": name, "dataset": dataset, "origin": "authors",
+                "access": "download", "format": "npz", "preprocessing": dataset,
+                "classes": dataset, "where": "the authors' README",
+            }  # fmt: skip
+            data["sets"].append(found)
+        found |= changes
+        path = tmp_path / "records.json"
+        path.write_text(json.dumps(data), encoding="utf-8")
+        monkeypatch.setattr(records, "RECORDS", path)
+        clear()
+        return records.find_record(model, name)
+
+    yield register
+    monkeypatch.undo()
+    clear()
+
+
+@pytest.fixture
+def unchanged(home):
+    """Checks at the end that the cache is as it was when this was called, or when empty."""
+    before = {}
+
+    def note():
+        before.update(tree(home))
+
+    yield note
+    assert tree(home) == before

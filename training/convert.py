@@ -1,0 +1,169 @@
+"""`lqz convert`: PyTorch's files into weight sets, and models into PyTorch's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.terminal import OPEN, load_tensorflow
+from zoo import catalog
+from zoo.errors import InvalidValueError, WeightsError
+from zoo.pretrained.extra import require_torch
+
+
+@click.command(context_settings=OPEN)
+@click.argument("model")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [KEY=VALUE]...")
+@click.option("--to", type=click.Choice(["torch"]), help="The other way: write PyTorch's file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file that --to writes.")
+@click.option("--name", help="Under which name the set is kept; by default the registered one.")
+@click.option("--force", is_flag=True, help="Replace a set of that name.")
+def convert(
+    model: str, arguments: Sequence[str], to: str | None, output: Path | None, name: str | None,
+    force: bool,
+) -> None:  # fmt: skip
+    """Import the weights of MODEL from the authors' FILE, or write them for PyTorch.
+
+    FILE is what the authors' training wrote with torch.save, of any PyTorch; for larq-zoo's models
+    its .h5. It is read without executing anything in it, compared with the model, and kept, so that
+    MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
+
+    With --to torch, FILE is an .npz or the name of a set (by default the registered one), and a
+    state_dict with the authors' keys is written to the file of -o.
+
+    Needs PyTorch: pip install 'binary-zoo[convert]'.
+    """
+    from training.configuration import parse_assignments
+
+    settings = [each for each in arguments if "=" in each and not Path(each).is_file()]
+    files = [each for each in arguments if each not in settings]
+    if len(files) > 1:
+        raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
+    options = parse_assignments(settings)
+    row = catalog.row(model)
+    set_name = name or _registered_name(model)
+    if not set_name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
+    if "weights" in options:
+        raise InvalidValueError("Give the file's or set's name alone, without weights=.")
+    if to is None:
+        if not files:
+            raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
+        _import(row, Path(files[0]).expanduser(), set_name, options, force)
+    else:
+        if output is None:
+            raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
+        _export(row, files[0] if files else set_name, output, options)
+
+
+def _format_of(path: Path, row: catalog.Row) -> str:
+    """What kind of file a user gives; what is named otherwise may be PyTorch's."""
+    if path.suffix in (".h5", ".hdf5") or row.origin == "larq-zoo":
+        return "keras"
+    return "npz" if path.suffix == ".npz" else "pytorch"
+
+
+def _registered_name(model: str) -> str:
+    from zoo.pretrained.records import all_records
+
+    names = [each.name for each in all_records() if each.model == model]
+    return names[0] if names else catalog.row(model).dataset
+
+
+def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool) -> None:
+    from zoo.pretrained import cache
+    from zoo.pretrained.download import lock
+    from zoo.pretrained.find import keeping
+    from zoo.pretrained.records import find_record, imported_record
+
+    record = find_record(row.model, name) or imported_record(row.model, name)
+    if not file.is_file():
+        raise WeightsError(f"There is no file '{file}'.")
+    digest = cache.sha256(file)
+    if record.sha256 and digest != record.sha256:
+        raise WeightsError(
+            f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
+            f"with {digest[:12]}, not with {record.sha256[:12]}."
+        )
+    if cache.cached(row.model, name) and not force:
+        raise WeightsError(
+            f"{row.model} has a set '{name}' already, {cache.cached(row.model, name)}: --force "
+            "replaces it, --name keeps both."
+        )
+    format = _format_of(file, row)
+    if format == "pytorch":
+        require_torch(f"Reading '{file.name}'")  # before the wait for TensorFlow
+    load_tensorflow()
+    from training.show import build_model
+    from zoo.weights import imports, torch_file
+    from zoo.weights.files import load_h5, read_npz, write_npz
+    from zoo.weights.torch_state import load_torch_state
+
+    # A file that cannot be read is refused before its model is built.
+    state = {}
+    if format != "keras":
+        state = torch_file.read(file) if format == "pytorch" else read_npz(file, row.model.lower())
+    classes = {"num_classes": record.num_classes}
+    model = build_model(row.model, {**classes, **options, "weights": None})
+    if format == "keras":
+        load_h5(model, file)
+    else:
+        load_torch_state(model, torch_file.with_counters(state, model))
+    if format == "pytorch":
+        _report(imports.parity(model, state), file)
+    suffix = ".h5" if row.origin == "larq-zoo" else ".npz"
+    with (
+        lock(cache.home() / "locks" / f"{row.model}-{name}.lock"),
+        keeping(row.model, name, suffix, file.name, digest) as draft,
+    ):
+        if suffix == ".h5":
+            cache.write_file(draft, lambda target: target.write(file.read_bytes()))
+        else:
+            cache.write_file(draft, lambda target: write_npz(model, target))
+    click.echo(f"Kept as {cache.cached(row.model, name)}")
+    built = "".join(f", {key}={value!r}" for key, value in options.items())
+    how = f'{row.model}(weights="{name}"{built})'
+    click.echo(f"{how} loads it." if row.origin == "zoo" else (
+        f'zoo.get_model("{row.model}", weights="{name}"{built}) loads it.'
+    ))  # fmt: skip
+
+
+def _report(parity: Any, file: Path) -> None:
+    """Print the parity check; WeightsError if it failed."""
+    click.echo(
+        f"{file.name}: all {parity.keys} keys used, all {parity.variables} variables set, "
+        f"{'equal to the bit' if parity.equal else 'NOT EQUAL'}.\n"
+        f"{parity.layers} convolutions and dense layers computed by PyTorch from the file and by "
+        f"Keras from the model: largest relative difference {parity.difference:.1e}.\n"
+        f"Output for a test image: {'finite' if parity.finite else 'NaN or infinity'}."
+    )
+    if not parity.passed:
+        raise WeightsError(f"'{file}' failed the parity check and was not kept.")
+
+
+def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any]) -> None:
+    if row.origin != "zoo":
+        raise InvalidValueError(
+            f"{row.model} is larq-zoo's, of TensorFlow's padding: PyTorch has no such network."
+        )
+    require_torch(f"Writing '{output.name}'")
+    load_tensorflow()
+    import warnings
+
+    from training.show import build_model
+    from zoo.weights.store import find_weights, load_weights
+    from zoo.weights.torch_file import write
+    from zoo.weights.torch_state import torch_state
+
+    path = find_weights(weights, row.model)
+    model = build_model(row.model, {**options, "weights": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classes = model.output_shape[-1]
+        load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
+    state = torch_state(model)
+    write(state, output)
+    click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

@@ -1,0 +1,156 @@
+"""From an image to a network's input, and from its output to names; as a weight set's record says.
+
+Importing this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import InvalidValueError
+from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing, resolve
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's, for images in 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def preprocess_input(
+    image: Any, weights: str = "imagenet", *, model: str | None = None, size: Any = None
+) -> np.ndarray:
+    """An image as the networks with these weights take it: cut, scaled, normalised.
+
+    Args:
+        image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of a PNG, JPEG,
+            GIF or BMP file.
+        weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
+        model: the model's name, for larq-zoo's models (whose sets are cut in another way).
+        size: (height, width), by default the record's.
+
+    Returns:
+        float32, with as many dimensions as `image`.
+
+    Raises:
+        WeightsError: no such set is registered.
+        InvalidValueError: `image` is none.
+    """
+    return preprocess(image, preprocessing(resolve(weights, model).preprocessing), size)
+
+
+def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndarray:
+    """`preprocess_input` by a known preprocessing."""
+    import numpy as np
+    import tensorflow as tf
+
+    if isinstance(image, str | Path):
+        image = read_image(image)
+    pixels = np.asarray(image)
+    if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3 or 0 in pixels.shape:
+        raise InvalidValueError(
+            f"An image has the shape (height, width, 3), or with a batch in front, not "
+            f"{pixels.shape}."
+        )
+    if pixels.dtype.kind not in "uif":
+        raise InvalidValueError(f"An image holds numbers in 0..255, not {pixels.dtype}.")
+    if pixels.ndim == 4:
+        return np.stack([preprocess(each, how, size) for each in pixels])
+    if how.name == "larq-zoo" and size is None:
+        from larq_zoo import preprocess_input as theirs
+
+        return theirs(pixels)
+    height, width = size or (how.size, how.size)
+    tensor = tf.convert_to_tensor(pixels)
+    if pixels.shape[:2] != (height, width) or how.resize:
+        # The shorter side becomes 256 where 224 pixels are cut, whatever size is asked for.
+        target = round(min(height, width) * (how.resize or how.size) / how.size)
+        shorter = max(target, height, width)
+        tensor = centre_crop(resize(tensor, shorter_side(tf.shape(tensor)[:2], shorter)),
+                             (height, width))  # fmt: skip
+    scaled = tf.cast(tensor, tf.float32) / 255.0
+    return ((scaled - tf.constant(how.mean)) / tf.constant(how.std)).numpy()
+
+
+def decode_predictions(
+    predictions: Any, top: int = 5, weights: str = "imagenet", *, model: str | None = None
+) -> list[list[tuple[str, str, float]]]:
+    """The likeliest classes of each image, likeliest first, as (identifier, name, score).
+
+    Args:
+        predictions: the network's output, [batch, classes].
+        top: how many classes to give.
+        weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
+        model: the model's name, where `weights` does not say it.
+
+    Raises:
+        WeightsError: no such set is registered.
+        InvalidValueError: the output is not one of its classes.
+    """
+    names = class_names(resolve(weights, model).classes)
+    return top_classes(predictions, names, top)
+
+
+def top_classes(
+    predictions: Any, names: tuple[tuple[str, str], ...], top: int
+) -> list[list[tuple[str, str, float]]]:
+    """`decode_predictions` for classes with these (identifier, name)."""
+    import numpy as np
+
+    scores = np.asarray(predictions)
+    if scores.ndim != 2 or scores.shape[1] != len(names):
+        raise InvalidValueError(
+            f"Predictions for these classes have the shape (batch, {len(names)}), not "
+            f"{scores.shape}."
+        )
+    if top < 1:
+        raise InvalidValueError(f"top must be at least 1, not {top}.")
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [
+        [(*names[label], float(row[label])) for label in labels]
+        for row, labels in zip(scores, best, strict=True)
+    ]
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """The pixels of an image file, uint8 [h, w, 3].
+
+    Raises:
+        InvalidValueError: there is no such file, or it is no image.
+    """
+    import tensorflow as tf
+
+    try:
+        contents = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InvalidValueError(f"'{path}' cannot be read: {error.strerror}.") from error
+    try:
+        image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        raise InvalidValueError(f"'{path}' is not a readable PNG, JPEG, GIF or BMP.") from error
+    return image.numpy()
+
+
+def resize(image: tf.Tensor, size) -> tf.Tensor:
+    """Bilinear with antialiasing, as PIL resizes: float32 [size[0], size[1], c], not rounded."""
+    import tensorflow as tf
+
+    return tf.image.resize(image, size, method="bilinear", antialias=True)
+
+
+def shorter_side(shape: tf.Tensor, target: int) -> tf.Tensor:
+    """[h, w] scaled so that the shorter side is `target`; the longer is cut to whole pixels."""
+    import tensorflow as tf
+
+    return target * shape // tf.reduce_min(shape)
+
+
+def centre_crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """The central `size` of [h, w, c]; a half pixel rounds to even, as in torchvision."""
+    import tensorflow as tf
+
+    margin = tf.cast(tf.shape(image)[:2] - tf.constant(size), tf.float32)
+    corner = tf.cast(tf.round(margin / 2), tf.int32)
+    return tf.slice(image, tf.pad(corner, [[0, 1]]), [*size, -1])

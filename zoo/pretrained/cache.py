@@ -1,0 +1,162 @@
+"""The folder of this machine's weight sets, and what was pinned when each was first used.
+
+    ZOO_HOME/weights/MODEL/SET.npz    the set, in this project's format (.h5 for larq-zoo's)
+    ZOO_HOME/weights/MODEL/SET.json   its sha256, where it came from, hashes of what was fetched
+    ZOO_HOME/locks/MODEL-SET.lock     held while the set is fetched
+
+ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from zoo.errors import WeightsError
+
+SHIPPED = Path(__file__).with_name("shipped")
+SUFFIXES = (".npz", ".h5")
+
+
+@dataclass
+class Pin:
+    """What is known of a cached set, in the .json beside it.
+
+    Attributes:
+        sha256: of the cached file.
+        source: where it came from.
+        fetched: address to sha256, for everything that was ever fetched for this set. An address
+            that later serves another file is refused.
+    """
+
+    sha256: str = ""
+    source: str = ""
+    fetched: dict[str, str] = field(default_factory=dict)
+
+
+def home() -> Path:
+    """The folder for everything this project keeps between runs."""
+    if chosen := os.environ.get("ZOO_HOME"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "binary-zoo"
+
+
+def folder(model: str) -> Path:
+    return home() / "weights" / model
+
+
+def shipped(model: str, name: str) -> Path | None:
+    """The file of a set that is part of the package."""
+    return _existing(SHIPPED / model, name)
+
+
+def cached(model: str, name: str) -> Path | None:
+    """The file of a set in the cache, whatever is in it."""
+    return _existing(folder(model), name)
+
+
+def cached_sets() -> list[tuple[str, str]]:
+    """(model, set) of everything in the cache."""
+    found = (home() / "weights").glob("*/*")
+    return sorted((path.parent.name, path.stem) for path in found if path.suffix in SUFFIXES)
+
+
+def pin_of(model: str, name: str) -> Pin:
+    """What is pinned for a set; empty if nothing is.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    path = folder(model) / f"{name}.json"
+    try:
+        return Pin(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Pin()
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"'{path}' is damaged: delete it and fetch the set again.") from error
+
+
+def write_pin(model: str, name: str, pin: Pin) -> None:
+    text = json.dumps(asdict(pin), indent=2) + "\n"
+    write_file(folder(model) / f"{name}.json", lambda file: file.write(text.encode()))
+
+
+def verified(model: str, name: str) -> Path | None:
+    """The cached file of a set, None if there is none.
+
+    Raises:
+        WeightsError: it is not the file that was written.
+    """
+    path = cached(model, name)
+    if path is None:
+        return None
+    pin = pin_of(model, name)
+    if pin.sha256 and sha256(path) != pin.sha256:
+        raise WeightsError(
+            f"'{path}' has changed since it was written (its sha256 is not the one in "
+            f"{name}.json beside it): delete it, and it is fetched or imported anew."
+        )
+    return path
+
+
+def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Let `write` fill a new file and put it in the place of `path` when it is safely on disk.
+
+    Raises:
+        WeightsError: the folder cannot be written to, or is full.
+    """
+    with writing_to(path.parent):
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with draft.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_to(target: Path) -> Iterator[None]:
+    """Make the folder `target`, and take it away again if what follows fails and left it empty.
+
+    Raises:
+        WeightsError: in place of the OSError of a folder that is read-only or full.
+    """
+    new = [each for each in (target, *target.parents) if not each.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        for each in new:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                each.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise WeightsError(
+                f"The weights folder {target} cannot be written to: {reason}; set ZOO_HOME to a "
+                "folder with room."
+            ) from error
+        raise
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _existing(parent: Path, name: str) -> Path | None:
+    paths = (parent / f"{name}{suffix}" for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,278 @@
+"""One file from an address: with a progress bar, resumed, retried, whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from zoo.errors import WeightsError
+from zoo.pretrained.cache import sha256 as digest_of
+from zoo.pretrained.cache import writing_to
+
+if TYPE_CHECKING:
+    import requests
+
+MOST_BYTES = 4 * 2**30  # a server that sends without end must not fill the disk
+MOST_REDIRECTS = 10
+BLOCK = 1 << 16
+HTML = (b"<!doctype html", b"<html", b"<?xml")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to wait for a connection and for the next bytes; tries; seconds between them."""
+
+    connect: float = 15.0
+    read: float = 60.0
+    tries: int = 5
+    pause: float = 2.0
+
+
+PATIENCE = Patience()
+
+
+class _Retry(Exception):
+    """What may be over at the next try: a dropped connection, a stall, a server's hiccup."""
+
+
+def download(address: str, target: Path, *, sha256: str | None = None, size: int | None = None,
+             patience: Patience | None = None) -> str:  # fmt: skip
+    """Fetch `address` to `target`; whoever calls this holds the lock on it.
+
+    What a killed process left is taken up where it ended if the server still has the same file.
+    After a failure nothing is left.
+
+    Args:
+        address: http, https or file address, or a path.
+        target: where to put it; beside it, target.part while it is fetched.
+        sha256, size: what is known of the file.
+        patience: how long to wait, by default PATIENCE.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        WeightsError: it cannot be had, or is not what it should be; or the disk is full.
+    """
+    part = target.with_name(target.name + ".part")
+    label = target.with_name(target.name + ".part.json")  # which file `part` is the beginning of
+    keep = False
+    with writing_to(target.parent):
+        try:
+            if urlsplit(address).scheme in ("http", "https"):
+                _fetch(address, part, label, sha256, size, patience or PATIENCE)
+            else:
+                _copy(address, part)
+            _refuse_web_page(address, part)
+            found = digest_of(part)
+            if size is not None and part.stat().st_size != size:
+                raise WeightsError(
+                    f"{_short(address)} sent {part.stat().st_size:,} bytes, not the {size:,} of "
+                    "this set: the file is cut short or another one."
+                )
+            if sha256 and found != sha256:
+                raise WeightsError(
+                    f"{_short(address)} sent a file whose sha256 begins with {found[:12]}, not "
+                    f"with {sha256[:12]}: it is damaged or another one, and was not kept."
+                )
+            part.replace(target)
+        except KeyboardInterrupt:
+            keep = True  # the next start goes on from here
+            raise
+        finally:
+            if not keep:
+                part.unlink(missing_ok=True)
+                label.unlink(missing_ok=True)
+    return found
+
+
+def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int | None,
+           patience: Patience) -> None:  # fmt: skip
+    import requests
+
+    with requests.Session() as session:
+        session.max_redirects = MOST_REDIRECTS
+        for left in reversed(range(patience.tries)):
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                return _try(session, address, part, label, sha256, size, patience)
+            except requests.TooManyRedirects:
+                raise WeightsError(
+                    f"{_short(address)} redirects again and again (more than {MOST_REDIRECTS} "
+                    "times)."
+                ) from None
+            except (_Retry, requests.ConnectionError, requests.Timeout,
+                    requests.exceptions.ChunkedEncodingError) as error:  # fmt: skip
+                if not left:
+                    raise WeightsError(
+                        f"{_short(address)} cannot be fetched ({_reason(error)}), after "
+                        f"{patience.tries} tries."
+                    ) from error
+            except requests.RequestException as error:  # an address that is none, and the like
+                raise WeightsError(
+                    f"{_short(address)} cannot be fetched ({_reason(error)})."
+                ) from error
+            # Where the last try brought something, the next need not wait.
+            if not part.exists() or part.stat().st_size <= before:
+                time.sleep(patience.pause)
+
+
+def _try(
+    session: requests.Session, address: str, part: Path, label: Path, sha256: str | None,
+    size: int | None, patience: Patience,
+) -> None:  # fmt: skip
+    """One request: the whole file, or what is missing of it."""
+    have = part.stat().st_size if part.exists() else 0
+    version = _label_of(label, address)
+    # Compressed in transit, neither ranges nor lengths would be the file's.
+    headers = {"Accept-Encoding": "identity"}
+    if have and (version or sha256):  # else nothing would tell two versions of a file apart
+        headers["Range"] = f"bytes={have}-"
+        if version:
+            headers["If-Range"] = version
+    wait = (patience.connect, patience.read)
+    with session.get(address, headers=headers, stream=True, timeout=wait) as answer:
+        status = answer.status_code
+        if status == 416:  # what is here is no beginning of what is there
+            part.unlink(missing_ok=True)
+            raise _Retry("the server has less than was fetched before")
+        if status in (408, 429) or status >= 500:
+            raise _Retry(f"the server answers {status}")
+        if status not in (200, 206):
+            raise WeightsError(f"{_short(address)} cannot be fetched: the server answers {status}.")
+        resumed = status == 206 and _starts_at(answer) == have and "Range" in headers
+        if status == 206 and not resumed:
+            part.unlink(missing_ok=True)
+            raise _Retry("the server sends another part of the file than was asked for")
+        have = have if resumed else 0  # a server that ignores ranges sends all of it
+        length = answer.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdigit() else size
+        if (total or 0) > (size or MOST_BYTES):
+            raise WeightsError(
+                f"{_short(address)} offers {total:,} bytes, more than this set's "
+                f"{size or MOST_BYTES:,}."
+            )
+        strong = answer.headers.get("ETag", "")
+        version = strong if strong and not strong.startswith("W/") else ""
+        version = version or answer.headers.get("Last-Modified", "")
+        label.write_text(json.dumps({"address": address, "version": version}), encoding="utf-8")
+        with part.open("ab" if resumed else "wb") as file:
+            _receive(answer, file, have, total, size or MOST_BYTES, address)
+    if total is not None and part.stat().st_size < total:
+        raise _Retry(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _receive(
+    answer: requests.Response, file: IO[bytes], have: int, total: int | None, most: int,
+    address: str,
+) -> None:  # fmt: skip
+    import urllib3
+    from tqdm import tqdm
+
+    bar = tqdm(
+        total=total, initial=have, unit="B", unit_scale=True, unit_divisor=1024,
+        desc=_short(address, 40), disable=None, leave=False,
+    )  # fmt: skip
+    with bar:
+        while True:
+            try:
+                block = answer.raw.read(BLOCK)
+            except urllib3.exceptions.ReadTimeoutError as error:
+                raise _Retry("the server stalls") from error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _Retry(f"the connection broke off after {have:,} bytes") from error
+            if not block:
+                return
+            have += len(block)
+            if have > most:
+                raise WeightsError(f"{_short(address)} sends more than {most:,} bytes.")
+            file.write(block)
+            bar.update(len(block))
+
+
+def _copy(address: str, part: Path) -> None:
+    """A file address, or a path."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        source = Path(url2pathname(parts.path))
+    elif "://" not in address:
+        source = Path(address).expanduser()
+    else:
+        raise WeightsError(f"Addresses begin with http, https or file, not '{parts.scheme}'.")
+    try:
+        reading = source.open("rb")
+    except OSError as error:
+        raise WeightsError(f"{source} cannot be read: {error.strerror}.") from error
+    with reading, part.open("wb") as file:
+        shutil.copyfileobj(reading, file, BLOCK)
+
+
+def _refuse_web_page(address: str, part: Path) -> None:
+    """File-sharing sites answer with a page (of consent, of an expired link) and status 200."""
+    with part.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith(HTML):
+        raise WeightsError(
+            f"{_short(address)} sent a web page in place of the file: open it in a browser."
+        )
+
+
+def _starts_at(answer: requests.Response) -> int | None:
+    unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
+    first = rest.partition("-")[0]
+    return int(first) if unit == "bytes" and first.isdigit() else None
+
+
+def _label_of(label: Path, address: str) -> str:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found = json.loads(label.read_text(encoding="utf-8"))
+        if found.get("address") == address:
+            return str(found.get("version", ""))
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return "the server stalls"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _short(address: str, most: int = 200) -> str:
+    """The address without query and user, which may be keys, and no longer than `most`."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    plain = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
+    return plain if len(plain) <= most else f"...{plain[-most + 3 :]}"
+
+
+@contextlib.contextmanager
+def lock(path: Path, seconds: float = 3600.0) -> Iterator[None]:
+    """Hold the lock file `path`; one process at a time, on this machine.
+
+    Raises:
+        WeightsError: another process has held it for too long, or it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    with writing_to(path.parent):
+        held = FileLock(path)
+        try:
+            held.acquire(timeout=seconds)
+        except Timeout:
+            raise WeightsError(f"Another process has held {path} for {seconds:.0f} s.") from None
+    try:
+        yield
+    finally:
+        held.release()

@@ -1,0 +1,164 @@
+"""Where a weight set is looked for: in the package, the cache, a mirror, at its authors'."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zoo.errors import WeightsError
+from zoo.pretrained import cache
+from zoo.pretrained.download import download, lock
+from zoo.pretrained.extra import require_torch
+from zoo.pretrained.records import Format, WeightSet
+
+MIRROR = "ZOO_WEIGHTS_MIRROR"
+OFFLINE = "ZOO_OFFLINE"
+State = Literal["shipped", "cached", "to be had", "only by hand", "none published"]
+
+# Checks a fetched file against the model it is for, and writes the set as it is kept.
+Prepare = Callable[[WeightSet, Path, Format, Path], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place from which a set can be fetched, and what is known of the file there."""
+
+    address: str
+    format: Format
+    sha256: str | None = None
+    size: int | None = None
+
+
+def state_of(record: WeightSet) -> State:
+    """How the set stands on this machine; asks no network."""
+    if cache.shipped(record.model, record.name):
+        return "shipped"
+    if cache.cached(record.model, record.name):
+        return "cached"
+    if record.access == "none":
+        return "none published"
+    return "to be had" if record.access == "download" else "only by hand"
+
+
+def present(model: str, name: str) -> Path | None:
+    """The file of a set that is on this machine already.
+
+    Raises:
+        WeightsError: the cached file is not what was written.
+    """
+    return cache.shipped(model, name) or cache.verified(model, name)
+
+
+def sources(record: WeightSet) -> list[Source]:
+    """Where the set may be fetched, in order: the mirror, if one is set; the authors' address."""
+    found = []
+    if mirror := os.environ.get(MIRROR):
+        address = f"{mirror.rstrip('/')}/{record.model}/{record.name}{record.suffix}"
+        if record.format == "keras":  # kept as it is, so the mirror's file is the very same
+            found.append(Source(address, "keras", record.sha256, record.bytes))
+        else:
+            found.append(Source(address, "npz"))
+    if record.access == "download" and record.address:
+        found.append(Source(record.address, record.format, record.sha256, record.bytes))
+    if offline():
+        found = [each for each in found if not each.address.startswith(("http:", "https:"))]
+    return found
+
+
+def offline() -> bool:
+    """Whether the user forbids all requests."""
+    return os.environ.get(OFFLINE) == "1"
+
+
+def obtain(record: WeightSet, prepare: Prepare) -> Path:
+    """The file of a set: from the package, the cache, or fetched into the cache.
+
+    Several processes that ask at once fetch once.
+
+    Raises:
+        WeightsError: it cannot be had; the message says where it is and how to import it.
+    """
+    if path := present(record.model, record.name):
+        return path
+    reasons = []
+    if places := sources(record):
+        with lock(cache.home() / "locks" / f"{record.model}-{record.name}.lock"):
+            if path := cache.verified(record.model, record.name):
+                return path  # another process was first
+            for source in places:
+                try:
+                    return _fetch(record, source, prepare)
+                except WeightsError as error:
+                    reasons.append(str(error).rstrip("."))
+    raise WeightsError(_how_to_get(record, reasons))
+
+
+def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
+    if source.format == "pytorch":
+        require_torch("reading the authors' file")
+    pin = cache.pin_of(record.model, record.name)
+    known = source.sha256 or pin.fetched.get(source.address)
+    fetched = cache.folder(record.model) / f".{record.name}.fetched"
+    with cache.writing_to(fetched.parent):  # goes again if nothing comes of it
+        digest = download(source.address, fetched, sha256=known, size=source.size)
+        try:
+            with keeping(record.model, record.name, record.suffix, source.address, digest) as draft:
+                prepare(record, fetched, source.format, draft)
+        finally:
+            fetched.unlink(missing_ok=True)
+    path = cache.cached(record.model, record.name)
+    assert path is not None
+    return path
+
+
+@contextlib.contextmanager
+def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Iterator[Path]:
+    """Gives the path at which to write a set; afterwards it stands in the cache with its pin.
+
+    Args:
+        model, name: the set.
+        suffix: of its file.
+        source: the address or the name of the file that it was made from.
+        digest: that file's sha256.
+
+    Raises:
+        WeightsError: the cache cannot be written to. Then, as after any error of the one who
+            writes, the cache is as it was.
+    """
+    target = cache.folder(model) / f"{name}{suffix}"
+    draft = target.with_name(f".{name}.{os.getpid()}{suffix}")
+    with cache.writing_to(target.parent):
+        try:
+            yield draft
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            before = cache.pin_of(model, name)
+            pin = cache.Pin(cache.sha256(draft), source, {**before.fetched, source: digest})
+            # First the pin: a set without one would pass unchecked, were this process killed here.
+            cache.write_pin(model, name, pin)
+            draft.replace(target)
+            for other in cache.SUFFIXES:
+                if other != suffix:
+                    target.with_suffix(other).unlink(missing_ok=True)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
+    what = f"The weights '{record.name}' of {record.model}"
+    note = f" {record.note}" if record.note else ""
+    if record.access == "none":
+        tried = f" ({'; '.join(reasons)})" if reasons else ""
+        recipe = f" Train them: {record.recipe}." if record.recipe else ""
+        return f"{what} were never published{tried}.{note}{recipe}"
+    by_hand = record.access == "by hand"
+    only = "they can only be fetched by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
+    return (
+        f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"
+        f"{f' ({record.address})' if record.address else ''}; with it, "
+        f"'lqz convert {record.model} FILE' imports them. weights=None gives random ones."
+    )

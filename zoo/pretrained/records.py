@@ -1,0 +1,172 @@
+"""What is known of each weight set, read from `records.json`."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.errors import UnknownNameError, WeightsError
+
+RECORDS = Path(__file__).with_name("records.json")
+IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
+
+# How a set can be had: fetched by this program, fetched by a person, or not at all.
+Access = Literal["download", "by hand", "none"]
+# What kind of file lies there: PyTorch's, Keras's .h5, or this project's .npz.
+Format = Literal["pytorch", "keras", "npz"]
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """How an image becomes the network's input.
+
+    Attributes:
+        name: "larq-zoo" stands for larq-zoo's own function (bicubic, from a padded crop).
+        resize: shorter side in pixels before the centre crop; None: the image has the size.
+        size: height and width of the input.
+        mean, std: per channel, for pixel values in 0..1.
+    """
+
+    name: str
+    resize: int | None
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """One set of weights; what is not known is None.
+
+    Attributes:
+        model, name: `MODEL(weights=name)` loads it.
+        dataset: what it was trained on.
+        origin: who trained it: "authors", "larq-zoo", "zoo" (here) or "imported".
+        access: how it can be had.
+        format: of the file at `address`.
+        preprocessing, classes: what its images and its output are.
+        where: where the file is, in words.
+        address: where this program fetches it.
+        bytes, sha256: of the file at `address`.
+        published_top1, published_top5: in percent.
+        measured_top1, measured_row: the figure measured here, and its row in results/.
+        recipe: how it was trained, or is trained here.
+        licence: of the weights; None where none is stated.
+        note: what else one should know.
+    """
+
+    model: str
+    name: str
+    dataset: str
+    origin: str
+    access: Access
+    format: Format
+    preprocessing: str
+    classes: str
+    where: str | None = None
+    address: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    published_top1: float | None = None
+    published_top5: float | None = None
+    measured_top1: float | None = None
+    measured_row: str | None = None
+    recipe: str | None = None
+    licence: str | None = None
+    note: str | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(class_names(self.classes))
+
+    @property
+    def suffix(self) -> str:
+        """Of the file in the cache: Keras's files are kept as they are, others as .npz."""
+        return ".h5" if self.format == "keras" else ".npz"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    return json.loads(RECORDS.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def all_records() -> tuple[WeightSet, ...]:
+    """Every registered set, in the order of the file."""
+    return tuple(WeightSet(**record) for record in _data()["sets"])
+
+
+def records_of(model: str) -> list[WeightSet]:
+    """The sets of one model that exist; those that were never published are left out."""
+    return [each for each in all_records() if each.model == model and each.access != "none"]
+
+
+def find_record(model: str, name: str) -> WeightSet | None:
+    """The record of a set, published or not; None where there is none."""
+    return next((each for each in all_records() if (each.model, each.name) == (model, name)), None)
+
+
+def imported_record(model: str, name: str) -> WeightSet:
+    """A record for a set that `lqz convert` wrote and nothing registered describes."""
+    from zoo import catalog
+
+    dataset = catalog.row(model).dataset
+    return WeightSet(
+        model=model, name=name, dataset=dataset, origin="imported", access="by hand", format="npz",
+        preprocessing=dataset, classes=dataset,
+    )  # fmt: skip
+
+
+def preprocessing(name: str) -> ImagePreprocessing:
+    """The preprocessing that records name so. Raises UnknownNameError for another name."""
+    known = _data()["preprocessing"]
+    if name not in known:
+        raise UnknownNameError("preprocessing", name, known)
+    values = dict(known[name])
+    values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+    return ImagePreprocessing(name, **values)
+
+
+@functools.cache
+def class_names(classes: str) -> tuple[tuple[str, str], ...]:
+    """(identifier, name) of each class in the order of the output.
+
+    ImageNet's are WordNet's: the synset's number and its first word.
+    """
+    if classes == "imagenet":
+        with IMAGENET_CLASSES.open(newline="", encoding="utf-8") as lines:
+            return tuple((line["wnid"], line["name"]) for line in csv.DictReader(lines))
+    return tuple((name, name) for name in _data()["classes"][classes])
+
+
+def resolve(weights: str, model: str | None = None) -> WeightSet:
+    """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
+
+    Args:
+        weights: a set's name, with its model in front or without.
+        model: the model's name, in any case, where `weights` does not say it. Without either, all
+            sets of that name of this zoo's own models agree on what a record is asked for here.
+
+    Raises:
+        WeightsError: no such set is registered.
+    """
+    before, slash, name = weights.rpartition("/")
+    model = before if slash else model
+    for each in all_records():
+        same = each.origin != "larq-zoo" if model is None else each.model.casefold() == (
+            model.casefold()
+        )  # fmt: skip
+        if same and each.name == name:
+            return each
+    sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
+    raise WeightsError(
+        f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "
+        f"registered are {', '.join(sets)}."
+    )

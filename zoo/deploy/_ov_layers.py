@@ -50,6 +50,7 @@ def build(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     raise unsupported(layer, f"its kind, {type(layer).__name__}, is not supported")
 
 
+POINTWISE = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
 KNOWN = ("zoo", "tf_keras", "keras", "larq", "larq_zoo")
 
 
@@ -84,25 +85,22 @@ def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 @builds("Dense", "QuantDense")
 def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
-    kernel = quantized_kernel(layer)
     pixels = x.shape[2:]
     if any(size != 1 for size in pixels):
         raise unsupported(layer, f"it reads a feature map of {pixels[0]}x{pixels[1]} pixels")
-    kernel = numbers(kernel).T
-    if getattr(layer, "input_quantizer", None) is not None:
-        where = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
-        y = _convolved(layer, _reshaped(x, (*x.shape[:2], 1, 1)), kernel[:, :, None, None], where,
-                       binary)  # fmt: skip
+    kernel = numbers(quantized_kernel(layer)).T
+    if pixels or getattr(layer, "input_quantizer", None) is not None:
+        # As a convolution of one pixel, which has binary kernels and needs no reshaping.
+        image = _reshaped(x, (*x.shape[:2], 1, 1))
+        y = _convolved(layer, image, kernel[:, :, None, None], POINTWISE, binary)
         return _finished(layer, _reshaped(y, (*y.shape[:2], *pixels)))
-    flat = _reshaped(x, x.shape[:2])
-    term = flat.one_term()
+    term = x.one_term()
     shift = None if x.shift is None else kernel @ x.shift
     weights = kernel if term.scale is None else kernel * term.scale
-    node = ops.matmul(Value([Term(term.source)], flat.shape).output(), constant(weights),
-                      False, True)  # fmt: skip
+    image = Value([Term(term.source)], x.shape).output()
+    node = ops.matmul(image, constant(weights), False, True)
     node.set_friendly_name(layer.name)
-    y = Value([Term(node.output(0))], (x.shape[0], len(kernel)), shift)
-    return _finished(layer, _reshaped(y, (*y.shape, *pixels)))
+    return _finished(layer, Value([Term(node.output(0))], (x.shape[0], len(kernel)), shift))
 
 
 def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary: bool) -> Value:
@@ -134,17 +132,29 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     if not is_sign(layer.input_quantizer):
         raise unsupported(layer, "its input quantizer is not a sign")
     signs, scale = binary_kernel(kernel)
-    if signs is None or not binary:
-        image = x.binarized(-1, 1)
-        if where.pad_value:
-            raise unsupported(layer, "a real kernel on padding other than 0 is not supported")
-        return Value([Term(Convolution(image, kernel, where, False, layer.name))], shape)
-    if where.groups > 1:
+    binary = binary and signs is not None
+    if binary and where.groups > 1:
         raise unsupported(layer, "a binary convolution in groups is not supported")
-    if kernel.shape[1] == 3:
+    if binary and kernel.shape[1] == 3:
         raise unsupported(layer, "OpenVINO has no binary convolution of three channels")
-    source = Convolution(x.binarized(0, 1), signs, where, True, layer.name)
-    return Value([Term(source, None if (scale == 1).all() else scale)], shape)
+    if where.pad_value:
+        if not binary:
+            raise unsupported(layer, "real numbers on padding other than 0 are not supported")
+        x = Value([Term(x.output())], x.shape)  # turned channels would need padding of -1
+    image, turned = x.signs(binary)
+    numerals = signs if signs is not None and binary else kernel
+    if turned.any():
+        numerals = numerals * per_group(np.where(turned, -1, 1), where.groups, len(kernel))
+    source = Convolution(image, numerals, where, binary, layer.name)
+    return Value([Term(source, None if not binary or (scale == 1).all() else scale)], shape)
+
+
+def per_group(channels: np.ndarray, groups: int, filters: int) -> np.ndarray:
+    """One number per input channel as what multiplies a kernel (out, in / groups, h, w)."""
+    parts = channels.reshape(groups, 1, -1, 1, 1)
+    return np.broadcast_to(parts, (groups, filters // groups, *parts.shape[2:])).reshape(
+        filters, -1, 1, 1
+    )
 
 
 def kernel_sum(kernel: np.ndarray, shift: np.ndarray, scale: np.ndarray | None) -> np.ndarray:

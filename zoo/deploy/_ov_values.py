@@ -27,7 +27,7 @@ SMALLEST = np.finfo(np.float32).tiny
 LARGEST = np.finfo(np.float32).max
 
 
-def constant(values: np.ndarray) -> Any:
+def constant(values: Any) -> Any:
     return ops.constant(np.ascontiguousarray(values, dtype=np.float32))
 
 
@@ -128,8 +128,8 @@ class Value:
     terms: list[Term]
     shape: tuple[int, ...]
     shift: Numbers | None = None
-    signs: dict[tuple, Any] = field(default_factory=dict)
     emitted: Any = None
+    _signs: dict[bool, Any] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -180,9 +180,13 @@ class Value:
         terms = [Term(term.source, times(term.scale, scale)) for term in self.terms]
         return Value(terms, self.shape, plus(times(self.shift, scale, absent=None), shift))
 
-    def binarized(self, low: float, high: float) -> Any:
-        """`high` where this is at least 0, else `low`."""
-        if (low, high) not in self.signs:
+    def signs(self, binary: bool) -> tuple[Any, np.ndarray]:
+        """The signs of this as bits, or as -1 and +1; turned round in the channels marked True.
+
+        A batch norm with a negative factor turns the comparison round. The kernel's signs of these
+        channels are turned as well, which leaves every product as it is.
+        """
+        if binary not in self._signs:
             term = self.one_term()
             if isinstance(term.source, Convolution) and not term.source.binary:
                 self.settled()  # whoever else reads it shares the node with the scale folded in
@@ -190,18 +194,18 @@ class Value:
             source = term.source
             if isinstance(source, Convolution):
                 source, _ = source.output(None)
-            ones, zeros = np.ones(self.channels), np.zeros(self.channels)
-            scale = ones if term.scale is None else term.scale
-            shift = zeros if self.shift is None else self.shift
+            scale = np.ones(self.channels) if term.scale is None else term.scale
+            shift = np.zeros(self.channels) if self.shift is None else self.shift
             threshold, falling = thresholds(scale, shift)
-            below, above = np.where(falling, high, low), np.where(falling, low, high)
             # One constant for both limits: with two, the plugin may fuse the sign into a binary
             # convolution that also adds a shortcut, and then computes wrong numbers.
             limit = self._short(threshold)
-            self.signs[low, high] = ops.fake_quantize(
-                source, limit, limit, self._short(below), self._short(above), 2
-            ).output(0)
-        return self.signs[low, high]
+            if binary:
+                node = ops.fake_quantize(source, limit, limit, constant(0), constant(1), 2)
+            else:
+                node = ops.select(ops.greater(source, limit), constant(1), constant(-1))
+            self._signs[binary] = node.output(0), falling
+        return self._signs[binary]
 
     def _short(self, numbers: np.ndarray) -> Any:
         """One number where all channels have the same."""
@@ -225,7 +229,7 @@ def plus(left: Any, right: Any) -> Any:
 
 
 def thresholds(scale: Numbers, shift: Numbers) -> tuple[np.ndarray, np.ndarray]:
-    """The float32 t for which `x > t` says `scale * x + shift >= 0`, or where falling its contrary.
+    """The float32 t for which `x > t` says `scale * x + shift >= 0`, and where it says the contrary.
 
     A `FakeQuantize` gives its upper value for x > t, larq's sign +1 for x >= 0: t is the float
     below the one where the sign turns. Where the scale is 0, no x is or every x is above t.

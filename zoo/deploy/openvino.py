@@ -8,14 +8,20 @@ into the compiled model and warns where it was of no avail.
 
 from __future__ import annotations
 
+import warnings
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.deploy._cpu import without_avx2
 from zoo.deploy._walk import calls, check_exportable, runtime
-from zoo.errors import DeployError
+from zoo.errors import DeployError, DeployWarning
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     import openvino
     import tensorflow as tf
 
@@ -102,3 +108,98 @@ def _result(tensor: Any, value: Any) -> Any:
     name = tensor.node.layer.name
     node.set_names({name})
     return ops.result(node)
+
+
+def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tuple[Path, Path]:
+    """Write `directory`/model.xml and model.bin, which holds a binary kernel at 1 bit per weight.
+
+    The directory is made if need be; OpenVINO reads both by the path of the former.
+
+    Raises:
+        DeployError: the directory cannot be written.
+    """
+    ov = runtime("openvino", "OpenVINO", "openvino")
+    directory = Path(directory)
+    graph, weights = directory / "model.xml", directory / "model.bin"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in (graph, weights):
+            path.open("ab").close()  # OpenVINO's own message of a read-only directory says less
+        ov.save_model(model, graph, compress_to_fp16=False)
+        tree = ElementTree.parse(graph)
+        for element in tree.iter():  # indentation is half of the file
+            element.text = (element.text or "").strip() or None
+            element.tail = None
+        tree.write(graph, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise DeployError(
+            f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
+        ) from error
+    return graph, weights
+
+
+def compile_openvino(
+    model: openvino.Model | str | PathLike[str], threads: int | None = None, **properties: Any
+) -> openvino.CompiledModel:
+    """Compile for this CPU in float32, and warn if its binary kernels are of no avail.
+
+    OpenVINO's own default rounds to bfloat16 on some CPUs, where a sign may then flip.
+
+    Args:
+        model: what `to_openvino` gave, or the path of an `.xml`.
+        threads: the most threads to use; None leaves it to OpenVINO.
+        properties: more of OpenVINO's, such as PERFORMANCE_HINT="THROUGHPUT".
+    """
+    ov = runtime("openvino", "OpenVINO", "openvino")
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", **properties}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    compiled = ov.Core().compile_model(model, "CPU", settings)
+    check_compiled(compiled)
+    return compiled
+
+
+def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) -> int:
+    """Look for binary convolutions that do not run as such.
+
+    Args:
+        compiled: a model compiled for the CPU.
+        strict: raise an error where there would be a warning.
+
+    Returns:
+        The number of binary convolutions that run in a binary kernel.
+
+    Warns:
+        DeployWarning: a binary convolution runs in a reference kernel, its operands are reordered
+            at each inference, or the CPU has no AVX2.
+
+    Raises:
+        DeployError: the same, with `strict`.
+    """
+
+    def kind(node: Any) -> str:
+        return node.get_rt_info()["layerType"].astype(str)
+
+    complaints, good, found = [], 0, 0
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        if kind(node) != "BinaryConvolution":
+            continue
+        found += 1
+        kernel = node.get_rt_info()["primitiveType"].astype(str)
+        name = node.get_friendly_name()
+        beside = [node.input_value(0).get_node()]  # kernels are reordered once, when compiling
+        beside += [each.get_node() for each in node.output(0).get_target_inputs()]
+        if not kernel.startswith("jit"):
+            complaints.append(f"'{name}' runs in OpenVINO's kernel '{kernel}', not a binary one")
+        elif any(kind(each) == "Reorder" for each in beside):
+            complaints.append(f"'{name}' has its operands reordered at each inference")
+        else:
+            good += 1
+    if found and (reason := without_avx2()):
+        complaints.append(reason)
+    if complaints:
+        text = f"{'; '.join(complaints)}."
+        if strict:
+            raise DeployError(text)
+        warnings.warn(text, DeployWarning, stacklevel=2)
+    return good

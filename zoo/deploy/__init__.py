@@ -10,9 +10,15 @@ Importing this imports neither runtime, nor TensorFlow.
 from __future__ import annotations
 
 from zoo.deploy.lce import count_binary_convolutions, to_lce
-from zoo.deploy.openvino import check_compiled, compile_openvino, save_openvino, to_openvino
+from zoo.deploy.openvino import (
+    check_compiled,
+    compile_openvino,
+    openvino_runtime,
+    save_openvino,
+    to_openvino,
+)
 
 __all__ = [
-    "check_compiled", "compile_openvino", "count_binary_convolutions", "save_openvino", "to_lce",
-    "to_openvino",
+    "check_compiled", "compile_openvino", "count_binary_convolutions", "openvino_runtime",
+    "save_openvino", "to_lce", "to_openvino",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy._walk import calls
 
 
-def inference_function(model: tf.keras.Model, mirrored: bool) -> Any:
-    """A concrete function of images (1, h, w, c), all weights constants.
+def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
+    """A module whose `infer` is a concrete function of images (1, h, w, c), weights constants.
 
     Args:
         mirrored: turn convolutions round where that makes their zero padding TensorFlow's "same".
@@ -34,7 +34,9 @@ def inference_function(model: tf.keras.Model, mirrored: bool) -> Any:
             values.update(zip(call.outputs, outputs, strict=True))
         return [values[id(output)] for output in model.outputs]
 
-    return infer.get_concrete_function()
+    module = tf.Module()
+    module.infer = infer.get_concrete_function()
+    return module
 
 
 def is_binary_convolution(layer: Any) -> bool:
@@ -49,7 +51,9 @@ def is_binary_convolution(layer: Any) -> bool:
 
 def binary_layers(model: tf.keras.Model) -> list[Any]:
     """The layers of every binary convolution, one for each time it is called."""
-    return [call.layer for call in calls(model) if call.inputs and is_binary_convolution(call.layer)]
+    return [
+        call.layer for call in calls(model) if call.inputs and is_binary_convolution(call.layer)
+    ]
 
 
 def _applied(layer: Any, inputs: list[tf.Tensor], mirrored: bool) -> Any:
@@ -187,7 +191,9 @@ def _dense(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
         kernel = quantized_kernel(layer).numpy()
     if getattr(layer, "input_quantizer", None) is not None:
         x = layer.input_quantizer(x)
-    y = tf.reshape(tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel), [*x.shape[:-1], layer.units])
+    y = tf.reshape(
+        tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel), [*x.shape[:-1], layer.units]
+    )
     if layer.use_bias:
         y = y + _constant(layer.bias)
     return layer.activation(y) if layer.activation else y

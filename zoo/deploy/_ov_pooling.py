@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from openvino import opset15 as ops
 
-from zoo.deploy._ov_layers import builds, node_value, same_padding
+from zoo.deploy._ov_convolutions import same_padding
+from zoo.deploy._ov_layers import builds, node_value
 from zoo.deploy._ov_values import Term, Value
 
 
@@ -80,5 +81,3 @@ def subsample_pad(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 def _shape(node: Any) -> tuple[int, ...]:
     return tuple(node.get_shape())
-
-

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-_PROBES = np.float32([-100, -2, -1, -0.6, -0.1, -1e-3, 0, 1e-3, 0.1, 0.6, 1, 2, 100])
+_PROBES = np.array([-100, -2, -1, -0.6, -0.1, -1e-3, 0, 1e-3, 0.1, 0.6, 1, 2, 100], np.float32)
 
 
 def is_sign(quantizer: Any) -> bool:

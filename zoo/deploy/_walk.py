@@ -21,13 +21,11 @@ class Call:
     Attributes:
         layer: the Keras layer.
         inputs, outputs: keys of the tensors, the same for whoever makes and whoever reads one.
-        arguments: what else the layer was called with.
     """
 
     layer: tf.keras.layers.Layer
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    arguments: dict[str, Any]
 
 
 def check_exportable(model: Any, batch_size: int = 1) -> None:
@@ -36,7 +34,9 @@ def check_exportable(model: Any, batch_size: int = 1) -> None:
     import tensorflow as tf
 
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidValueError(f"batch_size must be a whole number of at least 1, not {batch_size}.")
+        raise InvalidValueError(
+            f"batch_size must be a whole number of at least 1, not {batch_size}."
+        )
     if not isinstance(model, tf.keras.Model):
         raise DeployError(f"A tf.keras.Model is exported, not {type(model).__name__}.")
     if not model.built or not getattr(model, "_is_graph_network", False):
@@ -63,7 +63,7 @@ def calls(model: tf.keras.Model) -> Iterator[Call]:
             if isinstance(node.layer, tf.keras.Model) and not node.is_input:
                 yield from _opened(node.layer, inputs, outputs)
             else:
-                yield Call(node.layer, inputs, outputs, dict(node.call_kwargs or {}))
+                yield Call(node.layer, inputs, outputs)
 
 
 def _opened(
@@ -79,8 +79,9 @@ def _opened(
     for call in calls(inner):
         if call.outputs[0] in outer and not call.inputs:
             continue  # the inner model's own input
-        renamed = (tuple(outer.get(key, key) for key in keys) for keys in (call.inputs, call.outputs))
-        yield Call(call.layer, *renamed, call.arguments)
+        reads = tuple(outer.get(key, key) for key in call.inputs)
+        makes = tuple(outer.get(key, key) for key in call.outputs)
+        yield Call(call.layer, reads, makes)
 
 
 def runtime(module: str, package: str, extra: str) -> Any:

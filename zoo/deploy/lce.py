@@ -44,11 +44,10 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
     lce = runtime("larq_compute_engine", "Larq Compute Engine", "lce")
     import tensorflow as tf
 
-    from zoo.deploy._lce_layers import binary_layers, inference_function
+    from zoo.deploy._lce_layers import binary_layers, inference_module
 
     with tempfile.TemporaryDirectory() as folder:
-        module = tf.Module()
-        module.infer = inference_function(model, mirrored=True)
+        module = inference_module(model, mirrored=True)
         tf.saved_model.save(module, folder, signatures=module.infer)
         flatbuffer = lce.convert_saved_model(folder)
     expected = binary_layers(model)
@@ -66,10 +65,10 @@ def to_tflite(model: tf.keras.Model) -> bytes:
     check_exportable(model)
     import tensorflow as tf
 
-    from zoo.deploy._lce_layers import inference_function
+    from zoo.deploy._lce_layers import inference_module
 
-    function = inference_function(model, mirrored=False)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    module = inference_module(model, mirrored=False)
+    return tf.lite.TFLiteConverter.from_concrete_functions([module.infer], module).convert()
 
 
 def count_binary_convolutions(flatbuffer: bytes) -> int:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def openvino_runtime() -> Any:
+    """The module `openvino`; a DeployError that names the extra if it is not installed."""
+    return runtime("openvino", "OpenVINO", "openvino")
+
+
 def to_openvino(
     model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
 ) -> openvino.Model:
@@ -49,8 +54,9 @@ def to_openvino(
         DeployError: a layer is not supported, a size is open, or OpenVINO is not installed.
     """
     check_exportable(model, batch_size)
-    ov = runtime("openvino", "OpenVINO", "openvino")
-    from zoo.deploy import _ov_layers, _ov_pooling  # noqa: F401  (the latter registers its layers)
+    ov = openvino_runtime()
+    # All of these register the layers they build.
+    from zoo.deploy import _ov_convolutions, _ov_layers, _ov_pooling  # noqa: F401
     from zoo.deploy._ov_values import Value
 
     values: dict[int, Value] = {}
@@ -118,7 +124,7 @@ def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tupl
     Raises:
         DeployError: the directory cannot be written.
     """
-    ov = runtime("openvino", "OpenVINO", "openvino")
+    ov = openvino_runtime()
     directory = Path(directory)
     graph, weights = directory / "model.xml", directory / "model.bin"
     try:
@@ -150,7 +156,7 @@ def compile_openvino(
         threads: the most threads to use; None leaves it to OpenVINO.
         properties: more of OpenVINO's, such as PERFORMANCE_HINT="THROUGHPUT".
     """
-    ov = runtime("openvino", "OpenVINO", "openvino")
+    ov = openvino_runtime()
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", **properties}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads

@@ -29,17 +29,14 @@ ZOPFLI = "zopfli==0.4.3"
 # OpenVINO's maintainers call BinaryConvolution obsolete: no version is let in that was not tried.
 OPENVINO = "openvino>=2026.4.1,<2026.5"
 LCE = "larq-compute-engine>=0.16,<0.17"
-MATPLOTLIB = "matplotlib>=3.8"
 
 EXTRAS_REQUIRE = {
     "data": [ZOPFLI],
     "openvino": [OPENVINO],
     "lce": [LCE],
-    "benchmark": [OPENVINO, LCE, MATPLOTLIB],
     "test": [
         OPENVINO,
         LCE,
-        MATPLOTLIB,
         "pytest>=8",
         "pytest-timeout>=2.3",
         "pillow>=10",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from training.terminal import OPEN, load_tensorflow, quiet_errors
-from zoo.errors import DeployError, InvalidValueError
+from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 
 FORMATS = ("openvino", "lce", "saved_model", "tflite")
 SAVED = (".keras", ".h5", ".hdf5")
@@ -19,7 +19,7 @@ SAVED = (".keras", ".h5", ".hdf5")
 @click.command("export", context_settings=OPEN)
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--format", "kind", type=click.Choice(FORMATS), required=True,
+@click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
               help="openvino for x86; lce (Larq Compute Engine) for ARM; others in float.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
               help="A directory for openvino and saved_model, else a .tflite file.")  # fmt: skip
@@ -38,6 +38,8 @@ def export(
     MODEL is a name of `lqz list` or the path of a saved model (.keras, .h5). ARGUMENTS are those of
     the constructor, e.g. weights=run/weights.npz "input_shape=(32,32,3)" num_classes=10.
     """
+    if kind not in FORMATS:
+        raise UnknownNameError("format", kind, FORMATS)
     for name, given in (("--preprocess", preprocess), ("--batch", batch != 1)):
         if given and kind != "openvino":
             raise InvalidValueError(f"{name} is for --format openvino, not {kind}.")

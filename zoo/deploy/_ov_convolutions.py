@@ -9,7 +9,7 @@ import numpy as np
 from openvino import opset15 as ops
 
 from zoo.deploy._ov_layers import activated, builds, numbers, reshaped, unsupported
-from zoo.deploy._ov_values import Convolution, Geometry, Term, Value, constant
+from zoo.deploy._ov_values import BYTE, Convolution, Geometry, Term, Value, constant
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 
 POINTWISE = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
@@ -79,8 +79,9 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     binary = binary and signs is not None
     if binary and where.groups > 1:
         raise unsupported(layer, "a binary convolution in groups is not supported")
-    if binary and kernel.shape[1] == 3:
-        raise unsupported(layer, "OpenVINO has no binary convolution of three channels")
+    if binary and kernel.shape[1] % 2:
+        raise unsupported(layer, f"a binary convolution of {kernel.shape[1]} input channels, an odd "
+                                 "number, is not supported")  # fmt: skip
     if where.pad_value:
         if not binary:
             raise unsupported(layer, "real numbers on padding other than 0 are not supported")
@@ -89,6 +90,11 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     numerals = signs if signs is not None and binary else kernel
     if turned.any():
         numerals = numerals * per_group(np.where(turned, -1, 1), where.groups, len(kernel))
+    if binary and (missing := -kernel.shape[1] % BYTE):
+        # The image's channels of -1, an even number, cancel one another at every pixel.
+        extra = np.ones((len(kernel), missing, *kernel.shape[2:]))
+        extra[:, ::2] = -1
+        numerals = np.concatenate([numerals, extra], axis=1)
     source = Convolution(image, numerals, where, binary, layer.name)
     return Value([Term(source, None if not binary or (scale == 1).all() else scale)], shape)
 

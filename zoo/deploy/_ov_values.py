@@ -25,6 +25,9 @@ Numbers = np.ndarray  # float64, of shape (c,)
 SMALLEST = np.finfo(np.float32).tiny
 LARGEST = np.finfo(np.float32).max
 
+# The plugin's binary kernels read whole bytes of channels; of fewer they compute wrong numbers.
+BYTE = 8
+
 
 def constant(values: Any) -> Any:
     return ops.constant(np.ascontiguousarray(values, dtype=np.float32))
@@ -183,7 +186,8 @@ class Value:
         """The signs of this as bits, or as -1 and +1; turned round in the channels marked True.
 
         A batch norm with a negative factor turns the comparison round. The kernel's signs of these
-        channels are turned as well, which leaves every product as it is.
+        channels are turned as well, which leaves every product as it is. Bits come with channels of
+        -1 behind up to a multiple of `BYTE`.
         """
         if binary not in self._signs:
             term = self.one_term()
@@ -196,9 +200,14 @@ class Value:
             scale = np.ones(self.channels) if term.scale is None else term.scale
             shift = np.zeros(self.channels) if self.shift is None else self.shift
             threshold, falling = thresholds(scale, shift)
+            if missing := -self.channels % BYTE if binary else 0:
+                source = with_empty_channels(source, len(self.shape), missing)
+                threshold = np.pad(threshold, (0, missing), constant_values=LARGEST)
             # One constant for both limits: with two, the plugin may fuse the sign into a binary
-            # convolution that also adds a shortcut, and then computes wrong numbers.
-            limit = self._short(threshold)
+            # convolution that also adds a shortcut, and then computes wrong numbers. A number per
+            # channel even where all are the same: with one alone, the sign of an image may come out
+            # as float32 in place of bits, and the binary convolution reads beyond it.
+            limit = constant(self.broadcast(threshold))
             if binary:
                 node = ops.fake_quantize(source, limit, limit, constant(0), constant(1), 2)
             else:
@@ -206,11 +215,13 @@ class Value:
             self._signs[binary] = node.output(0), falling
         return self._signs[binary]
 
-    def _short(self, numbers: np.ndarray) -> Any:
-        """One number where all channels have the same."""
-        if (numbers == numbers[0]).all():
-            return constant(numbers[0])
-        return constant(self.broadcast(numbers))
+
+def with_empty_channels(node: Any, rank: int, count: int) -> Any:
+    """`node` with `count` channels of 0 behind."""
+    begin, end = np.zeros((2, rank), np.int64)
+    end[1] = count
+    sides = ops.constant(begin), ops.constant(end)
+    return ops.pad(node, *sides, "constant", ops.constant(np.float32(0))).output(0)
 
 
 def times(numbers: Any, scale: Any, absent: Any = 1) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from training.terminal import OPEN, load_tensorflow, quiet_errors
+from zoo import catalog
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 
 FORMATS = ("openvino", "lce", "saved_model", "tflite")
@@ -20,7 +21,7 @@ SAVED = (".keras", ".h5", ".hdf5")
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
-              help="openvino for x86; lce (Larq Compute Engine) for ARM; others in float.")  # fmt: skip
+              help="openvino for x86; lce (Larq Compute Engine) for ARM.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
               help="A directory for openvino and saved_model, else a .tflite file.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
@@ -72,18 +73,16 @@ def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
     from training.show import build_model
 
     options = parse_assignments(arguments)
-    if Path(model).suffix in SAVED:
+    row = require_model(model)
+    if row is None:
         if options:
             raise InvalidValueError(f"A saved model takes no arguments, such as '{arguments[0]}'.")
-        if not Path(model).exists():
-            raise InvalidValueError(f"There is no model file '{model}'.")
         load_tensorflow()
         try:
             return zoo.load_model(model, compile=False)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise DeployError(f"'{model}' is not a readable model: {reason}.") from error
-    row = zoo.catalog.row(model)
     if options.get("weights") is None:
         click.echo(f"{model} has random weights; give weights=PATH for others.", err=True)
     load_tensorflow()
@@ -94,21 +93,37 @@ def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
     return build_model(model, {"weights": None, **taken, **options})
 
 
+def require_model(model: str) -> catalog.Row | None:
+    """The catalog's row of a model, None for the path of a saved one; raises if there is none."""
+    if Path(model).suffix not in SAVED:
+        return catalog.row(model)
+    if not Path(model).is_file():
+        raise InvalidValueError(f"There is no model file '{model}'.")
+    return None
+
+
 def check_output(output: Path, kind: str) -> None:
-    """Raise a DeployError unless `output` can be written, before minutes of converting."""
+    """Raise a ZooError unless `output` can be written, before minutes of converting."""
     if kind in ("lce", "tflite"):
         if output.suffix != ".tflite":
             raise InvalidValueError(f"--format {kind} writes a .tflite file, not '{output}'.")
-        folder = output.parent
+        require_writable(output)
     else:
-        folder = output
+        require_writable(output / "model")
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder of a file; a DeployError unless the file can be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.open("ab").close()
+        else:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
     except OSError as error:
-        raise DeployError(f"'{folder}' cannot be written: {error.strerror}.") from error
-    target = output if output.exists() else folder
-    if not os.access(target, os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
-        raise DeployError(f"'{target}' cannot be written: Permission denied.")
+        target = error.filename if path.parent.is_dir() and path.exists() else path.parent
+        raise DeployError(f"'{target}' cannot be written: {error.strerror}.") from error
 
 
 def file_size(path: Path) -> int:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import tensorflow as tf
-from case import ROWS, build, images, randomize
+from case import ROWS, build, randomize
 from openvino import opset15
 
-import zoo
 from zoo.deploy import to_openvino
 from zoo.deploy._signs import is_sign
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from training.bench.prepare import MEANING, RUNTIMES, prepare
+from training.export import require_model, require_writable
 from training.terminal import OPEN
+from zoo import catalog
 from zoo.errors import InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("benchmark", context_settings=OPEN)
-@click.argument("models", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, type=click.UNPROCESSED)
+@click.option("--all", "everything", is_flag=True, help="All models of this project.")
 @click.option("--runtimes", default="openvino,openvino-float,lce,keras", show_default=True,
               help=f"Of {', '.join(RUNTIMES)}.")  # fmt: skip
 @click.option("--threads", default="1", show_default=True, help="Such as 1,2.")
@@ -31,31 +34,34 @@ FILE = click.Path(path_type=Path, dir_okay=False)
               help="Turns of a tenth of a second for each runtime.")  # fmt: skip
 @click.option("--per-layer", is_flag=True, help="Time by kind of layer, from OpenVINO's counters.")
 @click.option("--json", "json_path", type=FILE, help="Write everything as JSON.")
-@click.option("--csv", "csv_path", type=FILE, help="Write a row per measurement.")
+@click.option("--csv", "csv_path", type=FILE,
+              help="Write a row per measurement, of --per-layer too.")  # fmt: skip
 @click.option("--plot", "plot_path", type=FILE, help="Draw latency against published top-1.")
 def benchmark(
-    models: Sequence[str], runtimes: str, threads: str, batch: str, rounds: int, per_layer: bool,
-    json_path: Path | None, csv_path: Path | None, plot_path: Path | None,
+    models: Sequence[str], everything: bool, runtimes: str, threads: str, batch: str, rounds: int,
+    per_layer: bool, json_path: Path | None, csv_path: Path | None, plot_path: Path | None,
 ) -> None:  # fmt: skip
     """Measure MODELS in several runtimes, in turns.
 
     MODELS are names of `lqz list` or files of saved models; key=value among them is an argument of
     all of them. Where weights= is not given they are random, which changes no time.
     """
-    from training.bench import report
+    from training.bench import picture, report
 
     names = [text for text in models if "=" not in text and not text.startswith("--")]
     settings = [text for text in models if text not in names]
+    if everything:
+        names = list(dict.fromkeys([*names, *(row.model for row in catalog.rows(origin="zoo"))]))
     if not names:
-        raise InvalidValueError("No model is named.")
+        raise InvalidValueError("No model is named; --all measures all of this project's.")
+    for name in names:
+        require_model(name)
     kinds = _chosen(runtimes)
     counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
-    if plot_path:
-        report.plotting()  # is it installed?
-    for path in (json_path, csv_path, plot_path):
+    layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
+    for path in (json_path, csv_path, layers_path, plot_path):
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("ab").close()  # before the wait, not after it
+            require_writable(path)  # before the wait, not after it
     machine = report.machine()
     click.echo(report.describe(machine))
     rows: list[dict[str, Any]] = []
@@ -68,8 +74,10 @@ def benchmark(
             report.write_json(json_path, machine, rows)
         if csv_path:
             report.write_csv(csv_path, machine, rows)
-    if plot_path:
-        report.draw(plot_path, machine, rows)
+        if layers_path:
+            report.write_layers_csv(layers_path, rows)
+    if plot_path and not picture.draw(plot_path, machine["cpu"], rows):
+        click.echo("No picture: none of these networks has a published accuracy.", err=True)
 
 
 def measure(

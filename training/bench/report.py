@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,9 @@ from typing import Any
 
 import click
 
+from training.results import PACKAGE, commit
 from training.terminal import print_table
-from zoo import catalog
 from zoo.deploy._cpu import cpu_name, instruction_sets, without_avx2
-from zoo.errors import DeployError
 
 PACKAGES = ("openvino", "larq-compute-engine", "tensorflow", "tf_keras")
 COLUMNS = (
@@ -29,7 +29,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its instruction sets, the packages' versions and the command."""
+    """The processor, its instruction sets, the packages' versions, the commit and the command."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -43,7 +43,8 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
-        "command": " ".join(["lqz", *sys.argv[1:]]),
+        "commit": commit(PACKAGE),
+        "command": shlex.join(["lqz", *sys.argv[1:]]),
     }
 
 
@@ -98,59 +99,33 @@ def write_csv(path: Path, about: dict[str, Any], rows: Rows) -> None:
         "cpu": about["cpu"],
         "openvino": about["versions"].get("openvino", ""),
         "larq_compute_engine": about["versions"].get("larq-compute-engine", ""),
+        "commit": about["commit"],
         "command": about["command"],
     }
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *extra], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            cells = {name: row[name] for name in COLUMNS}
-            rounded = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in cells.items()}
-            writer.writerow(rounded | extra)
+    _write(
+        path, [*COLUMNS, *extra], [{name: row[name] for name in COLUMNS} | extra for row in rows]
+    )
 
 
-def plotting() -> Any:
-    """Matplotlib without a window; a DeployError that names the extra if it is not installed."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise DeployError(
-            "Matplotlib, which --plot needs, is not installed; it is in the extra [benchmark]: pip "
-            "install 'binary-zoo[benchmark]'."
-        ) from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
+def layers_path(path: Path) -> Path:
+    """Where the times per kind of layer stand that belong to the CSV file `path`."""
+    return path.with_name(f"{path.stem}_layers.csv")
 
 
-def draw(path: Path, about: dict[str, Any], rows: Rows) -> None:
-    """Latency against published top-1: one point a model and runtime, one thread, batch 1."""
-    known = {row.model: row for row in catalog.rows()}
-    points = [
-        (row["runtime"], row["ms"], known[row["model"]].top1, row["model"])
+def write_layers_csv(path: Path, rows: Rows) -> None:
+    """A row per kind of layer of each measurement that has any."""
+    shared = ("model", "threads", "batch")
+    lines = [
+        {name: row[name] for name in shared} | layer
         for row in rows
-        if row["model"] in known and known[row["model"]].top1 is not None
-        and known[row["model"]].dataset == "imagenet"
-        and row["threads"] == min(each["threads"] for each in rows)
-        and row["batch"] == min(each["batch"] for each in rows)
-    ]  # fmt: skip
-    if not points:
-        raise DeployError("No measured model has a published ImageNet accuracy to draw against.")
-    pyplot = plotting()
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for runtime in dict.fromkeys(point[0] for point in points):
-        mine = [point for point in points if point[0] == runtime]
-        axes.scatter([point[1] for point in mine], [point[2] for point in mine], label=runtime)
-        if runtime == points[0][0]:  # one name a model is enough
-            for _, ms, top1, model in mine:
-                axes.annotate(model, (ms, top1), (4, 4), textcoords="offset points", fontsize=7)
-    axes.set_xscale("log")
-    axes.set_xlabel(f"milliseconds, {rows[0]['threads']} thread, batch {rows[0]['batch']}")
-    axes.set_ylabel("published ImageNet top-1, %")
-    axes.set_title(about["cpu"])
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+        for layer in row.get("layers", ())
+    ]
+    _write(path, [*shared, "layer", "kernel", "ms", "share"], lines)
+
+
+def _write(path: Path, columns: Sequence[str], lines: Rows) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for line in lines:
+            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()})

@@ -80,8 +80,8 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     if binary and where.groups > 1:
         raise unsupported(layer, "a binary convolution in groups is not supported")
     if binary and kernel.shape[1] % 2:
-        raise unsupported(layer, f"a binary convolution of {kernel.shape[1]} input channels, an odd "
-                                 "number, is not supported")  # fmt: skip
+        raise unsupported(layer, f"it is binary and has an odd number of input channels "
+                                 f"({kernel.shape[1]})")  # fmt: skip
     if where.pad_value:
         if not binary:
             raise unsupported(layer, "real numbers on padding other than 0 are not supported")

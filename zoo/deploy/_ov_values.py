@@ -250,7 +250,7 @@ def thresholds(scale: Numbers, shift: Numbers) -> tuple[np.ndarray, np.ndarray]:
     nearest = turn.astype(np.float32)
     # The largest float32 below the turn; where it falls, the turn itself still gives "at least 0".
     too_high = np.where(falling, nearest > turn, nearest >= turn)
-    t = np.where(too_high, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    t = np.where(too_high, np.nextafter(nearest, -LARGEST), nearest)
     t = np.where(~falling & (np.abs(turn) < SMALLEST), -SMALLEST, t)
     always = np.where(shift >= 0, -LARGEST, LARGEST)
     return np.where(scale == 0, always, t).astype(np.float32), falling

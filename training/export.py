@@ -11,9 +11,11 @@ import click
 
 from training.terminal import OPEN, load_tensorflow, quiet_errors
 from zoo import catalog
+from zoo.deploy._walk import require_runtime
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 
 FORMATS = ("openvino", "lce", "saved_model", "tflite")
+EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 SAVED = (".keras", ".h5", ".hdf5")
 
 
@@ -46,6 +48,8 @@ def export(
             raise InvalidValueError(f"{name} is for --format openvino, not {kind}.")
     if allow_float and kind != "lce":
         raise InvalidValueError(f"--allow-float is for --format lce, not {kind}.")
+    if kind in EXTRAS:
+        require_runtime(kind)
     check_output(output, kind)
     network = load(model, arguments)
     write: dict[str, Callable[[], int]] = {

@@ -14,8 +14,9 @@ from zoo.deploy._signs import is_sign
 
 # The cheapest network of each paper, and what makes it still cheaper; SDBNNResNet20 has gates.
 QUICK: dict[str, dict[str, Any]] = {
-    "ReActNetA": {"width": 0.375, "stem_strides": 1},  # 12 channels: no multiple of 8
-    "ReActNetB": {"width": 0.125, "stem_strides": 1},
+    # 4 and 12 channels are no multiples of 8.
+    "ReActNetA": {"width": 0.375, "stem_strides": 1, "input_shape": (48, 48, 3)},
+    "ReActNetB": {"width": 0.125, "stem_strides": 1, "input_shape": (48, 48, 3)},
     "ReActNet20": {},
     "BiRealNet20": {},
     "XNORNetPlusPlusResNet20": {"scale": "case4"},
@@ -37,6 +38,12 @@ def turned(model: tf.keras.Model) -> tf.keras.Model:
             factors = layer.gamma.numpy()
             layer.gamma.assign(np.where(np.arange(len(factors)) % 2, factors, -factors))
     return model
+
+
+def beginning(model: tf.keras.Model, convolutions: int) -> tf.keras.Model:
+    """The model up to its binary convolution of this number."""
+    last = model.get_layer(binary_names(model)[convolutions])
+    return tf.keras.Model(model.inputs, last.input)
 
 
 def binary_names(model: tf.keras.Model) -> list[str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from training.bench.prepare import MEANING, RUNTIMES, prepare
-from training.export import require_model, require_writable
+from training.export import EXTRAS, require_model, require_writable
 from training.terminal import OPEN
 from zoo import catalog
+from zoo.deploy._walk import require_runtime
 from zoo.errors import InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def benchmark(
     for name in names:
         require_model(name)
     kinds = _chosen(runtimes)
+    for worker in {RUNTIMES[kind] for kind in kinds} & set(EXTRAS):
+        require_runtime(worker)
     counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
     layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
     for path in (json_path, csv_path, layers_path, plot_path):

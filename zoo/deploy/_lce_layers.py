@@ -78,17 +78,30 @@ def _convolution(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
     axes = _axes_to_mirror(layer, x.shape[1:3]) if symmetric and mirrored else None
     if axes:
         x = _mirrored(x, axes)
-    if signed:
-        x = tf.sign(tf.sign(x) + 0.1)  # what the converter knows as larq's sign
+    if signed and mirrored and _too_small(layer, x.shape[1:3]):
+        x = tf.where(x >= 0, 1.0, -1.0)  # what the converter does not know as larq's sign
+    elif signed:
+        x = tf.sign(tf.sign(x) + 0.1)  # what it does
     elif getattr(layer, "input_quantizer", None) is not None:
         x = layer.input_quantizer(x)
-    if axes is None:
+    if not getattr(layer, "_is_native_padding", True):
+        # larq pads with other values than 0 before the sign; the converter wants it behind.
+        value = layer.input_quantizer(layer.pad_values) if signed else layer.pad_values
+        x = tf.pad(x, layer._get_padding_same(x), constant_values=value)
+        y = tf.nn.conv2d(x, kernel, layer.strides, "VALID", dilations=layer.dilation_rate)
+    elif axes is None:
         y = layer.convolution_op(x, kernel)
     else:
         y = _mirrored(_same_convolution(layer, x, _flipped(kernel, axes)), axes)
     if layer.use_bias:
         y = y + _constant(layer.bias)
     return layer.activation(y) if layer.activation else y
+
+
+def _too_small(layer: Any, size: Any) -> bool:
+    """Whether an image of this size has to be padded to hold the kernel even once."""
+    spans = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    return layer.padding != "valid" and any(n < span for n, span in zip(size, spans, strict=True))
 
 
 def _axes_to_mirror(layer: Any, size: Any) -> list[int] | None:

@@ -205,6 +205,21 @@ def flatten(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(ops.reshape(ordered, ops.constant(np.array(flat)), False))
 
 
+@builds("Reshape")
+def reshape(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    shape = (x.shape[0], *layer.output_shape[1:])
+    if len(shape) not in (2, 4):
+        raise unsupported(layer, "only images and vectors are supported")
+    node = x.output()
+    if len(x.shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 2, 3, 1])))
+    node = ops.reshape(node, ops.constant(np.array(shape)), False)
+    if len(shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
+    return Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
+
+
 def reshaped(x: Value, shape: Sequence[int]) -> Value:
     """x in another shape with the same channels; what is pending stays so."""
     if tuple(shape) == tuple(x.shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,12 @@ from zoo.keras2 import require_keras2
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# By the extra that installs it, a runtime's module and name.
+RUNTIMES = {
+    "openvino": ("openvino", "OpenVINO"),
+    "lce": ("larq_compute_engine", "Larq Compute Engine"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,17 @@ def _opened(
         yield Call(call.layer, reads, makes)
 
 
-def runtime(module: str, package: str, extra: str) -> Any:
-    """Import a runtime that is an optional dependency."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
-            raise
+def require_runtime(extra: str) -> None:
+    """Raise a DeployError that names the extra unless its runtime is installed; imports nothing."""
+    module, package = RUNTIMES[extra]
+    if importlib.util.find_spec(module) is None:
         raise DeployError(
             f"{package} is not installed; it is an extra: pip install 'binary-zoo[{extra}]' "
             f"(in a clone: pip install '.[{extra}]')."
-        ) from None
+        )
+
+
+def runtime(extra: str) -> Any:
+    """Import a runtime that is an optional dependency."""
+    require_runtime(extra)
+    return importlib.import_module(RUNTIMES[extra][0])

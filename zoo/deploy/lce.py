@@ -5,6 +5,9 @@ TensorFlow's "same"; elsewhere it leaves a float convolution without a word. PyT
 padding at stride 2 pads before the first pixel, where "same" pads behind the last. So such a
 convolution is turned round: the image and the kernel are mirrored, which makes the padding that of
 "same", and the result is mirrored back. That is exact and costs no memory.
+
+Of a padded image that is smaller than the kernel, the runtime's `LceBconv2d` gives wrong sums
+without a word: such a convolution is kept in float32, and so refused or allowed.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
             Larq Compute Engine is not installed.
     """
     check_exportable(model)
-    lce = runtime("larq_compute_engine", "Larq Compute Engine", "lce")
+    lce = runtime("lce")
     import tensorflow as tf
 
     from zoo.deploy._lce_layers import binary_layers, inference_module

@@ -31,7 +31,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def openvino_runtime() -> Any:
     """The module `openvino`; a DeployError that names the extra if it is not installed."""
-    return runtime("openvino", "OpenVINO", "openvino")
+    return runtime("openvino")
 
 
 def to_openvino(
@@ -89,6 +89,8 @@ def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
     from zoo.deploy._ov_values import Term, Value
 
     shape = [batch_size, *tensor.shape[1:]]
+    if len(shape) not in (2, 4):
+        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
     if preprocess and (len(shape) != 4 or shape[-1] != len(MEAN)):
         raise DeployError(f"Only colour images are normalised, not inputs of shape {tuple(shape)}.")
     parameter = ops.parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)

@@ -21,15 +21,15 @@ from zoo import catalog
 from zoo.deploy import count_binary_convolutions
 from zoo.weights import save_weights
 
+EXPORTED, CONVOLUTIONS = "ReActNet20", 18
 MODEL = "SDBNNResNet20"  # 32x32, with a published accuracy
-CONVOLUTIONS = 18
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A network with weights, and their file."""
     folder = tmp_path_factory.mktemp("weights")
-    model = randomize(zoo.get_model(MODEL, weights=None))
+    model = randomize(zoo.get_model(EXPORTED, weights=None))
     save_weights(model, folder / "weights.npz")
     return model, folder / "weights.npz"
 
@@ -40,7 +40,7 @@ def export(trained, tmp_path, capfd):
     model, weights = trained
 
     def export(kind, name, *options):
-        words = ["export", MODEL, f"weights={weights}", "--format", kind]
+        words = ["export", EXPORTED, f"weights={weights}", "--format", kind]
         code = cli.main([*words, "-o", str(tmp_path / name), *options])
         out, err = capfd.readouterr()
         assert (code, err) == (0, "")
@@ -103,15 +103,16 @@ def test_export_of_a_saved_model(trained, tmp_path, capfd):
 
 # --- benchmark ------------------------------------------------------------------------------------
 
-KINDS = ("openvino", "openvino-float", "openvino-twin", "lce", "keras")
+KINDS = ("openvino", "openvino-float", "lce", "keras")
 
 
 @pytest.fixture(scope="module")
-def measured(trained, tmp_path_factory):
+def measured(tmp_path_factory):
     """One benchmark of all runtimes, and the folder with what it wrote."""
     folder = tmp_path_factory.mktemp("benchmark")
-    words = ["benchmark", MODEL, f"weights={trained[1]}", "--runtimes", ",".join(KINDS)]
-    options = ["--threads", "1,2", "--batch", "1", "--rounds", "2", "--per-layer"]
+    save_weights(randomize(zoo.get_model(MODEL, weights=None)), folder / "weights.npz")
+    words = ["benchmark", MODEL, f"weights={folder / 'weights.npz'}"]
+    options = ["--runtimes", ",".join(KINDS), "--rounds", "2", "--per-layer"]
     files = {"--json": "all.json", "--csv": "new/latency.csv", "--plot": "picture.png"}
     for option, name in files.items():
         options += [option, str(folder / name)]
@@ -124,10 +125,9 @@ def rows(measured):
     return json.loads((measured / "all.json").read_text())["results"]
 
 
-def test_a_row_for_each_runtime_and_number_of_threads(rows):
-    expected = [(kind, threads) for threads in (1, 2) for kind in KINDS]
-    assert [(row["runtime"], row["threads"]) for row in rows] == expected
-    assert {(row["model"], row["batch"]) for row in rows} == {(MODEL, 1)}
+def test_a_row_for_each_runtime(rows):
+    assert [row["runtime"] for row in rows] == list(KINDS)
+    assert {(row["model"], row["threads"], row["batch"]) for row in rows} == {(MODEL, 1, 1)}
 
 
 def test_every_runtime_computed_the_network(rows):
@@ -152,12 +152,9 @@ def test_columns_are_filled(rows):
 def test_layers_add_up(rows, measured):
     with (measured / "new" / "latency_layers.csv").open() as file:
         lines = list(csv.DictReader(file))
-    for threads in (1, 2):
-        mine = [line for line in lines if line["threads"] == str(threads)]
-        assert sum(float(line["share"]) for line in mine) == pytest.approx(1, abs=0.01)
-        assert "BinaryConvolution" in {line["layer"] for line in mine}
-        (row,) = [r for r in rows if (r["runtime"], r["threads"]) == ("openvino", threads)]
-        assert [layer["layer"] for layer in row["layers"]] == [line["layer"] for line in mine]
+    assert sum(float(line["share"]) for line in lines) == pytest.approx(1, abs=0.01)
+    assert "BinaryConvolution" in {line["layer"] for line in lines}
+    assert [layer["layer"] for layer in rows[0]["layers"]] == [line["layer"] for line in lines]
 
 
 def test_the_machine_is_named(measured):
@@ -183,7 +180,6 @@ def test_the_picture(measured, rows):
         assert picture.format == "PNG" and len(set(picture.convert("L").getdata())) > 10
     drawn = points(rows)
     assert [point["runtime"] for point in drawn] == list(KINDS)
-    assert {point["threads"] for point in drawn} == {1}
     assert {point["top1"] for point in drawn} == {catalog.row(MODEL).top1}
     narrower = [{**row, "binary_macs": row["binary_macs"] // 4} for row in rows]
     assert points(narrower) == []  # another network than the published one
@@ -199,11 +195,19 @@ def test_the_readmes_tables_come_from_these_files(measured):
         assert missing(measured / "nothing.csv") == update_readme.NO_LATENCY
 
 
-def test_without_a_published_accuracy_there_is_no_picture(tmp_path, capfd):
-    words = ["benchmark", "RealResNet20", "width=0.25", "--runtimes", "openvino", "--rounds", "1"]
-    assert cli.main([*words, "--plot", str(tmp_path / "x.png")]) == 0
-    assert "No picture: none of these networks has a published accuracy." in capfd.readouterr().err
+def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, capfd):
+    words = ["benchmark", "ReActNet20", "num_classes=7", "--runtimes", "openvino,openvino-twin"]
+    options = ["--threads", "1,2", "--batch", "1,3", "--rounds", "1"]
+    files = ["--plot", str(tmp_path / "x.png"), "--json", str(tmp_path / "x.json")]
+    assert cli.main([*words, *options, *files]) == 0
+    out, err = capfd.readouterr()
+    assert "No picture: none of these networks has a published accuracy." in err
     assert not (tmp_path / "x.png").exists()
+    rows = json.loads((tmp_path / "x.json").read_text())["results"]
+    measured = [(row["batch"], row["threads"], row["runtime"]) for row in rows]
+    kinds = ("openvino", "openvino-twin")
+    assert measured == [(b, t, kind) for b in (1, 3) for t in (1, 2) for kind in kinds]
+    assert sum("ReActNet20" in line for line in out.splitlines()) == len(rows)
 
 
 def test_spread():

@@ -19,8 +19,8 @@ ROUNDING = 1e-5  # relative L2, where no sign differs
 @pytest.mark.parametrize("name", [name for name in QUICK if ROWS[name].binary_macs])
 def test_networks(name):
     """Their first blocks: a converter's time is that of its graph's size."""
-    model = beginning(turned(quick_network(name)), 9)
-    assert len(binary_names(model)) >= 9
+    model = beginning(turned(quick_network(name)), 4)
+    assert len(binary_names(model)) >= 4
     flatbuffer = to_lce(model)
     assert count_binary_convolutions(flatbuffer) == len(binary_names(model))
     batch = images(model, 2)
@@ -98,7 +98,7 @@ def test_larqs_own_convolution():
 
 
 def test_plain_flatbuffer_runs_in_tensorflow_lite():
-    model = beginning(quick_network("SDBNNResNet20"), 7)
+    model = beginning(quick_network("SDBNNResNet20"), 3)
     content = to_tflite(model)
     assert count_binary_convolutions(content) == 0
     interpreter = tf.lite.Interpreter(model_content=content)

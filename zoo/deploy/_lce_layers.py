@@ -79,14 +79,19 @@ def _convolution(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
     if axes:
         x = _mirrored(x, axes)
     if signed and mirrored and _too_small(layer, x.shape[1:3]):
-        x = tf.where(x >= 0, 1.0, -1.0)  # what the converter does not know as larq's sign
+        x = 2 * tf.cast(x >= 0, tf.float32) - 1  # what the converter does not know as a sign
     elif signed:
         x = tf.sign(tf.sign(x) + 0.1)  # what it does
     elif getattr(layer, "input_quantizer", None) is not None:
         x = layer.input_quantizer(x)
     if not getattr(layer, "_is_native_padding", True):
-        # larq pads with other values than 0 before the sign; the converter wants it behind.
-        value = layer.input_quantizer(layer.pad_values) if signed else layer.pad_values
+        # larq pads with other values than 0 before it quantises; the converter wants it behind.
+        value = float(layer.pad_values)
+        if signed:
+            value = 1.0 if value >= 0 else -1.0
+        elif getattr(layer, "input_quantizer", None) is not None:
+            with tf.init_scope():
+                value = float(layer.input_quantizer(tf.constant(value)))
         x = tf.pad(x, layer._get_padding_same(x), constant_values=value)
         y = tf.nn.conv2d(x, kernel, layer.strides, "VALID", dilations=layer.dilation_rate)
     elif axes is None:

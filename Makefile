@@ -1,5 +1,5 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert lint format clean help
+.PHONY: demo test test-slow test-convert benchmark lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -9,12 +9,13 @@ CONVERT_INSTALLED := $(VENV)/.convert-installed
 LINT_INSTALLED := $(VENV)/.lint-installed
 
 help:
-	@echo "make demo       train a binary ReActNet on embedded images "
-	@echo "make test       the tests"
-	@echo "make test-slow  the tests that take longer"
+	@echo "make demo          train a binary ReActNet on embedded images "
+	@echo "make test          the tests"
+	@echo "make test-slow     the tests that take longer"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
-	@echo "make lint       ruff and mypy"
-	@echo "make clean      remove .venv and caches"
+	@echo "make benchmark     latency of all models; the machine should do nothing else"
+	@echo "make lint          ruff and mypy"
+	@echo "make clean         remove .venv and caches"
 
 demo: $(INSTALLED)
 	$(VENV)/bin/lqz train ReActNet
@@ -27,6 +28,12 @@ test-slow: $(INSTALLED)
 
 test-convert: $(CONVERT_INSTALLED)
 	$(PYTHON) -m pytest -m convert tests/convert
+
+benchmark: $(INSTALLED)
+	$(VENV)/bin/lqz benchmark --all --threads 1,2 --per-layer \
+		--json results/latency.json --csv results/latency.csv --plot results/latency.png
+	$(PYTHON) -m benchmarks.async_queue ReActNetA --seconds 60 --threads 2
+	$(PYTHON) -m benchmarks.update_readme
 
 lint: $(LINT_INSTALLED)
 	$(VENV)/bin/ruff check .

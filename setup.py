@@ -29,11 +29,19 @@ INSTALL_REQUIRES = [
 # training/data/prepare_fashion_mnist.py: another version might compress to other bytes.
 ZOPFLI = "zopfli==0.4.3"
 
+# OpenVINO's maintainers call BinaryConvolution obsolete: no version is let in that was not tried.
+OPENVINO = "openvino>=2026.4.1,<2026.5"
+LCE = "larq-compute-engine>=0.16,<0.17"
+
 EXTRAS_REQUIRE = {
     # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
     "convert": ["torch>=2.6"],
     "data": [ZOPFLI],
+    "openvino": [OPENVINO],
+    "lce": [LCE],
     "test": [
+        OPENVINO,
+        LCE,
         "pytest>=8",
         "pytest-timeout>=2.3",
         "pillow>=10",

@@ -8,12 +8,17 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from training.bench.report import layers_path
 from training.results import ACCURACY, read_rows
 from zoo import catalog
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
+LATENCY = ROOT / "results" / "latency.csv"
+LAYERS = layers_path(LATENCY)
+QUEUE = ROOT / "results" / "async_queue.csv"
+NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
 NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
 
 
@@ -74,10 +79,76 @@ def accuracy(table: Path = ROOT / ACCURACY) -> str:
     return markdown(heads, rows) if rows else NO_ACCURACY
 
 
+def latency(table: Path = LATENCY) -> str:
+    """A row a model: milliseconds in each runtime at batch 1, and how OpenVINO's compares."""
+    if not table.exists():
+        return NO_LATENCY
+    rows = _read(table)
+    found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
+    heads = ("model", "OpenVINO ms", "2 threads", "float ms", "times", "LCE ms", "times",
+             "Keras ms", "times", "file MB", "memory MB", "rel. L2")  # fmt: skip
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        binary = found[model, "openvino", "1", "1"]
+        two = found.get((model, "openvino", "2", "1"))
+        cells = [model, f"{float(binary['ms']):.2f}", f"{float(two['ms']):.2f}" if two else ""]
+        for runtime in ("openvino-float", "lce", "keras"):
+            other = found.get((model, runtime, "1", "1"))
+            ratio = float(other["ms"]) / float(binary["ms"]) if other else 0
+            cells += [f"{float(other['ms']):.1f}", f"{ratio:.1f}"] if other else ["", ""]
+        sizes = [f"{int(binary[key]) / 1e6:.2f}" for key in ("file_bytes", "memory_bytes")]
+        lines.append([*cells, *sizes, f"{float(binary['relative_l2']):.0e}"])
+    first = rows[0]
+    about = (
+        f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
+        f"{first['larq_compute_engine']}; median at batch 1, one thread where not stated; `times` "
+        f"is against OpenVINO's binary one; `{first['command']}`, commit {first['commit'][:8]}."
+    )
+    picture = table.with_suffix(".png")
+    shown = f"\n\n![Latency against top-1](results/{picture.name})" if picture.exists() else ""
+    return f"{markdown(heads, lines)}\n\n{about}{shown}"
+
+
+def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
+    """Where the time of one model goes, by kind of layer, one thread, batch 1."""
+    if not table.exists():
+        return NO_LATENCY
+    heads = (f"layers of {model}", "kernel", "ms", "share %")
+    return markdown(heads, [
+        (row["layer"], row["kernel"], f"{float(row['ms']):.3f}", f"{100 * float(row['share']):.1f}")
+        for row in _read(table)
+        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
+    ])  # fmt: skip
+
+
+def queue(table: Path = QUEUE) -> str:
+    """Images per second of the asynchronous queue, binary and float."""
+    if not table.exists():
+        return NO_LATENCY
+    heads = ("model", "convolutions", "threads", "images/s", "seconds", "wrong results",
+             "memory MiB", "growth MiB")  # fmt: skip
+    return markdown(heads, [
+        (
+            row["model"], row["convolutions"], row["threads"], row["images_per_second"],
+            row["seconds"], row["wrong"], f"{int(row['memory_before']) / 2**20:.0f}",
+            f"{(int(row['memory_after']) - int(row['memory_before'])) / 2**20:+.1f}",
+        )
+        for row in _read(table)
+    ])  # fmt: skip
+
+
+def _read(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "accuracy": accuracy,
     "reconstruction": reconstruction,
+    "latency": latency,
+    "layers": layers,
+    "queue": queue,
 }
 
 

@@ -25,6 +25,8 @@ COMMANDS = {
     "summary": ("training.show:summary", "Layers, operations and memory of a model."),
     "train": ("training.cli:train", "Train by a paper's recipe, or list the recipes."),
     "evaluate": ("training.evaluate:evaluate", "Accuracy of a trained network, against records."),
+    "export": ("training.export:export", "Write a model for OpenVINO or Larq Compute Engine."),
+    "benchmark": ("training.bench.command:benchmark", "Measure models in several runtimes."),
 }
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -67,7 +69,7 @@ class LazyGroup(click.Group):
 )
 @click.pass_context
 def lqz(ctx: click.Context) -> None:
-    """Binary neural networks: compare, inspect and train them."""
+    """Binary neural networks: compare, inspect, train and deploy them."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

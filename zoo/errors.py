@@ -53,6 +53,18 @@ class ResultsError(ZooError):
     """Results that cannot be read or written."""
 
 
+class DeployError(ZooError):
+    """A model that cannot be exported, or a runtime that is not there."""
+
+
+class ZooWarning(UserWarning):
+    """Base of every warning this project gives on purpose."""
+
+
+class DeployWarning(ZooWarning):
+    """A deployed model that will be slower or larger than it should be."""
+
+
 def suggestion(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the valid name nearest to `name`, else a full stop."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}

@@ -1,0 +1,228 @@
+"""`lqz export` and `lqz benchmark` on small networks, with every runtime, and what they write."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from case import images, randomize
+from networks import relative
+from PIL import Image
+
+import zoo
+from benchmarks import update_readme
+from training import cli
+from training.bench.picture import points
+from training.bench.session import spread
+from training.bench.worker import RUNTIMES
+from zoo import catalog
+from zoo.deploy import count_binary_convolutions
+from zoo.weights import save_weights
+
+EXPORTED, CONVOLUTIONS = "ReActNet20", 18
+MODEL = "SDBNNResNet20"  # 32x32, with a published accuracy
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network with weights, and their file."""
+    folder = tmp_path_factory.mktemp("weights")
+    model = randomize(zoo.get_model(EXPORTED, weights=None))
+    save_weights(model, folder / "weights.npz")
+    return model, folder / "weights.npz"
+
+
+@pytest.fixture
+def export(trained, tmp_path, capfd):
+    """`lqz export` of the network; gives the path, what was printed, and a batch with outputs."""
+    model, weights = trained
+
+    def export(kind, name, *options):
+        words = ["export", EXPORTED, f"weights={weights}", "--format", kind]
+        code = cli.main([*words, "-o", str(tmp_path / name), *options])
+        out, err = capfd.readouterr()
+        assert (code, err) == (0, "")
+        batch = images(model, 2)
+        return tmp_path / name, out, batch, model(batch, training=False)
+
+    return export
+
+
+def size_in(text):
+    return int(re.search(r": ([\d,]+) bytes", text)[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("options", [[], ["--batch", "2"]])
+def test_export_to_openvino(export, options):
+    path, out, batch, expected = export("openvino", "new/folder", *options)
+    assert sorted(file.name for file in path.iterdir()) == ["model.bin", "model.xml"]
+    assert size_in(out) == sum(file.stat().st_size for file in path.iterdir())
+    assert f"{CONVOLUTIONS} binary convolutions" in out
+    run = RUNTIMES["openvino"](str(path / "model.xml"), 1)()
+    batches = [batch] if options else [batch[:1], batch[1:]]
+    found = np.concatenate([run(each).copy() for each in batches])
+    assert relative(found, expected) < 1e-5
+
+
+def test_export_with_preprocessing(export):
+    path, _, _, _ = export("openvino", "x", "--preprocess")
+    assert 'element_type="u8"' in (path / "model.xml").read_text()
+
+
+def test_export_to_lce(export):
+    path, out, batch, expected = export("lce", "model.tflite")
+    assert size_in(out) == path.stat().st_size
+    assert f"{CONVOLUTIONS} binary convolutions" in out
+    assert count_binary_convolutions(path.read_bytes()) == CONVOLUTIONS
+    assert relative(RUNTIMES["lce"](str(path), 1)()(batch), expected) < 1e-5
+
+
+def test_export_to_tflite(export):
+    path, _, batch, expected = export("tflite", "model.tflite")
+    assert relative(RUNTIMES["lce"](str(path), 1)()(batch), expected) < 1e-5
+
+
+def test_export_to_saved_model(export):
+    path, _, batch, expected = export("saved_model", "saved")
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    (found,) = signature(tf.constant(batch)).values()
+    assert relative(found, expected) < 1e-5
+
+
+def test_export_of_a_saved_model(trained, tmp_path, capfd):
+    model, _ = trained
+    model.save(tmp_path / "model.keras")
+    words = ["export", str(tmp_path / "model.keras"), "--format", "openvino"]
+    assert cli.main([*words, "-o", str(tmp_path / "x")]) == 0
+    batch = images(model, 1)
+    found = RUNTIMES["openvino"](str(tmp_path / "x" / "model.xml"), 1)()(batch)
+    assert relative(found, model(batch, training=False)) < 1e-5
+
+
+# --- benchmark ------------------------------------------------------------------------------------
+
+KINDS = ("openvino", "openvino-float", "lce", "keras")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """One benchmark of all runtimes, and the folder with what it wrote."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    save_weights(randomize(zoo.get_model(MODEL, weights=None)), folder / "weights.npz")
+    words = ["benchmark", MODEL, f"weights={folder / 'weights.npz'}"]
+    options = ["--runtimes", ",".join(KINDS), "--rounds", "2", "--per-layer"]
+    files = {"--json": "all.json", "--csv": "new/latency.csv", "--plot": "picture.png"}
+    for option, name in files.items():
+        options += [option, str(folder / name)]
+    assert cli.main([*words, *options]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(measured):
+    return json.loads((measured / "all.json").read_text())["results"]
+
+
+def test_a_row_for_each_runtime(rows):
+    assert [row["runtime"] for row in rows] == list(KINDS)
+    assert {(row["model"], row["threads"], row["batch"]) for row in rows} == {(MODEL, 1, 1)}
+
+
+def test_every_runtime_computed_the_network(rows):
+    for row in rows:
+        assert row["relative_l2"] < 1e-5, row["runtime"]
+        assert row["same_top1"] == 1
+
+
+def test_columns_are_filled(rows):
+    published = catalog.row(MODEL)
+    for row in rows:
+        assert 0 < row["ms_min"] <= row["ms_q1"] <= row["ms"] <= row["ms_q3"]
+        assert row["runs"] >= 2 and row["load_s"] > 0
+        assert 2**20 < row["added_memory"] < row["peak_memory"]
+        assert row["memory_bytes"] == published.memory_bytes
+        assert row["binary_macs"] == published.binary_macs
+    sizes = {row["runtime"]: row["file_bytes"] for row in rows}
+    assert sizes["openvino"] < sizes["openvino-float"] / 3
+    assert sizes["lce"] < sizes["openvino-float"] / 3
+
+
+def test_layers_add_up(rows, measured):
+    with (measured / "new" / "latency_layers.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert sum(float(line["share"]) for line in lines) == pytest.approx(1, abs=0.01)
+    assert "BinaryConvolution" in {line["layer"] for line in lines}
+    assert [layer["layer"] for layer in rows[0]["layers"]] == [line["layer"] for line in lines]
+
+
+def test_the_machine_is_named(measured):
+    machine = json.loads((measured / "all.json").read_text())["machine"]
+    assert machine["cpu"] and machine["cores"] >= 1 and machine["command"].startswith("lqz ")
+    assert machine["versions"]["openvino"] and machine["versions"]["larq-compute-engine"]
+    assert machine["instruction_sets"] is None or "sse4_2" in machine["instruction_sets"]
+
+
+def test_csv_holds_the_same(measured, rows):
+    with (measured / "new" / "latency.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        assert line["runtime"] == row["runtime"]
+        assert float(line["ms"]) == pytest.approx(row["ms"], rel=1e-3)
+        assert int(line["file_bytes"]) == row["file_bytes"]
+        assert all(line.values())
+
+
+def test_the_picture(measured, rows):
+    with Image.open(measured / "picture.png") as picture:
+        assert picture.format == "PNG" and len(set(picture.convert("L").getdata())) > 10
+    drawn = points(rows)
+    assert [point["runtime"] for point in drawn] == list(KINDS)
+    assert {point["top1"] for point in drawn} == {catalog.row(MODEL).top1}
+    narrower = [{**row, "binary_macs": row["binary_macs"] // 4} for row in rows]
+    assert points(narrower) == []  # another network than the published one
+
+
+def test_the_readmes_tables_come_from_these_files(measured):
+    table = update_readme.latency(measured / "new" / "latency.csv")
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {MODEL}")]
+    assert line.count("|") == table.splitlines()[0].count("|") and "|  |" not in line
+    layers = update_readme.layers(measured / "new" / "latency_layers.csv", MODEL)
+    assert "| BinaryConvolution |" in layers
+    for missing in (update_readme.latency, update_readme.layers):
+        assert missing(measured / "nothing.csv") == update_readme.NO_LATENCY
+
+
+def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, capfd):
+    words = ["benchmark", "ReActNet20", "num_classes=7", "--runtimes", "openvino,openvino-twin"]
+    options = ["--threads", "1,2", "--batch", "1,3", "--rounds", "1"]
+    files = ["--plot", str(tmp_path / "x.png"), "--json", str(tmp_path / "x.json")]
+    assert cli.main([*words, *options, *files]) == 0
+    out, err = capfd.readouterr()
+    assert "No picture: none of these networks has a published accuracy." in err
+    assert not (tmp_path / "x.png").exists()
+    rows = json.loads((tmp_path / "x.json").read_text())["results"]
+    measured = [(row["batch"], row["threads"], row["runtime"]) for row in rows]
+    kinds = ("openvino", "openvino-twin")
+    assert measured == [(b, t, kind) for b in (1, 3) for t in (1, 2) for kind in kinds]
+    assert sum("ReActNet20" in line for line in out.splitlines()) == len(rows)
+
+
+def test_spread():
+    assert spread([0.001, 0.002, 0.003, 0.004, 0.005]) == pytest.approx(
+        {"ms": 3.0, "ms_q1": 1.5, "ms_q3": 4.5, "ms_min": 1.0}
+    )
+    assert spread([0.002])["ms_q3"] == 2.0
+
+
+def test_a_worker_that_ends_is_named(tmp_path, capfd, monkeypatch):
+    (tmp_path / "model.keras").write_text("nothing")
+    from training.bench.session import Worker
+    from zoo.errors import DeployError
+
+    np.save(tmp_path / "images.npy", np.zeros((1, 4, 4, 3), np.float32))
+    with pytest.raises(DeployError, match="The runtime 'keras' ended: ") as error:
+        Worker("keras", tmp_path / "model.keras", 1, tmp_path / "images.npy")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,24 @@
+"""Deployment: models of this zoo for OpenVINO (x86) and Larq Compute Engine (ARM).
+
+    from zoo.deploy import compile_openvino, to_openvino
+
+    compiled = compile_openvino(to_openvino(model))
+
+Importing this imports neither runtime, nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+from zoo.deploy.lce import count_binary_convolutions, to_lce
+from zoo.deploy.openvino import (
+    check_compiled,
+    compile_openvino,
+    openvino_runtime,
+    save_openvino,
+    to_openvino,
+)
+
+__all__ = [
+    "check_compiled", "compile_openvino", "count_binary_convolutions", "openvino_runtime",
+    "save_openvino", "to_lce", "to_openvino",
+]  # fmt: skip

@@ -1,0 +1,242 @@
+"""How each Keras layer of the zoo continues an OpenVINO graph, by the layer's class name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from openvino import opset15 as ops
+
+from zoo.deploy._ov_sums import added, concatenated
+from zoo.deploy._ov_values import Term, Value, constant
+from zoo.errors import DeployError
+
+Builder = Callable[[Any, Sequence[Value], bool], Value]
+BUILDERS: dict[str, Builder] = {}
+
+
+def builds(*names: str) -> Callable[[Builder], Builder]:
+    """Register a function for layers of these class names."""
+
+    def register(function: Builder) -> Builder:
+        BUILDERS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def build(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    """The output of `layer`.
+
+    Args:
+        binary: False computes binary convolutions in real numbers, for comparison.
+
+    Raises:
+        DeployError: there is no way to say this layer in OpenVINO's operations.
+    """
+    for cls in type(layer).__mro__:
+        if cls.__name__ in BUILDERS and cls.__module__.partition(".")[0] in KNOWN:
+            return BUILDERS[cls.__name__](layer, inputs, binary)
+    raise unsupported(layer, f"its kind, {type(layer).__name__}, is not supported")
+
+
+KNOWN = ("zoo", "tf_keras", "keras", "larq", "larq_zoo")
+
+
+def unsupported(layer: Any, reason: str) -> DeployError:
+    return DeployError(f"The layer '{layer.name}' cannot be exported to OpenVINO: {reason}.")
+
+
+def numbers(weight: Any) -> np.ndarray:
+    """A weight as float64, so that folding several into one rounds once."""
+    return np.asarray(tf.convert_to_tensor(weight), np.float64)
+
+
+def node_value(node: Any, like: Value | None = None, **changes: Any) -> Value:
+    shape = tuple(node.output(0).get_shape()) if like is None else like.shape
+    return Value([Term(node.output(0))], shape, **changes)
+
+
+# --- layers that are numbers per channel ----------------------------------------------------------
+
+
+@builds("BatchNormalization")
+def batch_norm(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if list(layer.axis) != [len(x.shape) - 1]:
+        raise unsupported(layer, "it does not normalise the last axis")
+    scale = 1 / np.sqrt(numbers(layer.moving_variance) + layer.epsilon)
+    if layer.scale:
+        scale = scale * numbers(layer.gamma)
+    shift = -numbers(layer.moving_mean) * scale
+    return x.affine(scale, shift + numbers(layer.beta) if layer.center else shift)
+
+
+@builds("LearnableShift")
+def learnable_shift(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return inputs[0].affine(None, numbers(layer.shift))
+
+
+@builds("LearnedScale")
+def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if layer.case == "case1":
+        return x.affine(numbers(layer.factors[0]), None)
+    # The factors stay apart in the file, where G would be larger than the network; OpenVINO
+    # multiplies them once, when it compiles the model.
+    factor: Any = None
+    for each in layer.factors:
+        values = numbers(each)
+        values = values.reshape(-1, 1, 1) if values.ndim == 1 else values.transpose(2, 0, 1)
+        part = constant(values[None])
+        factor = part if factor is None else ops.multiply(factor, part)
+    return node_value(ops.multiply(x.output(), factor), x)
+
+
+@builds("RPReLU")
+def rprelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    x = inputs[0].affine(None, numbers(layer.shift_in))
+    node = ops.prelu(x.output(), constant(numbers(layer.slope)))
+    return node_value(node, x, shift=numbers(layer.shift_out))
+
+
+@builds("PReLU")
+def prelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    slope = numbers(layer.alpha)
+    if slope.size != x.channels:
+        raise unsupported(layer, "only one slope per channel is supported (shared_axes=(1, 2))")
+    return node_value(ops.prelu(x.output(), constant(slope.reshape(-1))), x)
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": ops.relu,
+    "relu6": lambda x: ops.clamp(x, 0, 6),
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "elu": lambda x: ops.elu(x, 1.0),
+    "selu": lambda x: ops.selu(
+        x, constant(np.float32(1.67326324)), constant(np.float32(1.05070098))
+    ),
+    "softplus": ops.softplus,
+    "softsign": ops.softsign,
+    "swish": ops.swish,
+    "silu": ops.swish,
+    "gelu": lambda x: ops.gelu(x, "erf"),
+    "exponential": ops.exp,
+    "softmax": lambda x: ops.softmax(x, 1),
+    "hard_tanh": lambda x: ops.clamp(x, -1, 1),
+}
+
+
+def activated(layer: Any, x: Value, activation: Any) -> Value:
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if activation is None or name == "linear":
+        return x
+    if name not in ACTIVATIONS:
+        raise unsupported(layer, f"the activation '{name}' is not supported")
+    return node_value(ACTIVATIONS[name](x.output()), x)
+
+
+@builds("Activation")
+def activation(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return activated(layer, inputs[0], layer.activation)
+
+
+@builds("Softmax")
+def softmax(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    if layer.axis not in (-1, len(inputs[0].shape) - 1):
+        raise unsupported(layer, "it is not over the last axis")
+    return node_value(ops.softmax(inputs[0].output(), 1), inputs[0])
+
+
+@builds("ReLU")
+def relu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if layer.negative_slope or layer.threshold:
+        raise unsupported(layer, "only a plain ReLU is supported")
+    limit = layer.max_value
+    node = ops.relu(x.output()) if limit is None else ops.clamp(x.output(), 0, float(limit))
+    return node_value(node, x)
+
+
+@builds("LeakyClip")
+def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    clipped = ops.clamp(x.output(), -1, 1)
+    if layer.slope:
+        outside = ops.multiply(x.output(), constant(np.float32(layer.slope)))
+        inside = ops.multiply(clipped, constant(np.float32(1 - layer.slope)))
+        return node_value(ops.add(inside, outside), x)
+    return node_value(clipped, x)
+
+
+# --- sums and shapes ------------------------------------------------------------------------------
+
+
+@builds("Add")
+def add(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return added(inputs)
+
+
+@builds("Concatenate")
+def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    if layer.axis not in (-1, len(inputs[0].shape) - 1):
+        raise unsupported(layer, "it is not over the channels")
+    return concatenated(inputs)
+
+
+@builds("InputLayer", "Dropout")
+def same(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return inputs[0]
+
+
+@builds("Flatten")
+def flatten(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    flat = (x.shape[0], int(np.prod(x.shape[1:])))
+    if flat[1] == x.channels:
+        return reshaped(x, flat)
+    ordered = ops.transpose(x.output(), ops.constant(np.array([0, 2, 3, 1])))
+    return node_value(ops.reshape(ordered, ops.constant(np.array(flat)), False))
+
+
+@builds("Reshape")
+def reshape(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    shape = (x.shape[0], *layer.output_shape[1:])
+    if len(shape) not in (2, 4):
+        raise unsupported(layer, "only images and vectors are supported")
+    node = x.output()
+    if len(x.shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 2, 3, 1])))
+    node = ops.reshape(node, ops.constant(np.array(shape)), False)
+    if len(shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
+    return Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
+
+
+def reshaped(x: Value, shape: Sequence[int]) -> Value:
+    """x in another shape with the same channels; what is pending stays so."""
+    if tuple(shape) == tuple(x.shape):
+        return x
+    if x.shape[2:] == (1, 1) and len(shape) == 2:
+        # OpenVINO reorders the memory of what it reshapes, even of a single pixel.
+        node = ops.reduce_max(x.settled(), ops.constant(np.array([2, 3])), False)
+    else:
+        node = ops.reshape(x.settled(), ops.constant(np.array(shape)), False)
+    return Value([Term(node.output(0))], tuple(shape), x.shift)
+
+
+@builds("Permute")
+def permute(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if len(x.shape) != 4:
+        raise unsupported(layer, "only feature maps can be permuted")
+    # Keras's axes (batch, h, w, c) in the order of this graph, and back.
+    axes = np.array([0, 2, 3, 1])[[0, *layer.dims]][[0, 3, 1, 2]]
+    return node_value(ops.transpose(x.output(), ops.constant(axes)))

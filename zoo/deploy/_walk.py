@@ -1,0 +1,107 @@
+"""The calls of a functional Keras model in order, and the checks that every export begins with."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import DeployError, InvalidValueError
+from zoo.keras2 import require_keras2
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# By the extra that installs it, a runtime's module and name.
+RUNTIMES = {
+    "openvino": ("openvino", "OpenVINO"),
+    "lce": ("larq_compute_engine", "Larq Compute Engine"),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer applied to tensors; nested models are already opened.
+
+    Attributes:
+        layer: the Keras layer.
+        inputs, outputs: keys of the tensors, the same for whoever makes and whoever reads one.
+    """
+
+    layer: tf.keras.layers.Layer
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def check_exportable(model: Any, batch_size: int = 1) -> None:
+    """Raise a ZooError unless `model` is a built functional model of one, fixed image size."""
+    require_keras2()
+    import tensorflow as tf
+
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InvalidValueError(
+            f"batch_size must be a whole number of at least 1, not {batch_size}."
+        )
+    if not isinstance(model, tf.keras.Model):
+        raise DeployError(f"A tf.keras.Model is exported, not {type(model).__name__}.")
+    if not model.built or not getattr(model, "_is_graph_network", False):
+        raise DeployError(
+            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "tf.keras.Model cannot be exported)."
+        )
+    for image in model.inputs:
+        if None in image.shape[1:]:
+            raise DeployError(
+                f"The input shape {tuple(image.shape)} is open, and binary kernels need fixed "
+                "shapes: build the model for one image size, such as input_shape=(224, 224, 3)."
+            )
+
+
+def calls(model: tf.keras.Model) -> Iterator[Call]:
+    """Every layer call of a functional model, inputs first."""
+    import tensorflow as tf
+
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            inputs = tuple(id(tensor) for tensor in node.keras_inputs)
+            outputs = tuple(id(tensor) for tensor in tf.nest.flatten(node.outputs))
+            if isinstance(node.layer, tf.keras.Model) and not node.is_input:
+                yield from _opened(node.layer, inputs, outputs)
+            else:
+                yield Call(node.layer, inputs, outputs)
+
+
+def _opened(
+    inner: tf.keras.Model, inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> Iterator[Call]:
+    """The calls of a nested model, reading and making the outer model's tensors."""
+    if not getattr(inner, "_is_graph_network", False):
+        raise DeployError(
+            f"The layer '{inner.name}' is a subclass of tf.keras.Model, which cannot be exported."
+        )
+    outer = dict(zip((id(tensor) for tensor in inner.inputs), inputs, strict=True))
+    outer |= dict(zip((id(tensor) for tensor in inner.outputs), outputs, strict=True))
+    for call in calls(inner):
+        if call.outputs[0] in outer and not call.inputs:
+            continue  # the inner model's own input
+        reads = tuple(outer.get(key, key) for key in call.inputs)
+        makes = tuple(outer.get(key, key) for key in call.outputs)
+        yield Call(call.layer, reads, makes)
+
+
+def require_runtime(extra: str) -> None:
+    """Raise a DeployError that names the extra unless its runtime is installed; imports nothing."""
+    module, package = RUNTIMES[extra]
+    if importlib.util.find_spec(module) is None:
+        raise DeployError(
+            f"{package} is not installed; it is an extra: pip install 'binary-zoo[{extra}]' "
+            f"(in a clone: pip install '.[{extra}]')."
+        )
+
+
+def runtime(extra: str) -> Any:
+    """Import a runtime that is an optional dependency."""
+    require_runtime(extra)
+    return importlib.import_module(RUNTIMES[extra][0])

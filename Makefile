@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/lqz train ReActNet
 
 test: $(INSTALLED)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow

@@ -44,6 +44,7 @@ EXTRAS_REQUIRE = {
         LCE,
         "pytest>=8",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "pillow>=10",
         "scipy>=1.11",
         ZOPFLI,

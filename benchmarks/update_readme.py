@@ -1,4 +1,4 @@
-"""Fill the README's tables from the data they come from; a test fails when they differ.
+"""Fill the tables of README and docs from the data they come from; a test fails when they differ.
 
 Run from the repository root: python -m benchmarks.update_readme
 """
@@ -14,6 +14,8 @@ from zoo import catalog
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+DOCUMENTS = (README, ROOT / "docs" / "training_speed.md")
+TRAINING_STEP = ROOT / "results" / "training_step.csv"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
 LATENCY = ROOT / "results" / "latency.csv"
 LAYERS = layers_path(LATENCY)
@@ -142,10 +144,28 @@ def _read(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def training_step() -> str:
+    """How long a training step takes, beside plain Keras and Larq."""
+    heads = ("network", "batch", "plain ms", "zoo ms", "ratio", "gradients",
+             "difference, float32", "difference, bfloat16")  # fmt: skip
+    with TRAINING_STEP.open(newline="", encoding="utf-8") as lines:
+        rows = [
+            (
+                row["network"], row["batch"], row["plain_ms"], row["zoo_ms"],
+                f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
+                row["gradients"], row["gradient_difference_float32"],
+                row["gradient_difference_bfloat16"],
+            )
+            for row in csv.DictReader(lines)
+        ]  # fmt: skip
+    return markdown(heads, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "accuracy": accuracy,
     "reconstruction": reconstruction,
+    "training_step": training_step,
     "latency": latency,
     "layers": layers,
     "queue": queue,
@@ -154,15 +174,14 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """`text` with each table between its markers made anew."""
-    for name, table in TABLES.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        text, found = re.subn(
-            pattern, lambda m, t=table: f"{m[1]}{t()}\n{m[2]}", text, flags=re.DOTALL
-        )
-        optional = name == "accuracy" and table() == NO_ACCURACY
-        assert found == 1 or optional, f"the README has no place for {name}"
-    return text
+    return re.sub(
+        r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)",
+        lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in DOCUMENTS:
+        document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")

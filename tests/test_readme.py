@@ -5,13 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.update_readme import README, filled
+from benchmarks.update_readme import DOCUMENTS, README, TABLES, filled
 
 TEXT = README.read_text(encoding="utf-8")
 
 
-def test_tables_are_up_to_date():
-    assert filled(TEXT) == TEXT, "run python -m benchmarks.update_readme"
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_tables_are_up_to_date(document):
+    text = document.read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m benchmarks.update_readme"
+
+
+def test_every_table_has_one_place():
+    text = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    assert sorted(re.findall("<!-- begin (\\w+) -->", text)) == sorted(TABLES)
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))

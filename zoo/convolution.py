@@ -124,13 +124,13 @@ def pixel_sum(x: tf.Tensor) -> tf.Tensor:
 def _is_small(x: tf.Tensor, kernel: tf.Tensor) -> bool:
     """Whether oneDNN's kernel gradient takes longer than matrix products do.
 
-    Measured: a third to a half as long with 1024 channels at 7x7, a half to two thirds with 512 at
+    Measured for 3x3: a quarter to a half as long with 1024 channels at 7x7, two thirds with 512 at
     14x14, but a tenth longer with 256 at 28x28 and several times as long with 16 at 32x32.
     """
     height, width, channels = x.shape[1:]
     if tuple(kernel.shape[:2]) == (1, 1):
         return True
-    return None not in (height, width) and 2 * height * width <= channels
+    return channels >= 512 and None not in (height, width) and 2 * height * width <= channels
 
 
 def _kernel_gradient(x: tf.Tensor, dy: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

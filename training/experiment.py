@@ -134,8 +134,9 @@ class Recipe:
         raise NotImplementedError
 
     def planned_stages(self) -> list[Stage]:
-        """The stages, the first of the network itself starting from `initialize_from`."""
-        stages = self.stages()
+        """The stages as they are run: in this machine's precision, from `initialize_from`."""
+        bfloat16 = self._computes_in_bfloat16()
+        stages = [replace(stage, bfloat16=bfloat16) for stage in self.stages()]
         if self.initialize_from is None:
             return stages
         teachers = {stage.teacher for stage in stages}
@@ -292,7 +293,7 @@ class Recipe:
             say(str(note.message))
         return sha256(path)
 
-    def _rounds(self) -> bool:
+    def _computes_in_bfloat16(self) -> bool:
         if self.bfloat16 is not None:
             return self.bfloat16
         return cpu_multiplies_bfloat16() and not tf.config.list_physical_devices("GPU")

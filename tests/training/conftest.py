@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,7 +87,10 @@ def finished(tiny, tmp_path_factory) -> SimpleNamespace:
     from training.recipes.reactnet import ReActNet
 
     settings = {**tiny, "output_dir": str(tmp_path_factory.mktemp("run") / "run")}
-    make: Callable = lambda: configure_task(ReActNet, settings)  # noqa: E731
+
+    def make() -> ReActNet:
+        return configure_task(ReActNet, settings)
+
     printed = StringIO()
     with redirect_stdout(printed):
         run = make().run()

@@ -202,10 +202,10 @@ def test_training_with_a_data_service_gives_the_same_weights(finished, data_serv
 def settings(tiny) -> dict:
     """Four steps of the teacher and two in each other stage, with a checkpoint after every call.
 
-    A learning rate that does not amplify rounding.
+    A learning rate and a precision that do not amplify rounding.
     """
     few = {"teacher_epochs": 2, "teacher_learning_rate": 0.01, "checkpoint_minutes": 0}
-    return {**tiny, **few, "tensorboard": False, "rejoin_minutes": 3}
+    return {**tiny, **few, "tensorboard": False, "rejoin_minutes": 3, "bfloat16": False}
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from training.experiment import _hold_signs
 from training.schedules import error_decay
 from training.stages import batch_norms
 from training.teachers import KerasApplicationFactory
+from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.models._factory import construct
 from zoo.quantizers import EDESign
@@ -55,6 +56,14 @@ def test_docstring_opens_with_the_command_and_states_accuracy_or_cost(name):
 
 def stages_of(task, *settings):
     return configure_task(TASKS[task].load(), parse_assignments(settings)).stages()
+
+
+@pytest.mark.parametrize("setting", [True, False, None])
+def test_precision_is_asked_for_or_the_cpus(setting):
+    recipe = configure_task(TASKS["SDBNNResNet20"].load(), {"bfloat16": setting})
+    gpu = tf.config.list_physical_devices("GPU")
+    expected = cpu_multiplies_bfloat16() and not gpu if setting is None else setting
+    assert [stage.bfloat16 for stage in recipe.planned_stages()] == [expected]
 
 
 def test_preset_of_another_network_is_left_out():

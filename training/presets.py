@@ -12,7 +12,7 @@ EMBEDDED: dict[str, Any] = {
     # Too few images and epochs for augmentation: a binary network under-fits.
     "preprocessing.padding": 0,
     "preprocessing.flip": False,
-    "epochs": 12,
+    "epochs": 11,
     "batch_size": 64,
     "schedule_every": "step",
     # The same result on every machine; with so few channels it is not faster.
@@ -25,6 +25,6 @@ EMBEDDED_TEACHER: dict[str, Any] = {
     "teacher": "RealResNet20",
     "teacher.width": 0.5,
     "teacher_epochs": 8,
-    "first_stage_epochs": 2,
+    "first_stage_epochs": 1,
 }
 CIFAR_TEACHER: dict[str, Any] = {"teacher": "RealResNet20", "teacher_epochs": 60}

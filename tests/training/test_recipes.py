@@ -68,7 +68,7 @@ def test_precision_is_asked_for_or_the_cpus(setting):
 
 def test_preset_of_another_network_is_left_out():
     *_, binary = stages_of("ReActNet", "model=ReActNet18")
-    assert binary.epochs == 12  # the embedded data set's; ReActNet18 has no width
+    assert binary.epochs == 11  # the embedded data set's; ReActNet18 has no width
 
 
 def test_bireal_paper_goes_from_leaky_clip_to_signs_to_batch_norm():

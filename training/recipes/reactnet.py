@@ -49,7 +49,7 @@ class ReActNet(ReActNetRecipe):
     Other networks: `model=ReActNetB`, `model=ReActNetC`.
 
     Without a data set it trains a quarter as wide a network on the embedded Fashion-MNIST, in
-    minutes on two cores, to about 89 %.
+    minutes on two cores, to above 88 %.
     """
 
     model: tf.keras.models.Model = ComponentField(ReActNetAFactory)

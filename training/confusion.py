@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.checkpoint import write_atomically
+from zoo.files import write_atomically
 
 DPI = 100
 MOST_NUMBERS, MOST_NAMES = 20, 60  # classes up to which cells hold counts, and axes names

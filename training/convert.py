@@ -74,6 +74,7 @@ def _registered_name(model: str) -> str:
 
 
 def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool) -> None:
+    from zoo.files import sha256
     from zoo.pretrained import cache
     from zoo.pretrained.download import lock
     from zoo.pretrained.find import keeping
@@ -82,7 +83,7 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     record = find_record(row.model, name) or imported_record(row.model, name)
     if not file.is_file():
         raise WeightsError(f"There is no file '{file}'.")
-    digest = cache.sha256(file)
+    digest = sha256(file)
     if record.sha256 and digest != record.sha256:
         raise WeightsError(
             f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from training.checkpoint import Checkpoints, write_atomically
+from training.checkpoint import Checkpoints
 from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
 from training.distribution import Workers, alone
@@ -25,6 +25,7 @@ from training.schedules import learning_rate
 from training.stages import Stage
 from training.step import MOST_STEPS, Evaluation, TrainStep
 from zoo.errors import RunError
+from zoo.files import write_atomically
 
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
 
@@ -154,7 +155,6 @@ class StageTrainer:
         return learning_rate(
             stage.schedule, stage.learning_rate, step, self.steps_per_epoch, stage.epochs,
             every=stage.schedule_every,
-            warmup_steps=round(stage.warmup_epochs * self.steps_per_epoch),
         )  # fmt: skip
 
     def _check_loss(self) -> None:

@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field
 from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset, Preprocessing
 
-from training.checkpoint import sha256, write_atomically
 from training.configuration import component_name, resolved
 from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
 from training.data.pipeline import reachable
@@ -28,6 +26,7 @@ from training.data.storage import choose_cache
 from training.discovery import fold
 from training.distribution import Workers, check_batch_size, connect
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
+from training.initialization import hold_signs, initialize
 from training.progress import say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
@@ -35,10 +34,10 @@ from training.step import TrainStep
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from training.terminal import print_table
 from zoo.convolution import cpu_multiplies_bfloat16
+from zoo.files import sha256, write_atomically
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  # noqa: F401 (too)
 from zoo.models._factory import variant
 from zoo.profile import profile
-from zoo.weights._torch_layout import entries
 from zoo.weights.store import find_weights, load_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 
@@ -250,9 +249,9 @@ class Recipe:
         if stage.weights:
             inputs["initialize_from"] = self._start_from(model, stage.weights)
         if stage.initialize_from:
-            _initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
+            initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
         if stage.hold_signs:
-            _hold_signs(model)
+            hold_signs(model)
         pipeline = self._pipeline(stage, workers)
         step = TrainStep(stage, model, models[stage.teacher] if stage.teacher else None)
         workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
@@ -338,25 +337,6 @@ class Recipe:
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)
-
-
-def _initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bool) -> None:
-    """Give `model` the weights of `source`, its binary kernels only if asked."""
-    state, own = torch_state(source), torch_state(model)
-    for entry in entries(model):
-        if not binary_kernels and getattr(entry.variable, "precision", 32) == 1:
-            for key in (entry.key, *entry.also):
-                state.pop(key, None)
-            state[entry.key] = own[entry.key]
-    load_torch_state(model, state)
-
-
-def _hold_signs(model: tf.keras.Model) -> None:
-    """Set every binary kernel's latent weights to its signs."""
-    for layer in model.layers:
-        latent = getattr(getattr(layer, "kernel", None), "latent_variable", None)
-        if latent is not None:
-            latent.assign(lq.math.sign(latent))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

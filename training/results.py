@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from training.checkpoint import write_atomically
 from zoo.errors import ResultsError
+from zoo.files import write_atomically
 
 ACCURACY = Path("results") / "accuracy.csv"
 PACKAGE = Path(__file__).parent

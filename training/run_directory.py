@@ -12,9 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from training.checkpoint import sha256, write_json
 from training.stages import StageResult
 from zoo.errors import RunError
+from zoo.files import sha256, write_json
 
 CONFIG = "config.json"
 RESULT = "result.json"

@@ -62,7 +62,7 @@ def named(name: str) -> Schedule:
 
 def learning_rate(
     schedule: Schedule, peak: float, step: int, steps_per_epoch: int, epochs: int,
-    *, every: str = "step", warmup_steps: int = 0,
+    *, every: str = "step",
 ) -> float:  # fmt: skip
     """The learning rate of one step.
 
@@ -72,9 +72,7 @@ def learning_rate(
         step: number of the step in the stage, from 0.
         steps_per_epoch, epochs: length of the stage.
         every: "epoch" holds the rate within an epoch, as the authors' code does; "step" does not.
-        warmup_steps: the rate rises linearly over so many steps.
     """
     unit = steps_per_epoch if every == "epoch" else 1
     passed = (step // unit) * unit / (steps_per_epoch * epochs)
-    warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
-    return peak * schedule(passed) * warmup
+    return peak * schedule(passed)

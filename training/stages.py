@@ -38,7 +38,6 @@ class Stage:
         learning_rate: where the schedule's factor is 1.
         schedule: see `training.schedules`.
         schedule_every: "epoch" or "step".
-        warmup_epochs: over which the learning rate rises linearly.
         optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
             updates are one fused kernel per weight.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
@@ -63,7 +62,6 @@ class Stage:
     optimizer: Callable[[float], tf.keras.optimizers.legacy.Optimizer]
     schedule: Schedule = field(default_factory=linear)
     schedule_every: str = "epoch"
-    warmup_epochs: float = 0
     weight_decay: float = 0.0
     decays: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
     trains: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable

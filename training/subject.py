@@ -14,7 +14,6 @@ from typing import Any
 import tensorflow as tf
 
 import zoo
-from training.checkpoint import sha256
 from training.configuration import UnknownKeyError, configure_task, fields
 from training.discovery import fold
 from training.measure import Evaluate, require_fit
@@ -24,6 +23,7 @@ from training.stages import StageResult
 from training.values import to_json
 from zoo import catalog
 from zoo.errors import RunError, WeightsError
+from zoo.files import sha256
 from zoo.weights.store import find_weights, load_weights
 
 # The catalog's names of data sets, as components.

@@ -13,9 +13,9 @@ from zookeeper import ComponentField, Field, factory
 from zookeeper.tf import Preprocessing
 
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 # Of the normalisation that training applies to colour images, for pixels in [0, 1].
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def applications() -> dict[str, str]:
@@ -65,7 +65,7 @@ class KerasApplicationFactory(ModelFactory):
             raise InvalidValueError(f"{self.application} takes images of three colours.")
         image = tf.keras.Input(shape)
         pixels = tf.keras.layers.Rescaling(
-            255 * np.array(STD), 255 * np.array(MEAN), name="pixels"
+            255 * np.array(IMAGENET_STD), 255 * np.array(IMAGENET_MEAN), name="pixels"
         )(image)
         preprocess = importlib.import_module(known[self.application]).preprocess_input
         try:

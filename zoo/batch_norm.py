@@ -27,7 +27,7 @@ def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
 
 
-def _column_variances(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and biased variance of each column of pixels and channel, both (width, channels)."""
     if x.dtype != tf.float32:  # TensorFlow's fused kernels have no float64
         mean = tf.reduce_mean(tf.reduce_mean(x, axis=1), axis=0)
@@ -51,7 +51,7 @@ def _statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     are not accurate enough, and squares of differences from the mean take another pass.
     """
     [mean] = _over_replicas(_pixel_mean(x))
-    column_means, column_variances = _column_variances(x)
+    column_means, column_variances = _column_statistics(x)
     spread = tf.math.squared_difference(column_means, mean)
     [variance] = _over_replicas(tf.reduce_mean(column_variances + spread, axis=0))
     return mean, variance

@@ -13,11 +13,11 @@ from PIL import Image
 
 import zoo
 from training import cli
-from training.checkpoint import sha256
 from training.confusion import draw_confusion, side
 from training.data import prepare_fashion_mnist as prepare
 from training.evaluate import Recorded, compare
 from training.step import Evaluation
+from zoo.files import sha256
 from zoo.weights.store import save_weights
 
 CLASSES = [f"class{label}" for label in range(7)]

@@ -5,7 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from training.checkpoint import Checkpoints, write_atomically
+from training.checkpoint import Checkpoints
+from zoo.files import write_atomically
 
 
 def save(checkpoints, step):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import zoo
-from training.checkpoint import sha256
 from training.configuration import configure_task
 from training.recipes.reactnet import ReActNet
 from training.recipes.resnet import RealResNet20
 from zoo.errors import WeightsError
+from zoo.files import sha256
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights, torch_state
 

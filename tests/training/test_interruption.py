@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from training.checkpoint import sha256
+from zoo.files import sha256
 
 
 @pytest.fixture(scope="module")

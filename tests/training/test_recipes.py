@@ -12,7 +12,7 @@ import tensorflow as tf
 from training.cli import main
 from training.configuration import configure_task, parse_assignments
 from training.discovery import recipe_tasks
-from training.experiment import _hold_signs
+from training.initialization import hold_signs
 from training.schedules import error_decay
 from training.stages import batch_norms
 from training.teachers import KerasApplicationFactory
@@ -82,7 +82,7 @@ def test_bireal_paper_goes_from_leaky_clip_to_signs_to_batch_norm():
     trained = {variable.name.split("/")[-1] for variable in stages[-1].trains(norm)}
     assert trained == {"gamma:0", "beta:0"}
     assert len(list(batch_norms(norm))) == 2 * 19
-    _hold_signs(norm)
+    hold_signs(norm)
     kernel = norm.get_layer("layer1.0.conv1").kernel
     np.testing.assert_array_equal(np.abs(kernel.latent_variable), 1)
     with lq.context.quantized_scope(True):

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.update_readme import NO_ACCURACY, accuracy
 from training import cli
-from training.checkpoint import write_json
 from training.results import AccuracyRow, commit, read_rows, write_row
 from zoo.errors import ResultsError
+from zoo.files import write_json
 
 ROW = AccuracyRow(
     model="ReActNetA", params=1_784_602, dataset="FashionMNIST", split="test", images=2000,

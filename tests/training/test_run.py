@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import zoo
-from training.checkpoint import sha256
 from training.configuration import configure_task
 from training.recipes.reactnet import ReActNet
 from zoo.errors import InvalidValueError, RunError
+from zoo.files import sha256
 
 STAGES = ("teacher", "binary activations", "binary")
 

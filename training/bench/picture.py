@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.checkpoint import write_atomically
 from zoo import catalog
+from zoo.files import write_atomically
 
 INCHES, DPI = (7.0, 5.0), 120
 

@@ -18,15 +18,13 @@ import numpy as np
 from zoo.deploy._cpu import without_avx2
 from zoo.deploy._walk import calls, check_exportable, runtime
 from zoo.errors import DeployError, DeployWarning
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from os import PathLike
 
     import openvino
     import tensorflow as tf
-
-# Of ImageNet's training images, as torchvision normalises: on a scale from 0 to 1.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def openvino_runtime() -> Any:
@@ -91,7 +89,7 @@ def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
     shape = [batch_size, *tensor.shape[1:]]
     if len(shape) not in (2, 4):
         raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
-    if preprocess and (len(shape) != 4 or shape[-1] != len(MEAN)):
+    if preprocess and (len(shape) != 4 or shape[-1] != len(IMAGENET_MEAN)):
         raise DeployError(f"Only colour images are normalised, not inputs of shape {tuple(shape)}.")
     parameter = ops.parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)
     name = tensor.node.layer.name
@@ -102,7 +100,7 @@ def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
         node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
     value = Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
     if preprocess:
-        mean, std = np.array(MEAN), np.array(STD)
+        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
         value = value.affine(1 / (255 * std), -mean / std)
     return parameter, value
 

@@ -10,7 +10,6 @@ ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo.errors import WeightsError
+from zoo.files import sha256, write_atomically
 
 SHIPPED = Path(__file__).with_name("shipped")
 SUFFIXES = (".npz", ".h5")
@@ -113,15 +113,7 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         WeightsError: the folder cannot be written to, or is full.
     """
     with writing_to(path.parent):
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with draft.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomically(path, write)
 
 
 @contextlib.contextmanager
@@ -146,15 +138,6 @@ def writing_to(target: Path) -> Iterator[None]:
                 "folder with room."
             ) from error
         raise
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _existing(parent: Path, name: str) -> Path | None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from zoo.errors import WeightsError
-from zoo.pretrained.cache import sha256 as digest_of
+from zoo.files import sha256 as digest_of
 from zoo.pretrained.cache import writing_to
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.errors import WeightsError
+from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock
 from zoo.pretrained.extra import require_torch
@@ -137,7 +138,7 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             before = cache.pin_of(model, name)
-            pin = cache.Pin(cache.sha256(draft), source, {**before.fetched, source: digest})
+            pin = cache.Pin(sha256(draft), source, {**before.fetched, source: digest})
             # First the pin: a set without one would pass unchecked, were this process killed here.
             cache.write_pin(model, name, pin)
             draft.replace(target)

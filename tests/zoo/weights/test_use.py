@@ -16,8 +16,8 @@ from case import ROWS, build, randomize
 
 import zoo
 from zoo.errors import InvalidValueError, WeightsError
+from zoo.files import sha256
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus
-from zoo.pretrained.cache import sha256
 from zoo.pretrained.find import keeping
 from zoo.weights import load_weights, save_weights, torch_state
 from zoo.weights.store import find_weights

@@ -1,5 +1,5 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert benchmark lint format clean help
+.PHONY: demo test test-slow test-convert benchmark docs lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow     the tests that take longer"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make benchmark     latency of all models; the machine should do nothing else"
+	@echo "make docs          the documentation, into site/"
 	@echo "make lint          ruff and mypy"
 	@echo "make clean         remove .venv and caches"
 
@@ -33,7 +34,10 @@ benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all --threads 1,2 --per-layer \
 		--json results/latency.json --csv results/latency.csv --plot results/latency.png
 	$(PYTHON) -m benchmarks.async_queue ReActNetA --seconds 60 --threads 2
-	$(PYTHON) -m benchmarks.update_readme
+	$(PYTHON) -m benchmarks.update_tables
+
+docs: $(INSTALLED)
+	$(PYTHON) -m mkdocs build --strict
 
 lint: $(LINT_INSTALLED)
 	$(VENV)/bin/ruff check .

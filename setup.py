@@ -33,13 +33,17 @@ ZOPFLI = "zopfli==0.4.3"
 OPENVINO = "openvino>=2026.4.1,<2026.5"
 LCE = "larq-compute-engine>=0.16,<0.17"
 
+DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26", "mkdocs-click>=0.9"]
+
 EXTRAS_REQUIRE = {
     # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
     "convert": ["torch>=2.6"],
     "data": [ZOPFLI],
     "openvino": [OPENVINO],
     "lce": [LCE],
+    "docs": DOCS,
     "test": [
+        *DOCS,
         OPENVINO,
         LCE,
         "pytest>=8",
@@ -52,7 +56,14 @@ EXTRAS_REQUIRE = {
         "setuptools>=65",
         "wheel",
     ],
-    "lint": ["ruff==0.17.5", "mypy==2.4.1", "types-psutil", "types-requests", "types-tqdm"],
+    "lint": [
+        "ruff==0.17.5",
+        "mypy==2.4.1",
+        "types-psutil",
+        "types-requests",
+        "types-tqdm",
+        "pre-commit>=4",
+    ],
 }
 
 setup(

@@ -1,25 +1,54 @@
-"""Build every model and write its counted columns into zoo/catalog.csv.
+"""Build every model and write its counted columns into zoo/catalog.csv, and its layers' work into
+docs/scripts/layers.csv, which the explorer shows.
 
 Run from the repository root: python -m benchmarks.count_catalog
 """
 
 import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from zoo import get_model, profile
 from zoo.catalog import COUNTED, TABLE
+
+LAYERS = Path(__file__).parents[1] / "docs" / "scripts" / "layers.csv"
+
+
+def layers(model: Any) -> Iterator[dict[str, Any]]:
+    """The layers that multiply, in order: name, kind, output shape, MACs, weights."""
+    from larq.models import ModelProfile
+
+    for each in ModelProfile(model).layer_profiles:
+        binary, total = int(each.op_count("mac", 1) or 0), int(each.op_count("mac") or 0)
+        if total:
+            shape = "x".join(str(size) for size in each.output_shape[1:])
+            yield {
+                "layer": each.name, "kind": type(model.get_layer(each.name)).__name__,
+                "output": shape, "binary_macs": binary, "float_macs": total - binary,
+                "params": int(each.weight_count()),
+            }  # fmt: skip
+
+
+def write(path: Path, table: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
 
 
 def main() -> None:
     with TABLE.open(newline="", encoding="utf-8") as lines:
         table = list(csv.DictReader(lines))
+    found: list[dict[str, Any]] = []
     for line in table:
         print(line["model"], flush=True)
-        counts = profile(get_model(line["model"], weights=None)).as_dict()
+        model = get_model(line["model"], weights=None)
+        counts = profile(model).as_dict()
         line.update({key: str(counts[key]) for key in COUNTED})
-    with TABLE.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+        found += [{"model": line["model"], **layer} for layer in layers(model)]
+    write(TABLE, table)
+    write(LAYERS, found)
 
 
 if __name__ == "__main__":

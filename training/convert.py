@@ -44,7 +44,7 @@ def convert(
         raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
     options = parse_assignments(settings)
     row = catalog.row(model)
-    set_name = name or _registered_name(model)
+    set_name = name or _registered_name(model, imports=to is None)
     if not set_name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
     if "weights" in options:
@@ -66,10 +66,14 @@ def _format_of(path: Path, row: catalog.Row) -> str:
     return "npz" if path.suffix == ".npz" else "pytorch"
 
 
-def _registered_name(model: str) -> str:
+def _registered_name(model: str, imports: bool) -> str:
+    """The first set that is registered; the first that can be imported, if one is."""
     from zoo.pretrained.records import all_records
 
-    names = [each.name for each in all_records() if each.model == model]
+    names = [
+        each.name for each in all_records()
+        if each.model == model and not (imports and each.access == "shipped")
+    ]  # fmt: skip
     return names[0] if names else catalog.row(model).dataset
 
 
@@ -88,6 +92,11 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
         raise WeightsError(
             f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
             f"with {digest[:12]}, not with {record.sha256[:12]}."
+        )
+    if cache.shipped(row.model, name):
+        raise WeightsError(
+            f"{row.model}'s set '{name}' is part of this package and would hide another of that "
+            "name: --name keeps both."
         )
     if cache.cached(row.model, name) and not force:
         raise WeightsError(

@@ -8,29 +8,25 @@ so that the directory need not be shared.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pickle
 import re
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
+from training.cluster import EXAMPLE, Cluster, cluster_from_environment
 from training.terminal import quiet_errors
 from zoo.errors import InvalidValueError, RunError, UnknownNameError, WorkerLostError, ZooError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-EXAMPLE = (
-    """TF_CONFIG='{"cluster": {"worker": ["host1:12345", "host2:12345"]}, """
-    """"task": {"type": "worker", "index": 0}}'"""
-)
 # Until when (seconds since 1970) a worker waits for the others; kept over restarts of itself.
 JOIN_UNTIL = "ZOO_JOIN_UNTIL"
 # What TensorFlow raises when a peer is gone, does not answer, or is not the one it was.
@@ -43,18 +39,6 @@ PEER_ERRORS = (
 CHUNK = 2**24  # numbers in one exchange
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The processes of a run by address, "host:port"; this one is number `index`."""
-
-    addresses: tuple[str, ...]
-    index: int
-
-    @property
-    def others(self) -> str:
-        return ", ".join(a for i, a in enumerate(self.addresses) if i != self.index)
 
 
 class Workers:
@@ -192,64 +176,6 @@ def connect(name: str, minutes: float = 10) -> Workers:
     return alone()
 
 
-# --- who is there ---------------------------------------------------------------------------------
-
-
-def cluster_from_environment() -> Cluster | None:
-    """What TF_CONFIG says, else Slurm's job step; None without either.
-
-    Raises InvalidValueError for a TF_CONFIG that is malformed.
-    """
-    text = os.environ.get("TF_CONFIG", "").strip()
-    if text and text != "{}":
-        return _from_tf_config(text)
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _from_slurm()
-    return None
-
-
-def _from_tf_config(text: str) -> Cluster:
-    problem = "it must be JSON such as " + EXAMPLE
-    try:
-        config = json.loads(text)
-        jobs, task = config["cluster"], config["task"]
-        kind, index = task["type"], int(task["index"])
-        addresses = [*jobs.get("chief", []), *jobs.get("worker", [])]
-        if others := sorted({*jobs} - {"chief", "worker"}):
-            problem = f"its tasks must be of type chief or worker, not {', '.join(others)}"
-            raise ValueError
-        bad = [a for a in addresses if not re.fullmatch(r"(\S+):(\d+)", str(a))]
-        if bad or len({*addresses}) < len(addresses):
-            shown = ", ".join(map(str, bad or addresses))
-            problem = f"addresses must be host:port, each once, not {shown}"
-            raise ValueError
-        if kind not in jobs or not 0 <= index < len(jobs[kind]):
-            problem = f"task {kind} {index} is not in its cluster"
-            raise ValueError
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise InvalidValueError(f"TF_CONFIG is wrong: {problem}.") from None
-    first = len(jobs.get("chief", [])) if kind == "worker" else 0
-    return Cluster(tuple(addresses), first + index)
-
-
-def _from_slurm() -> Cluster:
-    # Below the ports that systems give out by themselves, and different for jobs that share a node.
-    port = 12000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20000
-    try:
-        # Which GPUs a task sees is Slurm's to say (--gpus-per-task): one placeholder each.
-        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-        )
-        addresses = resolver.cluster_spec().job_tasks("worker")
-        return Cluster(tuple(addresses), int(resolver.task_id))
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise InvalidValueError(
-            f"Slurm's variables do not describe the job step ({error}): start the workers with "
-            "srun, or set TF_CONFIG."
-        ) from error
-
-
 # --- coming together ------------------------------------------------------------------------------
 
 
@@ -262,22 +188,12 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         rpc_layer="grpc",
     )
-    waiting = f"Waiting for the other workers ({cluster.others}).\n"
-    timers: list[threading.Timer] = []
+    _meet(cluster, minutes, until)
     try:
-        with _interruptible(), quiet_errors() as stderr:
-            timers += [
-                threading.Timer(5, os.write, [stderr, waiting.encode()]),
-                threading.Timer(max(until - time.time(), 1), _give_up, [cluster, minutes, stderr]),
-            ]
-            for timer in timers:
-                timer.daemon = True
-                timer.start()
+        with _interruptible(), quiet_errors():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
             workers = Workers(strategy, cluster, minutes)
             workers.sum(np.zeros(1))
-            for timer in timers:
-                timer.cancel()
     except tf.errors.OpError as error:
         raise _lost(cluster, minutes, error) from error
     except RuntimeError as error:
@@ -285,11 +201,62 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
             f"The workers cannot be joined ({error}): it must be the first that a process does "
             "with TensorFlow; start one with 'lqz train'."
         ) from error
-    finally:
-        for timer in timers:
-            timer.cancel()
     os.environ.pop(JOIN_UNTIL, None)
     return workers
+
+
+def _meet(cluster: Cluster, minutes: float, until: float) -> None:
+    """Wait until every worker listens at its address, in this function or in TensorFlow already.
+
+    TensorFlow would wait as well, but in one call, for up to an hour and deaf to all signals.
+
+    Raises:
+        RunError: they did not all come in time, or this worker's port is taken.
+    """
+    began, told = time.time(), False
+    others = [a for i, a in enumerate(cluster.addresses) if i != cluster.index]
+    with _door(cluster.addresses[cluster.index]) as door:
+        while not _listens(others):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    door.accept()[0].close()  # who only looks whether this one is there
+            if time.time() > until:
+                raise RunError(
+                    f"The other workers ({cluster.others}) did not all come within {minutes:g} "
+                    "minutes: start each with the same command, or wait longer with "
+                    "rejoin_minutes=..."
+                )
+            if not told and time.time() - began > 5:
+                told = True
+                print(f"Waiting for the other workers ({cluster.others}).", file=sys.stderr)
+            time.sleep(0.2)
+
+
+def _door(address: str) -> socket.socket:
+    """A socket that listens where TensorFlow will."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    port = int(address.rpartition(":")[2])
+    try:
+        door = socket.create_server(("", port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise RunError(
+            f"This worker cannot listen at {address} ({error.strerror}): is it running already, "
+            "or is another program there?"
+        ) from error
+    door.setblocking(False)
+    return door
+
+
+def _listens(addresses: Sequence[str]) -> bool:
+    """Whether workers answer at all of these."""
+    try:
+        for address in addresses:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def rejoin(minutes: float) -> None:
@@ -330,12 +297,3 @@ def _lost(cluster: Cluster, minutes: float, error: tf.errors.OpError) -> WorkerL
         "last checkpoint.",
         minutes,
     )
-
-
-def _give_up(cluster: Cluster, minutes: float, stderr: int) -> None:
-    text = (
-        f"Error: The other workers ({cluster.others}) did not all come within {minutes:g} minutes: "
-        "start each with the same command, or wait longer with rejoin_minutes=...\n"
-    )
-    os.write(stderr, text.encode())
-    os._exit(2)  # TensorFlow is waiting in the main thread

@@ -135,6 +135,7 @@ def make_row(
     """The result as a row of the table."""
     from training.measure import depends_on
     from training.results import AccuracyRow, origin
+    from training.shortest_command import shortest_command
     from training.subject import COMPONENTS
     from zoo.profile import profile
 
@@ -145,6 +146,7 @@ def make_row(
             published = of_catalog.top1
     top1 = round(result["top1"], 4)
     stages = subject.stages
+    train_top1 = stages[-1].train_top1 if stages else None
     return AccuracyRow(
         model=subject.name,
         params=profile(subject.model).params,
@@ -160,7 +162,9 @@ def make_row(
         recipe=compact(subject.recipe),
         evaluation=compact(depends_on(evaluation)),
         epochs=" ".join(f"{stage.name.replace(' ', '-')}={stage.epochs}" for stage in stages),
+        train_top1=None if train_top1 is None else round(train_top1, 4),
         train_seconds=round(sum(s.seconds for s in stages), 1) if stages else None,
+        trained_by=shortest_command(subject.recipe) if stages else "",
         seed=subject.recipe.get("seed"),
         command=command,
         **origin(),

@@ -40,7 +40,9 @@ class AccuracyRow:
             else the arguments of its constructor.
         evaluation: data set and preprocessing it was evaluated with, as JSON.
         epochs: of each stage ("teacher=6 binary=10"); empty for weights from elsewhere.
+        train_top1: of the last stage on the images it trained on, in percent.
         train_seconds: spent on all stages.
+        trained_by: the shortest command that trains so; empty for weights from elsewhere.
         seed: of the training.
         commit: of the code that evaluated, with "+dirty" if it was changed since; "unknown"
             outside a checkout.
@@ -63,7 +65,9 @@ class AccuracyRow:
     recipe: str
     evaluation: str
     epochs: str
+    train_top1: float | None
     train_seconds: float | None
+    trained_by: str
     seed: int | None
     commit: str
     command: str

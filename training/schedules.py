@@ -70,7 +70,8 @@ def learning_rate(
         schedule: factor by share of the stage.
         peak: learning rate where the factor is 1.
         step: number of the step in the stage, from 0.
-        steps_per_epoch, epochs: length of the stage.
+        steps_per_epoch: of the stage.
+        epochs: of the stage.
         every: "epoch" holds the rate within an epoch, as the authors' code does; "step" does not.
     """
     unit = steps_per_epoch if every == "epoch" else 1

@@ -116,7 +116,7 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
 
 
 def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
-    config, stages = _read_run(path)
+    config, stages = read_run(path)
     saved = (path / stages[-1][1].weights).with_suffix(".keras") if stages else path
     if not saved.is_file():
         raise RunError(
@@ -148,7 +148,7 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
     return Subject(name, model, weights.name, result.sha256, config, path, results), evaluate
 
 
-def _read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:
+def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:
     """The resolved recipe of a run, and the finished stages in order with their directories."""
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))

@@ -5,25 +5,29 @@ import json
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
-from benchmarks.update_readme import NO_ACCURACY, accuracy
+from benchmarks import keep_run
+from benchmarks.update_tables import NO_ACCURACY, accuracy
 from training import cli
 from training.results import AccuracyRow, commit, read_rows, write_row
-from zoo.errors import ResultsError
-from zoo.files import write_json
+from zoo.errors import ResultsError, RunError
+from zoo.files import sha256, write_json
+from zoo.pretrained import cache
 
 ROW = AccuracyRow(
     model="ReActNetA", params=1_784_602, dataset="FashionMNIST", split="test", images=2000,
     top1=88.55, top5=99.7, published_top1=69.4, gap=19.15, weights_sha256="ab" * 32,
     weights="reactneta.npz", recipe='{"task":"ReActNet","shape":[1,2]}', evaluation="{}",
-    epochs="teacher=6 binary=10", train_seconds=946.5, seed=0, commit="0f" * 20 + "+dirty",
+    epochs="teacher=6 binary=10", train_top1=91.5, train_seconds=946.5,
+    trained_by="lqz train ReActNet", seed=0, commit="0f" * 20 + "+dirty",
     command="lqz evaluate 'a, b'", date="2025-01-31", tensorflow="2.19.1", larq="0.14.0",
 )  # fmt: skip
 BARE = dataclasses.replace(
-    ROW, model="RealResNet20", published_top1=None, gap=None, train_seconds=None, seed=None,
-    epochs="",
+    ROW, model="RealResNet20", published_top1=None, gap=None, train_top1=None, train_seconds=None,
+    seed=None, epochs="", trained_by="",
 )  # fmt: skip
 
 
@@ -179,3 +183,51 @@ def assert_refused(result, text):
     """Exit code 2 and one sentence."""
     code, out, err = result
     assert code == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+# ---- keeping it ----
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Where `keep_run` writes, in place of this repository."""
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "records.json").write_text("[]")
+    monkeypatch.setattr(keep_run, "CURVES", tmp_path / "curves.csv")
+    monkeypatch.setattr(keep_run, "SHIPPED_RECORDS", shipped / "records.json")
+    monkeypatch.setattr(cache, "SHIPPED", shipped)
+    return shipped
+
+
+def test_a_run_that_was_not_evaluated_is_not_kept(evaluate, kept, tmp_path):
+    with pytest.raises(RunError, match="lqz evaluate run --record"):
+        keep_run.row_of(Path("run"))
+
+
+def test_curves_are_kept_once(evaluate, kept):
+    evaluate("--record")
+    row = keep_run.row_of(Path("run"))
+    for _ in range(2):
+        keep_run.keep_curves(Path("run"), row)
+    curves = keep_run.read_curves()
+    epochs = [f"{line['stage'].replace(' ', '-')}={line['epoch']}" for line in curves]
+    lasts = [text for text in row.epochs.split() if not text.endswith("=0")]
+    assert len(epochs) == len(set(epochs)) and set(lasts) <= set(epochs)
+    assert {line["run"] for line in curves} == {row.weights_sha256[:8]}
+    assert float(curves[-1]["validation_top1"]) == pytest.approx(row.top1, abs=1e-3)
+
+
+def test_weights_go_into_the_package_with_their_record(evaluate, kept):
+    evaluate("--record")
+    row = keep_run.row_of(Path("run"))
+    with pytest.raises(RunError, match="FashionMNIST are not shipped"):
+        keep_run.ship(Path("run"), row, "mine")
+    of_catalog = dataclasses.replace(row, model="RealResNet20", dataset="Cifar10")
+    for _ in range(2):
+        path = keep_run.ship(Path("run"), of_catalog, "mine")
+    assert path == cache.shipped("RealResNet20", "mine") and sha256(path) == row.weights_sha256
+    (record,) = json.loads((kept / "records.json").read_text())
+    assert (record["measured_top1"], record["measured_row"]) == (row.top1, row.weights_sha256[:8])
+    assert record["recipe"] == row.trained_by != ""
+    assert (record["sha256"], record["bytes"]) == (sha256(path), path.stat().st_size)

@@ -1,4 +1,4 @@
-"""What is known of each weight set, read from `records.json`."""
+"""What is known of each weight set, read from `records.json` and `shipped/records.json`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, Literal
 from zoo.errors import UnknownNameError, WeightsError
 
 RECORDS = Path(__file__).with_name("records.json")
+SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # benchmarks.keep_run's
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
-# How a set can be had: fetched by this program, fetched by a person, or not at all.
-Access = Literal["download", "by hand", "none"]
+# How a set can be had: in this package, fetched by this program, by a person, or not at all.
+Access = Literal["shipped", "download", "by hand", "none"]
 # What kind of file lies there: PyTorch's, Keras's .h5, or this project's .npz.
 Format = Literal["pytorch", "keras", "npz"]
 
@@ -99,8 +100,9 @@ def _data() -> dict[str, Any]:
 
 @functools.cache
 def all_records() -> tuple[WeightSet, ...]:
-    """Every registered set, in the order of the file."""
-    return tuple(WeightSet(**record) for record in _data()["sets"])
+    """Every registered set: those that are shipped, then the others, in the order of the files."""
+    shipped = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
+    return tuple(WeightSet(**record) for record in [*shipped, *_data()["sets"]])
 
 
 def records_of(model: str) -> list[WeightSet]:

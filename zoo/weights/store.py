@@ -66,7 +66,8 @@ def load_weights(
         model: the model to set.
         weights: path of an .npz written by `save_weights`, or of Keras's .h5; else a set's name.
         name: the model's name in the catalog.
-        include_top, num_classes: how the model was built.
+        include_top: how the model was built.
+        num_classes: how many it tells apart.
         classifier: the layer that tells the classes apart.
         head: the layers that the model has only with include_top, besides the classifier.
         new_classifier: for fine-tuning: what the file holds of the head is left out for a model

@@ -1,6 +1,6 @@
 """Fill the tables of README and docs from the data they come from; a test fails when they differ.
 
-Run from the repository root: python -m benchmarks.update_readme
+Run from the repository root: python -m benchmarks.update_tables
 """
 
 import csv
@@ -11,11 +11,13 @@ from pathlib import Path
 from training.bench.report import layers_path
 from training.results import ACCURACY, read_rows
 from zoo import catalog
+from zoo.pretrained.records import all_records
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = (README, ROOT / "docs" / "training_speed.md")
+DOCUMENTS = (README, *sorted((ROOT / "docs").rglob("*.md")))
 TRAINING_STEP = ROOT / "results" / "training_step.csv"
+ENGINE_OVERHEAD = ROOT / "results" / "engine_overhead.csv"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
 LATENCY = ROOT / "results" / "latency.csv"
 LAYERS = layers_path(LATENCY)
@@ -46,6 +48,22 @@ def models() -> str:
         ]  # fmt: skip
 
     return markdown(heads, [cells(row) for row in catalog.rows()])
+
+
+def family(arxiv: str) -> str:
+    """The models of one paper."""
+    heads = ("model", "data", "top-1 %", "top-5 %", "params M", "MiB", "OPs M", "here %",
+             "weights")  # fmt: skip
+    measured = {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+    return markdown(heads, [
+        (
+            row.model, row.dataset, "" if row.top1 is None else f"{row.top1:.1f}",
+            "" if row.top5 is None else f"{row.top5:.1f}", f"{row.params / 1e6:.2f}",
+            f"{row.memory_bytes / 2**20:.2f}", f"{row.ops / 1e6:,.1f}",
+            f"{measured[row.model]:.2f}" if row.model in measured else "", ", ".join(row.weights),
+        )
+        for row in catalog.rows(origin="zoo") if row.arxiv == arxiv
+    ])  # fmt: skip
 
 
 def reconstruction() -> str:
@@ -107,7 +125,8 @@ def latency(table: Path = LATENCY) -> str:
         f"is against OpenVINO's binary one; `{first['command']}`, commit {first['commit'][:8]}."
     )
     picture = table.with_suffix(".png")
-    shown = f"\n\n![Latency against top-1](results/{picture.name})" if picture.exists() else ""
+    # Beside the page: docs/scripts/hooks.py copies it there.
+    shown = f"\n\n![Latency against top-1]({picture.name})" if picture.exists() else ""
     return f"{markdown(heads, lines)}\n\n{about}{shown}"
 
 
@@ -148,24 +167,41 @@ def training_step() -> str:
     """How long a training step takes, beside plain Keras and Larq."""
     heads = ("network", "batch", "plain ms", "zoo ms", "ratio", "gradients",
              "difference, float32", "difference, bfloat16")  # fmt: skip
-    with TRAINING_STEP.open(newline="", encoding="utf-8") as lines:
-        rows = [
-            (
-                row["network"], row["batch"], row["plain_ms"], row["zoo_ms"],
-                f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
-                row["gradients"], row["gradient_difference_float32"],
-                row["gradient_difference_bfloat16"],
-            )
-            for row in csv.DictReader(lines)
-        ]  # fmt: skip
-    return markdown(heads, rows)
+    return markdown(heads, [
+        (
+            row["network"], row["batch"], row["plain_ms"], row["zoo_ms"],
+            f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
+            row["gradients"], row["gradient_difference_float32"],
+            row["gradient_difference_bfloat16"],
+        )
+        for row in _read(TRAINING_STEP)
+    ])  # fmt: skip
+
+
+def engine_overhead() -> str:
+    """How much longer a step takes in the engine than on its own."""
+    heads = ("network", "batch", "bare step ms", "engine ms", "more, by the clock %",
+             "more, processors' time %")  # fmt: skip
+    return markdown(heads, [
+        (
+            row["network"], row["batch"], row["bare_ms"], row["engine_ms"],
+            f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
+            f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
+        )
+        for row in _read(ENGINE_OVERHEAD)
+    ])  # fmt: skip
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
+    "family_reactnet": lambda: family("2003.03488"),
+    "family_bireal_net": lambda: family("1808.00278"),
+    "family_xnornet_plus_plus": lambda: family("1909.13863"),
+    "family_sdbnn": lambda: family("2103.02394"),
     "accuracy": accuracy,
     "reconstruction": reconstruction,
     "training_step": training_step,
+    "engine_overhead": engine_overhead,
     "latency": latency,
     "layers": layers,
     "queue": queue,

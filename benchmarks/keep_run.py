@@ -1,0 +1,118 @@
+"""Keep a finished run that was evaluated: its learning curves, and on demand its weights.
+
+The curves go to `results/learning_curves.csv`; with `--ship SET` the weights go into the package,
+so that MODEL(weights=SET) loads them, with a record that names the row of `results/accuracy.csv`.
+
+Run from the repository root: python -m benchmarks.keep_run RUN [--ship cifar10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from training.results import ACCURACY, AccuracyRow, read_rows
+from training.subject import COMPONENTS, read_run
+from zoo.errors import RunError, ZooError
+from zoo.files import write_atomically, write_json
+from zoo.pretrained import cache
+from zoo.pretrained.records import SHIPPED_RECORDS, WeightSet
+
+CURVES = Path(__file__).parents[1] / "results" / "learning_curves.csv"
+COLUMNS = ("run", "model", "stage", "epoch", "learning_rate", "loss", "top1",
+           "validation_loss", "validation_top1", "seconds")  # fmt: skip
+MOST_BYTES = 1_500_000  # of a file in the package
+
+
+def row_of(run: Path) -> AccuracyRow:
+    """The row that `lqz evaluate --record` wrote of a run's last weights."""
+    _, stages = read_run(run)
+    digest = stages[-1][1].sha256 if stages else ""
+    for row in read_rows(ACCURACY):
+        if row.weights_sha256 == digest:
+            return row
+    raise RunError(f"{ACCURACY} has no row of {run}; first: lqz evaluate {run} --record")
+
+
+def keep_curves(run: Path, row: AccuracyRow) -> None:
+    """Put the `log.csv` of every stage into the table, in the place of the same run's."""
+    name = row.weights_sha256[:8]
+    lines = [line for line in read_curves() if line["run"] != name]
+    for folder, stage in read_run(run)[1]:
+        if stage.epochs:
+            with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
+                own = {"run": name, "model": row.model, "stage": stage.name}
+                lines += [{**epoch, **own} for epoch in csv.DictReader(file)]
+    with CURVES.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        for line in lines:
+            writer.writerow({key: _short(line[key]) for key in COLUMNS})
+
+
+def read_curves() -> list[dict[str, str]]:
+    """The rows of `results/learning_curves.csv`."""
+    if not CURVES.exists():
+        return []
+    with CURVES.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def ship(run: Path, row: AccuracyRow, name: str) -> Path:
+    """Put the weights of a run into the package, with their record."""
+    folder, stage = read_run(run)[1][-1]
+    content = (folder / stage.weights).read_bytes()
+    if len(content) > MOST_BYTES:
+        raise RunError(
+            f"{stage.weights} has {len(content):,} bytes; {MOST_BYTES:,} may be shipped."
+        )
+    datasets = {component: name for name, component in COMPONENTS.items()}
+    if row.dataset not in datasets:
+        raise RunError(
+            f"Weights for {row.dataset} are not shipped, only for {', '.join(datasets)}."
+        )
+    dataset = datasets[row.dataset]
+    record = WeightSet(
+        model=row.model, name=name, dataset=dataset, origin="zoo", access="shipped", format="npz",
+        preprocessing=dataset, classes=dataset, where="this package", bytes=len(content),
+        sha256=stage.sha256, published_top1=row.published_top1, measured_top1=row.top1,
+        measured_row=row.weights_sha256[:8], recipe=row.trained_by,
+    )  # fmt: skip
+    target = cache.SHIPPED / row.model / f"{name}.npz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, lambda file: file.write(content))
+    records = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
+    others = [each for each in records if (each["model"], each["name"]) != (row.model, name)]
+    write_json(SHIPPED_RECORDS, [*others, asdict(record)])
+    return target
+
+
+def _short(value: str) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return value if value.isdigit() else f"{number:.6g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--ship", metavar="SET", help="put the weights into the package as SET")
+    options = parser.parse_args()
+    try:
+        row = row_of(options.run)
+        keep_curves(options.run, row)
+        print(f"{row.model}, {row.top1:.2f} %: curves in {CURVES.name}")
+        if options.ship:
+            print(f"Shipped: {ship(options.run, row, options.ship)}")
+    except ZooError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The data of the model explorer: the catalog, measured accuracy and latency, and the layers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo import catalog
+from zoo.pretrained.records import all_records
+
+ROOT = Path(__file__).parents[2]
+LAYERS = Path(__file__).with_name("layers.csv")
+LATENCY = ROOT / "results" / "latency.csv"
+PLACE = "EXPLORER_DATA"
+
+# What accuracy can be plotted against: key, column's head, name, unit, its label, decimals.
+COSTS = (
+    ("ops", "OPs M", "operations (binary MACs / 64 + float MACs)", 1e6, "million", 1),
+    ("memory_bytes", "MiB", "memory of the weights", 2**20, "MiB", 2),
+    ("latency", "ms", "latency in OpenVINO, one thread, batch 1", 1, "ms", 2),
+    ("binary_macs", "binary MACs M", "binary multiply-accumulates", 1e6, "million", 1),
+    ("float_macs", "float MACs M", "float multiply-accumulates", 1e6, "million", 1),
+    ("params", "params M", "parameters", 1e6, "million", 2),
+)
+
+
+def data() -> dict[str, Any]:
+    """What the page reads: `models`, `costs`."""
+    layers: dict[str, list[list[Any]]] = {}
+    for row in _read(LAYERS):
+        counts = [int(row[key]) for key in ("binary_macs", "float_macs", "params")]
+        found = [row["layer"], row["kind"], row["output"], *counts]
+        layers.setdefault(row["model"], []).append(found)
+    latency = {
+        row["model"]: float(row["ms"]) for row in _read(LATENCY)
+        if (row["runtime"], row["threads"], row["batch"]) == ("openvino", "1", "1")
+    }  # fmt: skip
+    measured = {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+    models = [
+        {
+            "model": row.model, "family": row.family, "dataset": row.dataset, "origin": row.origin,
+            "top1": row.top1, "measured": measured.get(row.model), "params": row.params,
+            "memory_bytes": row.memory_bytes, "binary_macs": row.binary_macs,
+            "float_macs": row.float_macs, "ops": row.ops, "latency": latency.get(row.model),
+            "weights": ", ".join(row.weights), "layers": layers.get(row.model, []),
+        }
+        for row in catalog.rows()
+    ]  # fmt: skip
+    names = ("key", "head", "name", "unit", "label", "digits")
+    return {"models": models, "costs": [dict(zip(names, cost, strict=True)) for cost in COSTS]}
+
+
+def filled(page: str) -> str:
+    """The page's text with the data in it."""
+    return page.replace(PLACE, json.dumps(data(), separators=(",", ":")).replace("</", "<\\/"))
+
+
+def _read(table: Path) -> list[dict[str, str]]:
+    if not table.exists():
+        return []
+    with table.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))

@@ -1,0 +1,183 @@
+"""The figures of the papers' pages, drawn from the zoo's own layers and quantizers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+
+from zoo.layers import LearnableShift, RPReLU
+from zoo.quantizers import ApproximateSign, EDESign, StraightThroughSign
+
+BLUE, ORANGE, GREY = "#1f77b4", "#d95f02", "#777777"
+X = np.linspace(-2, 2, 801, dtype=np.float32)
+
+
+def value_and_gradient(quantizer: tf.keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
+    """What a quantizer gives for `X`, and the gradient it passes on for ones."""
+    x = tf.constant(X[:, None])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = quantizer(x)
+    return y.numpy()[:, 0], tape.gradient(y, x).numpy()[:, 0]
+
+
+def axis(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.axhline(0, color="#cccccc", linewidth=0.8, zorder=0)
+    axes.axvline(0, color="#cccccc", linewidth=0.8, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def estimator(axes: Axes, quantizer: tf.keras.layers.Layer, title: str, label: str = "") -> None:
+    """A sign and the gradient of its estimator."""
+    value, gradient = value_and_gradient(quantizer)
+    axis(axes, title)
+    axes.plot(X, value, color=GREY, linewidth=1, label="sign")
+    axes.plot(X, gradient, linewidth=2, label=label or "gradient")
+
+
+def reactnet() -> plt.Figure:
+    """RSign and RPReLU."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    axis(left, "RSign: the sign, at a learned place")
+    image = tf.constant(X[None, :, None, None])
+    for shift, color in ((0.0, GREY), (-0.7, BLUE), (0.9, ORANGE)):
+        layer = LearnableShift()
+        layer.build(image.shape)
+        layer.shift.assign([shift])
+        y = StraightThroughSign()(layer(image)).numpy().ravel()
+        left.plot(X, y, color=color, label=f"shift {shift:+.1f}")
+    left.legend(fontsize=8, loc="lower right")
+    axis(right, "RPReLU: slope, and where it bends, learned")
+    for before, slope, after, color in ((0, 0.25, 0, GREY), (0.6, 0.5, -0.3, BLUE),
+                                        (-0.7, -0.2, 0.4, ORANGE)):  # fmt: skip
+        layer = RPReLU()
+        layer(image)
+        for variable, number in zip(layer.trainable_variables, (before, slope, after), strict=True):
+            variable.assign(np.full(variable.shape, number, np.float32))
+        y = layer(image).numpy().ravel()
+        right.plot(X, y, color=color, label=f"{before:+.1f}, slope {slope}, {after:+.1f}")
+    right.legend(fontsize=8)
+    return figure
+
+
+def bireal_net() -> plt.Figure:
+    """The estimator, and what the shortcut keeps."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    estimator(left, StraightThroughSign(), "straight-through")
+    estimator(middle, ApproximateSign(), "Bi-Real Net's, closer to the sign's")
+    left.legend(fontsize=8, loc="lower right")
+    axis(right, "after a binary 3x3, 2 channels")
+    signs = np.random.default_rng(0).choice([-1, 1], (20_000, 18)).sum(1)
+    real = np.random.default_rng(1).normal(0, 3, 20_000)
+    right.hist(signs, np.arange(-19, 20, 1), color=GREY, label="signs alone", density=True)
+    right.hist(signs + real, 80, color=BLUE, alpha=0.6, label="+ shortcut", density=True)
+    right.legend(fontsize=8)
+    return figure
+
+
+def xnornet_plus_plus() -> plt.Figure:
+    """The four shapes of the learned factor."""
+    figure, all_axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
+    rng = np.random.default_rng(0)
+    a, b, c = rng.uniform(0.4, 1, 4), rng.uniform(0.3, 1, 7), rng.uniform(0.3, 1, 7)
+    grid = rng.uniform(0.2, 1, (4, 7, 7))
+    factors = (
+        ("case 1: per channel", np.broadcast_to(a[:, None, None], (4, 7, 7))),
+        ("case 2: every value", grid),
+        ("case 3: channel x pixel", a[:, None, None] * grid[0]),
+        ("case 4: channel x row x column", a[:, None, None] * np.outer(b, c)),
+    )
+    for axes, (title, factor) in zip(all_axes, factors, strict=True):
+        axes.set_title(title, fontsize=10)
+        rows = [np.hstack([np.pad(each, 1, constant_values=np.nan) for each in factor[i : i + 2]])
+                for i in (0, 2)]  # fmt: skip
+        axes.imshow(np.vstack(rows), vmin=0, vmax=1, cmap="Blues")
+        axes.axis("off")
+    return figure
+
+
+def sdbnn() -> plt.Figure:
+    """Self-distribution of activations, and the estimator that sharpens."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    axis(left, "ASD: a gate moves each channel before the sign")
+    activations = np.random.default_rng(0).normal(-0.5, 0.6, 50_000)
+    for moved, color in ((0.0, GREY), (0.5, BLUE), (0.9, ORANGE)):
+        share = 100 * np.mean(activations + moved >= 0)
+        label = f"moved by {moved:g}: {share:.0f} % are +1"
+        left.hist(activations + moved, 120, histtype="step", color=color, density=True, label=label)
+    left.set_ylim(0, 1.1)
+    left.legend(fontsize=8)
+    axis(right, "EDE: the gradient while training goes on")
+    for sharpness, color in ((0.1, "#9ecae1"), (1.0, BLUE), (10.0, "#08306b")):
+        _, gradient = value_and_gradient(EDESign(sharpness))
+        right.plot(X, gradient, color=color, label=f"t = {sharpness:g}")
+    right.set_yscale("symlog")
+    right.legend(fontsize=8)
+    return figure
+
+
+def architecture() -> plt.Figure:
+    """How data flows from a command to a result: boxes are code, notes are files."""
+    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    axes.set(xlim=(0, 100), ylim=(0, 44))
+    axes.axis("off")
+
+    def box(x: float, y: float, text: str, color: str = "#dbe9f6", width: float = 15) -> None:
+        style = {"boxstyle": "round,pad=0.1", "facecolor": color, "edgecolor": GREY}
+        axes.add_patch(FancyBboxPatch((x, y), width, 7, mutation_scale=4, **style))
+        axes.text(x + width / 2, y + 3.5, text, ha="center", va="center", fontsize=8)
+
+    def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY})
+
+    files = "#fde8d3"
+    box(1, 30, "lqz train TASK\nkey=value ...")
+    box(21, 30, "recipe of a paper:\nstages")
+    box(41, 30, "engine:\nepochs, checkpoints")
+    box(61, 30, "run directory:\nrecipe, logs, weights", files, 17)
+    box(83, 30, "lqz evaluate\n--record")
+    box(21, 16, "data set,\naugmentation")
+    box(41, 16, "zoo: networks,\nlayers, quantizers")
+    box(61, 16, "weight sets:\nshipped, cached", files, 17)
+    box(83, 16, "results/*.csv", files)
+    box(41, 2, "lqz export:\nOpenVINO, LCE")
+    box(61, 2, "lqz benchmark:\nlatency, memory", width=17)
+    box(83, 2, "tables, pictures,\nthis site", files)
+    for y, ends in ((33.5, ((17, 20), (37, 40), (57, 60), (79, 82))), (5.5, ((57, 60),))):
+        for start, end in ends:
+            arrow((start, y), (end, y))
+    arrow((36.5, 22), (42, 29.5))
+    arrow((48, 23.5), (48, 29.5))
+    arrow((60.5, 19.5), (57, 19.5))
+    arrow((69, 29.5), (69, 23.5))
+    arrow((90, 29.5), (90, 23.5))
+    arrow((90, 15.5), (90, 9.5))
+    arrow((48, 15.5), (48, 9.5))
+    arrow((78.5, 7), (84, 15.5))
+    return figure
+
+
+PAPERS = {each.__name__: each for each in (reactnet, bireal_net, xnornet_plus_plus, sdbnn)}
+
+
+def draw_all(docs: Path) -> None:
+    """Write every figure into the folder of the page that shows it, the same bytes each time."""
+    plt.rcParams["svg.hashsalt"] = "zoo"
+    drawn = {f"papers/{name}.svg": draw for name, draw in PAPERS.items()}
+    for name, draw in {**drawn, "architecture.svg": architecture}.items():
+        figure = draw()
+        figure.savefig(docs / name, metadata={"Date": None})
+        plt.close(figure)

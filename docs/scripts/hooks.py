@@ -1,0 +1,27 @@
+"""What MkDocs calls as it builds: makes the pictures, and fills the explorer's data in."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+
+import explorer  # noqa: E402 (found by the line above)
+import figures  # noqa: E402
+
+
+def on_pre_build(config: Any) -> None:
+    """Draw the figures and fetch the measured pictures; neither is kept among the pages."""
+    docs = Path(config["docs_dir"])
+    figures.draw_all(docs)
+    for picture in (docs.parent / "results").glob("*.png"):
+        shutil.copy(picture, docs / "results" / picture.name)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Put the catalog into the explorer's page."""
+    return explorer.filled(markdown) if page.file.src_uri == "explorer.md" else markdown

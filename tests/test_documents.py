@@ -1,0 +1,145 @@
+"""README and docs: their tables are what the data says, and every code block runs."""
+
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from benchmarks.update_tables import DOCUMENTS, ROOT, TABLES, filled
+
+ROOT_DOCUMENTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT_DOCUMENTS}
+BLOCK = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list:
+    """Every block of a language, named for its file and place."""
+    return [
+        pytest.param(name, match, id=f"{name}-{number}")
+        for name, text in TEXTS.items()
+        for number, match in enumerate(BLOCK.finditer(text))
+        if match[2] == language
+    ]
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_tables_are_up_to_date(name):
+    assert filled(TEXTS[name]) == TEXTS[name], "run python -m benchmarks.update_tables"
+
+
+def test_every_table_has_one_place():
+    assert sorted(re.findall("<!-- begin (\\w+) -->", "".join(TEXTS.values()))) == sorted(TABLES)
+
+
+# --- Python ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "block"), blocks("python"))
+def test_python_runs_and_prints_what_stands_below(name, block, capsys):
+    code = textwrap.dedent(block[3])
+    exec(compile(code, name, "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out.strip()
+    below = BLOCK.match(TEXTS[name], block.end() + 2) or BLOCK.search(TEXTS[name], block.end())
+    shown = textwrap.dedent(below[3]).strip() if below and not below[2] else ""
+    assert not printed or printed == shown
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+# What is said where the paper's weights or PyTorch would be needed: how to get them.
+REFUSED = {
+    "lqz convert SDBNNResNet18 checkpoint.pth.tar": "There is no file 'checkpoint.pth.tar'",
+    "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
+    "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "can only be fetched by hand",
+    "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
+    "lqz evaluate runs/real --record": "There is no 'runs/real'",
+}
+LONG = ("lqz export", "lqz benchmark")
+
+
+def commands() -> list:
+    """Every line of the shell blocks, each once; comments and continuations are taken out."""
+    found = {}
+    for parameter in blocks("bash"):
+        name, block = parameter.values
+        text = re.sub(r"\n\s{2,}", " ", textwrap.dedent(block[3]))
+        for line in text.splitlines():
+            if words := shlex.split(line, comments=True):
+                marks = [pytest.mark.slow] if line.startswith(LONG) else []
+                found.setdefault(shlex.join(words), pytest.param(words, marks=marks, id=line[:70]))
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A place with the files that the documents speak of, as they would be there."""
+    from PIL import Image
+
+    import zoo
+    from training.cli import main
+    from zoo.weights import save_weights
+
+    place = tmp_path_factory.mktemp("reader")
+    colors = {"cat": (200, 90, 30), "dog": (30, 90, 200)}
+    for animal, color in colors.items():
+        image = Image.new("RGB", (64, 48), color)
+        image.save(place / f"{animal}.jpg")
+        for split in ("train", "validation"):
+            (place / "photos" / split / animal).mkdir(parents=True)
+            for number in range(300):
+                image.save(place / "photos" / split / animal / f"{number}.jpg")
+    save_weights(zoo.ReActNet20(weights=None), place / "w.npz")
+    save_weights(zoo.ReActNetA(weights=None), place / "weights.npz")
+    few = ("model.width=0.125", "teacher.width=0.25", "epochs=1", "teacher_epochs=1",
+           "batch_size=500", "tensorboard=False")  # fmt: skip
+    assert main(["train", "ReActNet", *few, f"output_dir={place / 'runs' / 'mine'}"]) == 0
+    return place
+
+
+@pytest.mark.parametrize("words", commands())
+def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
+    program, *rest = words
+    if program == "lqz":
+        check_lqz(rest, folder, monkeypatch, capfd)
+    elif program == "make":
+        assert rest[0] in re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python":
+        assert rest[0] == "-m" and util.find_spec(rest[1])
+        if "data.service" not in rest[1]:
+            run = [sys.executable, "-m", rest[1], "--help"]
+            if "argparse" in Path(util.find_spec(rest[1]).origin).read_text():
+                subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
+    elif program == "pip":
+        extras = re.search(r"\[(.*)\]", rest[1])
+        known = (ROOT / "setup.py").read_text()
+        assert rest[0] == "install" and (not extras or all(
+            f'"{extra}": ' in known for extra in extras[1].split(",")
+        ))  # fmt: skip
+    else:
+        assert program == "export" and rest[0].startswith("TF_CONFIG=")
+
+
+def check_lqz(words, folder, monkeypatch, capfd):
+    """Run it; training is only planned, as it would take days."""
+    from training.cli import main
+
+    monkeypatch.chdir(folder)
+    # A data set of the machine's would be found; a reader's may not.
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "nothing"))
+    if words[0] == "train" and len(words) > 1 and not {"--help", "--dry-run"} & set(words):
+        words = [*words, "--dry-run"]
+    code = main(words)
+    out, err = capfd.readouterr()
+    if expected := REFUSED.get(shlex.join(["lqz", *words])):
+        assert code == 2 and expected in err
+    else:
+        assert code == 0, err
+        assert out and "Traceback" not in err

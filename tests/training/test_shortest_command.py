@@ -1,0 +1,41 @@
+"""From a run's record back to the command that makes it."""
+
+import pytest
+
+from training.configuration import configure_task, parse_assignments
+from training.discovery import find_task, recipe_tasks
+from training.shortest_command import shortest_command
+
+
+def config_of(task, *settings):
+    found = find_task(task, recipe_tasks())
+    return configure_task(found.load(), parse_assignments(settings)).config
+
+
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        ("ReActNet", []),
+        ("ReActNet", ["seed=1"]),
+        ("SDBNNResNet20", ["dataset=Cifar10", "epochs=60"]),
+        ("ReActNet20", ["dataset=Cifar10", "teacher=ReActNet18", "teacher.num_classes=12"]),
+        ("ReActNet", ["model=ReActNetB", "preprocessing.padding=2"]),
+        ("BiRealNetPaper", ["dataset=ImageNet", "preprocessing.input_shape=(160,160,3)"]),
+        ("RealResNet20", ["dataset=Cifar10", "preprocessing=RandomResizedCropFlip"]),
+    ],
+)
+def test_the_command_is_found_again(task, settings):
+    config = config_of(task, *settings)
+    program, verb, name, *found = shortest_command(config).replace("'", "").split(" ")
+    assert (program, verb, name) == ("lqz", "train", task)
+    assert sorted(found) == sorted(settings)
+    assert config_of(task, *found) == config
+
+
+def test_a_folder_of_this_machine_is_not_told():
+    config = config_of("ReActNet20", "dataset=Cifar10", "dataset.data_dir=/home/me/data")
+    assert shortest_command(config) == "lqz train ReActNet20 dataset=Cifar10 dataset.data_dir=DIR"
+
+
+def test_another_projects_task():
+    assert shortest_command({"task": "TrainBinaryAlexNet"}) == ""

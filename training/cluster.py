@@ -1,0 +1,84 @@
+"""Which processes train together, as TF_CONFIG or Slurm says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from zoo.errors import InvalidValueError
+
+EXAMPLE = (
+    """TF_CONFIG='{"cluster": {"worker": ["host1:12345", "host2:12345"]}, """
+    """"task": {"type": "worker", "index": 0}}'"""
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The processes of a run by address, "host:port"; this one is number `index`."""
+
+    addresses: tuple[str, ...]
+    index: int
+
+    @property
+    def others(self) -> str:
+        return ", ".join(a for i, a in enumerate(self.addresses) if i != self.index)
+
+
+def cluster_from_environment() -> Cluster | None:
+    """What TF_CONFIG says, else Slurm's job step; None without either.
+
+    Raises InvalidValueError for a TF_CONFIG that is malformed.
+    """
+    text = os.environ.get("TF_CONFIG", "").strip()
+    if text and text != "{}":
+        return _from_tf_config(text)
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return _from_slurm()
+    return None
+
+
+def _from_tf_config(text: str) -> Cluster:
+    problem = "it must be JSON such as " + EXAMPLE
+    try:
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
+        kind, index = task["type"], int(task["index"])
+        addresses = [*jobs.get("chief", []), *jobs.get("worker", [])]
+        if others := sorted({*jobs} - {"chief", "worker"}):
+            problem = f"its tasks must be of type chief or worker, not {', '.join(others)}"
+            raise ValueError
+        bad = [a for a in addresses if not re.fullmatch(r"(\S+):(\d+)", str(a))]
+        if bad or len({*addresses}) < len(addresses):
+            shown = ", ".join(map(str, bad or addresses))
+            problem = f"addresses must be host:port, each once, not {shown}"
+            raise ValueError
+        if kind not in jobs or not 0 <= index < len(jobs[kind]):
+            problem = f"task {kind} {index} is not in its cluster"
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InvalidValueError(f"TF_CONFIG is wrong: {problem}.") from None
+    first = len(jobs.get("chief", [])) if kind == "worker" else 0
+    return Cluster(tuple(addresses), first + index)
+
+
+def _from_slurm() -> Cluster:
+    # Below the ports that systems give out by themselves, and different for jobs that share a node.
+    port = 12000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20000
+    try:
+        # Which GPUs a task sees is Slurm's to say (--gpus-per-task): one placeholder each.
+        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+        )
+        addresses = resolver.cluster_spec().job_tasks("worker")
+        return Cluster(tuple(addresses), int(resolver.task_id))
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise InvalidValueError(
+            f"Slurm's variables do not describe the job step ({error}): start the workers with "
+            "srun, or set TF_CONFIG."
+        ) from error

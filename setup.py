@@ -50,6 +50,7 @@ EXTRAS_REQUIRE = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "pillow>=10",
+        "selenium>=4.20",
         "scipy>=1.11",
         ZOPFLI,
         "build>=1.2",

@@ -175,7 +175,9 @@
   $("cost").value = "ops";
   $("dataset").value = "imagenet"; // accuracies on different data do not compare
   document.querySelector(".explorer form").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["name", "family", "dataset", "weights", "theirs", "cost"]) $(id).addEventListener("input", draw);
+  for (const id of ["name", "family", "dataset", "weights", "theirs", "cost"]) {
+    $(id).addEventListener($(id).type === "search" ? "input" : "change", draw);
+  }
   draw();
   const asked = models.find((m) => `#${m.model}` === location.hash);
   if (asked) open(asked, $("name"));

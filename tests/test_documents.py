@@ -69,7 +69,7 @@ def commands() -> list:
     """Every line of the shell blocks, each once; comments and continuations are taken out."""
     found = {}
     for parameter in blocks("bash"):
-        name, block = parameter.values
+        _, block = parameter.values
         text = re.sub(r"\n\s{2,}", " ", textwrap.dedent(block[3]))
         for line in text.splitlines():
             if words := shlex.split(line, comments=True):

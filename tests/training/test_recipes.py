@@ -163,8 +163,7 @@ def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
         pytest.param("XNORNetPlusPlus", {}, marks=pytest.mark.slow),
         pytest.param("SDBNN", {}, marks=pytest.mark.slow),
         pytest.param("SDBNNResNet18Cifar", {}, marks=pytest.mark.slow),
-        pytest.param("SDBNNVGGSmall", {"preprocessing.input_shape": (32, 32, 1)},
-                     marks=pytest.mark.slow),
+        pytest.param("SDBNNVGGSmall", {}, marks=pytest.mark.slow),
         pytest.param("RealResNet20", {}, marks=pytest.mark.slow),
     ],
 )  # fmt: skip

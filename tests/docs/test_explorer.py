@@ -1,0 +1,173 @@
+"""The model explorer in a real browser, from a site that was just built, served on loopback."""
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from zoo import catalog
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built documentation; strict, so that a broken link or reference fails."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_page_of_the_menu_is_there(site):
+    pages = {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
+    assert {".", "quick_start", "papers/reactnet", "guides/deployment", "reference/python",
+            "reference/commands", "results/accuracy", "explorer"} <= pages  # fmt: skip
+
+
+def test_the_command_reference_has_every_command(site):
+    from training.cli import COMMANDS
+
+    text = (site / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
+    assert all(f"lqz {name}" in text for name in COMMANDS)
+
+
+def test_no_page_asks_another_host(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for kind in ('src="http', 'rel="stylesheet" href="http', '@import "http', "url(http"):
+            assert kind not in text, page
+
+
+@pytest.fixture(scope="module")
+def browser(site):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    handler = functools.partial(Quiet, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = Options()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1300",
+                     "--disable-dev-shm-usage"):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.root = f"http://127.0.0.1:{server.server_port}/"
+    yield driver
+    driver.quit()
+    server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def page(browser):
+    browser.get("about:blank")
+    browser.get(f"{browser.root}explorer/")
+    return browser
+
+
+def texts(page, selector):
+    return [each.text for each in page.find_elements("css selector", selector)]
+
+
+def choose(page, name, value):
+    from selenium.webdriver.support.select import Select
+
+    Select(page.find_element("id", name)).select_by_visible_text(value)
+
+
+NAMES = "#models tbody th"
+
+
+def test_it_opens_with_the_models_of_imagenet(page):
+    expected = [row.model for row in catalog.rows() if row.dataset == "imagenet"]
+    assert sorted(texts(page, NAMES)) == sorted(expected)
+    assert texts(page, "#count") == [f"{len(expected)} of {len(catalog.rows())} models"]
+    known = [row for row in catalog.rows() if row.dataset == "imagenet" and row.top1]
+    assert len(page.find_elements("css selector", "#plot a")) == len(known)
+
+
+def test_filters(page):
+    choose(page, "dataset", "all")
+    page.find_element("id", "name").send_keys("react")
+    assert set(texts(page, NAMES)) == {row.model for row in catalog.rows("*react*")}
+    page.find_element("id", "name").clear()
+    page.find_element("id", "name").send_keys(" ")
+    choose(page, "family", "SD-BNN")
+    assert set(texts(page, NAMES)) == {r.model for r in catalog.rows() if r.family == "SD-BNN"}
+    choose(page, "family", "all")
+    page.find_element("id", "theirs").click()
+    assert set(texts(page, NAMES)) == {row.model for row in catalog.rows(origin="zoo")}
+
+
+def test_every_column_sorts_both_ways(page):
+    heads = page.find_elements("css selector", "#models thead button")
+    for key in [head.get_attribute("data-sort") for head in heads]:
+        found = []
+        for _ in range(2):
+            page.find_element("css selector", f"[data-sort='{key}']").click()
+            found.append(texts(page, NAMES))
+        assert sorted(found[0]) == sorted(found[1])
+    page.find_element("css selector", "[data-sort='ops']").click()
+    if page.find_element("css selector", "th:has([data-sort='ops'])").get_attribute(
+        "aria-sort"
+    ) != "ascending":  # fmt: skip
+        page.find_element("css selector", "[data-sort='ops']").click()
+    rows = [row for row in catalog.rows() if row.dataset == "imagenet"]
+    assert texts(page, NAMES)[0] == min(rows, key=lambda row: row.ops).model
+
+
+def test_a_model_opens_and_closes_by_keyboard_alone(page):
+    from selenium.webdriver.common.keys import Keys
+
+    button = page.find_element("css selector", f"{NAMES} button")
+    name = button.text
+    button.send_keys(Keys.ENTER)
+    layers = page.find_element("id", "layers")
+    assert layers.is_displayed() and name in layers.text
+    assert page.switch_to.active_element.get_attribute("id") == "layers"
+    assert page.find_elements("css selector", "#layers .bar.binary[style]")
+    close = next(b for b in layers.find_elements("css selector", "button") if b.text == "Close")
+    close.send_keys(Keys.ENTER)
+    assert not page.find_element("id", "layers").is_displayed()
+    assert page.switch_to.active_element.text == name
+
+
+def test_a_points_link_opens_its_model(page):
+    link = page.find_element("css selector", "#plot a[href='#ReActNetA']")
+    assert "ReActNetA, 69.4 %" in link.get_attribute("aria-label")
+    page.execute_script("arguments[0].dispatchEvent(new MouseEvent('click'))", link)
+    assert "ReActNetA" in page.find_element("id", "layers").text
+
+
+def test_no_error_and_no_request_elsewhere(page):
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+    import json
+
+    asked = set()
+    for entry in page.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.add(message["params"]["request"]["url"])
+    assert asked and all(
+        url.startswith((page.root, "data:", "about:", "chrome:", "blob:")) for url in asked
+    )

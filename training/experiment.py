@@ -21,7 +21,7 @@ from zookeeper.tf import Dataset, Preprocessing
 
 from training.configuration import component_name, resolved
 from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
-from training.data.pipeline import reachable
+from training.data.service import reachable
 from training.data.storage import choose_cache
 from training.discovery import fold
 from training.distribution import Workers, check_batch_size, connect

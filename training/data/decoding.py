@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
 from training.data.preprocessing import ImagePreprocessing
+from training.data.storage import EncodedSplit
 from zoo.errors import DatasetError
 
 
@@ -38,9 +41,7 @@ def decoded(
     def decode(positions, records):
         examples = fetch(records) if fetch else records
         if key is not None:
-            keys = tf.fill(tf.shape(positions), key)
-            seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
-            examples = examples | {"seed": seeds}
+            examples = examples | {"seed": _seeds(key, positions)}
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}
@@ -51,6 +52,69 @@ def decoded(
         )
 
     return records.batch(chunk).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+@dataclass(frozen=True)
+class DecodedSplit:
+    """A split's images as the evaluation has them, in memory.
+
+    Attributes:
+        pixels: uint8 [n, *input_shape]; zeros where an image cannot be decoded.
+        labels: int32 [n].
+        readable: which images can be decoded, bool [n].
+    """
+
+    pixels: tf.Tensor
+    labels: tf.Tensor
+    readable: np.ndarray
+
+    @classmethod
+    def of(cls, encoded: EncodedSplit, preprocessing: ImagePreprocessing) -> DecodedSplit:
+        """Decode all images of a split."""
+        indices = np.arange(len(encoded.names))
+        readable = np.zeros(indices.shape, bool)
+        pixels = np.zeros((*indices.shape, *preprocessing.input_shape), np.uint8)
+        data = tf.data.Dataset.from_tensor_slices((indices, indices))
+        for batch in decoded(data, preprocessing, None, encoded.examples).as_numpy_iterator():
+            readable[batch["position"]] = True
+            pixels[batch["position"]] = batch["image"]
+        with tf.device("/CPU:0"):
+            labels = preprocessing.output({"label": encoded.labels})
+            return cls(tf.constant(pixels), labels, readable)
+
+    def batches(
+        self, preprocessing: ImagePreprocessing, positions: np.ndarray, indices: np.ndarray,
+        key: int | None, size: int, steps: int | None = None,
+    ) -> tf.data.Dataset:  # fmt: skip
+        """What `decoded` and `rebatch(size)` give, without those that cannot be decoded.
+
+        Args:
+            positions, indices: of the images in turn: in the epoch, and in this split.
+            key: the epoch's seed, to augment.
+            steps: so many whole batches at most; None: all images, the last batch may be smaller.
+        """
+        kept = self.readable[indices]
+        positions, indices = positions[kept], indices[kept]
+        if steps is not None:
+            count = min(steps, len(positions) // size) * size
+            positions, indices = positions[:count], indices[:count]
+
+        def batch(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            images = tf.gather(self.pixels, indices)
+            if key is not None:
+                images = preprocessing.transform_batch(images, _seeds(key, positions))
+            images = tf.ensure_shape(images, [None, *preprocessing.input_shape])
+            labels = tf.gather(self.labels, indices)
+            return {"image": images, "label": labels, "position": positions}
+
+        data = tf.data.Dataset.from_tensor_slices((positions, indices)).batch(size)
+        return data.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _seeds(key: int, positions: tf.Tensor) -> tf.Tensor:
+    """The seed of each image's augmentation, int32 [b, 2]."""
+    keys = tf.fill(tf.shape(positions), key)
+    return tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
 
 
 def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing) -> None:

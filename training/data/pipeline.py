@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +24,10 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import storage
-from training.data.decoding import check_first_image, decoded
+from training.data.decoding import DecodedSplit, check_first_image, decoded
 from training.data.encoded import EncodedImages, shuffled
 from training.data.preprocessing import ImagePreprocessing
+from training.data.service import reachable
 from zoo.errors import DatasetError, InvalidValueError
 
 MOST_BYTES_TO_SERVICE = 10**9  # a graph may have 2 GiB
@@ -41,7 +40,8 @@ class InputPipeline:
         dataset, preprocessing: configured components.
         batch_size: images per step over all workers.
         seed: 0 or more; with the epoch it fixes order and augmentation.
-        cache: "memory" holds the encoded images (full shuffle, restarts at once), "none" reads the
+        cache: "memory" holds the encoded images (full shuffle, restarts at once), and small ones
+            decoded as well; "none" reads the
             data set's files in every epoch, "disk" a copy of them in `cache_dir`; both shuffle
             through a buffer and restart by reading, not decoding, what came before. "auto" is
             "memory" when that takes a quarter of the available memory at most, else "none".
@@ -87,6 +87,7 @@ class InputPipeline:
         self.validation_steps = math.ceil(self.num_validation / batch_size)
         self.corrupt: dict[str, str] = {}  # name of each unreadable image met: its split
         self._loaded: dict[str, storage.EncodedSplit] = {}
+        self._decoded: dict[str, DecodedSplit] = {}
         self._seen: dict[int, int] = {}  # epoch: the position noted next
         # Spare positions, so that unreadable images up to the allowed share leave full batches.
         self._spare_steps = math.ceil(self._allowed(self.num_train) / self.local_batch_size)
@@ -109,12 +110,18 @@ class InputPipeline:
         end = (self.steps_per_epoch + self._spare_steps) * self.batch_size
         positions = position + np.flatnonzero(self._own(position, max(position, end)))
         key = self._key(epoch)
+        split = self.dataset.train_split
+        size = self.local_batch_size
+        if whole := self._in_memory(split):
+            indices = self._permutation(key)[positions % self.num_train]
+            batches = whole.batches(self.preprocessing, positions, indices, key, size, steps)
+            return self._finished(batches)
         if self.cache == "memory":
             data = self._from_memory(positions, key)
         else:
             data = self._from_stream(positions, key)
-        data = decoded(data, self.preprocessing, key, self._fetch(self.dataset.train_split))
-        data = data.rebatch(self.local_batch_size, drop_remainder=True).take(steps)
+        data = decoded(data, self.preprocessing, key, self._fetch(split))
+        data = data.rebatch(size, drop_remainder=True).take(steps)
         if self.data_service:
             service = tf.data.experimental.service
             off = service.ShardingPolicy.OFF  # a worker of the service gives all, in order
@@ -125,13 +132,16 @@ class InputPipeline:
         """Every validation image of this worker once, in order; the last batch may be smaller."""
         split = self.dataset.validation_split
         own = self._own(0, self.num_validation)
+        indices = np.flatnonzero(own)
+        size = self.local_batch_size
+        if whole := self._in_memory(split):
+            return self._finished(whole.batches(self.preprocessing, indices, indices, None, size))
         if self.cache == "memory":
-            indices = np.flatnonzero(own)
             data = tf.data.Dataset.from_tensor_slices((indices, indices))
         else:
             data = self._only_own(self.dataset.examples(split).enumerate())
         data = decoded(data, self.preprocessing, None, self._fetch(split))
-        return self._finished(data.rebatch(self.local_batch_size))
+        return self._finished(data.rebatch(size))
 
     def note_positions(self, epoch: int, positions: np.ndarray, ended: bool = False) -> None:
         """Tell the pipeline which positions a batch of `train(epoch)` held, in order.
@@ -185,10 +195,16 @@ class InputPipeline:
 
     def _fetch(self, split: str):
         """What turns indices into examples; nothing where the records are examples already."""
-        if self.cache != "memory":
-            return None
-        store = self._load(split)
-        return lambda i: {"image": tf.gather(store.images, i), "label": tf.gather(store.labels, i)}
+        return self._load(split).examples if self.cache == "memory" else None
+
+    def _in_memory(self, split: str) -> DecodedSplit | None:
+        """The split's images decoded once, if no augmentation needs them one by one and there is
+        room. Decoding small images in every epoch takes a tenth of the training."""
+        if split not in self._decoded and self.cache == "memory" and not self.data_service:
+            shape = (self.dataset.num_examples(split), *self.preprocessing.input_shape)
+            if self.preprocessing.augments_batches and storage.fits(2 * math.prod(shape)):
+                self._decoded[split] = DecodedSplit.of(self._load(split), self.preprocessing)
+        return self._decoded.get(split)
 
     def _from_stream(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
         """(position, example); from the first of `positions` on."""
@@ -283,23 +299,6 @@ class InputPipeline:
                 f"corrupt_share={self.corrupt_share} allows, among them {', '.join(found[:3])}: "
                 "replace or remove them."
             )
-
-
-def reachable(address: str) -> str:
-    """`address`, where a data service answers; raises InvalidValueError elsewhere."""
-    match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
-    if not match:
-        raise InvalidValueError(
-            f"data_service='{address}' must be the address of a dispatcher, grpc://host:port."
-        )
-    try:
-        socket.create_connection((match[1], int(match[2])), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise InvalidValueError(
-            f"No data service answers at {address} ({error}): start one there, or leave out "
-            "data_service."
-        ) from error
-    return address
 
 
 def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import math
-from typing import Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
+from typing import ClassVar, Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
 
 import tensorflow as tf
 from zookeeper import Field, component
@@ -31,6 +31,10 @@ class ImagePreprocessing(Preprocessing):
 
     A subclass gives `transform`. `data` is a data set's example, in training with "seed" int32 [2].
     """
+
+    # Whether the evaluation's transform changes nothing and `transform_batch` augments: then
+    # decoded images can be kept.
+    augments_batches: ClassVar[bool] = False
 
     input_shape: Tuple[int, int, int] = Field()  # noqa: UP006
 
@@ -81,6 +85,10 @@ class ImagePreprocessing(Preprocessing):
         """
         raise NotImplementedError
 
+    def transform_batch(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """`transform` of each of [b, h, w, c], with seeds int32 [b, 2]."""
+        raise NotImplementedError
+
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Pixel values in 0..255, any leading dimensions, to float32 (x / 255 - mean) / std."""
         images = tf.cast(images, tf.float32) / 255.0
@@ -107,6 +115,8 @@ class PadCropFlip(ImagePreprocessing):
     Padding precedes normalisation, as in torchvision. Evaluation changes nothing.
     """
 
+    augments_batches = True
+
     input_shape: Tuple[int, int, int] = Field((32, 32, 3))  # noqa: UP006
     padding: int = Field(4)
     flip: bool = Field(True)
@@ -121,15 +131,28 @@ class PadCropFlip(ImagePreprocessing):
         """uint8 [h, w, c] to uint8 of `input_shape`."""
         if seed is None:
             return image
-        height, width, _ = self.input_shape
-        draws = uniform(seed, 3)
-        pad = self.padding
         # A size other than input_shape's would be cropped here and fail in evaluation.
         image = tf.ensure_shape(image, self.input_shape)
-        image = tf.pad(image, [[pad, pad], [pad, pad], [0, 0]])
-        offset = tf.cast(draws[:2] * (2 * pad + 1), tf.int32)
-        image = tf.slice(image, tf.pad(offset, [[0, 1]]), [height, width, -1])
-        return flip_if(image, draws[2]) if self.flip else image
+        return self._moved(image[None], uniform(seed, 3)[None])[0]
+
+    def transform_batch(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """`transform` of each of uint8 [b, h, w, c], several times as fast."""
+        if not (self.padding or self.flip):
+            return images
+        draws = tf.map_fn(lambda seed: uniform(seed, 3), seeds, fn_output_signature=tf.float32)
+        return self._moved(images, draws)
+
+    def _moved(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Images [b, h, w, c] padded, cropped and flipped as draws, [b, 3] in [0, 1), say."""
+        height, width, _ = self.input_shape
+        pad = self.padding
+        offsets = tf.cast(draws[:, :2] * (2 * pad + 1), tf.int32)
+        rows, columns = tf.range(height), tf.range(width)
+        if self.flip:
+            columns = tf.where(draws[:, 2:] < 0.5, width - 1 - columns, columns)
+        images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        images = tf.gather(images, offsets[:, :1] + rows, axis=1, batch_dims=1)
+        return tf.gather(images, offsets[:, 1:2] + columns, axis=2, batch_dims=1)
 
 
 @component

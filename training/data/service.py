@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from typing import Any
+
+from zoo.errors import InvalidValueError
 
 
 def start(host: str, port: int) -> tuple[Any, Any]:
@@ -26,6 +29,23 @@ def start(host: str, port: int) -> tuple[Any, Any]:
         service.WorkerConfig(dispatcher_address=local, worker_address=f"{host}:%port%")
     )
     return dispatcher, worker
+
+
+def reachable(address: str) -> str:
+    """`address`, where a data service answers; raises InvalidValueError elsewhere."""
+    match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
+    if not match:
+        raise InvalidValueError(
+            f"data_service='{address}' must be the address of a dispatcher, grpc://host:port."
+        )
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidValueError(
+            f"No data service answers at {address} ({error}): start one there, or leave out "
+            "data_service."
+        ) from error
+    return address
 
 
 def main(args: list[str]) -> int:

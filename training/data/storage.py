@@ -28,6 +28,10 @@ class EncodedSplit:
     labels: tf.Tensor
     names: np.ndarray
 
+    def examples(self, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The examples at some indices, as a batch."""
+        return {"image": tf.gather(self.images, indices), "label": tf.gather(self.labels, indices)}
+
 
 def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> str:
     """`cache` with "auto" resolved to "memory" or "none"; checks what the machine has room for.
@@ -42,7 +46,7 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
     total = train + dataset.encoded_bytes(dataset.validation_split)
     available = psutil.virtual_memory().available
     if cache == "auto":
-        return "memory" if total <= available // 4 else "none"
+        return "memory" if fits(total) else "none"
     if cache == "memory" and 2 * total > available:
         raise InvalidValueError(
             f"cache=memory needs {_size(2 * total)} while loading {_size(total)} of encoded "
@@ -60,6 +64,11 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
                 "give another cache_dir or use cache=none."
             )
     return cache
+
+
+def fits(count: int) -> bool:
+    """Whether so many bytes are a quarter of the available memory at most."""
+    return count <= psutil.virtual_memory().available // 4
 
 
 def load(dataset: EncodedImages, split: str) -> EncodedSplit:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training.data import PadCropFlip, RandomResizedCropFlip
+from training.data import PadCropFlip, RandomResizedCropFlip, philox
 from training.data import preprocessing as p
 from zoo.errors import InvalidValueError
 
@@ -73,6 +73,25 @@ def test_input_and_output(make, images, pictures):
     np.testing.assert_allclose(got, (pictures[0] / np.float32(255) - MEAN) / STD, rtol=1e-5)
     assert label.dtype == tf.int32 and label == 3
     assert make(PadCropFlip, input_shape=(28, 28, 1)).mean == pytest.approx((0.449,), abs=1e-3)
+
+
+@pytest.mark.parametrize("first", [0, 7, 2**31 - 1])
+def test_many_seeds_at_once_are_tensorflows(first):
+    seconds = np.array([0, 1, 5, 49_999, 2**31 - 1])
+    found = philox.uniform(first, seconds)
+    assert found.dtype == np.float32 and found.shape == (5, 4)
+    for second, numbers in zip(seconds, found, strict=True):
+        for count in (3, 4):
+            expected = p.uniform(tf.constant([first, second], tf.int32), count)
+            np.testing.assert_array_equal(numbers[:count], expected)
+
+
+def test_a_batch_is_augmented_as_its_images_are(make, images):
+    prep = make(PadCropFlip, input_shape=(28, 28, 1))
+    batch = prep.transform_batch(tf.constant(images[:20]), philox.uniform(7, np.arange(20)))
+    for index in range(20):
+        one = prep.transform(tf.constant(images[index]), seed(index))
+        np.testing.assert_array_equal(batch[index], one)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 4])

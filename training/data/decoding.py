@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
+from training.data.philox import uniform
 from training.data.preprocessing import ImagePreprocessing
 from training.data.storage import EncodedSplit
 from zoo.errors import DatasetError
@@ -41,7 +42,9 @@ def decoded(
     def decode(positions, records):
         examples = fetch(records) if fetch else records
         if key is not None:
-            examples = examples | {"seed": _seeds(key, positions)}
+            keys = tf.fill(tf.shape(positions), key)
+            seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
+            examples = examples | {"seed": seeds}
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}
@@ -99,22 +102,20 @@ class DecodedSplit:
             count = min(steps, len(positions) // size) * size
             positions, indices = positions[:count], indices[:count]
 
-        def batch(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        draws = uniform(key or 0, positions)
+
+        def batch(
+            positions: tf.Tensor, indices: tf.Tensor, draws: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
             images = tf.gather(self.pixels, indices)
             if key is not None:
-                images = preprocessing.transform_batch(images, _seeds(key, positions))
+                images = preprocessing.transform_batch(images, draws)
             images = tf.ensure_shape(images, [None, *preprocessing.input_shape])
             labels = tf.gather(self.labels, indices)
             return {"image": images, "label": labels, "position": positions}
 
-        data = tf.data.Dataset.from_tensor_slices((positions, indices)).batch(size)
+        data = tf.data.Dataset.from_tensor_slices((positions, indices, draws)).batch(size)
         return data.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _seeds(key: int, positions: tf.Tensor) -> tf.Tensor:
-    """The seed of each image's augmentation, int32 [b, 2]."""
-    keys = tf.fill(tf.shape(positions), key)
-    return tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
 
 
 def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing) -> None:

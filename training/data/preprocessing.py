@@ -85,8 +85,9 @@ class ImagePreprocessing(Preprocessing):
         """
         raise NotImplementedError
 
-    def transform_batch(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """`transform` of each of [b, h, w, c], with seeds int32 [b, 2]."""
+    def transform_batch(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """`transform` of each of [b, h, w, c]. `draws`, float32 [b, 4], are the first numbers that
+        each image's seed gives."""
         raise NotImplementedError
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
@@ -135,21 +136,18 @@ class PadCropFlip(ImagePreprocessing):
         image = tf.ensure_shape(image, self.input_shape)
         return self._moved(image[None], uniform(seed, 3)[None])[0]
 
-    def transform_batch(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def transform_batch(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """`transform` of each of uint8 [b, h, w, c], several times as fast."""
-        if not (self.padding or self.flip):
-            return images
-        draws = tf.map_fn(lambda seed: uniform(seed, 3), seeds, fn_output_signature=tf.float32)
-        return self._moved(images, draws)
+        return self._moved(images, draws) if self.padding or self.flip else images
 
     def _moved(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Images [b, h, w, c] padded, cropped and flipped as draws, [b, 3] in [0, 1), say."""
+        """Images [b, h, w, c] padded, cropped and flipped as draws, [b, 3 or 4] in [0, 1), say."""
         height, width, _ = self.input_shape
         pad = self.padding
         offsets = tf.cast(draws[:, :2] * (2 * pad + 1), tf.int32)
         rows, columns = tf.range(height), tf.range(width)
         if self.flip:
-            columns = tf.where(draws[:, 2:] < 0.5, width - 1 - columns, columns)
+            columns = tf.where(draws[:, 2:3] < 0.5, width - 1 - columns, columns)
         images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
         images = tf.gather(images, offsets[:, :1] + rows, axis=1, batch_dims=1)
         return tf.gather(images, offsets[:, 1:2] + columns, axis=2, batch_dims=1)

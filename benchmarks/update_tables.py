@@ -180,11 +180,12 @@ def training_step() -> str:
 
 def engine_overhead() -> str:
     """How much longer a step takes in the engine than on its own."""
-    heads = ("network", "batch", "bare step ms", "engine ms", "more, by the clock %",
-             "more, processors' time %")  # fmt: skip
+    heads = ("network", "data", "batch", "steps", "bare step ms", "engine ms",
+             "more, by the clock %", "more, processors' time %")  # fmt: skip
     return markdown(heads, [
         (
-            row["network"], row["batch"], row["bare_ms"], row["engine_ms"],
+            row["network"], row["dataset"], row["batch"], row["steps"], row["bare_ms"],
+            row["engine_ms"],
             f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
             f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
         )

@@ -24,12 +24,16 @@ def shortest_command(config: Mapping[str, Any]) -> str:
     if info is None:
         return ""
     task = info.load()
-    given: dict[str, Any] = {}
+    # Where the images are comes first: other settings are read from them.
+    places = ("dataset", "dataset.data_dir")
+    given = {key: config[key] for key in places if config.get(key) is not None}
     defaults = resolved(configure_task(task, given))
     for key in sorted(config, key=_order):
         if key != "task" and config[key] != defaults.get(key):
             given[key] = config[key]
             defaults = resolved(configure_task(task, given))
+    if config.get("dataset") == resolved(configure_task(task, {}))["dataset"]:
+        given.pop("dataset", None)
     words = [f"{key}={_word(key, value)}" for key, value in given.items()]
     return shlex.join(["lqz", "train", info.name, *words])
 

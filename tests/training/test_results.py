@@ -221,7 +221,7 @@ def test_curves_are_kept_once(evaluate, kept):
 def test_weights_go_into_the_package_with_their_record(evaluate, kept):
     evaluate("--record")
     row = keep_run.row_of(Path("run"))
-    with pytest.raises(RunError, match="FashionMNIST are not shipped"):
+    with pytest.raises(RunError, match="are not shipped, only for ImageNet"):
         keep_run.ship(Path("run"), row, "mine")
     of_catalog = dataclasses.replace(row, model="RealResNet20", dataset="Cifar10")
     for _ in range(2):

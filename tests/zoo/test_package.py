@@ -144,6 +144,7 @@ def test_wheel_holds_the_two_packages_and_their_data(wheel):
     assert names - modules == embedded | {
         "zoo/catalog.csv",
         "zoo/pretrained/records.json",
+        *files("zoo/pretrained/shipped", "**/*"),
         "zoo/pretrained/imagenet_classes.csv",
     }
 

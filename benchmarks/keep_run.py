@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.update_tables import read_table
 from training.results import ACCURACY, AccuracyRow, read_rows
 from training.subject import COMPONENTS, read_run
 from zoo.errors import RunError, ZooError
@@ -41,25 +42,16 @@ def row_of(run: Path) -> AccuracyRow:
 def keep_curves(run: Path, row: AccuracyRow) -> None:
     """Put the `log.csv` of every stage into the table, in the place of the same run's."""
     name = row.weights_sha256[:8]
-    lines = [line for line in read_curves() if line["run"] != name]
+    lines = [line for line in read_table(CURVES) if line["run"] != name]
     for folder, stage in read_run(run)[1]:
         if stage.epochs:
-            with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
-                own = {"run": name, "model": row.model, "stage": stage.name}
-                lines += [{**epoch, **own} for epoch in csv.DictReader(file)]
+            own = {"run": name, "model": row.model, "stage": stage.name}
+            lines += [{**epoch, **own} for epoch in read_table(folder / "log.csv")]
     with CURVES.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for line in lines:
             writer.writerow({key: _short(line[key]) for key in COLUMNS})
-
-
-def read_curves() -> list[dict[str, str]]:
-    """The rows of `results/learning_curves.csv`."""
-    if not CURVES.exists():
-        return []
-    with CURVES.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:

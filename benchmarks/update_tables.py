@@ -11,7 +11,7 @@ from pathlib import Path
 from training.bench.report import layers_path
 from training.results import ACCURACY, read_rows
 from zoo import catalog
-from zoo.pretrained.records import all_records
+from zoo.pretrained.records import measured_top1
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -54,7 +54,7 @@ def family(arxiv: str) -> str:
     """The models of one paper."""
     heads = ("model", "data", "top-1 %", "top-5 %", "params M", "MiB", "OPs M", "here %",
              "weights")  # fmt: skip
-    measured = {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+    measured = measured_top1()
     return markdown(heads, [
         (
             row.model, row.dataset, "" if row.top1 is None else f"{row.top1:.1f}",
@@ -103,7 +103,7 @@ def latency(table: Path = LATENCY) -> str:
     """A row a model: milliseconds in each runtime at batch 1, and how OpenVINO's compares."""
     if not table.exists():
         return NO_LATENCY
-    rows = _read(table)
+    rows = read_table(table)
     found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
     heads = ("model", "OpenVINO ms", "2 threads", "float ms", "times", "LCE ms", "times",
              "Keras ms", "times", "file MB", "memory MB", "rel. L2")  # fmt: skip
@@ -137,7 +137,7 @@ def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
     heads = (f"layers of {model}", "kernel", "ms", "share %")
     return markdown(heads, [
         (row["layer"], row["kernel"], f"{float(row['ms']):.3f}", f"{100 * float(row['share']):.1f}")
-        for row in _read(table)
+        for row in read_table(table)
         if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
     ])  # fmt: skip
 
@@ -154,11 +154,14 @@ def queue(table: Path = QUEUE) -> str:
             row["seconds"], row["wrong"], f"{int(row['memory_before']) / 2**20:.0f}",
             f"{(int(row['memory_after']) - int(row['memory_before'])) / 2**20:+.1f}",
         )
-        for row in _read(table)
+        for row in read_table(table)
     ])  # fmt: skip
 
 
-def _read(table: Path) -> list[dict[str, str]]:
+def read_table(table: Path) -> list[dict[str, str]]:
+    """The rows of a .csv file by column; none where there is no file."""
+    if not table.exists():
+        return []
     with table.open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
@@ -174,7 +177,7 @@ def training_step() -> str:
             row["gradients"], row["gradient_difference_float32"],
             row["gradient_difference_bfloat16"],
         )
-        for row in _read(TRAINING_STEP)
+        for row in read_table(TRAINING_STEP)
     ])  # fmt: skip
 
 
@@ -189,7 +192,7 @@ def engine_overhead() -> str:
             f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
             f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
         )
-        for row in _read(ENGINE_OVERHEAD)
+        for row in read_table(ENGINE_OVERHEAD)
     ])  # fmt: skip
 
 

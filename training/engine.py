@@ -83,7 +83,7 @@ class StageTrainer:
             step.position.assign(0)
         if self.stage.each_epoch:
             self.stage.each_epoch(step.model, epoch / self.stage.epochs)
-        started = saved = time.monotonic()
+        began = started = saved = time.monotonic()
         first_step, images_before = self.done_steps, step.totals.numpy()[2]
         step.waited.assign(0.0)
         position = int(step.position.numpy())
@@ -111,7 +111,7 @@ class StageTrainer:
                     saved, started = time.monotonic(), self._count_time(started)
                 self._stop_if_asked()
 
-        trained = time.monotonic() - started
+        trained = time.monotonic() - began
         waited, images_now = float(step.waited.numpy()), step.totals.numpy()[2]
         self._log_epoch(epoch, trained, waited, images_now - images_before, bar)
         self._count_time(started)

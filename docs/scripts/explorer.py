@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 from typing import Any
 
+from benchmarks.count_catalog import LAYERS
+from benchmarks.update_tables import LATENCY, read_table
 from zoo import catalog
-from zoo.pretrained.records import all_records
+from zoo.pretrained.records import measured_top1
 
-ROOT = Path(__file__).parents[2]
-LAYERS = Path(__file__).with_name("layers.csv")
-LATENCY = ROOT / "results" / "latency.csv"
 PLACE = "EXPLORER_DATA"
 
 # What accuracy can be plotted against: key, column's head, name, unit, its label, decimals.
@@ -29,15 +26,15 @@ COSTS = (
 def data() -> dict[str, Any]:
     """What the page reads: `models`, `costs`."""
     layers: dict[str, list[list[Any]]] = {}
-    for row in _read(LAYERS):
+    for row in read_table(LAYERS):
         counts = [int(row[key]) for key in ("binary_macs", "float_macs", "params")]
         found = [row["layer"], row["kind"], row["output"], *counts]
         layers.setdefault(row["model"], []).append(found)
     latency = {
-        row["model"]: float(row["ms"]) for row in _read(LATENCY)
+        row["model"]: float(row["ms"]) for row in read_table(LATENCY)
         if (row["runtime"], row["threads"], row["batch"]) == ("openvino", "1", "1")
     }  # fmt: skip
-    measured = {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+    measured = measured_top1()
     models = [
         {
             "model": row.model, "family": row.family, "dataset": row.dataset, "origin": row.origin,
@@ -55,10 +52,3 @@ def data() -> dict[str, Any]:
 def filled(page: str) -> str:
     """The page's text with the data in it."""
     return page.replace(PLACE, json.dumps(data(), separators=(",", ":")).replace("</", "<\\/"))
-
-
-def _read(table: Path) -> list[dict[str, str]]:
-    if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import keep_run
-from benchmarks.update_tables import NO_ACCURACY, accuracy
+from benchmarks.update_tables import NO_ACCURACY, accuracy, read_table
 from training import cli
 from training.results import AccuracyRow, commit, read_rows, write_row
 from zoo.errors import ResultsError, RunError
@@ -210,7 +210,7 @@ def test_curves_are_kept_once(evaluate, kept):
     row = keep_run.row_of(Path("run"))
     for _ in range(2):
         keep_run.keep_curves(Path("run"), row)
-    curves = keep_run.read_curves()
+    curves = read_table(keep_run.CURVES)
     epochs = [f"{line['stage'].replace(' ', '-')}={line['epoch']}" for line in curves]
     lasts = [text for text in row.epochs.split() if not text.endswith("=0")]
     assert len(epochs) == len(set(epochs)) and set(lasts) <= set(epochs)

@@ -1,6 +1,7 @@
 """A whole run of every stage on real images: what it leaves, repeats and refuses."""
 
 import csv
+import itertools
 import json
 from contextlib import redirect_stdout
 from io import StringIO
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 import zoo
+from training import engine
 from training.configuration import configure_task
 from training.recipes.reactnet import ReActNet
+from training.recipes.resnet import RealResNet20
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 
@@ -126,3 +129,25 @@ def test_batch_larger_than_the_data_set_is_one_sentence(tiny, tmp_path):
     settings = {**tiny, "batch_size": 1000, "output_dir": str(tmp_path / "run")}
     with pytest.raises(InvalidValueError, match="batch_size"):
         configure_task(ReActNet, settings).run()
+
+
+def test_an_epochs_time_is_the_whole_epochs_whatever_checkpoints_it_has(
+    tiny, tmp_path, monkeypatch
+):
+    """On a clock that ticks once a look: more looks are more seconds, never fewer."""
+    found = []
+    for minutes in (0, 1e6):  # a checkpoint after every call, and none within the epoch
+        ticks = itertools.count()
+        monkeypatch.setattr(engine.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
+        conf = {
+            **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
+            "model.width": 0.25, "batch_size": 10, "epochs": 1, "tensorboard": False,
+            "checkpoint_minutes": minutes, "output_dir": tmp_path / str(minutes),
+        }  # fmt: skip
+        run = configure_task(RealResNet20, conf).run()
+        monkeypatch.undo()
+        with (run.directory / "1-real" / "log.csv").open(newline="") as lines:
+            (row,) = csv.DictReader(lines)
+        found.append(float(row["seconds"]))
+        assert float(row["images_per_second"]) * found[-1] == pytest.approx(80)
+    assert found[0] > found[1] > 8  # eight calls, a look or more at each

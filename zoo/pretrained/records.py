@@ -110,6 +110,11 @@ def records_of(model: str) -> list[WeightSet]:
     return [each for each in all_records() if each.model == model and each.access != "none"]
 
 
+def measured_top1() -> dict[str, float]:
+    """The accuracy measured here, in percent, of each model that has one."""
+    return {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+
+
 def find_record(model: str, name: str) -> WeightSet | None:
     """The record of a set, published or not; None where there is none."""
     return next((each for each in all_records() if (each.model, each.name) == (model, name)), None)

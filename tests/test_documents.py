@@ -98,8 +98,8 @@ def folder(tmp_path_factory):
                 image.save(place / "photos" / split / animal / f"{number}.jpg")
     save_weights(zoo.ReActNet20(weights=None), place / "w.npz")
     save_weights(zoo.ReActNetA(weights=None), place / "weights.npz")
-    few = ("model.width=0.125", "teacher.width=0.25", "epochs=1", "teacher_epochs=1",
-           "batch_size=500", "tensorboard=False")  # fmt: skip
+    few = ("dataset.train_split=train[:500]", "model.width=0.125", "teacher.width=0.25",
+           "epochs=1", "teacher_epochs=1", "batch_size=250", "tensorboard=False")  # fmt: skip
     assert main(["train", "ReActNet", *few, f"output_dir={place / 'runs' / 'mine'}"]) == 0
     return place
 

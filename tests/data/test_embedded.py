@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from training.data import CIFAR10_SAMPLE
 from training.data import prepare_fashion_mnist as prepare
 from zoo.errors import DatasetError
+from zoo.pretrained.records import class_names
 
 FOLDER = prepare.EMBEDDED_DIR / prepare.NAME / prepare.VERSION
 DEBIAN = "/usr/share/datasets/fashion-mnist"
@@ -35,7 +38,7 @@ def test_counts_balance_and_order(fashion):
 
 
 def test_at_most_six_megabytes_with_its_licence():
-    files = [f for f in prepare.EMBEDDED_DIR.rglob("*") if f.is_file()]
+    files = [f for f in (prepare.EMBEDDED_DIR / prepare.NAME).rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 6_000_000
     assert "Zalando SE" in (prepare.EMBEDDED_DIR / prepare.NAME / "LICENSE").read_text()
 
@@ -83,6 +86,7 @@ def test_works_without_network(tmp_path):
     assert done.stdout.split()[-1] == "20"
 
 
+@pytest.mark.slow
 def test_rebuilt_byte_for_byte(tmp_path):
     # Without the originals (30 MB, not in the repository) the images come from the committed files:
     # their encoding is still checked, and the manifest holds what cannot be derived.
@@ -106,3 +110,15 @@ def test_command(tmp_path, capsys):
     assert "four original" in capsys.readouterr().err
     with pytest.raises(DatasetError, match="four original"):
         prepare.read_idx(tmp_path / "train-images-idx3-ubyte.gz")
+
+
+def test_the_sample_of_cifar10_is_ten_images_of_each_class():
+    files = sorted(CIFAR10_SAMPLE.glob("*/*.png"))
+    names = [name for _, name in class_names("cifar10")]
+    assert Counter(file.parent.name for file in files) == dict.fromkeys(names, 10)
+    for file in files:
+        assert tf.io.decode_png(file.read_bytes()).shape == (32, 32, 3)
+    # The first ten of each class in ten thousand, by their position.
+    assert all(0 <= int(file.stem) < 300 for file in files)
+    assert len({file.read_bytes() for file in files}) == 100
+    assert sum(file.stat().st_size for file in files) < 300_000

@@ -153,7 +153,7 @@ def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
 @pytest.mark.parametrize(
     ("task", "settings"),
     [
-        ("SDBNNResNet20", {}),
+        pytest.param("SDBNNResNet20", {}, marks=pytest.mark.slow),
         pytest.param("BiRealNetPaper", {"model": "BiRealNet20"}, marks=pytest.mark.slow),
         pytest.param("XNORNetPlusPlusResNet20", {}, marks=pytest.mark.slow),
         pytest.param("BiRealNet", {}, marks=pytest.mark.slow),

@@ -12,8 +12,8 @@ import pytest
 import zoo
 from training import engine
 from training.configuration import configure_task
+from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet
-from training.recipes.resnet import RealResNet20
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 
@@ -94,6 +94,7 @@ def test_a_finished_run_is_not_trained_again(finished):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(finished, tmp_path):
     settings = {**finished.settings, "output_dir": str(tmp_path / "again")}
     again = configure_task(ReActNet, settings).run()
@@ -131,23 +132,25 @@ def test_batch_larger_than_the_data_set_is_one_sentence(tiny, tmp_path):
         configure_task(ReActNet, settings).run()
 
 
-def test_an_epochs_time_is_the_whole_epochs_whatever_checkpoints_it_has(
+def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_is_told(
     tiny, tmp_path, monkeypatch
 ):
     """On a clock that ticks once a look: more looks are more seconds, never fewer."""
-    found = []
+    found, weights = [], set()
     for minutes in (0, 1e6):  # a checkpoint after every call, and none within the epoch
         ticks = itertools.count()
         monkeypatch.setattr(engine.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
         conf = {
             **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
-            "model.width": 0.25, "batch_size": 10, "epochs": 1, "tensorboard": False,
+            "batch_size": 10, "epochs": 1, "tensorboard": False,
             "checkpoint_minutes": minutes, "output_dir": tmp_path / str(minutes),
         }  # fmt: skip
-        run = configure_task(RealResNet20, conf).run()
+        run = configure_task(BiRealNet20, conf).run()
         monkeypatch.undo()
-        with (run.directory / "1-real" / "log.csv").open(newline="") as lines:
+        weights.add(run.results[0].sha256)
+        with (run.directory / "1-binary" / "log.csv").open(newline="") as lines:
             (row,) = csv.DictReader(lines)
         found.append(float(row["seconds"]))
         assert float(row["images_per_second"]) * found[-1] == pytest.approx(80)
+    assert len(weights) == 1
     assert found[0] > found[1] > 8  # eight calls, a look or more at each

@@ -63,8 +63,8 @@ for action in (lambda: zoo.ReActNetA, lambda: zoo.get_model("QuickNet", weights=
     ("keras", "first", "why"),
     [
         ("0", "tf.keras.Model", "is set to 0"),
-        ("false", "", "is set to false"),
-        (None, "tf.keras.Model", "came too late"),
+        pytest.param("false", "", "is set to false", marks=pytest.mark.slow),
+        pytest.param(None, "tf.keras.Model", "came too late", marks=pytest.mark.slow),
         (None, "from tensorflow.keras import Model", "came too late"),
     ],
 )

@@ -8,6 +8,12 @@ that importing this package does not import TensorFlow.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+
+# Data in the package: Fashion-MNIST in small, and ten of CIFAR-10's test images of each class, as
+# CLASS/NUMBER.png.
+EMBEDDED_DIR = Path(__file__).parent / "embedded"
+CIFAR10_SAMPLE = EMBEDDED_DIR / "cifar10_sample"
 
 _MODULES = {
     "Cifar10": "datasets",
@@ -20,7 +26,7 @@ _MODULES = {
     "RandomResizedCropFlip": "preprocessing",
     "reading": "encoded",
 }
-__all__ = sorted(_MODULES)
+__all__ = sorted([*_MODULES, "CIFAR10_SAMPLE", "EMBEDDED_DIR"])
 
 
 def __getattr__(name: str):

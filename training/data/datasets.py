@@ -15,13 +15,13 @@ import tensorflow_datasets as tfds
 from zookeeper import Field, component
 from zookeeper.tf import TFDSDataset
 
+from training.data import EMBEDDED_DIR
 from training.data.encoded import EncodedImages, shuffled
 from training.data.image_folder import ImageFolder
 from zoo.errors import DatasetError
 
 __all__ = ["Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
 
-EMBEDDED_DIR = Path(__file__).parent / "embedded"
 DEFAULT_DIR = "~/tensorflow_datasets"
 INTERLEAVED_FILES, INTERLEAVED_RECORDS = 16, 16
 PARSED_TOGETHER = 64

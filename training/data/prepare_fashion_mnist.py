@@ -27,10 +27,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import zopfli.zlib
 
+from training.data import EMBEDDED_DIR
 from zoo.errors import DatasetError
 
 NAME, VERSION = "fashion_mnist_small", "1.0.0"
-EMBEDDED_DIR = Path(__file__).parent / "embedded"
 CLASS_NAMES = [
     "T-shirt/top",
     "Trouser",

@@ -303,7 +303,7 @@ def round_trip(name: str, variant: str, forms: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["plain", "all", pytest.param("stage1", marks=pytest.mark.slow)]
+    "variant", ["all", *(pytest.param(v, marks=pytest.mark.slow) for v in ("plain", "stage1"))]
 )
 @pytest.mark.parametrize("name", [tiered(name) for name in ALL])
 def test_arguments_survive(name, variant, tmp_path):
@@ -324,10 +324,6 @@ def test_first_stage_survives_in_saved_model(name, tmp_path):
     round_trip(name, "stage1", ["saved_model"], tmp_path)
 
 
-def test_saved_model_of_the_shallowest(tmp_path):
-    round_trip("SDBNNVGGSmall", "plain", ["saved_model"], tmp_path)
-
-
 @contextlib.contextmanager
 def policy(name: str):
     tf.keras.mixed_precision.set_global_policy(name)
@@ -337,7 +333,9 @@ def policy(name: str):
         tf.keras.mixed_precision.set_global_policy(None)  # back to what floatx says
 
 
-@pytest.mark.parametrize("kind", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "kind", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", [tiered(name) for name in ALL])
 def test_mixed_precision(name, kind):
     with policy(kind):

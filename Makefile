@@ -1,5 +1,5 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert benchmark docs lint format clean help
+.PHONY: demo test test-slow test-convert benchmark docs notebooks lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -15,6 +15,7 @@ help:
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make benchmark     latency of all models; the machine should do nothing else"
 	@echo "make docs          the documentation, into site/"
+	@echo "make notebooks     run the notebooks and keep what they give"
 	@echo "make lint          ruff and mypy"
 	@echo "make clean         remove .venv and caches"
 
@@ -38,6 +39,9 @@ benchmark: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(PYTHON) -m mkdocs build --strict
+
+notebooks: $(INSTALLED)
+	$(PYTHON) -m benchmarks.run_notebooks
 
 lint: $(LINT_INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -34,6 +34,7 @@ OPENVINO = "openvino>=2026.4.1,<2026.5"
 LCE = "larq-compute-engine>=0.16,<0.17"
 
 DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26", "mkdocs-click>=0.9"]
+NOTEBOOKS = ["ipykernel>=6.29", "ipywidgets>=8", "nbclient>=0.10"]
 
 EXTRAS_REQUIRE = {
     # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
@@ -42,8 +43,10 @@ EXTRAS_REQUIRE = {
     "openvino": [OPENVINO],
     "lce": [LCE],
     "docs": DOCS,
+    "notebooks": [*NOTEBOOKS, "jupyterlab>=4", OPENVINO],
     "test": [
         *DOCS,
+        *NOTEBOOKS,
         OPENVINO,
         LCE,
         "pytest>=8",

@@ -183,6 +183,25 @@ def add(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return added(inputs)
 
 
+@builds("Multiply")
+def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    first, *others = sorted(inputs, key=lambda x: -int(np.prod(x.shape)))
+    if any(len(each.shape) != len(first.shape) for each in others):
+        raise unsupported(layer, "only factors of as many dimensions are supported")
+    node = first.output()
+    for each in others:
+        node = ops.multiply(node, each.output())
+    return node_value(node, first)
+
+
+@builds("Lambda")
+def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    # larq-zoo gives places in the graph names by such layers.
+    if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
+        raise unsupported(layer, "of Lambda layers only those that give their input are supported")
+    return inputs[0]
+
+
 @builds("Concatenate")
 def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):

@@ -1,7 +1,8 @@
 """Keep a finished run that was evaluated: its learning curves, and on demand its weights.
 
 The curves go to `results/learning_curves.csv`; with `--ship SET` the weights go into the package,
-so that MODEL(weights=SET) loads them, with a record that names the row of `results/accuracy.csv`.
+so that MODEL(weights=SET) loads them, with a record that names the row of `results/accuracy.csv`;
+what the network says of the embedded test images goes to `results/predictions.csv`.
 
 Run from the repository root: python -m benchmarks.keep_run RUN [--ship cifar10]
 """
@@ -12,20 +13,25 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.update_tables import read_table
+from training.data import CIFAR10_SAMPLE
 from training.results import ACCURACY, AccuracyRow, read_rows
 from training.subject import COMPONENTS, read_run
 from zoo.errors import RunError, ZooError
 from zoo.files import write_atomically, write_json
 from zoo.pretrained import cache
-from zoo.pretrained.records import SHIPPED_RECORDS, WeightSet
+from zoo.pretrained.records import SHIPPED_RECORDS, WeightSet, forget
 
 CURVES = Path(__file__).parents[1] / "results" / "learning_curves.csv"
 COLUMNS = ("run", "model", "stage", "epoch", "learning_rate", "loss", "top1",
            "validation_loss", "validation_top1", "seconds")  # fmt: skip
+PREDICTIONS = CURVES.with_name("predictions.csv")
+PREDICTED = ("model", "set", "image", "class", "score")
 MOST_BYTES = 1_500_000  # of a file in the package
 
 
@@ -47,11 +53,46 @@ def keep_curves(run: Path, row: AccuracyRow) -> None:
         if stage.epochs:
             own = {"run": name, "model": row.model, "stage": stage.name}
             lines += [{**epoch, **own} for epoch in read_table(folder / "log.csv")]
-    with CURVES.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    _write(CURVES, COLUMNS, ({key: _short(line[key]) for key in COLUMNS} for line in lines))
+
+
+def predictions(model: str, name: str) -> list[dict[str, Any]]:
+    """What a set says of each embedded test image, computed in float64.
+
+    In float32 a sum that is next to zero could turn a sign on another machine.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    import zoo
+
+    files = sorted(CIFAR10_SAMPLE.glob("*/*.png"))
+    before = tf.keras.backend.floatx()
+    tf.keras.backend.set_floatx("float64")
+    try:
+        images = np.stack([zoo.preprocess_input(file, name, model=model) for file in files])
+        scores = zoo.get_model(model, weights=name)(images.astype("float64"), training=False)
+    finally:
+        tf.keras.backend.set_floatx(before)
+    best = zoo.decode_predictions(scores, top=1, weights=name, model=model)
+    return [
+        {"model": model, "set": name, "image": f"{file.parent.name}/{file.name}",
+         "class": found, "score": f"{score:.6f}"}
+        for file, ((_, found, score),) in zip(files, best, strict=True)
+    ]  # fmt: skip
+
+
+def keep_predictions(model: str, name: str) -> None:
+    """Put `predictions` into the table, in the place of the same set's."""
+    lines = [x for x in read_table(PREDICTIONS) if (x["model"], x["set"]) != (model, name)]
+    _write(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
+
+
+def _write(path: Path, columns: tuple[str, ...], lines: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        for line in lines:
-            writer.writerow({key: _short(line[key]) for key in COLUMNS})
+        writer.writerows(lines)
 
 
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:
@@ -80,6 +121,7 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
     records = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
     others = [each for each in records if (each["model"], each["name"]) != (row.model, name)]
     write_json(SHIPPED_RECORDS, [*others, asdict(record)])
+    forget()
     return target
 
 
@@ -102,6 +144,7 @@ def main() -> None:
         print(f"{row.model}, {row.top1:.2f} %: curves in {CURVES.name}")
         if options.ship:
             print(f"Shipped: {ship(options.run, row, options.ship)}")
+            keep_predictions(row.model, options.ship)
     except ZooError as error:
         sys.exit(str(error))
 

@@ -21,8 +21,10 @@ ENGINE_OVERHEAD = ROOT / "results" / "engine_overhead.csv"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
 LATENCY = ROOT / "results" / "latency.csv"
 LAYERS = layers_path(LATENCY)
+ABLATION = ROOT / "results" / "ablation.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
 NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
+NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
 NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
 
 
@@ -97,6 +99,35 @@ def accuracy(table: Path = ROOT / ACCURACY) -> str:
         for row in read_rows(table)
     ]  # fmt: skip
     return markdown(heads, rows) if rows else NO_ACCURACY
+
+
+def cifar10(table: Path = ROOT / ACCURACY) -> str:
+    """The runs on CIFAR-10, with the command that repeats each."""
+    heads = ("network", "top-1 %", "training images %", "paper %", "gap", "epochs", "hours",
+             "seed", "command")  # fmt: skip
+    rows = [
+        (
+            row.model, f"{row.top1:.2f}",
+            "" if row.train_top1 is None else f"{row.train_top1:.2f}",
+            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
+            "" if row.gap is None else f"{row.gap:+.2f}", row.epochs,
+            "" if row.train_seconds is None else f"{row.train_seconds / 3600:.2f}",
+            "" if row.seed is None else str(row.seed), f"`{row.trained_by}`",
+        )
+        for row in read_rows(table)
+        if row.dataset == "Cifar10"
+    ]  # fmt: skip
+    return markdown(heads, rows) if rows else NO_ACCURACY
+
+
+def ablation(table: Path = ABLATION) -> str:
+    """What each idea is worth, by idea."""
+    heads = ("idea", "variant", "top-1 %", "training images %", "epochs", "seed")
+    rows = [
+        tuple(row[key] for key in ("idea", "variant", "top1", "train_top1", "epochs", "seed"))
+        for row in read_table(table)
+    ]
+    return markdown(heads, rows) if rows else NO_ABLATION
 
 
 def latency(table: Path = LATENCY) -> str:
@@ -203,6 +234,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "family_xnornet_plus_plus": lambda: family("1909.13863"),
     "family_sdbnn": lambda: family("2103.02394"),
     "accuracy": accuracy,
+    "cifar10": cifar10,
+    "ablation": ablation,
     "reconstruction": reconstruction,
     "training_step": training_step,
     "engine_overhead": engine_overhead,

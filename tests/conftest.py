@@ -25,6 +25,21 @@ def _empty_cache(tmp_path_factory):
     os.environ["ZOO_HOME"] = str(tmp_path_factory.mktemp("zoo_home"))
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty ZOO_HOME, which is made when something is kept, and a package without weights."""
+    from zoo.pretrained import cache, records
+
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
+    (tmp_path / "shipped.json").write_text("[]")
+    monkeypatch.setattr(records, "SHIPPED_RECORDS", tmp_path / "shipped.json")
+    records.forget()
+    yield tmp_path / "home"
+    monkeypatch.undo()
+    records.forget()
+
+
 @pytest.fixture(autouse=True)
 def bounded_memory():
     """Frees the models of earlier tests, which Keras keeps in its graph and in cycles.

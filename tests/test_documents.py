@@ -123,6 +123,9 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
         assert rest[0] == "install" and (not extras or all(
             f'"{extra}": ' in known for extra in extras[1].split(",")
         ))  # fmt: skip
+    elif program == "jupyter":
+        assert rest[0] == "lab" and "jupyterlab" in (ROOT / "setup.py").read_text()
+        assert list((ROOT / rest[1]).glob("*.ipynb"))
     else:
         assert program == "export" and rest[0].startswith("TF_CONFIG=")
 

@@ -15,8 +15,6 @@ from zookeeper.tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
-# Of the normalisation that training applies to colour images, for pixels in [0, 1].
-
 
 def applications() -> dict[str, str]:
     """Every network of `tf.keras.applications`, with the module that holds its preprocessing."""

@@ -17,6 +17,8 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
+from benchmarks.keep_run import CURVES
+from benchmarks.update_tables import read_table
 from zoo.layers import LearnableShift, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, StraightThroughSign
 
@@ -170,6 +172,24 @@ def architecture() -> plt.Figure:
     return figure
 
 
+def learning_curves() -> plt.Figure:
+    """Top-1 on the test images by epoch, of every kept run on CIFAR-10; dashed in training."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    runs: dict[str, list[dict[str, str]]] = {}
+    for line in read_table(CURVES):
+        runs.setdefault(f"{line['model']}, {line['run']}", []).append(line)
+    for name, lines in runs.items():
+        epochs = range(1, len(lines) + 1)
+        (drawn,) = axes.plot(epochs, [float(line["validation_top1"]) for line in lines], label=name)
+        seen = [float(line["top1"]) for line in lines]
+        axes.plot(epochs, seen, "--", linewidth=0.8, color=drawn.get_color())
+    axes.set(xlabel="epoch, over all stages", ylabel="top-1, %")
+    axes.grid(alpha=0.3)
+    if runs:
+        axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
 PAPERS = {each.__name__: each for each in (reactnet, bireal_net, xnornet_plus_plus, sdbnn)}
 
 
@@ -177,7 +197,8 @@ def draw_all(docs: Path) -> None:
     """Write every figure into the folder of the page that shows it, the same bytes each time."""
     plt.rcParams["svg.hashsalt"] = "zoo"
     drawn = {f"papers/{name}.svg": draw for name, draw in PAPERS.items()}
-    for name, draw in {**drawn, "architecture.svg": architecture}.items():
+    drawn |= {"architecture.svg": architecture, "results/learning_curves.svg": learning_curves}
+    for name, draw in drawn.items():
         figure = draw()
         figure.savefig(docs / name, metadata={"Date": None})
         plt.close(figure)

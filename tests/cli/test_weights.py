@@ -9,17 +9,10 @@ import tensorflow as tf
 
 import zoo
 from training import cli
-from zoo.pretrained import cache
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights
 
 MODEL = "RealResNet20"
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +54,6 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
         draft.write_bytes(b"x")
     with keeping("ReActNet34", "mine", ".npz", "test", "digest") as draft:
         draft.write_bytes(b"x")
-    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
     (tmp_path / "shipped" / "SDBNNResNet20").mkdir(parents=True)
     (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10.npz").write_bytes(b"x")
     code, out, _ = lqz("list", "--weights")

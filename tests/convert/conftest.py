@@ -20,11 +20,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("convert")
 
 
-from weights_fixtures import home, register, server, unchanged  # noqa: E402,F401
+# Behind the path that makes it found; pytest takes these fixtures from here.
+from weights_fixtures import register, server, unchanged  # noqa: E402,F401
 
 
 @pytest.fixture
-def lqz(capfd, home, tmp_path, monkeypatch):  # noqa: F811
+def lqz(capfd, home, tmp_path, monkeypatch):  # noqa: F811 (the fixture, not its import)
     """Run `lqz` with an empty cache; gives exit code, stdout and stderr."""
     from training import cli
 

@@ -14,6 +14,7 @@ from PIL import Image
 import zoo
 from benchmarks import update_tables
 from training import cli
+from training.bench.command import measure
 from training.bench.picture import points
 from training.bench.session import spread
 from training.bench.worker import RUNTIMES
@@ -210,6 +211,12 @@ def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, ca
     kinds = ("openvino", "openvino-twin")
     assert measured == [(b, t, kind) for b in (1, 3) for t in (1, 2) for kind in kinds]
     assert sum("ReActNet20" in line for line in out.splitlines()) == len(rows)
+
+
+def test_the_file_of_an_untrained_network_is_as_large_as_a_trained_ones():
+    settings = ["input_shape=(32,32,3)"]
+    (row,) = measure("ReActNetA", settings, ["openvino"], [1], [1], rounds=1, per_layer=False)
+    assert row["file_bytes"] == pytest.approx(row["memory_bytes"], rel=0.05)
 
 
 def test_spread():

@@ -94,6 +94,7 @@ def measure(
     from training.export import file_size, load
 
     model = load(name, settings, classifier_activation=None)
+    mix_signs(model)
     counts = zoo.profile(model)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +118,21 @@ def measure(
                          "binary_macs": counts.binary_macs, "float_macs": counts.float_macs}
                     )  # fmt: skip
     return rows
+
+
+def mix_signs(model: Any) -> None:
+    """Give kernels whose signs are all +1, as most start, random signs.
+
+    A file holds equal kernels once: that of an untrained network would be smaller than it ever is.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(SEED)
+    for layer in model.layers:
+        if getattr(layer, "kernel_quantizer", None) is not None:
+            kernel = layer.kernel.numpy()
+            if (kernel >= 0).all():
+                layer.kernel.assign(kernel * random.choice([-1, 1], kernel.shape))
 
 
 def _compared(

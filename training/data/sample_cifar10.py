@@ -35,4 +35,4 @@ def main(data_dir: str | None = None, output: Path = CIFAR10_SAMPLE) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(next(iter(sys.argv[1:]), None))

@@ -105,6 +105,14 @@ def all_records() -> tuple[WeightSet, ...]:
     return tuple(WeightSet(**record) for record in [*shipped, *_data()["sets"]])
 
 
+def forget() -> None:
+    """Read the files anew at the next question."""
+    from zoo import catalog
+
+    for cached in (_data, all_records, class_names, catalog._rows):
+        cached.cache_clear()
+
+
 def records_of(model: str) -> list[WeightSet]:
     """The sets of one model that exist; those that were never published are left out."""
     return [each for each in all_records() if each.model == model and each.access != "none"]
@@ -153,8 +161,21 @@ def class_names(classes: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, name) for name in _data()["classes"][classes])
 
 
+def _imported(model: str | None, name: str) -> WeightSet | None:
+    """The record of a set that `lqz convert` put into the cache under a name of the user's."""
+    from zoo import catalog
+    from zoo.pretrained.find import present
+
+    for row in catalog.rows():
+        if model and row.model.casefold() == model.casefold() and present(row.model, name):
+            return imported_record(row.model, name)
+    return None
+
+
 def resolve(weights: str, model: str | None = None) -> WeightSet:
     """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
+
+    A set that was imported under another name is found too, where the model is given.
 
     Args:
         weights: a set's name, with its model in front or without.
@@ -172,6 +193,8 @@ def resolve(weights: str, model: str | None = None) -> WeightSet:
         )  # fmt: skip
         if same and each.name == name:
             return each
+    if imported := _imported(model, name):
+        return imported
     sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
     raise WeightsError(
         f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "

@@ -1,4 +1,4 @@
-"""A file server, an empty cache and a registry to write in: fixtures of tests of weight files."""
+"""A file server and a registry to write in: fixtures of tests of weight files."""
 
 import json
 
@@ -21,19 +21,8 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """An empty ZOO_HOME, which is made when something is kept."""
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def register(tmp_path, monkeypatch):
     """Changes a record of the registry, or adds one."""
-
-    def clear():
-        for cached in (records._data, records.all_records, records.class_names, catalog._rows):
-            cached.cache_clear()
 
     def register(model, name, **changes):
         data = json.loads(records.RECORDS.read_text(encoding="utf-8"))
@@ -50,12 +39,12 @@ def register(tmp_path, monkeypatch):
         path = tmp_path / "records.json"
         path.write_text(json.dumps(data), encoding="utf-8")
         monkeypatch.setattr(records, "RECORDS", path)
-        clear()
+        records.forget()
         return records.find_record(model, name)
 
     yield register
     monkeypatch.undo()
-    clear()
+    records.forget()
 
 
 @pytest.fixture

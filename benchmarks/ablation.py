@@ -1,0 +1,229 @@
+"""What each paper's idea is worth on CIFAR-10: one body, one short schedule, one change at a time.
+
+Every row of `results/ablation.csv` is a training of the ResNet-20 body with everything of a method
+or with one idea of it taken out, and its top-1 on all 10,000 test images. The runs stay in
+`runs/ablation/` and resume; a finished one is not trained again.
+
+Run from the repository root, with TFDS_DATA_DIR set (about a minute an epoch on two cores; the
+distributional loss needs the shipped RealResNet20):
+
+    python -m benchmarks.ablation --epochs 10 [--only NAME ...]
+"""
+
+# No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+
+import argparse
+import csv
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from zookeeper import factory, task
+
+from benchmarks.update_tables import ABLATION, read_table
+from training.configuration import configure_task
+from training.recipes.bireal_net import FromScratch
+from training.recipes.reactnet import ReActNet20
+from training.recipes.sdbnn import SDBNNResNet20
+from training.schedules import error_decay
+from training.stages import Stage
+from zoo.errors import ZooError
+from zoo.models._factory import real_initializer
+from zoo.models.bireal_net import BiRealNet20Factory
+from zoo.models.reactnet import ReActNet20Factory
+from zoo.models.sdbnn import SDBNNResNet20Factory
+from zoo.models.xnornet_plus_plus import XNORNetPlusPlusResNet20Factory
+from zoo.quantizers import EDESign, StraightThroughSign
+
+RUNS = Path("runs") / "ablation"
+COLUMNS = ("idea", "variant", "top1", "train_top1", "epochs", "seed", "seconds", "command")
+
+
+# --- networks with an idea taken out --------------------------------------------------------------
+
+
+@factory
+class StraightThroughBiRealNet20Factory(BiRealNet20Factory):
+    """Bi-Real Net's network, its activations' gradient cut to 1 within +-1."""
+
+    def activation_sign(self) -> StraightThroughSign:
+        return StraightThroughSign()
+
+
+@factory
+class DecayingBiRealNet20Factory(BiRealNet20Factory):
+    """Bi-Real Net's network with SD-BNN's estimator of activations."""
+
+    def activation_sign(self) -> EDESign:
+        return EDESign()
+
+
+@factory
+class PlainSignReActNet20Factory(ReActNet20Factory):
+    """ReActNet without the learned shift before the sign."""
+
+    def rsign_conv(self, x, filters: int, size: int, strides: int, rsign: str, conv: str):
+        return self.binary_conv(x, filters, size, strides, name=conv)
+
+
+@factory
+class PlainPReLUReActNet20Factory(ReActNet20Factory):
+    """ReActNet with a PReLU per channel that is not shifted."""
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign{index}", f"{name}.conv{index}")
+        y = self.batch_norm(y, f"{name}.bn{index}")
+        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
+        slope = tf.keras.initializers.Constant(0.25)
+        return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}.prelu{index}")(y)
+
+
+@factory
+class UnscaledXNORNet20Factory(XNORNetPlusPlusResNet20Factory):
+    """XNOR-Net++'s network without a factor on its convolutions."""
+
+    def scaled_conv(self, x, filters: int, size, strides: int, conv: str, bn: str, padding="same"):
+        y = self.binary_conv(
+            self.batch_norm(x, bn), filters, size, strides, name=conv, padding=padding,
+            kernel_initializer=real_initializer(), kernel_constraint="weight_clip",
+        )  # fmt: skip
+        return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(y)
+
+
+@factory
+class UngatedSDBNNResNet20Factory(SDBNNResNet20Factory):
+    """SD-BNN without activation self-distribution."""
+
+    def gate(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        return x
+
+
+@factory
+class PlainKernelSDBNNResNet20Factory(SDBNNResNet20Factory):
+    """SD-BNN without weight self-distribution."""
+
+    def kernel_sign(self) -> EDESign:
+        return EDESign()
+
+
+# --- trainings ------------------------------------------------------------------------------------
+
+
+@task
+class OneStage(FromScratch):
+    """Labels, Adam falling linearly: what networks are compared with."""
+
+    presets = {}
+
+
+@task
+class OneStageDecay(OneStage):
+    """The same, with an estimator that sharpens from epoch to epoch."""
+
+    def stages(self) -> list[Stage]:
+        return [replace(stage, each_epoch=error_decay(0.1, 10.0)) for stage in super().stages()]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training.
+
+    Attributes:
+        idea: what is asked.
+        recipe: the task.
+        settings: beside those that all share.
+        epochs: of each stage, as shares of all epochs, by setting.
+    """
+
+    idea: str
+    recipe: type
+    settings: Mapping[str, Any]
+    epochs: Mapping[str, float] = field(default_factory=lambda: {"epochs": 1.0})
+
+
+ADAM = {"learning_rate": 4e-3, "label_smoothing": 0.0}
+TAUGHT = {"teacher.weights": "cifar10", "teacher_epochs": 0}
+
+
+def _one_stage(idea: str, model: str, recipe: type = OneStage, **settings: Any) -> Variant:
+    return Variant(idea, recipe, {"model": model, **ADAM, **settings})
+
+
+VARIANTS: dict[str, Variant] = {
+    "straight-through": _one_stage("estimator", "StraightThroughBiRealNet20"),
+    "approximate sign": _one_stage("estimator", "BiRealNet20"),
+    "error decay": _one_stage("estimator", "DecayingBiRealNet20", OneStageDecay),
+    "RSign and RPReLU": _one_stage("RSign, RPReLU", "ReActNet20"),
+    "without RSign": _one_stage("RSign, RPReLU", "PlainSignReActNet20"),
+    "PReLU without shifts": _one_stage("RSign, RPReLU", "PlainPReLUReActNet20"),
+    "teacher, one stage": Variant(
+        "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
+        {"epochs": 1.0, "first_stage_epochs": 0.0},
+    ),
+    "teacher, two stages": Variant(
+        "distributional loss, stages", ReActNet20, TAUGHT,
+        {"epochs": 0.5, "first_stage_epochs": 0.5},
+    ),
+    "no scale": _one_stage("learned scale", "UnscaledXNORNet20"),
+    **{
+        f"scale of {case}": _one_stage(
+            "learned scale", "XNORNetPlusPlusResNet20", **{"model.scale": case}
+        )
+        for case in ("case1", "case2", "case3", "case4")
+    },
+    "ASD and WSD": Variant("self-distribution", SDBNNResNet20, {}),
+    "without ASD": Variant("self-distribution", SDBNNResNet20, {"model": "UngatedSDBNNResNet20"}),
+    "without WSD": Variant(
+        "self-distribution", SDBNNResNet20, {"model": "PlainKernelSDBNNResNet20"}
+    ),
+}  # fmt: skip
+
+
+def trained(name: str, epochs: int, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a variant, or take its finished run; its row."""
+    variant = VARIANTS[name]
+    shares = {key: round(share * epochs) for key, share in variant.epochs.items()}
+    conf = {
+        "dataset": "Cifar10", "preprocessing": "PadCropFlip", "batch_size": 128, "seed": seed,
+        "schedule_every": "step", "output_dir": str(RUNS / f"{name} {epochs} {seed}"),
+        **variant.settings, **shares, **settings,
+    }  # fmt: skip
+    *others, last = configure_task(variant.recipe, conf).run().results
+    assert last.train_top1 is not None
+    return {
+        "idea": variant.idea, "variant": name, "top1": f"{last.top1:.2f}",
+        "train_top1": f"{last.train_top1:.2f}",
+        "epochs": "+".join(str(each.epochs) for each in [*others, last] if each.epochs),
+        "seed": seed, "seconds": round(sum(each.seconds for each in [*others, last])),
+        "command": shlex.join([
+            "python", "-m", "benchmarks.ablation", "--epochs", str(epochs), "--seed", str(seed),
+            "--only", name,
+        ]),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    options = parser.parse_args()
+    for name in options.only:
+        print(f"\n{VARIANTS[name].idea}: {name}", flush=True)
+        try:
+            row = trained(name, options.epochs, options.seed, {})
+        except ZooError as error:
+            sys.exit(str(error))
+        rows = [each for each in read_table(ABLATION) if each["command"] != row["command"]]
+        with ABLATION.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([*rows, row])
+
+
+if __name__ == "__main__":
+    main()

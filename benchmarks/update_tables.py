@@ -161,6 +161,28 @@ def latency(table: Path = LATENCY) -> str:
     return f"{markdown(heads, lines)}\n\n{about}{shown}"
 
 
+def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
+    """One model's times in a sentence."""
+    found = {
+        row["runtime"]: row
+        for row in read_table(table)
+        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
+    }
+    if not found:
+        return NO_LATENCY
+    ms = {runtime: float(row["ms"]) for runtime, row in found.items()}
+    others = {"openvino-float": "with float convolutions in OpenVINO", "keras": "in Keras",
+              "lce": "in Larq Compute Engine"}  # fmt: skip
+    slower = ", ".join(
+        f"{ms[key]:.0f} ms {text} ({ms[key] / ms['openvino']:.0f} times as long)"
+        for key, text in others.items()
+    )
+    cpu = found["openvino"]["cpu"]
+    return (
+        f"{model}, one image of 224x224, one thread of an {cpu}: {ms['openvino']:.1f} ms; {slower}."
+    )
+
+
 def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
     """Where the time of one model goes, by kind of layer, one thread, batch 1."""
     if not table.exists():
@@ -240,6 +262,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "training_step": training_step,
     "engine_overhead": engine_overhead,
     "latency": latency,
+    "headline": headline,
     "layers": layers,
     "queue": queue,
 }

@@ -25,7 +25,7 @@ from weights_fixtures import register, server, unchanged  # noqa: E402,F401
 
 
 @pytest.fixture
-def lqz(capfd, home, tmp_path, monkeypatch):  # noqa: F811 (the fixture, not its import)
+def lqz(capfd, home, tmp_path, monkeypatch):
     """Run `lqz` with an empty cache; gives exit code, stdout and stderr."""
     from training import cli
 

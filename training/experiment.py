@@ -160,6 +160,7 @@ class Recipe:
 
     @property
     def directory(self) -> Path:
+        """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
         if self.output_dir is not None:
             return Path(self.output_dir).expanduser()
         digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:8]

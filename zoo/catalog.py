@@ -50,6 +50,7 @@ class Row:
 
     @property
     def paper(self) -> str:
+        """The paper as "arXiv:NUMBER"."""
         return f"arXiv:{self.arxiv}"
 
     @property

@@ -34,6 +34,7 @@ class Profile:
         return self.binary_macs / 64 + self.float_macs
 
     def as_dict(self) -> dict[str, float]:
+        """The attributes and `ops` by name."""
         return {**asdict(self), "ops": self.ops}
 
     def __str__(self) -> str:

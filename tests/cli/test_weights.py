@@ -55,7 +55,7 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
     with keeping("ReActNet34", "mine", ".npz", "test", "digest") as draft:
         draft.write_bytes(b"x")
     (tmp_path / "shipped" / "SDBNNResNet20").mkdir(parents=True)
-    (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10.npz").write_bytes(b"x")
+    (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10-authors.npz").write_bytes(b"x")
     code, out, _ = lqz("list", "--weights")
     head, *lines = out.splitlines()
     assert code == 0 and head.split()[:3] == ["model", "set", "state"]
@@ -65,7 +65,7 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
         "ReActNetA": ("imagenet", "to be had", "authors", "69.50", "pytorch", "sharepoint.com"),
         "ReActNet18": ("imagenet", "cached", "65.90"),
         "ReActNet34": ("mine", "cached", "imported"),
-        "SDBNNResNet20": ("cifar10", "shipped", "86.90"),
+        "SDBNNResNet20": ("cifar10-authors", "shipped", "86.90"),
         "SDBNNResNet18": ("only by hand", "66.50", "86.70", "behind an extraction code"),
         "XNORNetPlusPlusResNet18": ("none published",),
         "ReActNetB": ("none published",),
@@ -94,8 +94,8 @@ def test_top_five(lqz, model, file, tmp_path):
     assert code == 0 and err == ""
     lines = out.splitlines()
     assert [lines[0], lines[6]] == ["a.png", "b.png"] and len(lines) == 12
-    scores = model(zoo.preprocess_input(images, "cifar10"), training=False)
-    expected = zoo.decode_predictions(scores, weights="cifar10")
+    scores = model(zoo.preprocess_input(images, "cifar10-authors"), training=False)
+    expected = zoo.decode_predictions(scores, weights="cifar10-authors")
     shown = [line.split() for line in lines[1:6] + lines[7:]]
     for (percent, _, name), (_, known, score) in zip(shown, [*expected[0], *expected[1]],
                                                      strict=True):  # fmt: skip

@@ -82,6 +82,7 @@ class WeightSet:
 
     @property
     def num_classes(self) -> int:
+        """How many classes the set tells apart."""
         return len(class_names(self.classes))
 
     @property
@@ -90,6 +91,7 @@ class WeightSet:
         return ".h5" if self.format == "keras" else ".npz"
 
     def as_dict(self) -> dict[str, Any]:
+        """The attributes by name, as `lqz list --weights --json` prints them."""
         return asdict(self)
 
 

@@ -153,7 +153,7 @@ import shutil, sys
 from zoo.pretrained.find import obtain
 from zoo.pretrained.records import find_record
 sys.stdin.read()  # all start together
-record = find_record("SDBNNResNet20", "cifar10")
+record = find_record("SDBNNResNet20", "cifar10-authors")
 path = obtain(record, lambda record, source, format, target: shutil.copyfile(source, target))
 print(len(path.read_bytes()))
 """
@@ -161,7 +161,7 @@ print(len(path.read_bytes()))
 
 def test_ten_processes_that_ask_at_once_download_once(server, home):
     body = os.urandom(500_000)
-    server.files["/SDBNNResNet20/cifar10.npz"] = Served(body, pace=0.05)
+    server.files["/SDBNNResNet20/cifar10-authors.npz"] = Served(body, pace=0.05)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_WEIGHTS_MIRROR": server.url}
     processes = [
         subprocess.Popen(
@@ -177,7 +177,8 @@ def test_ten_processes_that_ask_at_once_download_once(server, home):
     assert said == [("500000\n", "")] * 10
     assert len(server.requests) == 1
     folder = home / "weights" / "SDBNNResNet20"
-    assert sorted(path.name for path in folder.iterdir()) == ["cifar10.json", "cifar10.npz"]
+    names = ["cifar10-authors.json", "cifar10-authors.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == names
 
 
 def test_a_cache_that_cannot_be_written_to(record, monkeypatch, server):

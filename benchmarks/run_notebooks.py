@@ -32,7 +32,11 @@ def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookN
     """
     notebook = nbformat.read(path, as_version=4)
     commands = Path(sys.executable).parent  # where lqz is
-    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     client = NotebookClient(
         notebook, timeout=seconds, resources={"metadata": {"path": str(folder)}},
         coalesce_streams=True,

@@ -20,7 +20,7 @@ ALL = records.all_records()
 def test_record(record):
     row = catalog.row(record.model)
     assert record.dataset == record.classes == row.dataset
-    assert record.access in ("download", "by hand", "none")
+    assert record.access in ("shipped", "download", "by hand", "none")
     assert record.format in ("pytorch", "keras", "npz")
     assert records.preprocessing(record.preprocessing).size in (32, 224)
     assert record.num_classes == {"imagenet": 1000, "cifar10": 10}[record.classes]
@@ -37,7 +37,7 @@ def test_record(record):
 
 def test_a_set_is_registered_once():
     names = [(each.model, each.name) for each in ALL]
-    assert len(names) == len(set(names)) == 22
+    assert len(names) == len(set(names)) >= 22
 
 
 def test_larq_zoos_addresses_and_hashes_are_those_of_its_source():

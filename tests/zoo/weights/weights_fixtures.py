@@ -21,7 +21,7 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def register(tmp_path, monkeypatch):
+def register(tmp_path, monkeypatch, home):
     """Changes a record of the registry, or adds one."""
 
     def register(model, name, **changes):

@@ -26,14 +26,15 @@ def _empty_cache(tmp_path_factory):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, tmp_path_factory, monkeypatch):
     """An empty ZOO_HOME, which is made when something is kept, and a package without weights."""
     from zoo.pretrained import cache, records
 
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
-    (tmp_path / "shipped.json").write_text("[]")
-    monkeypatch.setattr(records, "SHIPPED_RECORDS", tmp_path / "shipped.json")
+    none = tmp_path_factory.mktemp("shipped") / "records.json"
+    none.write_text("[]")
+    monkeypatch.setattr(records, "SHIPPED_RECORDS", none)
     records.forget()
     yield tmp_path / "home"
     monkeypatch.undo()

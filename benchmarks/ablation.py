@@ -13,7 +13,6 @@ distributional loss needs the shipped RealResNet20):
 # No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 
 import argparse
-import csv
 import shlex
 import sys
 from collections.abc import Mapping
@@ -24,9 +23,11 @@ from typing import Any
 import tensorflow as tf
 from zookeeper import factory, task
 
-from benchmarks.update_tables import ABLATION, read_table
+from benchmarks.tables import read_table, write_table
+from benchmarks.update_tables import ABLATION
 from training.configuration import configure_task
-from training.recipes.bireal_net import FromScratch
+from training.experiment import Recipe
+from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.schedules import error_decay
@@ -114,15 +115,8 @@ class PlainKernelSDBNNResNet20Factory(SDBNNResNet20Factory):
 
 
 @task
-class OneStage(FromScratch):
-    """Labels, Adam falling linearly: what networks are compared with."""
-
-    presets = {}
-
-
-@task
-class OneStageDecay(OneStage):
-    """The same, with an estimator that sharpens from epoch to epoch."""
+class DecayingEstimator(BiRealNet20):
+    """Labels, Adam falling linearly, and an estimator that sharpens from epoch to epoch."""
 
     def stages(self) -> list[Stage]:
         return [replace(stage, each_epoch=error_decay(0.1, 10.0)) for stage in super().stages()]
@@ -145,18 +139,18 @@ class Variant:
     epochs: Mapping[str, float] = field(default_factory=lambda: {"epochs": 1.0})
 
 
-ADAM = {"learning_rate": 4e-3, "label_smoothing": 0.0}
 TAUGHT = {"teacher.weights": "cifar10", "teacher_epochs": 0}
 
 
-def _one_stage(idea: str, model: str, recipe: type = OneStage, **settings: Any) -> Variant:
-    return Variant(idea, recipe, {"model": model, **ADAM, **settings})
+def _one_stage(idea: str, model: str, recipe: type = BiRealNet20, **settings: Any) -> Variant:
+    """Labels, Adam falling linearly: what networks are compared with."""
+    return Variant(idea, recipe, {"model": model, **settings})
 
 
 VARIANTS: dict[str, Variant] = {
     "straight-through": _one_stage("estimator", "StraightThroughBiRealNet20"),
     "approximate sign": _one_stage("estimator", "BiRealNet20"),
-    "error decay": _one_stage("estimator", "DecayingBiRealNet20", OneStageDecay),
+    "error decay": _one_stage("estimator", "DecayingBiRealNet20", DecayingEstimator),
     "RSign and RPReLU": _one_stage("RSign, RPReLU", "ReActNet20"),
     "without RSign": _one_stage("RSign, RPReLU", "PlainSignReActNet20"),
     "PReLU without shifts": _one_stage("RSign, RPReLU", "PlainPReLUReActNet20"),
@@ -183,19 +177,22 @@ VARIANTS: dict[str, Variant] = {
 }  # fmt: skip
 
 
-def trained(name: str, epochs: int, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Train a variant, or take its finished run; its row."""
+def configured(name: str, epochs: int, seed: int) -> Recipe:
+    """The training of a variant."""
     variant = VARIANTS[name]
     shares = {key: round(share * epochs) for key, share in variant.epochs.items()}
-    conf = {
-        "dataset": "Cifar10", "preprocessing": "PadCropFlip", "batch_size": 128, "seed": seed,
-        "schedule_every": "step", "output_dir": str(RUNS / f"{name} {epochs} {seed}"),
-        **variant.settings, **shares, **settings,
-    }  # fmt: skip
-    *others, last = configure_task(variant.recipe, conf).run().results
+    return configure_task(variant.recipe, {
+        "dataset": "Cifar10", "batch_size": 128, "seed": seed, "schedule_every": "step",
+        "output_dir": str(RUNS / f"{name} {epochs} {seed}"), **variant.settings, **shares,
+    })  # fmt: skip
+
+
+def trained(name: str, epochs: int, seed: int) -> dict[str, Any]:
+    """Train a variant, or take its finished run; its row."""
+    *others, last = configured(name, epochs, seed).run().results
     assert last.train_top1 is not None
     return {
-        "idea": variant.idea, "variant": name, "top1": f"{last.top1:.2f}",
+        "idea": VARIANTS[name].idea, "variant": name, "top1": f"{last.top1:.2f}",
         "train_top1": f"{last.train_top1:.2f}",
         "epochs": "+".join(str(each.epochs) for each in [*others, last] if each.epochs),
         "seed": seed, "seconds": round(sum(each.seconds for each in [*others, last])),
@@ -215,14 +212,11 @@ def main() -> None:
     for name in options.only:
         print(f"\n{VARIANTS[name].idea}: {name}", flush=True)
         try:
-            row = trained(name, options.epochs, options.seed, {})
+            row = trained(name, options.epochs, options.seed)
         except ZooError as error:
             sys.exit(str(error))
         rows = [each for each in read_table(ABLATION) if each["command"] != row["command"]]
-        with ABLATION.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows([*rows, row])
+        write_table(ABLATION, COLUMNS, [*rows, row])
 
 
 if __name__ == "__main__":

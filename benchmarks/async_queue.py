@@ -9,7 +9,6 @@ service must not grow. Run from the repository root:
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ import openvino as ov
 import psutil
 
 import zoo
+from benchmarks.tables import write_table
 from training.configuration import parse_assignments
 from zoo.deploy import compile_openvino, to_openvino
 from zoo.deploy._cpu import cpu_name
@@ -144,10 +144,7 @@ def main() -> None:
         rows.append(
             shared | {"images_per_second": f"{load.images_per_second:.4g}"} | figures | about
         )
-    with arguments.csv.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(arguments.csv, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ docs/scripts/layers.csv, which the explorer shows.
 Run from the repository root: python -m benchmarks.count_catalog
 """
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import read_table, write_table
 from zoo import get_model, profile
 from zoo.catalog import COUNTED, TABLE
 
@@ -30,16 +30,8 @@ def layers(model: Any) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def write(path: Path, table: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-
-
 def main() -> None:
-    with TABLE.open(newline="", encoding="utf-8") as lines:
-        table = list(csv.DictReader(lines))
+    table = read_table(TABLE)
     found: list[dict[str, Any]] = []
     for line in table:
         print(line["model"], flush=True)
@@ -47,8 +39,8 @@ def main() -> None:
         counts = profile(model).as_dict()
         line.update({key: str(counts[key]) for key in COUNTED})
         found += [{"model": line["model"], **layer} for layer in layers(model)]
-    write(TABLE, table)
-    write(LAYERS, found)
+    write_table(TABLE, list(table[0]), table)
+    write_table(LAYERS, list(found[0]), found)
 
 
 if __name__ == "__main__":

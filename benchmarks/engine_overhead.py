@@ -11,7 +11,6 @@ Run from the repository root: python -m benchmarks.engine_overhead [--dataset Ci
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import tempfile
@@ -26,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.tables import write_table
 from training import engine
 from training.configuration import configure_task
 from training.distribution import alone
@@ -127,10 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         row = measure(options.dataset, options.epochs, Path(folder))
     print(", ".join(f"{key} {value}" for key, value in row.items()))
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerow(row)
+    write_table(RESULTS, list(row), [row])
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ Run from the repository root: python -m benchmarks.keep_run RUN [--ship cifar10]
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.update_tables import read_table
+from benchmarks.tables import read_table, write_table
 from training.data import CIFAR10_SAMPLE
 from training.results import ACCURACY, AccuracyRow, read_rows
 from training.subject import COMPONENTS, read_run
@@ -53,7 +51,7 @@ def keep_curves(run: Path, row: AccuracyRow) -> None:
         if stage.epochs:
             own = {"run": name, "model": row.model, "stage": stage.name}
             lines += [{**epoch, **own} for epoch in read_table(folder / "log.csv")]
-    _write(CURVES, COLUMNS, ({key: _short(line[key]) for key in COLUMNS} for line in lines))
+    write_table(CURVES, COLUMNS, ({key: _short(line[key]) for key in COLUMNS} for line in lines))
 
 
 def predictions(model: str, name: str) -> list[dict[str, Any]]:
@@ -85,14 +83,7 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
 def keep_predictions(model: str, name: str) -> None:
     """Put `predictions` into the table, in the place of the same set's."""
     lines = [x for x in read_table(PREDICTIONS) if (x["model"], x["set"]) != (model, name)]
-    _write(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
-
-
-def _write(path: Path, columns: tuple[str, ...], lines: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    write_table(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
 
 
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:

@@ -52,9 +52,7 @@ def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookN
     return notebook
 
 
-def without_tensorflow(
-    output: nbformat.NotebookNode,
-) -> nbformat.NotebookNode | None:
+def without_tensorflow(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     """An output without TensorFlow's log; None if nothing else was in it."""
     if output.output_type != "stream" or output.name != "stderr":
         return output

@@ -9,7 +9,6 @@ Run from the repository root: python -m benchmarks.training_step [--rounds 7] [N
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import time
@@ -26,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
+from benchmarks.tables import write_table
 from training.optimizers import adam, sgd
 from training.stages import Stage
 from training.step import TrainStep, latent_variables
@@ -270,10 +270,7 @@ def main() -> None:
         rows.append(measure(name, options.rounds))
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if set(options.networks) == set(NETWORKS):
-        with RESULTS.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(RESULTS, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

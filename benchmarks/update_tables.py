@@ -3,11 +3,11 @@
 Run from the repository root: python -m benchmarks.update_tables
 """
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.tables import read_table
 from training.bench.report import layers_path
 from training.results import ACCURACY, read_rows
 from zoo import catalog
@@ -71,9 +71,8 @@ def family(arxiv: str) -> str:
 def reconstruction() -> str:
     """Mean relative L1 error over the layers, by method."""
     errors: dict[str, list[float]] = {}
-    with RECONSTRUCTION.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            errors.setdefault(row["method"], []).append(float(row["relative_l1"]))
+    for row in read_table(RECONSTRUCTION):
+        errors.setdefault(row["method"], []).append(float(row["relative_l1"]))
     names = {"alpha": "XNOR-Net, per filter", "alpha_K": "XNOR-Net, per filter and pixel"}
     rows = [
         (names.get(method, f"learned, {method}"), f"{sum(values) / len(values):.3f}")
@@ -209,14 +208,6 @@ def queue(table: Path = QUEUE) -> str:
         )
         for row in read_table(table)
     ])  # fmt: skip
-
-
-def read_table(table: Path) -> list[dict[str, str]]:
-    """The rows of a .csv file by column; none where there is no file."""
-    if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
 
 
 def training_step() -> str:

@@ -22,7 +22,6 @@ Run from the repository root (7 minutes of processor time; 13 on 2 cores shared 
 from __future__ import annotations
 
 import argparse
-import csv
 import shlex
 import sys
 from pathlib import Path
@@ -32,6 +31,7 @@ import tensorflow as tf
 from rich.progress import track
 
 import zoo
+from benchmarks.tables import write_table
 from zoo.layers import LearnedScale, SymmetricConv2D
 
 METHODS = ("alpha", "alpha_K", *LearnedScale.CASES)
@@ -183,15 +183,13 @@ def main() -> None:
     print(f"\nTop-1 of the real network: {100 * top1:.2f} %\n\n{table(found)}")
 
     command = shlex.join(["python", "-m", "benchmarks.xnor_reconstruction", *sys.argv[1:]])
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["layer", "method", "l1", "relative_l1", "top1", "seed", "command"])
-        for layer, row in found.items():
-            for method in METHODS:
-                figures = (f"{row[method]:.6f}", f"{row[method] / row['real']:.4f}")
-                run = (f"{top1:.4f}", arguments.seed, command)
-                writer.writerow([layer, method, *figures, *run])
+    rows = [
+        {"layer": layer, "method": method, "l1": f"{row[method]:.6f}",
+         "relative_l1": f"{row[method] / row['real']:.4f}", "top1": f"{top1:.4f}",
+         "seed": arguments.seed, "command": command}
+        for layer, row in found.items() for method in METHODS
+    ]  # fmt: skip
+    write_table(arguments.output, list(rows[0]), rows)
     print(f"\nWritten to {arguments.output}")
 
 

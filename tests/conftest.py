@@ -41,6 +41,21 @@ def home(tmp_path, tmp_path_factory, monkeypatch):
     records.forget()
 
 
+@pytest.fixture
+def lqz(capfd, home, tmp_path, monkeypatch):
+    """Run `lqz` in this process, in an empty folder; gives exit code, stdout and stderr."""
+    from training import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        code = cli.main([str(arg) for arg in args])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def bounded_memory():
     """Frees the models of earlier tests, which Keras keeps in its graph and in cycles.

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from benchmarks.count_catalog import LAYERS
-from benchmarks.update_tables import LATENCY, read_table
+from benchmarks.tables import read_table
+from benchmarks.update_tables import LATENCY
 from zoo import catalog
 from zoo.pretrained.records import measured_top1
 

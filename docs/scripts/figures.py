@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from benchmarks.keep_run import CURVES
-from benchmarks.update_tables import read_table
+from benchmarks.tables import read_table
 from zoo.layers import LearnableShift, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, StraightThroughSign
 

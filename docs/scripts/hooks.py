@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
 import explorer  # noqa: E402 (found by the line above)
-import figures  # noqa: E402
+import figures  # noqa: E402 (likewise)
 
 
 def on_pre_build(config: Any) -> None:

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from training import cli
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights
 
@@ -26,18 +25,6 @@ def file(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("file") / "weights.npz"
     save_weights(model, path)
     return path
-
-
-@pytest.fixture
-def lqz(capfd, home, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        code = cli.main([str(arg) for arg in args])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 def refused(result, says):

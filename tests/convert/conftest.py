@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.append(str(Path(__file__).parents[1] / "zoo" / "weights"))
 
 
@@ -22,18 +20,3 @@ def pytest_collection_modifyitems(items):
 
 # Behind the path that makes it found; pytest takes these fixtures from here.
 from weights_fixtures import register, server, unchanged  # noqa: E402,F401
-
-
-@pytest.fixture
-def lqz(capfd, home, tmp_path, monkeypatch):
-    """Run `lqz` with an empty cache; gives exit code, stdout and stderr."""
-    from training import cli
-
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        code = cli.main([str(arg) for arg in args])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import keep_run
-from benchmarks.update_tables import NO_ACCURACY, accuracy, read_table
+from benchmarks.tables import read_table
+from benchmarks.update_tables import NO_ACCURACY, accuracy
 from training import cli
 from training.results import AccuracyRow, commit, read_rows, write_row
 from zoo.errors import ResultsError, RunError

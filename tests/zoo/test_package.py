@@ -93,7 +93,7 @@ def test_unknown_names():
     with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'ReActNetZ'"):
         _ = zoo.ReActNetZ
     with pytest.raises(ImportError, match="ReActNetZ"):
-        from zoo import ReActNetZ  # noqa: F401
+        from zoo import ReActNetZ  # noqa: F401 (it must fail)
     with pytest.raises(UnknownNameError, match="did you mean 'ReActNetA'"):
         zoo.get_model("ReactNet_A")
 

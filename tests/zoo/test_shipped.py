@@ -6,7 +6,7 @@ import pytest
 
 import zoo
 from benchmarks.keep_run import MOST_BYTES, PREDICTIONS, predictions
-from benchmarks.update_tables import read_table
+from benchmarks.tables import read_table
 from training.results import ACCURACY, read_rows
 from zoo.files import sha256
 from zoo.pretrained import cache

@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
 
-from weights_fixtures import register, server, unchanged  # noqa: F401
+from weights_fixtures import register, server, unchanged  # noqa: F401 (fixtures)

@@ -218,7 +218,7 @@ def test_killed_and_then_another_file(server, target):
     target.parent.mkdir()
     target.with_name("file.part").write_bytes(b"x" * 1000)
     target.with_name("file.part.json").write_text(
-        '{"address": "%s/a", "version": "\\"old\\""}' % server.url  # noqa: UP031
+        '{"address": "%s/a", "version": "\\"old\\""}' % server.url  # noqa: UP031 (full of braces)
     )
     server.files["/a"] = Served(BODY)
     assert download(f"{server.url}/a", target) == DIGEST

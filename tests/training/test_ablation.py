@@ -1,0 +1,69 @@
+"""Each training of the ablation lacks what its name says, and nothing else of its method."""
+
+import pytest
+import tensorflow as tf
+
+from benchmarks.ablation import VARIANTS, configured
+from zoo.layers import LearnableShift, LearnedScale, RPReLU
+from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign, StraightThroughSign
+
+SCALES = {"no scale": 0, "case1": 1, "case2": 1, "case3": 2, "case4": 3}  # variables of each
+PARTS = (LearnableShift, RPReLU, tf.keras.layers.PReLU, SelfDistributionSign)
+LACKING = {
+    "RSign and RPReLU": {tf.keras.layers.PReLU, SelfDistributionSign},
+    "without RSign": {LearnableShift, tf.keras.layers.PReLU, SelfDistributionSign},
+    "PReLU without shifts": {RPReLU, SelfDistributionSign},
+}
+
+
+def convolutions(name):
+    model = configured(name, 2, 0).stages()[-1].build()
+    found = [x for x in model.layers if getattr(x, "kernel_quantizer", None) is not None]
+    assert len(found) == 18
+    return model, found
+
+
+@pytest.mark.parametrize(("name", "estimator"), [
+    ("straight-through", StraightThroughSign),
+    ("approximate sign", ApproximateSign),
+    ("error decay", EDESign),
+])  # fmt: skip
+def test_estimators(name, estimator):
+    _, found = convolutions(name)
+    assert {type(each.input_quantizer) for each in found} == {estimator}
+    assert bool(configured(name, 2, 0).stages()[-1].each_epoch) == (estimator is EDESign)
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_parts_of_reactnet(name):
+    model, _ = convolutions(name)
+    layers = model._flatten_layers(include_self=False)
+    there = {part for layer in layers for part in PARTS if type(layer) is part}
+    assert set(PARTS) - there == LACKING[name]
+
+
+@pytest.mark.parametrize("name", [x for x, v in VARIANTS.items() if v.idea == "learned scale"])
+def test_scales(name):
+    model, _ = convolutions(name)
+    scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
+    each = SCALES[name.removeprefix("scale of ")]
+    assert len(scales) == (18 if each else 0)
+    assert {len(layer.trainable_weights) for layer in scales} <= {each}
+
+
+@pytest.mark.parametrize(("name", "gates", "kernel"), [
+    ("ASD and WSD", 18, SelfDistributionSign),
+    ("without ASD", 0, SelfDistributionSign),
+    ("without WSD", 18, EDESign),
+])  # fmt: skip
+def test_self_distribution(name, gates, kernel):
+    model, found = convolutions(name)
+    assert sum(layer.name.endswith(".asd") for layer in model.layers) == gates
+    assert {type(each.kernel_quantizer) for each in found} == {kernel}
+
+
+@pytest.mark.parametrize(("name", "epochs"), [
+    ("teacher, one stage", [0, 0, 8]), ("teacher, two stages", [0, 4, 4]),
+])  # fmt: skip
+def test_stages_add_up(name, epochs):
+    assert [stage.epochs for stage in configured(name, 8, 0).stages()] == epochs

@@ -21,11 +21,6 @@ from zoo.layers import BatchNorm, SymmetricConv2D
 from zoo.quantizers import ApproximateSign, ScaledSign
 
 
-def latent_initializer() -> tf.keras.initializers.Initializer:
-    """How binary latent kernels of the authors' code start: uniform(0, 0.001), every sign +1."""
-    return tf.keras.initializers.RandomUniform(0.0, 0.001)
-
-
 def real_initializer() -> tf.keras.initializers.Initializer:
     """PyTorch's default of real layers: uniform(+-1 / sqrt(fan_in))."""
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
@@ -101,6 +96,13 @@ class ZooFactory(ModelFactory):
         """A new quantizer for a binary kernel (the authors' scaled sign unless a paper differs)."""
         return ScaledSign()
 
+    def latent_initializer(self) -> tf.keras.initializers.Initializer:
+        """How a binary kernel starts; in the authors' ImageNet code as 0 to 0.001, every sign +1.
+
+        There Adam and hundreds of epochs, or the first stage's kernels, make it not matter.
+        """
+        return tf.keras.initializers.RandomUniform(0.0, 0.001)
+
     def activation_sign(self) -> Any:
         """A new quantizer for the input of a binary convolution."""
         return ApproximateSign()
@@ -118,7 +120,7 @@ class ZooFactory(ModelFactory):
         """Sign of x, zero padding `size // 2`, convolution by a binary kernel (real in stage 1)."""
         binary = self.binary_weights
         kwargs.setdefault("input_quantizer", self.activation_sign())
-        initializer = latent_initializer() if binary else real_initializer()
+        initializer = self.latent_initializer() if binary else real_initializer()
         kwargs.setdefault("kernel_initializer", initializer)
         return SymmetricConv2D(
             filters, size, strides=strides, name=name,

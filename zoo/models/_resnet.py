@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.layers import SubsamplePad, SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory
+from zoo.models._factory import ZooFactory, real_initializer
 
 
 class ImageNetResNet(ZooFactory):
@@ -57,6 +57,10 @@ class CifarResNet20(ZooFactory):
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
         """What follows the stem's batch norm; nothing by default."""
         return x
+
+    def latent_initializer(self) -> tf.keras.initializers.Initializer:
+        """Signs at random: filters that start alike cost a short schedule several points."""
+        return real_initializer()
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         """Convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""

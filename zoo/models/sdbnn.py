@@ -87,6 +87,13 @@ class CifarSelfDistribution(SelfDistribution):
     reduction = 16
     gate_name = "dybeta"
 
+    def latent_initializer(self) -> tf.keras.initializers.Initializer:
+        """As PyTorch starts the convolutions that these are in the authors' code; signs at random.
+
+        SGD hardly moves kernels that are all next to zero and of one sign.
+        """
+        return real_initializer()
+
     def pool(self, x: tf.Tensor) -> tf.Tensor:
         # Pixels are kept (1, 1): batch norm in two dimensions is less exact in float32.
         x = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name="avgpool")(x)

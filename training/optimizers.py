@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from zoo.errors import InvalidValueError
+
 
 def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
     """Adam (1412.6980) with epsilon 1e-8."""
@@ -22,3 +24,15 @@ def sgd(nesterov: bool = False) -> Callable[[float], tf.keras.optimizers.legacy.
         return tf.keras.optimizers.legacy.SGD(learning_rate, momentum=0.9, nesterov=nesterov)
 
     return make
+
+
+OPTIMIZERS: dict[str, Callable[[float], tf.keras.optimizers.legacy.Optimizer]] = {
+    "adam": adam, "sgd": sgd(),
+}  # fmt: skip
+
+
+def named(name: str) -> Callable[[float], tf.keras.optimizers.legacy.Optimizer]:
+    """The optimizer of this name. Raises InvalidValueError."""
+    if name not in OPTIMIZERS:
+        raise InvalidValueError(f"optimizer must be {' or '.join(OPTIMIZERS)}, not '{name}'.")
+    return OPTIMIZERS[name]

@@ -71,6 +71,14 @@ def test_preset_of_another_network_is_left_out():
     assert binary.epochs == 11  # the embedded data set's; ReActNet18 has no width
 
 
+def test_optimizer_of_self_distribution_by_name():
+    (paper,), (short,) = stages_of("SDBNNResNet20"), stages_of("SDBNNResNet20", "optimizer=adam")
+    assert paper.optimizer(0.1).momentum == 0.9
+    assert isinstance(short.optimizer(0.1), tf.keras.optimizers.legacy.Adam)
+    with pytest.raises(InvalidValueError, match="adam or sgd, not 'lamb'"):
+        stages_of("SDBNNResNet20", "optimizer=lamb")
+
+
 def test_bireal_paper_goes_from_leaky_clip_to_signs_to_batch_norm():
     stages = stages_of("BiRealNetPaper", "model=BiRealNet20")
     assert [s.initialize_from for s in stages] == [None, "leaky clip", "clip", "binary"]

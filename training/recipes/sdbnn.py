@@ -7,7 +7,7 @@ import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
 from training.experiment import Recipe
-from training.optimizers import sgd
+from training.optimizers import named
 from training.presets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
 from training.schedules import cosine, error_decay
 from training.stages import Stage
@@ -51,6 +51,9 @@ class ErrorDecayRecipe(Recipe):
     first_sharpness: float = Field(1e-3)
     last_sharpness: float = Field(10.0)
 
+    # sgd (momentum 0.9), or adam, without which a short schedule leaves most signs as they began.
+    optimizer: str = Field("sgd")
+
     # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.
     schedule_every: str = Field("epoch")
 
@@ -59,8 +62,8 @@ class ErrorDecayRecipe(Recipe):
     def stages(self) -> list[Stage]:
         return [
             Stage(
-                "binary", self.network(), self.epochs, self.batch_size, self.learning_rate, sgd(),
-                schedule=cosine(), schedule_every=self.schedule_every,
+                "binary", self.network(), self.epochs, self.batch_size, self.learning_rate,
+                named(self.optimizer), schedule=cosine(), schedule_every=self.schedule_every,
                 weight_decay=self.weight_decay, label_smoothing=self.label_smoothing,
                 each_epoch=error_decay(self.first_sharpness, self.last_sharpness),
             )

@@ -67,3 +67,8 @@ def test_self_distribution(name, gates, kernel):
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
     assert [stage.epochs for stage in configured(name, 8, 0).stages()] == epochs
+
+
+def test_kernels_next_to_zero():
+    _, found = convolutions("kernels next to zero")
+    assert all(float(tf.reduce_max(tf.abs(x.kernel.latent_variable))) <= 0.001 for x in found)

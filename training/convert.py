@@ -87,16 +87,16 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     record = find_record(row.model, name) or imported_record(row.model, name)
     if not file.is_file():
         raise WeightsError(f"There is no file '{file}'.")
-    digest = sha256(file)
-    if record.sha256 and digest != record.sha256:
-        raise WeightsError(
-            f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
-            f"with {digest[:12]}, not with {record.sha256[:12]}."
-        )
     if cache.shipped(row.model, name):
         raise WeightsError(
             f"{row.model}'s set '{name}' is part of this package and would hide another of that "
             "name: --name keeps both."
+        )
+    digest = sha256(file)
+    if record.sha256 and digest != record.sha256:
+        raise WeightsError(
+            f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
+            f"with {digest[:12]}, not with {record.sha256[:12]}; --name keeps another file."
         )
     if cache.cached(row.model, name) and not force:
         raise WeightsError(

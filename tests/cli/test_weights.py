@@ -96,6 +96,8 @@ def test_what_predict_refuses(lqz, file, tmp_path):
     says = "'text.png' is not a readable PNG, JPEG, GIF or BMP."
     refused(lqz("predict", MODEL, "text.png", f"weights={file}"), says)
     tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(np.zeros((32, 32, 3), "uint8")))
+    says = "'text.png' cannot be read as weights (.npz, .h5 or .keras)"
+    refused(lqz("predict", MODEL, "a.png", "weights=text.png"), says)
     refused(lqz("predict", "SDBNNResNet20", "a.png"), "lqz convert SDBNNResNet20 FILE")
     refused(lqz("predict", "RealResNett20", "a.png"), "did you mean 'RealResNet20'?")
     # With another number of classes the classifier would be random.
@@ -127,7 +129,7 @@ def test_what_convert_refuses(lqz, file, home, tmp_path):
         ((MODEL, "--to", "torch"), "Into which file?"),
         (("BiRealNet20", file), "weights of realresnet20, which do not belong to birealnet20"),
         ((MODEL, file, "num_classes=3"), "another class count"),
-        (("RealResNet34", file), "is not the registered file of RealResNet34's 'imagenet'"),
+        (("RealResNet34", file), "b627a593bcbe; --name keeps another file."),
         (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch has no such network"),
     ):
         refused(lqz("convert", *args), says)

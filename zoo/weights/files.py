@@ -95,7 +95,12 @@ def load_h5(model: tf.keras.Model, path: Path) -> None:
     except WeightsError:
         model.set_weights(before)
         raise
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
+    except OSError as error:
+        model.set_weights(before)
+        raise WeightsError(
+            f"'{path}' cannot be read as weights (.npz, .h5 or .keras): {one_line(error)}."
+        ) from error
+    except (ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         model.set_weights(before)  # Keras sets layer by layer until one does not fit
         raise WeightsError(
             f"The weights in '{path}' do not fit {model.name}: {one_line(error)}."

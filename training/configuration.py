@@ -92,12 +92,14 @@ def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[Fiel
 def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a recipe derives from others, such as the data set; `conf` beats them.
 
-    Without those for fields that the components chosen in `conf` do not have.
+    Without those for fields that the components chosen in `conf` do not have, and without the
+    weights of a component where `conf` chooses one itself.
     """
     if not hasattr(task_class, "preset"):
         return {}
     preset = dict(task_class.preset(conf))
     known = {info.key for info in _walk(task_class, "", {**preset, **conf}, {}, {})}
+    known -= {f"{key}.weights" for key in conf}
     return {key: value for key, value in preset.items() if key in known}
 
 

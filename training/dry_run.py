@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from training.data.pipeline import check_enough
 from training.schedules import learning_rate
 from training.stages import Stage
 from training.step import latent_variables
@@ -33,6 +34,8 @@ def describe(recipe: Any) -> Iterator[str]:
     yield ""
     yield f"{type(recipe.dataset).__name__}: {images:,} training images{where}."
     stages = recipe.planned_stages()
+    for stage in stages:
+        check_enough(images, stage.batch_size)
     for index, stage in enumerate(stages, start=1):
         yield ""
         yield from _stage(index, stage, images)

@@ -33,7 +33,9 @@ from training.stages import Stage, StageResult
 from training.step import TrainStep
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from training.terminal import print_table
+from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
+from zoo.errors import InvalidValueError
 from zoo.files import sha256, write_atomically
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  # noqa: F401 (too)
 from zoo.models._factory import variant
@@ -136,12 +138,17 @@ class Recipe:
         """The stages as they are run: in this machine's precision, from `initialize_from`."""
         bfloat16 = self._computes_in_bfloat16()
         stages = [replace(stage, bfloat16=bfloat16) for stage in self.stages()]
+        if not any(stage.epochs for stage in stages):
+            raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         if self.initialize_from is None:
             return stages
         teachers = {stage.teacher for stage in stages}
         first = next(stage for stage in stages if stage.name not in teachers)
         weights = str(self.initialize_from)
         return [replace(each, weights=weights) if each is first else each for each in stages]
+
+    def check(self) -> None:
+        """Raise InvalidValueError for what the stages alone do not show to be in vain."""
 
     # --- what stages are made of ------------------------------------------------------------------
 
@@ -171,10 +178,12 @@ class Recipe:
         """The run's first line."""
         dataset = self.dataset
         if isinstance(dataset, FashionMNIST):
+            of_model = catalog.row(self._model_name).dataset
+            own = {"imagenet": "ImageNet", "cifar10": "Cifar10"}[of_model]
             return (
                 f"Training on the embedded Fashion-MNIST, "
-                f"{dataset.num_examples(dataset.train_split):,} images. The paper's full recipe: "
-                f"lqz train {type(self).__name__} dataset=ImageNet dataset.data_dir=DIR"
+                f"{dataset.num_examples(dataset.train_split):,} images. The full recipe: "
+                f"lqz train {type(self).__name__} dataset={own} dataset.data_dir=DIR"
             )
         return (
             f"Training {type(self).__name__} on {type(dataset).__name__}: "
@@ -205,6 +214,7 @@ class Recipe:
             reachable(self.data_service)
         run = RunDirectory(self.directory, self.config)
         stages = self.planned_stages()
+        self.check()
         for stage in stages:
             if stage.weights:
                 find_weights(stage.weights, self._model_name)  # before a teacher is trained

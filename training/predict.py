@@ -43,6 +43,8 @@ def predict(model: str, images: Sequence[str]) -> None:
 
     record = _record(row, options)
     weights = str(options.pop("weights", record.name))
+    if weights == "None":
+        raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
     pixels = [read_image(each) for each in files]
     path = find_weights(weights, row.model)
     # A classifier with random weights would answer too: here all must come from the file.

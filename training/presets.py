@@ -27,4 +27,10 @@ EMBEDDED_TEACHER: dict[str, Any] = {
     "teacher_epochs": 8,
     "first_stage_epochs": 1,
 }
-CIFAR_TEACHER: dict[str, Any] = {"teacher": "RealResNet20", "teacher_epochs": 60}
+
+# The teacher of the package; a teacher that is chosen on the command line is trained.
+CIFAR_TEACHER: dict[str, Any] = {
+    "teacher": "RealResNet20",
+    "teacher.weights": "cifar10",
+    "teacher_epochs": 60,
+}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from training.schedules import Schedule, linear
+from zoo.errors import InvalidValueError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -73,6 +74,17 @@ class Stage:
     carry_over_kernels: bool = True
     hold_signs: bool = False
     bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch_size < 1:
+            raise InvalidValueError(
+                f"Stage '{self.name}' cannot have {self.epochs} epochs of batches of "
+                f"{self.batch_size}: epochs must be 0 or more, batch_size 1 or more."
+            )
+        if self.schedule_every not in ("epoch", "step"):
+            raise InvalidValueError(
+                f"schedule_every must be epoch or step, not '{self.schedule_every}'."
+            )
 
 
 @dataclass(frozen=True)

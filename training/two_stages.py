@@ -9,21 +9,25 @@ from typing import Any
 
 import tensorflow as tf
 from zookeeper import ComponentField, Field
+from zookeeper.core.component import base_getattr
 
 from training.experiment import Recipe
 from training.optimizers import adam, sgd
 from training.schedules import cosine, named
 from training.stages import Stage
+from zoo.errors import InvalidValueError
+from zoo.models._factory import ZooFactory
 from zoo.models.resnet import RealResNet34Factory
+from zoo.weights.store import classes_of, find_weights
 
 
 class DistilledTwoStages(Recipe):
     """A real-valued teacher, binary activations with real weights, then everything binary."""
 
-    # Gives the targets. With weights it is taken as it is, else it is trained first.
+    # Gives the targets: as it is with weights, else trained first, for teacher_epochs.
     teacher: tf.keras.models.Model = ComponentField(RealResNet34Factory, weights="imagenet")
 
-    # Epochs of the teacher, if it is trained.
+    # Epochs of a teacher without weights.
     teacher_epochs: int = Field(0)
 
     # Learning rate of the teacher, if it is trained (SGD, Nesterov momentum 0.9, cosine).
@@ -54,10 +58,30 @@ class DistilledTwoStages(Recipe):
         """The variables that weight decay acts on."""
         return model.trainable_variables
 
+    def check(self) -> None:
+        """Raise InvalidValueError for a teacher that knows other classes than the data set's."""
+        teacher, own = base_getattr(self, "teacher"), self.dataset.num_classes
+        if teacher.weights is None or not isinstance(teacher, ZooFactory):
+            return  # Keras's applications refuse other classes themselves
+        name = type(teacher).__name__.removesuffix("Factory")
+        known = classes_of(find_weights(teacher.weights, name), name, teacher.classifier_name)
+        if known not in (None, own):
+            raise InvalidValueError(
+                f"The teacher {name} with weights '{teacher.weights}' tells {known} classes apart, "
+                f"the data set has {own}: train a teacher (teacher.weights=None "
+                "teacher_epochs=30), or take a recipe without one, such as lqz train OneHour."
+            )
+
     def stages(self) -> list[Stage]:
         first_epochs = self.epochs if self.first_stage_epochs is None else self.first_stage_epochs
+        teacher_epochs = 0 if base_getattr(self, "teacher").weights else self.teacher_epochs
+        if not teacher_epochs and base_getattr(self, "teacher").weights is None:
+            raise InvalidValueError(
+                "The teacher has random weights and is not trained: give teacher.weights, or "
+                "teacher_epochs above 0."
+            )
         teacher = Stage(
-            "teacher", self.network("teacher"), self.teacher_epochs, self.batch_size,
+            "teacher", self.network("teacher"), teacher_epochs, self.batch_size,
             self.teacher_learning_rate, sgd(nesterov=True), schedule=cosine(),
             schedule_every="step", weight_decay=self.teacher_weight_decay,
         )  # fmt: skip

@@ -99,6 +99,7 @@ def test_what_predict_refuses(lqz, file, tmp_path):
     says = "'text.png' cannot be read as weights (.npz, .h5 or .keras)"
     refused(lqz("predict", MODEL, "a.png", "weights=text.png"), says)
     refused(lqz("predict", "SDBNNResNet20", "a.png"), "lqz convert SDBNNResNet20 FILE")
+    refused(lqz("predict", MODEL, "a.png", "weights=None"), "Random weights know no classes")
     refused(lqz("predict", "RealResNett20", "a.png"), "did you mean 'RealResNet20'?")
     # With another number of classes the classifier would be random.
     says = "another class count"

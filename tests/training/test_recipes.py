@@ -79,6 +79,49 @@ def test_optimizer_of_self_distribution_by_name():
         stages_of("SDBNNResNet20", "optimizer=lamb")
 
 
+@pytest.mark.parametrize(("settings", "says"), [
+    (["epochs=-1"], "epochs must be 0 or more, batch_size 1 or more"),
+    (["batch_size=0"], "epochs must be 0 or more, batch_size 1 or more"),
+    (["schedule_every=stp"], "schedule_every must be epoch or step, not 'stp'"),
+    (["epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
+])  # fmt: skip
+def test_what_cannot_be_trained(settings, says):
+    recipe = configure_task(TASKS["OneHour"].load(), parse_assignments(settings))
+    with pytest.raises(InvalidValueError, match=says):
+        recipe.planned_stages()
+
+
+def test_dry_run_of_fewer_images_than_a_batch(capsys):
+    assert main(["train", "OneHour", "--dry-run", "batch_size=100000"]) == 2
+    says = "batch_size=100000 is more than the 10000 training images: give a smaller one."
+    assert says in capsys.readouterr().err
+
+
+def test_teacher_with_weights_is_taken_as_it_is_and_another_one_trained():
+    def teacher(*settings):
+        recipe = configure_task(
+            TASKS["ReActNet20"].load(), parse_assignments(["dataset=Cifar10", *settings])
+        )
+        return (
+            recipe.teacher.weights if not recipe.stages()[0].epochs else recipe.stages()[0].epochs
+        )
+
+    assert teacher() == "cifar10"  # the one in the package
+    assert teacher("teacher_epochs=7") == "cifar10"
+    assert teacher("teacher.weights=None") == 60
+    assert teacher("teacher=RealResNet20", "teacher_epochs=7") == 7
+    with pytest.raises(InvalidValueError, match="has random weights and is not trained"):
+        teacher("teacher.weights=None", "teacher_epochs=0")
+
+
+@pytest.mark.parametrize(("task", "dataset"), [("OneHour", "Cifar10"), ("ReActNet", "ImageNet")])
+def test_first_line_names_the_recipes_own_data(task, dataset):
+    recipe = configure_task(TASKS[task].load(), {})
+    assert recipe.introduction().endswith(
+        f"The full recipe: lqz train {task} dataset={dataset} dataset.data_dir=DIR"
+    )
+
+
 def test_bireal_paper_goes_from_leaky_clip_to_signs_to_batch_norm():
     stages = stages_of("BiRealNetPaper", "model=BiRealNet20")
     assert [s.initialize_from for s in stages] == [None, "leaky clip", "clip", "binary"]

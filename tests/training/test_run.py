@@ -107,6 +107,14 @@ def test_another_recipe_is_refused_with_the_differences(finished):
         configure_task(ReActNet, settings).run()
 
 
+def test_a_teacher_of_other_classes_is_refused_before_training(tiny, tmp_path):
+    settings = {**tiny, "teacher.weights": "cifar10", "output_dir": str(tmp_path / "run")}
+    says = r"RealResNet20 with weights 'cifar10' tells 10 classes apart, the data set has 2: train"
+    with pytest.raises(InvalidValueError, match=says):
+        configure_task(ReActNet, settings).run()
+    assert not list(tmp_path.glob("run/*"))
+
+
 def test_unwritable_directory_is_refused_before_training(tiny, tmp_path):
     (tmp_path / "file").write_text("")
     settings = {**tiny, "output_dir": str(tmp_path / "file" / "run")}

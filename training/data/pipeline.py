@@ -268,11 +268,7 @@ class InputPipeline:
             )
         if not 0 <= self.corrupt_share < 1:
             raise InvalidValueError(f"corrupt_share={self.corrupt_share} must lie in [0, 1).")
-        if self.num_train < self.batch_size:
-            raise InvalidValueError(
-                f"batch_size={self.batch_size} is more than the {self.num_train} training images: "
-                "give a smaller one."
-            )
+        check_enough(self.num_train, self.batch_size)
 
     def _check_size_for_service(self) -> None:
         """The images in memory go to the service as a part of the data set's graph."""
@@ -306,3 +302,12 @@ def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:
     upto = itertools.islice(names, int(indices[-1]) + 1)
     wanted = set(indices.tolist())
     return [name.decode(errors="replace") for i, name in enumerate(upto) if i in wanted]
+
+
+def check_enough(images: int, batch_size: int) -> None:
+    """Raise InvalidValueError unless the images fill a batch."""
+    if images < batch_size:
+        raise InvalidValueError(
+            f"batch_size={batch_size} is more than the {images} training images: give a smaller "
+            "one."
+        )

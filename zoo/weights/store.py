@@ -134,6 +134,22 @@ def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str
     }  # fmt: skip
 
 
+def classes_of(path: Path, name: str, classifier: str) -> int | None:
+    """How many classes the weights of a file tell apart; None where that cannot be said.
+
+    Args:
+        path: of an .npz; of other files it is not known.
+        name: the model's name in the catalog.
+        classifier: the layer that tells the classes apart.
+
+    Raises:
+        WeightsError: the file cannot be read or is another model's.
+    """
+    if path.suffix != ".npz":
+        return None
+    return _classes(read_npz(path, name.lower()), classifier)
+
+
 def _classes(state: Mapping[str, np.ndarray], classifier: str) -> int | None:
     kernel = state.get(f"{classifier}.weight")
     return None if kernel is None else len(kernel)

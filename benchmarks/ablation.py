@@ -148,9 +148,6 @@ class Variant:
     epochs: Mapping[str, float] = field(default_factory=lambda: {"epochs": 1.0})
 
 
-TAUGHT = {"teacher.weights": "cifar10", "teacher_epochs": 0}
-
-
 def _one_stage(idea: str, model: str, recipe: type = OneHour, **settings: Any) -> Variant:
     """Labels, Adam falling linearly: what networks are compared with."""
     return Variant(idea, recipe, {"model": model, **settings})
@@ -170,11 +167,11 @@ VARIANTS: dict[str, Variant] = {
     "without RSign": _one_stage("RSign, RPReLU", "PlainSignReActNet20"),
     "PReLU without shifts": _one_stage("RSign, RPReLU", "PlainPReLUReActNet20"),
     "teacher, one stage": Variant(
-        "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
+        "distributional loss, stages", ReActNet20, {"carry_over_kernels": False},
         {"epochs": 1.0, "first_stage_epochs": 0.0},
     ),
     "teacher, two stages": Variant(
-        "distributional loss, stages", ReActNet20, TAUGHT,
+        "distributional loss, stages", ReActNet20, {},
         {"epochs": 0.5, "first_stage_epochs": 0.5},
     ),
     "no scale": _one_stage("learned scale", "UnscaledXNORNet20"),

@@ -37,7 +37,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def models() -> str:
     """The catalog, ours first."""
     heads = ("model", "paper", "data", "top-1 %", "params M", "MiB", "binary MACs M",
-             "float MACs M", "OPs M", "weights")  # fmt: skip
+             "float MACs M", "OPs M", "here %", "weights")  # fmt: skip
+    measured = measured_top1()
 
     def cells(row: catalog.Row) -> list[str]:
         theirs = "" if row.origin == "zoo" else " (larq-zoo)"
@@ -46,7 +47,8 @@ def models() -> str:
             row.dataset, "" if row.top1 is None else f"{row.top1:.1f}",
             f"{row.params / 1e6:.2f}", f"{row.memory_bytes / 2**20:.2f}",
             f"{row.binary_macs / 1e6:,.1f}", f"{row.float_macs / 1e6:,.1f}",
-            f"{row.ops / 1e6:,.1f}", ", ".join(row.weights),
+            f"{row.ops / 1e6:,.1f}",
+            f"{measured[row.model]:.2f}" if row.model in measured else "", ", ".join(row.weights),
         ]  # fmt: skip
 
     return markdown(heads, [cells(row) for row in catalog.rows()])
@@ -135,8 +137,9 @@ def latency(table: Path = LATENCY) -> str:
         return NO_LATENCY
     rows = read_table(table)
     found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
-    heads = ("model", "OpenVINO ms", "2 threads", "float ms", "times", "LCE ms", "times",
-             "Keras ms", "times", "file MB", "memory MB", "rel. L2")  # fmt: skip
+    heads = ("model", "OpenVINO ms", "2 threads", "float ms", "float / binary", "LCE ms",
+             "LCE / binary", "Keras ms", "Keras / binary", "file MB", "memory MB",
+             "difference")  # fmt: skip
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         binary = found[model, "openvino", "1", "1"]
@@ -151,8 +154,8 @@ def latency(table: Path = LATENCY) -> str:
     first = rows[0]
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
-        f"{first['larq_compute_engine']}; median at batch 1, one thread where not stated; `times` "
-        f"is against OpenVINO's binary one; `{first['command']}`, commit {first['commit'][:8]}."
+        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread where not "
+        f"stated; `{first['command']}`, commit {first['commit'][:8]}."
     )
     picture = table.with_suffix(".png")
     # Beside the page: docs/scripts/hooks.py copies it there.
@@ -171,9 +174,9 @@ def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
         return NO_LATENCY
     ms = {runtime: float(row["ms"]) for runtime, row in found.items()}
     others = {"openvino-float": "with float convolutions in OpenVINO", "keras": "in Keras",
-              "lce": "in Larq Compute Engine"}  # fmt: skip
+              "lce": "in Larq Compute Engine, whose binary kernels are for ARM"}  # fmt: skip
     slower = ", ".join(
-        f"{ms[key]:.0f} ms {text} ({ms[key] / ms['openvino']:.0f} times as long)"
+        f"{ms[key]:.0f} ms ({ms[key] / ms['openvino']:.0f} times as long) {text}"
         for key, text in others.items()
     )
     cpu = found["openvino"]["cpu"]

@@ -125,6 +125,8 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     elif program == "jupyter":
         assert rest[0] == "lab" and "jupyterlab" in (ROOT / "setup.py").read_text()
         assert list((ROOT / rest[1]).glob("*.ipynb"))
+    elif program == ".":
+        assert rest == [".venv/bin/activate"]
     else:
         assert program == "export" and rest[0].startswith("TF_CONFIG=")
 

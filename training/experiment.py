@@ -4,6 +4,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import hashlib
+import importlib
 import json
 import os
 import time
@@ -37,11 +38,13 @@ from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
 from zoo.files import sha256, write_atomically
-from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus  # noqa: F401 (too)
 from zoo.models._factory import variant
 from zoo.profile import profile
 from zoo.weights.store import find_weights, load_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
+
+for module in {row.module for row in catalog.rows(origin="zoo")}:
+    importlib.import_module(module)  # their factories are components to choose
 
 # Settings of a run that do not change what it computes.
 OPERATIONAL = (

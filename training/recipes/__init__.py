@@ -1,1 +1,1 @@
-"""The papers' recipes, one file each. `lqz train` lists the tasks in them."""
+"""The recipes: one file a paper, and two that are of none. `lqz train` lists the tasks in them."""

@@ -72,8 +72,8 @@ class BiRealNetPaper(Recipe):
 
     A real network with clip(-1, x, 1) for the sign is trained first, itself from one whose clip
     leaks; then the binary one with the magnitude-aware gradient; then batch norm alone, for one
-    epoch, with the weights held at +-1. SGD with momentum 0.9, 20 epochs, batch 128, learning rate
-    0.01, a tenth of it from epochs 10 and 15 on; 56.4 % top-1 on ImageNet.
+    epoch, with the weights held at +-1. SGD with momentum 0.9, 20 epochs of each, batch 128,
+    learning rate 0.01, a tenth from epoch 10 and a hundredth from 15 on; 56.4 % top-1 on ImageNet.
     The 34: `model=BiRealNet34 epochs=40 batch_size=1024 learning_rate=0.08`; 62.2 %.
     """
 

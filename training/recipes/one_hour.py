@@ -15,7 +15,8 @@ class OneHour(FromScratch):
     """ReActNet-20 in about an hour on two cores: `lqz train OneHour dataset=Cifar10`.
 
     Binary from the start and from labels alone, without the hours of a teacher and a first stage:
-    55 epochs, batch 128, Adam 4e-3 falling linearly with every step.
+    55 epochs, batch 128, Adam 4e-3 falling linearly with every step. Without a data set: 11 epochs
+    on the embedded Fashion-MNIST.
     """
 
     model: tf.keras.models.Model = ComponentField(ReActNet20Factory)

@@ -64,7 +64,7 @@ class ReActNet18(ReActNetRecipe):
     """ReActNet-18, on Bi-Real Net's ResNet-18: `lqz train ReActNet18 dataset=ImageNet`.
 
     The authors': 256 epochs in each of two stages, batch 512, Adam 1e-3 falling linearly; 65.5 %
-    top-1 on ImageNet. Half as long: `epochs=128 learning_rate=2.5e-3`.
+    top-1 on ImageNet. Half as long: `epochs=128 learning_rate=2.5e-3`; the 34: `model=ReActNet34`.
     """
 
     model: tf.keras.models.Model = ComponentField(ReActNet18Factory)
@@ -77,8 +77,8 @@ class ReActNet18(ReActNetRecipe):
 class ReActNet20(ReActNetRecipe):
     """ReActNet's method on ResNet-20: `lqz train ReActNet20 dataset=Cifar10 dataset.data_dir=DIR`.
 
-    The paper has no CIFAR-10 recipe: a real ResNet-20 of 60 epochs teaches, then 10 and 60 epochs,
-    batch 128, Adam 4e-3 falling linearly; about two hours on two cores.
+    The paper has no CIFAR-10 recipe: the package's real ResNet-20 teaches, 10 and 60 epochs,
+    batch 128, Adam 4e-3 falling linearly; about an hour and a half on two cores.
     """
 
     model: tf.keras.models.Model = ComponentField(ReActNet20Factory)

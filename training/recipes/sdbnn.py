@@ -39,7 +39,7 @@ class SDBNN(DistilledTwoStages):
 
 
 class ErrorDecayRecipe(Recipe):
-    """CIFAR-10: one stage from scratch, SGD along a cosine, an estimator that sharpens by epoch."""
+    """CIFAR-10: one stage along a cosine, an estimator that sharpens by epoch."""
 
     epochs: int = Field(600)
     batch_size: int = Field(128)

@@ -77,7 +77,7 @@ class XNORNetPlusPlus(XNORNetPlusPlusRecipe):
 class XNORNetPlusPlusAlexNet(XNORNetPlusPlusRecipe):
     """XNOR-Net++ AlexNet: `lqz train XNORNetPlusPlusAlexNet dataset=ImageNet`.
 
-    As the ResNet-18; 46.9 % top-1 on ImageNet. Takes images of 67x67 or more.
+    As the ResNet-18; 46.9 % top-1 on ImageNet. Takes images of 63x63 or more.
     """
 
     model: tf.keras.models.Model = ComponentField(XNORNetPlusPlusAlexNetFactory)

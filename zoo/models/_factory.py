@@ -249,8 +249,17 @@ def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
         return factory.build()
     except TypeError as error:
         if "is annotated with type" in str(error):
-            raise InvalidValueError(str(error)) from None
+            raise InvalidValueError(_of_another_type(error, arguments)) from None
         raise
+
+
+def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
+    """Zookeeper's complaint about a value's type, in the words of the function's caller."""
+    _, name, text = str(error).split("'", 2)
+    kinds = {"'int'": "a whole number", "'float'": "a number", "'bool'": "True or False",
+             "Tuple": "three numbers, (height, width, channels)"}  # fmt: skip
+    wanted = next((kind for mark, kind in kinds.items() if mark in text), "a text")
+    return f"{name} must be {wanted}, not {arguments.get(name)!r}."
 
 
 def variant(factory: Any, **overrides: Any) -> tf.keras.Model:

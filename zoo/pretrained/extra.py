@@ -20,6 +20,7 @@ def require_torch(what: str) -> Any:
         import torch
     except ImportError as error:
         raise WeightsError(
-            f"{what} needs PyTorch, which is not installed: pip install 'binary-zoo[convert]'."
+            f"{what} needs PyTorch, which is not installed: pip install 'binary-zoo[convert]' "
+            "(in a clone: pip install '.[convert]')."
         ) from error
     return torch

@@ -1,5 +1,7 @@
 """What a user can get wrong in a model's arguments: one clear sentence each."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +38,16 @@ SHAPES = [
     (0, 32, 3), (-32, 32, 3), (32, 32), (32, 32, 3, 1), (32.5, 32, 3), ("32", 32, 3),
     (32, 32, None), (True, 32, 3), (32, 32, 0), (), "32", 32,
 ]  # fmt: skip
+
+
+def test_value_of_another_type():
+    for arguments, says in (
+        ({"input_shape": 32}, "input_shape must be three numbers, (height, width, channels)"),
+        ({"num_classes": "x"}, "num_classes must be a whole number, not 'x'."),
+        ({"binary_weights": "x"}, "binary_weights must be True or False, not 'x'."),
+        ({"classifier_activation": 3}, "classifier_activation must be a text, not 3."),
+    ):
+        refused(InvalidValueError, re.escape(says), QUICK, **arguments)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -102,9 +102,7 @@ def test_teacher_with_weights_is_taken_as_it_is_and_another_one_trained():
         recipe = configure_task(
             TASKS["ReActNet20"].load(), parse_assignments(["dataset=Cifar10", *settings])
         )
-        return (
-            recipe.teacher.weights if not recipe.stages()[0].epochs else recipe.stages()[0].epochs
-        )
+        return recipe.stages()[0].epochs or recipe.config["teacher.weights"]
 
     assert teacher() == "cifar10"  # the one in the package
     assert teacher("teacher_epochs=7") == "cifar10"

@@ -12,7 +12,6 @@ from training.data.pipeline import check_enough
 from training.schedules import learning_rate
 from training.stages import Stage
 from training.step import latent_variables
-from zoo.errors import DatasetError
 from zoo.profile import profile
 
 POINTS = 10  # of the learning rate's course
@@ -47,13 +46,11 @@ def describe(recipe: Any) -> Iterator[str]:
 
 
 def training_images(dataset: Any) -> tuple[int, str]:
-    """Number of training images, and a note where the data set is not at hand."""
-    try:
-        return dataset.num_examples(dataset.train_split), ""
-    except DatasetError:
-        if dataset.train_split not in getattr(dataset, "published_examples", {}):
-            raise
-        return dataset.published_examples[dataset.train_split], " (not on disk)"
+    """Number of training images, and a note where the data set is not at hand; fetches nothing."""
+    published = getattr(dataset, "published_examples", {})
+    if dataset.train_split in published and not dataset.is_prepared:
+        return published[dataset.train_split], " (not on disk)"
+    return dataset.num_examples(dataset.train_split), ""
 
 
 def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:

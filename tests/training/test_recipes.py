@@ -97,6 +97,13 @@ def test_dry_run_of_fewer_images_than_a_batch(capsys):
     assert says in capsys.readouterr().err
 
 
+def test_dry_run_downloads_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert main(["train", "OneHour", "--dry-run", "dataset=Cifar10", "dataset.download=True"]) == 0
+    assert "Cifar10: 50,000 training images (not on disk)." in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_teacher_with_weights_is_taken_as_it_is_and_another_one_trained():
     def teacher(*settings):
         recipe = configure_task(

@@ -71,7 +71,8 @@ def test_weights_that_can_be_had():
     assert catalog.row("SDBNNResNet18").weights == ("imagenet (by hand)",)
     assert catalog.row("QuickNet").weights == ("imagenet (download)",)
     assert catalog.row("XNORNetPlusPlusResNet18").weights == ()
-    assert catalog.row("RealResNet20").weights == ()
+    assert catalog.row("RealResNet34").weights == ("imagenet (by hand)",)
+    assert catalog.row("RealResNet20").weights == ("cifar10 (shipped)",)
 
 
 @pytest.mark.parametrize(

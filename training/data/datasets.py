@@ -58,6 +58,11 @@ class PreparedImages(EncodedImages, TFDSDataset):
         return self._builder
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether the data set is on disk."""
+        return self._newest_version() is not None
+
+    @property
     def info(self) -> tfds.core.DatasetInfo:
         """The metadata, with splits and features."""
         return self.builder.info

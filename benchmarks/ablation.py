@@ -34,7 +34,7 @@ from training.recipes.sdbnn import SDBNNResNet20
 from training.schedules import error_decay
 from training.stages import Stage
 from zoo.errors import ZooError
-from zoo.models._factory import real_initializer
+from zoo.models._factory import ZooFactory
 from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActNet20Factory
 from zoo.models.sdbnn import SDBNNResNet20Factory
@@ -77,7 +77,15 @@ class NearZeroReActNet20Factory(ReActNet20Factory):
     """ReActNet whose binary kernels start as in the authors' ImageNet code, 0 to 0.001."""
 
     def latent_initializer(self) -> tf.keras.initializers.Initializer:
-        return tf.keras.initializers.RandomUniform(0.0, 0.001)
+        return ZooFactory.latent_initializer(self)
+
+
+@factory
+class UnclippedReActNet20Factory(ReActNet20Factory):
+    """ReActNet whose latent kernels may leave +-1, where their signs are frozen."""
+
+    def latent_constraint(self) -> None:
+        return None
 
 
 @factory
@@ -97,10 +105,8 @@ class UnscaledXNORNet20Factory(XNORNetPlusPlusResNet20Factory):
     """XNOR-Net++'s network without a factor on its convolutions."""
 
     def scaled_conv(self, x, filters: int, size, strides: int, conv: str, bn: str, padding="same"):
-        y = self.binary_conv(
-            self.batch_norm(x, bn), filters, size, strides, name=conv, padding=padding,
-            kernel_initializer=real_initializer(), kernel_constraint="weight_clip",
-        )  # fmt: skip
+        x = self.batch_norm(x, bn)
+        y = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(y)
 
 
@@ -185,6 +191,7 @@ VARIANTS: dict[str, Variant] = {
     "without ASD": _self_distribution("UngatedSDBNNResNet20"),
     "without WSD": _self_distribution("PlainKernelSDBNNResNet20"),
     "kernels next to zero": _one_stage("short schedule", "NearZeroReActNet20"),
+    "kernels not clipped": _one_stage("short schedule", "UnclippedReActNet20"),
     "batch 64": _one_stage("short schedule", "ReActNet20", batch_size=64),
     "learning rate 1e-3": _one_stage("short schedule", "ReActNet20", learning_rate=1e-3),
     "learning rate 1e-2": _one_stage("short schedule", "ReActNet20", learning_rate=1e-2),

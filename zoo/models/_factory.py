@@ -103,6 +103,10 @@ class ZooFactory(ModelFactory):
         """
         return tf.keras.initializers.RandomUniform(0.0, 0.001)
 
+    def latent_constraint(self) -> str | None:
+        """What holds a binary kernel after each step of training; nothing in the authors' code."""
+        return None
+
     def activation_sign(self) -> Any:
         """A new quantizer for the input of a binary convolution."""
         return ApproximateSign()
@@ -124,7 +128,8 @@ class ZooFactory(ModelFactory):
         kwargs.setdefault("kernel_initializer", initializer)
         return SymmetricConv2D(
             filters, size, strides=strides, name=name,
-            kernel_quantizer=self.kernel_sign() if binary else None, **kwargs,
+            kernel_quantizer=self.kernel_sign() if binary else None,
+            kernel_constraint=self.latent_constraint() if binary else None, **kwargs,
         )(x)  # fmt: skip
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:

@@ -62,6 +62,13 @@ class CifarResNet20(ZooFactory):
         """Signs at random: filters that start alike cost a short schedule several points."""
         return real_initializer()
 
+    def latent_constraint(self) -> str | None:
+        """Within +-1: beyond, the estimator's gradient is 0 and a sign would never turn again.
+
+        At a short schedule's high learning rate that happens to a tenth of the first layers' signs.
+        """
+        return "weight_clip"
+
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         """Convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""
         raise NotImplementedError

@@ -94,6 +94,10 @@ class CifarSelfDistribution(SelfDistribution):
         """
         return real_initializer()
 
+    def latent_constraint(self) -> str | None:
+        """None, as in the authors' code: their estimator has a gradient beyond +-1 too."""
+        return None
+
     def pool(self, x: tf.Tensor) -> tf.Tensor:
         # Pixels are kept (1, 1): batch norm in two dimensions is less exact in float32.
         x = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name="avgpool")(x)

@@ -40,6 +40,14 @@ class XNORMixin(ZooFactory):
     def activation_sign(self) -> StraightThroughSign:
         return StraightThroughSign()
 
+    def latent_initializer(self) -> tf.keras.initializers.Initializer:
+        """Signs of a latent kernel without scale must start mixed: a real kernel's start."""
+        return real_initializer()
+
+    def latent_constraint(self) -> str | None:
+        """Within +-1, where the estimator has a gradient."""
+        return "weight_clip"
+
     def scaled_conv(
         self,
         x: tf.Tensor,
@@ -53,11 +61,7 @@ class XNORMixin(ZooFactory):
         """Batch norm, sign, binary convolution, learned factor, activation."""
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
-        # Signs of a latent kernel without scale must start mixed: a real kernel's initialisation.
-        x = self.binary_conv(
-            x, filters, size, strides, name=conv, padding=padding,
-            kernel_initializer=real_initializer(), kernel_constraint="weight_clip",
-        )  # fmt: skip
+        x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         x = LearnedScale(self.scale, name=f"{conv}.scale")(x)
         return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(x)
 

@@ -34,8 +34,7 @@ def convert(
     With --to torch, FILE is an .npz or the name of a set (by default the registered one), and a
     state_dict with the authors' keys is written to the file of -o.
 
-    PyTorch's files and --to torch need PyTorch: pip install '.[convert]' in a
-    clone.
+    PyTorch's files and --to torch need PyTorch: pip install '.[convert]' in a clone.
     """
     from training.configuration import parse_assignments
 

@@ -7,8 +7,6 @@ import hashlib
 import importlib
 import json
 import os
-import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,20 +25,19 @@ from training.data.storage import choose_cache
 from training.discovery import fold
 from training.distribution import Workers, check_batch_size, connect
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
-from training.initialization import hold_signs, initialize
-from training.progress import say
+from training.initialization import hold_signs, initialize, start_from
+from training.progress import print_results, say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
 from training.step import TrainStep
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
-from training.terminal import print_table
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
 from zoo.files import sha256, write_atomically
 from zoo.models._factory import variant
 from zoo.profile import profile
-from zoo.weights.store import find_weights, load_weights
+from zoo.weights.store import find_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
@@ -181,8 +178,8 @@ class Recipe:
         """The run's first line."""
         dataset = self.dataset
         if isinstance(dataset, FashionMNIST):
-            of_model = catalog.row(self._model_name).dataset
-            own = {"imagenet": "ImageNet", "cifar10": "Cifar10"}[of_model]
+            of_model = getattr(base_getattr(self, "model"), "default_weights", None)
+            own = "Cifar10" if of_model == "cifar10" else "ImageNet"
             return (
                 f"Training on the embedded Fashion-MNIST, "
                 f"{dataset.num_examples(dataset.train_split):,} images. The full recipe: "
@@ -261,7 +258,8 @@ class Recipe:
         for source in filter(None, (stage.initialize_from, stage.teacher)):
             inputs[source] = results[source].sha256
         if stage.weights:
-            inputs["initialize_from"] = self._start_from(model, stage.weights)
+            factory = base_getattr(self, "model")
+            inputs["initialize_from"] = start_from(model, factory, stage.weights)
         if stage.initialize_from:
             initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
         if stage.hold_signs:
@@ -290,21 +288,7 @@ class Recipe:
 
     @property
     def _model_name(self) -> str:
-        return type(base_getattr(self, "model")).__name__.removesuffix("Factory")
-
-    def _start_from(self, model: tf.keras.Model, weights: str) -> str:
-        """Give `model` the weights of a file or a registered set; their sha256."""
-        factory, path = base_getattr(self, "model"), find_weights(weights, self._model_name)
-        with warnings.catch_warnings(record=True) as notes:
-            load_weights(
-                model, path, name=self._model_name, include_top=True,
-                num_classes=model.output_shape[-1], classifier=factory.classifier_name,
-                head=factory.head, new_classifier=True,
-            )  # fmt: skip
-        say(f"Starting from the weights {weights} ({path.name}).")
-        for note in notes:
-            say(str(note.message))
-        return sha256(path)
+        return component_name(type(base_getattr(self, "model")))
 
     def _computes_in_bfloat16(self) -> bool:
         if self.bfloat16 is not None:
@@ -325,23 +309,8 @@ class Recipe:
         self, run: RunDirectory, stages: list[Stage], results: list[StageResult],
         model: tf.keras.Model,
     ) -> TrainedRun:  # fmt: skip
-        rows = [
-            (
-                r.name,
-                str(r.epochs),
-                "" if r.train_top1 is None else f"{r.train_top1:.2f} %",
-                f"{r.top1:.2f} %",
-                _clock(r.seconds),
-            )
-            for r in results
-        ]
-        total = sum(result.seconds for result in results)
         say("")
-        print_table(
-            ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
-            [*rows, ("all", str(sum(s.epochs for s in stages)), "", "", _clock(total))],
-            right=range(1, 5),
-        )
+        print_results(results)
         source = run.stage(len(stages), stages[-1].name) / results[-1].weights
         weights = run.path / source.name
         write_atomically(weights, lambda file: file.write(source.read_bytes()))
@@ -356,7 +325,3 @@ class Recipe:
 def _read(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as archive:
         return {key: archive[key] for key in archive.files}
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S" if seconds >= 3600 else "%M:%S", time.gmtime(seconds))

@@ -1,11 +1,18 @@
-"""What a stage starts from: the network of an earlier one."""
+"""What a stage starts from: the network of an earlier one, or a file."""
 
 from __future__ import annotations
+
+import warnings
 
 import larq as lq
 import tensorflow as tf
 
+from training.configuration import component_name
+from training.progress import say
+from zoo.files import sha256
+from zoo.models._factory import ZooFactory
 from zoo.weights._torch_layout import entries
+from zoo.weights.store import find_weights, load_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 
@@ -18,6 +25,24 @@ def initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bo
                 state.pop(key, None)
             state[entry.key] = own[entry.key]
     load_torch_state(model, state)
+
+
+def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
+    """Give `model`, which `factory` built, the weights of a file or a registered set; its sha256.
+
+    A classifier for other classes stays as it is, which is said.
+    """
+    name = component_name(type(factory))
+    path = find_weights(weights, name)
+    with warnings.catch_warnings(record=True) as notes:
+        load_weights(
+            model, path, name=name, include_top=True, num_classes=model.output_shape[-1],
+            classifier=factory.classifier_name, head=factory.head, new_classifier=True,
+        )  # fmt: skip
+    say(f"Starting from the weights {weights} ({path.name}).")
+    for note in notes:
+        say(str(note.message))
+    return sha256(path)
 
 
 def hold_signs(model: tf.keras.Model) -> None:

@@ -42,8 +42,8 @@ def predict(model: str, images: Sequence[str]) -> None:
     from zoo.weights.store import find_weights, load_weights
 
     record = _record(row, options)
-    weights = str(options.pop("weights", record.name))
-    if weights == "None":
+    weights = options.pop("weights", record.name)
+    if weights is None:
         raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
     pixels = [read_image(each) for each in files]
     path = find_weights(weights, row.model)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.stages import StageResult
+from training.terminal import print_table
 
 
 def say(text: str) -> None:
@@ -23,6 +27,30 @@ def epoch_line(stage: str, row: dict[str, Any], epochs: int) -> str:
         f"top-1 {row['top1']:.2f} %  validation {row['validation_top1']:.2f} %  "
         f"lr {row['learning_rate']:.2e}  {row['images_per_second']:.0f} images/s  "
         f"waiting for input {100 * row['input_wait']:.0f} %  {row['seconds']:.1f} s"
+    )
+
+
+def print_results(results: Sequence[StageResult]) -> None:
+    """The table at a run's end: a row per stage, and their sum."""
+
+    def clock(seconds: float) -> str:
+        return time.strftime("%H:%M:%S" if seconds >= 3600 else "%M:%S", time.gmtime(seconds))
+
+    rows = [
+        (
+            stage.name,
+            str(stage.epochs),
+            "" if stage.train_top1 is None else f"{stage.train_top1:.2f} %",
+            f"{stage.top1:.2f} %",
+            clock(stage.seconds),
+        )
+        for stage in results
+    ]
+    epochs, seconds = (sum(s.epochs for s in results), sum(s.seconds for s in results))
+    print_table(
+        ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
+        [*rows, ("all", str(epochs), "", "", clock(seconds))],
+        right=range(1, 5),
     )
 
 

@@ -30,10 +30,10 @@ FIGURES = (
 @click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
 @click.option("--weights", is_flag=True, help="The weight sets, and which of them are here.")
 def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
-    """Models whose names match PATTERN, e.g. "react*", with published figures and weights."""
+    """Models whose names match or hold PATTERN, with published figures and weights."""
     from zoo import catalog
 
-    rows = catalog.rows(pattern)
+    rows = catalog.rows(pattern) or catalog.rows(f"*{pattern}*")
     if pattern and not rows:
         raise UnknownNameError("model", pattern, [row.model for row in catalog.rows()])
     if weights:

@@ -48,7 +48,7 @@ def show_weights(models: list[str], as_json: bool) -> None:
     if wide:
         columns += [
             ("data", [each.dataset for each in found]),
-            ("format", [each.format if each.access != "none" else "" for each in found]),
+            ("format", [each.format if each.access != "none published" else "" for each in found]),
             ("MiB", [_number(each.bytes and each.bytes / 2**20) for each in found]),
             ("sha256", [(each.sha256 or "")[:12] for each in found]),
             ("licence", [each.licence or "" for each in found]),
@@ -65,7 +65,7 @@ def _none(model: str) -> WeightSet:
 
     dataset = catalog.row(model).dataset
     return WeightSet(
-        model=model, name="", dataset=dataset, origin="", access="none", format="npz",
+        model=model, name="", dataset=dataset, origin="", access="none published", format="npz",
         preprocessing=dataset, classes=dataset,
     )  # fmt: skip
 

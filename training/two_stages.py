@@ -74,8 +74,9 @@ class DistilledTwoStages(Recipe):
 
     def stages(self) -> list[Stage]:
         first_epochs = self.epochs if self.first_stage_epochs is None else self.first_stage_epochs
-        teacher_epochs = 0 if base_getattr(self, "teacher").weights else self.teacher_epochs
-        if not teacher_epochs and base_getattr(self, "teacher").weights is None:
+        weights = base_getattr(self, "teacher").weights
+        teacher_epochs = 0 if weights else self.teacher_epochs
+        if not teacher_epochs and weights is None:
             raise InvalidValueError(
                 "The teacher has random weights and is not trained: give teacher.weights, or "
                 "teacher_epochs above 0."

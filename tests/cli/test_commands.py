@@ -116,6 +116,12 @@ def test_list_as_json(run):
     assert found["ops"] == found["binary_macs"] / 64 + found["float_macs"]
 
 
+def test_list_finds_a_part_of_a_name(run):
+    _, out, _ = run("list", "react")
+    found = [line.split()[0] for line in out.splitlines()[1:]]
+    assert found == zoo.list_models("react*") and len(found) > 4
+
+
 def test_list_without_a_match(run):
     code, out, err = run("list", "ReActNetX")
     assert code == 2 and out == "" and "did you mean 'ReActNet" in err

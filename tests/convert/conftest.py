@@ -18,5 +18,5 @@ def pytest_collection_modifyitems(items):
             item.add_marker("convert")
 
 
-# Behind the path that makes it found; pytest takes these fixtures from here.
+# Behind the path that makes it found (E402); pytest takes these fixtures from here (F401).
 from weights_fixtures import register, server, unchanged  # noqa: E402,F401

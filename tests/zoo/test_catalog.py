@@ -67,11 +67,11 @@ def test_published_accuracies():
 
 
 def test_weights_that_can_be_had():
-    assert catalog.row("ReActNetA").weights == ("imagenet (download)",)
-    assert catalog.row("SDBNNResNet18").weights == ("imagenet (by hand)",)
-    assert catalog.row("QuickNet").weights == ("imagenet (download)",)
+    assert catalog.row("ReActNetA").weights == ("imagenet (to be had)",)
+    assert catalog.row("SDBNNResNet18").weights == ("imagenet (only by hand)",)
+    assert catalog.row("QuickNet").weights == ("imagenet (to be had)",)
     assert catalog.row("XNORNetPlusPlusResNet18").weights == ()
-    assert catalog.row("RealResNet34").weights == ("imagenet (by hand)",)
+    assert catalog.row("RealResNet34").weights == ("imagenet (only by hand)",)
     assert catalog.row("RealResNet20").weights == ("cifar10 (shipped)",)
 
 

@@ -14,11 +14,11 @@ from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock
 from zoo.pretrained.extra import require_torch
-from zoo.pretrained.records import Format, WeightSet
+from zoo.pretrained.records import Access, Format, WeightSet
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
 OFFLINE = "ZOO_OFFLINE"
-State = Literal["shipped", "cached", "to be had", "only by hand", "none published"]
+State = Access | Literal["cached"]
 
 # Checks a fetched file against the model it is for, and writes the set as it is kept.
 Prepare = Callable[[WeightSet, Path, Format, Path], None]
@@ -38,11 +38,7 @@ def state_of(record: WeightSet) -> State:
     """How the set stands on this machine; asks no network."""
     if cache.shipped(record.model, record.name):
         return "shipped"
-    if cache.cached(record.model, record.name):
-        return "cached"
-    if record.access == "none":
-        return "none published"
-    return "to be had" if record.access == "download" else "only by hand"
+    return "cached" if cache.cached(record.model, record.name) else record.access
 
 
 def present(model: str, name: str) -> Path | None:
@@ -63,7 +59,7 @@ def sources(record: WeightSet) -> list[Source]:
             found.append(Source(address, "keras", record.sha256, record.bytes))
         else:
             found.append(Source(address, "npz"))
-    if record.access == "download" and record.address:
+    if record.access == "to be had" and record.address:
         found.append(Source(record.address, record.format, record.sha256, record.bytes))
     if offline():
         found = [each for each in found if not each.address.startswith(("http:", "https:"))]
@@ -152,11 +148,11 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
 def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
     what = f"The weights '{record.name}' of {record.model}"
     note = f" {record.note}" if record.note else ""
-    if record.access == "none":
+    if record.access == "none published":
         tried = f" ({'; '.join(reasons)})" if reasons else ""
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
-    by_hand = record.access == "by hand"
+    by_hand = record.access == "only by hand"
     only = "they can only be fetched by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
     return (
         f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"

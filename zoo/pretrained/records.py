@@ -16,7 +16,7 @@ SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # benchm
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
 # How a set can be had: in this package, fetched by this program, by a person, or not at all.
-Access = Literal["shipped", "download", "by hand", "none"]
+Access = Literal["shipped", "to be had", "only by hand", "none published"]
 # What kind of file lies there: PyTorch's, Keras's .h5, or this project's .npz.
 Format = Literal["pytorch", "keras", "npz"]
 
@@ -117,7 +117,9 @@ def forget() -> None:
 
 def records_of(model: str) -> list[WeightSet]:
     """The sets of one model that exist; those that were never published are left out."""
-    return [each for each in all_records() if each.model == model and each.access != "none"]
+    return [
+        each for each in all_records() if each.model == model and each.access != "none published"
+    ]
 
 
 def measured_top1() -> dict[str, float]:
@@ -136,8 +138,8 @@ def imported_record(model: str, name: str) -> WeightSet:
 
     dataset = catalog.row(model).dataset
     return WeightSet(
-        model=model, name=name, dataset=dataset, origin="imported", access="by hand", format="npz",
-        preprocessing=dataset, classes=dataset,
+        model=model, name=name, dataset=dataset, origin="imported", access="only by hand",
+        format="npz", preprocessing=dataset, classes=dataset,
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_order(record, mirror, home, server, tmp_path, monkeypatch):
 
 
 def test_a_mirror_may_be_a_folder(register, home, tmp_path, monkeypatch):
-    record = register(MODEL, NAME, access="by hand")
+    record = register(MODEL, NAME, access="only by hand")
     assert state_of(record) == "only by hand"
     monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", (tmp_path / "mirror").as_uri())
     with pytest.raises(WeightsError, match=r"No such file.*lqz convert ReActNet20 FILE"):

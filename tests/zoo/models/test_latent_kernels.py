@@ -1,0 +1,42 @@
+"""How binary kernels start (next to zero for ImageNet, at random for small images) and move."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from case import build, raw, signed_layers
+
+from training.optimizers import adam
+
+
+def test_imagenet_networks_start_next_to_zero_with_one_sign():
+    for layer in signed_layers(build("ReActNetA", width=0.25)):
+        kernel = raw(layer.kernel).numpy()
+        assert 0 <= kernel.min() < 0.0005 < kernel.max() <= 0.001
+
+
+@pytest.mark.parametrize(
+    "name", ["BiRealNet20", "ReActNet20", "XNORNetPlusPlusResNet20", "SDBNNResNet20"]
+)
+def test_small_networks_start_with_random_signs(name):
+    for layer in signed_layers(build(name)):
+        kernel = raw(layer.kernel).numpy()
+        bound = 1 / np.sqrt(np.prod(kernel.shape[:3]))
+        assert 0.9 * bound < np.abs(kernel).max() <= bound
+        assert 0.4 < np.mean(kernel > 0) < 0.6
+
+
+@pytest.mark.parametrize("binary_weights", [True, False])
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("BiRealNet20", True), ("ReActNet20", True), ("XNORNetPlusPlusResNet20", True),
+        ("SDBNNResNet20", False), ("BiRealNet18", False),
+    ],
+)  # fmt: skip
+def test_a_step_leaves_latent_kernels_where_their_signs_can_turn(name, held, binary_weights):
+    model = build(name, binary_weights=binary_weights)
+    kernels = [raw(layer.kernel) for layer in signed_layers(model)]
+    optimizer = adam(2.0)  # a step of 2 per weight, up or down
+    optimizer.apply_gradients([(tf.ones_like(kernel), kernel) for kernel in kernels])
+    lowest = min(kernel.numpy().min() for kernel in kernels)
+    assert lowest == -1 if held and binary_weights else lowest < -1.5

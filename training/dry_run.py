@@ -62,6 +62,8 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         f"Stage {index}, {stage.name}: {stage.epochs} epochs of {steps:,} steps of "
         f"{stage.batch_size}, {stage.epochs * steps:,} steps."
     )
+    if stage.crop:
+        yield f"  trains on          the middle {stage.crop}x{stage.crop} pixels of each image"
     learns = f"the outputs of '{stage.teacher}'" if stage.teacher else "the labels"
     if stage.label_smoothing:
         learns += f", smoothed by {stage.label_smoothing:g}"

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
@@ -28,7 +29,7 @@ from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_byte
 from training.initialization import hold_signs, initialize, start_from
 from training.progress import print_results, say
 from training.run_directory import RunDirectory
-from training.stages import Stage, StageResult
+from training.stages import Stage, StageResult, on_crops_first
 from training.step import TrainStep
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from zoo import catalog
@@ -70,6 +71,13 @@ class Recipe:
 
     # Epochs of each stage of the network itself.
     epochs: int = Field(1)
+
+    # Epochs, before the last stage's own, on the middle crop_size pixels of its images alone: they
+    # cost less and teach nearly as much. For networks of images of any size.
+    crop_epochs: int = Field(0)
+
+    # Height and width of those images.
+    crop_size: int = Field(24)
 
     # Images per step, over all workers.
     batch_size: int = Field(128)
@@ -138,6 +146,14 @@ class Recipe:
         """The stages as they are run: in this machine's precision, from `initialize_from`."""
         bfloat16 = self._computes_in_bfloat16()
         stages = [replace(stage, bfloat16=bfloat16) for stage in self.stages()]
+        if self.crop_epochs:
+            height, width, channels = self.preprocessing.input_shape
+            if not 0 < self.crop_size < min(height, width):
+                raise InvalidValueError(
+                    f"crop_size={self.crop_size} must be less than the images' {height}x{width}."
+                )
+            stages[-1:] = on_crops_first(stages[-1], self.crop_epochs, self.crop_size, channels)
+            stages[-2].build()  # fails now, not after hours, where weights belong to single pixels
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         if self.initialize_from is None:
@@ -152,17 +168,20 @@ class Recipe:
 
     # --- what stages are made of ------------------------------------------------------------------
 
-    def network(self, field: str = "model", **overrides: Any) -> Callable[[], tf.keras.Model]:
+    def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
         """A function that builds the component `field` anew with other arguments, giving logits."""
         factory = base_getattr(self, field)
-        return lambda: variant(factory, **{"classifier_activation": None, **overrides})
+        return partial(variant, factory, **{"classifier_activation": None, **overrides})
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved recipe: what determines the result."""
         settings = {k: v for k, v in resolved(self).items() if k not in OPERATIONAL}
-        if settings.get("initialize_from") is None:
-            settings.pop("initialize_from", None)  # runs from before there was this setting go on
+        # Runs from before there were these settings go on.
+        if settings["initialize_from"] is None:
+            del settings["initialize_from"]
+        if not settings["crop_epochs"]:
+            del settings["crop_epochs"], settings["crop_size"]
         return {"task": type(self).__name__, **settings}
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from training.schedules import Schedule, linear
@@ -33,7 +34,7 @@ class Stage:
 
     Attributes:
         name: of its directory and its row in the results.
-        build: makes the model, which must give logits.
+        build: makes the model, which must give logits; keyword arguments change the network's.
         epochs: its length; 0 takes the model as it is built, with weights of its own.
         batch_size: images per step over all workers.
         learning_rate: where the schedule's factor is 1.
@@ -51,12 +52,13 @@ class Stage:
         initialize_from: name of the stage whose weights this one starts from.
         weights: the file or registered set that it starts from instead.
         carry_over_kernels: whether the kernels that are binary here are among them.
+        crop: train on the middle of each image only, so many pixels high and wide.
         bfloat16: compute binary convolutions in it.
         hold_signs: start binary kernels at +-1, the signs of those.
     """
 
     name: str
-    build: Callable[[], tf.keras.Model]
+    build: Callable[..., tf.keras.Model]
     epochs: int
     batch_size: int
     learning_rate: float
@@ -73,6 +75,7 @@ class Stage:
     weights: str | None = None
     carry_over_kernels: bool = True
     hold_signs: bool = False
+    crop: int | None = None
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
@@ -85,6 +88,35 @@ class Stage:
             raise InvalidValueError(
                 f"schedule_every must be epoch or step, not '{self.schedule_every}'."
             )
+
+
+def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[Stage]:
+    """`stage` in two: `epochs` on the middle `size` pixels of its images, then its own on them all.
+
+    What follows the course of training (learning rate, estimator) runs through both as through one.
+    A teacher sees the whole image in both.
+    """
+    total = epochs + stage.epochs
+
+    def from_to(begin: int, end: int) -> dict[str, Any]:
+        def of_both(passed: float) -> float:
+            return (begin + passed * (end - begin)) / total
+
+        each_epoch = stage.each_epoch
+        return {
+            "epochs": end - begin,
+            "schedule": lambda passed: stage.schedule(of_both(passed)),
+            "each_epoch": each_epoch and (lambda model, p: each_epoch(model, of_both(p))),
+        }
+
+    crops = replace(
+        stage, name=f"{stage.name} crops", crop=size, **from_to(0, epochs),
+        build=partial(stage.build, input_shape=(None, None, channels)),
+    )  # fmt: skip
+    whole = replace(
+        stage, initialize_from=crops.name, carry_over_kernels=True, **from_to(epochs, total)
+    )
+    return [crops, whole]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Training on the middle of the images first: one course over both stages, and the right pixels."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from training.cli import main
+from training.configuration import configure_task, parse_assignments
+from training.optimizers import adam
+from training.recipes.one_hour import OneHour
+from training.recipes.reactnet import ReActNet20
+from training.recipes.sdbnn import SDBNNResNet20
+from training.schedules import learning_rate
+from training.stages import Stage
+from training.step import TrainStep
+from zoo.errors import InvalidValueError
+
+
+def stages(task, *settings):
+    return configure_task(task, parse_assignments(settings)).planned_stages()
+
+
+def test_the_learning_rate_runs_through_both():
+    settings = ["dataset=Cifar10", "learning_rate=1", "epochs=2", "crop_size=24"]
+    crops, whole = stages(OneHour, *settings, "crop_epochs=6")
+    rates = [
+        learning_rate(each.schedule, each.learning_rate, step, 10, each.epochs)
+        for each in (crops, whole)
+        for step in range(10 * each.epochs)
+    ]
+    np.testing.assert_allclose(rates, 1 - np.arange(80) / 80)
+    assert (crops.crop, whole.crop, whole.initialize_from) == (24, None, "binary crops")
+
+
+def test_the_estimator_sharpens_through_both():
+    crops, whole = stages(SDBNNResNet20, "dataset=Cifar10", "epochs=2", "crop_epochs=2")
+    model = whole.build()
+    sharpness = model.get_layer("layer1.0.conv1").input_quantizer.t
+    found = []
+    for stage in (crops, whole):
+        for epoch in range(2):
+            stage.each_epoch(model, epoch / 2)
+            found.append(float(sharpness))
+    np.testing.assert_allclose(found, [1e-3, 1e-2, 1e-1, 1])
+
+
+def test_of_several_stages_the_last_is_divided():
+    names = [each.name for each in stages(ReActNet20, "dataset=Cifar10", "crop_epochs=1")]
+    assert names == ["teacher", "binary activations", "binary crops", "binary"]
+    crops = stages(ReActNet20, "dataset=Cifar10", "crop_epochs=1")[2]
+    assert (crops.initialize_from, crops.teacher) == ("binary activations", "teacher")
+
+
+def test_only_the_middle_counts():
+    def trained(images: np.ndarray, crop: int | None) -> list[np.ndarray]:
+        tf.keras.utils.set_random_seed(0)
+        model = zoo.RealResNet20(
+            weights=None, width=0.25, input_shape=(None, None, 3), classifier_activation=None
+        )
+        step = TrainStep(Stage("real", lambda: model, 1, 4, 0.1, adam, crop=crop), model, None)
+        batch = {"image": images, "label": np.arange(4), "position": np.arange(4)}
+        data = tf.data.Dataset.from_tensors(
+            {"image": images.astype("float32"), **{k: batch[k] for k in ("label", "position")}}
+        )
+        step.run(iter(data.repeat()), np.full(2, 0.1), 0)
+        return model.get_weights()
+
+    images = np.random.default_rng(0).normal(size=(4, 12, 12, 3))
+    expected = trained(images[:, 2:10, 2:10], None)
+    for found, wanted in zip(trained(images, 8), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    other = trained(images, None)
+    assert any(not np.array_equal(a, b) for a, b in zip(other, expected, strict=True))
+
+
+def test_a_run_of_both_stages(tiny, tmp_path, capsys):
+    settings = {k: v for k, v in tiny.items() if not k.startswith("teacher")}
+    conf = {**settings, "crop_epochs": 1, "crop_size": 20, "output_dir": str(tmp_path / "run")}
+    run = configure_task(OneHour, conf).run()
+    assert [result.name for result in run.results] == ["binary crops", "binary"]
+    assert run.results[1].inputs == {"binary crops": run.results[0].sha256}
+    assert "binary crops" in capsys.readouterr().out
+    assert run.model_path.exists()
+
+
+@pytest.mark.parametrize("size", [32, 0])
+def test_a_crop_that_is_none(size):
+    with pytest.raises(InvalidValueError, match=f"crop_size={size} must be less than .* 32x32"):
+        stages(OneHour, "dataset=Cifar10", "crop_epochs=1", f"crop_size={size}")
+
+
+def test_a_network_with_weights_for_every_pixel(capsys):
+    command = ["train", "XNORNetPlusPlusResNet20", "dataset=Cifar10", "crop_epochs=1"]
+    assert main([*command, "--dry-run"]) == 2
+    assert "height and width must be given" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_so(capsys):
+    assert main(["train", "OneHour", "dataset=Cifar10", "crop_epochs=3", "--dry-run"]) == 0
+    assert "the middle 24x24 pixels of each image" in capsys.readouterr().out

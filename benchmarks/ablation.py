@@ -161,7 +161,7 @@ def _one_stage(idea: str, model: str, recipe: type = OneHour, **settings: Any) -
 
 def _self_distribution(model: str) -> Variant:
     """SD-BNN's recipe, but with Adam: at so short a schedule SGD leaves most signs as they were."""
-    adam = {"optimizer": "adam", "learning_rate": 4e-3, "weight_decay": 0.0}
+    adam = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
     return Variant("self-distribution", SDBNNResNet20, {"model": model, **adam})
 
 
@@ -193,8 +193,11 @@ VARIANTS: dict[str, Variant] = {
     "kernels next to zero": _one_stage("short schedule", "NearZeroReActNet20"),
     "kernels not clipped": _one_stage("short schedule", "UnclippedReActNet20"),
     "batch 64": _one_stage("short schedule", "ReActNet20", batch_size=64),
-    "learning rate 1e-3": _one_stage("short schedule", "ReActNet20", learning_rate=1e-3),
-    "learning rate 1e-2": _one_stage("short schedule", "ReActNet20", learning_rate=1e-2),
+    "learning rate 4e-3": _one_stage("short schedule", "ReActNet20", learning_rate=4e-3),
+    "learning rate 3e-2": _one_stage("short schedule", "ReActNet20", learning_rate=3e-2),
+    "crops first, at the same cost": Variant(
+        "short schedule", OneHour, {"model": "ReActNet20"}, {"crop_epochs": 1.1, "epochs": 0.4}
+    ),
     "label smoothing 0.1": _one_stage("short schedule", "ReActNet20", label_smoothing=0.1),
     "SD-BNN, its own SGD": Variant("short schedule", SDBNNResNet20, {}),
 }  # fmt: skip
@@ -203,7 +206,8 @@ VARIANTS: dict[str, Variant] = {
 def configured(name: str, epochs: int, seed: int) -> Recipe:
     """The training of a variant."""
     variant = VARIANTS[name]
-    shares = {key: round(share * epochs) for key, share in variant.epochs.items()}
+    shares = {"crop_epochs": 0}
+    shares |= {key: round(share * epochs) for key, share in variant.epochs.items()}
     return configure_task(variant.recipe, {
         "dataset": "Cifar10", "batch_size": 128, "seed": seed, "schedule_every": "step",
         "output_dir": str(RUNS / f"{name} {epochs} {seed}"), **variant.settings, **shares,

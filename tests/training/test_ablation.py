@@ -63,12 +63,21 @@ def test_self_distribution(name, gates, kernel):
 
 
 @pytest.mark.parametrize(("name", "epochs"), [
-    ("teacher, one stage", [0, 0, 8]), ("teacher, two stages", [0, 4, 4]),
+    ("teacher, one stage", [0, 0, 10]), ("teacher, two stages", [0, 5, 5]),
+    ("RSign and RPReLU", [10]), ("crops first, at the same cost", [11, 4]),
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
-    assert [stage.epochs for stage in configured(name, 8, 0).stages()] == epochs
+    assert [stage.epochs for stage in configured(name, 10, 0).planned_stages()] == epochs
 
 
 def test_kernels_next_to_zero():
     _, found = convolutions("kernels next to zero")
     assert all(float(tf.reduce_max(tf.abs(x.kernel.latent_variable))) <= 0.001 for x in found)
+
+
+@pytest.mark.parametrize(("name", "held"), [
+    ("RSign and RPReLU", True), ("kernels not clipped", False),
+])  # fmt: skip
+def test_clipping(name, held):
+    _, found = convolutions(name)
+    assert {each.kernel_constraint is not None for each in found} == {held}

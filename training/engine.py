@@ -27,6 +27,7 @@ from training.step import MOST_STEPS, Evaluation, TrainStep
 from zoo.errors import RunError
 from zoo.files import write_atomically
 
+VALIDATION = ("validation_loss", "validation_top1", "validation_top5")
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
 
 
@@ -40,11 +41,12 @@ class StageTrainer:
     def __init__(
         self, stage: Stage, step: TrainStep, pipeline: InputPipeline, directory: Path,
         *, checkpoint_minutes: float, tensorboard: bool, stop: StopFlag,
-        workers: Workers | None = None,
+        workers: Workers | None = None, validate_every: int = 1,
     ):  # fmt: skip
         self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
         self.checkpoints = Checkpoints(directory)
         self.checkpoint_seconds = 60 * checkpoint_minutes
+        self.validate_every = validate_every
         self.stop = stop
         self.workers = workers or alone()
         # What all workers have agreed on: whether to stop, and where each continues.
@@ -177,13 +179,15 @@ class StageTrainer:
 
     # --- records ----------------------------------------------------------------------------------
 
+    def _validates(self, epoch: int) -> bool:
+        return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.stage.epochs
+
     def _validate(self) -> dict[str, Any]:
         validation, positions = self.evaluation.run(self.pipeline.validation())
         self.pipeline.note_validation(positions)
-        names = ("loss", "top1", "top5")
-        own = np.array([validation[name] for name in names])
+        own = np.array([validation[name.removeprefix("validation_")] for name in VALIDATION])
         means = self.workers.mean(own, validation["images"]).tolist()
-        return {f"validation_{name}": mean for name, mean in zip(names, means, strict=True)}
+        return dict(zip(VALIDATION, means, strict=True))
 
     def _log_epoch(
         self, epoch: int, trained: float, waited: float, images: float, bar: Bar
@@ -194,7 +198,7 @@ class StageTrainer:
             "learning_rate": self._rate(self.done_steps - 1),
             "loss": loss / total,
             "top1": 100 * correct / total,
-            **self._validate(),
+            **(self._validate() if self._validates(epoch) else dict.fromkeys(VALIDATION)),
             "seconds": trained,
             "images_per_second": images / trained,
             "input_wait": waited / trained,
@@ -213,7 +217,8 @@ class StageTrainer:
         if self.writer:
             with self.writer.as_default(step=row["epoch"]):
                 for name, value in row.items():
-                    tf.summary.scalar(name, value)
+                    if value is not None:
+                        tf.summary.scalar(name, value)
             self.writer.flush()
 
     def _count_time(self, since: float) -> float:

@@ -46,8 +46,8 @@ for module in {row.module for row in catalog.rows(origin="zoo")}:
 
 # Settings of a run that do not change what it computes.
 OPERATIONAL = (
-    "output_dir", "cache", "cache_dir", "checkpoint_minutes", "tensorboard", "strategy",
-    "data_service", "rejoin_minutes",
+    "output_dir", "cache", "cache_dir", "checkpoint_minutes", "validate_every", "tensorboard",
+    "strategy", "data_service", "rejoin_minutes",
 )  # fmt: skip
 
 
@@ -110,6 +110,9 @@ class Recipe:
     # Minutes between checkpoints within an epoch; each epoch ends with one.
     checkpoint_minutes: float = Field(5.0)
 
+    # Epochs from one look at the validation images to the next; after the last there always is one.
+    validate_every: int = Field(1)
+
     # Write TensorBoard's event files.
     tensorboard: bool = Field(True)
 
@@ -154,6 +157,8 @@ class Recipe:
                 )
             stages[-1:] = on_crops_first(stages[-1], self.crop_epochs, self.crop_size, channels)
             stages[-2].build()  # fails now, not after hours, where weights belong to single pixels
+        if self.validate_every < 1:
+            raise InvalidValueError(f"validate_every={self.validate_every} must be 1 or more.")
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         if self.initialize_from is None:
@@ -289,6 +294,7 @@ class Recipe:
         trainer = StageTrainer(
             stage, step, pipeline, directory, checkpoint_minutes=self.checkpoint_minutes,
             tensorboard=self.tensorboard, stop=stop, workers=workers,
+            validate_every=self.validate_every,
         )  # fmt: skip
         last = trainer.run()
 

@@ -22,9 +22,11 @@ def say(text: str) -> None:
 
 def epoch_line(stage: str, row: dict[str, Any], epochs: int) -> str:
     """One epoch's figures: `row` is a line of the CSV log."""
+    validation = row["validation_top1"]  # None where it was left out
     return (
         f"{stage}  epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  "
-        f"top-1 {row['top1']:.2f} %  validation {row['validation_top1']:.2f} %  "
+        f"top-1 {row['top1']:.2f} %  "
+        f"{'' if validation is None else f'validation {validation:.2f} %  '}"
         f"lr {row['learning_rate']:.2e}  {row['images_per_second']:.0f} images/s  "
         f"waiting for input {100 * row['input_wait']:.0f} %  {row['seconds']:.1f} s"
     )

@@ -179,10 +179,12 @@ def learning_curves() -> plt.Figure:
     for line in read_table(CURVES):
         runs.setdefault(f"{line['model']}, {line['run']}", []).append(line)
     for name, lines in runs.items():
-        epochs = range(1, len(lines) + 1)
-        (drawn,) = axes.plot(epochs, [float(line["validation_top1"]) for line in lines], label=name)
-        seen = [float(line["top1"]) for line in lines]
-        axes.plot(epochs, seen, "--", linewidth=0.8, color=drawn.get_color())
+        seen, validated = (
+            [(epoch, float(line[key])) for epoch, line in enumerate(lines, start=1) if line[key]]
+            for key in ("top1", "validation_top1")
+        )
+        (drawn,) = axes.plot(*zip(*validated, strict=True), label=name)
+        axes.plot(*zip(*seen, strict=True), "--", linewidth=0.8, color=drawn.get_color())
     axes.set(xlabel="epoch, over all stages", ylabel="top-1, %")
     axes.grid(alpha=0.3)
     if runs:

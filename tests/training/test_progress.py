@@ -47,3 +47,4 @@ def test_epoch_line_has_every_figure():
     for part in ("binary  epoch 3/9", "loss 0.5000", "80.00 %", "75.50 %", "1.00e-03",
                  "800 images/s", "waiting for input 2 %", "12.0 s"):  # fmt: skip
         assert part in line
+    assert "validation" not in epoch_line("binary", {**row, "validation_top1": None}, 9)

@@ -162,3 +162,19 @@ def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_i
         assert float(row["images_per_second"]) * found[-1] == pytest.approx(80)
     assert len(weights) == 1
     assert found[0] > found[1] > 8  # eight calls, a look or more at each
+
+
+def test_validating_less_often_changes_no_weight(tiny, tmp_path):
+    found = {}
+    for every in (1, 2):
+        conf = {
+            **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
+            "batch_size": 40, "epochs": 3, "validate_every": every,
+            "output_dir": tmp_path / str(every),
+        }  # fmt: skip
+        run = configure_task(BiRealNet20, conf).run()
+        with (run.directory / "1-binary" / "log.csv").open(newline="") as lines:
+            told = [bool(row["validation_top1"]) for row in csv.DictReader(lines)]
+        found[every] = told, run.results[0].sha256, run.results[0].top1
+    assert found[1][0] == [True, True, True] and found[2][0] == [False, True, True]
+    assert found[1][1:] == found[2][1:]

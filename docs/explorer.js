@@ -10,7 +10,7 @@
   const color = (family) => COLORS[families.indexOf(family) % COLORS.length];
   const COLUMNS = [
     { key: "model", head: "model", text: true },
-    { key: "family", head: "paper", text: true },
+    { key: "family", head: "family", text: true },
     { key: "dataset", head: "data", text: true },
     { key: "top1", head: "top-1 %", show: (v) => v.toFixed(1) },
     { key: "measured", head: "here %", show: (v) => v.toFixed(2) },

@@ -45,10 +45,14 @@ def convert(
     options = parse_assignments(settings)
     row = catalog.row(model)
     set_name = name or _registered_name(model, imports=to is None)
-    if not set_name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+    if not set_name.replace("-", "").replace("_", "").isalnum():
         raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
     if "weights" in options:
         raise InvalidValueError("Give the file's or set's name alone, without weights=.")
+    if to is None and options and name is None:
+        raise InvalidValueError(
+            f"With {', '.join(settings)} this is another set than '{set_name}': --name names it."
+        )
     if to is None:
         if not files:
             raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
@@ -98,19 +102,15 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
             f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
             f"with {digest[:12]}, not with {record.sha256[:12]}; --name keeps another file."
         )
-    if cache.cached(row.model, name) and not force:
-        raise WeightsError(
-            f"{row.model} has a set '{name}' already, {cache.cached(row.model, name)}: --force "
-            "replaces it, --name keeps both."
-        )
+    _refuse_to_replace(row, name, force)
     format = _format_of(file, row)
     if format == "pytorch":
         require_torch(f"Reading '{file.name}'")  # before the wait for TensorFlow
     load_tensorflow()
     from training.show import build_model
     from zoo.weights import imports, torch_file
-    from zoo.weights.files import load_h5, read_npz, write_npz
-    from zoo.weights.torch_state import load_torch_state
+    from zoo.weights.files import load_keras, read_npz, read_unused, write_npz
+    from zoo.weights.torch_state import load_torch_state, unused
 
     # A file that cannot be read is refused before its model is built.
     state = {}
@@ -119,26 +119,36 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     classes = {"num_classes": record.num_classes}
     model = build_model(row.model, {**classes, **options, "weights": None})
     if format == "keras":
-        load_h5(model, file)
+        load_keras(model, file, named=row.origin == "zoo")
     else:
         load_torch_state(model, torch_file.with_counters(state, model))
     if format == "pytorch":
         _report(imports.parity(model, state), file)
     suffix = ".h5" if row.origin == "larq-zoo" else ".npz"
-    with (
-        lock(cache.home() / "locks" / f"{row.model}-{name}.lock"),
-        keeping(row.model, name, suffix, file.name, digest) as draft,
-    ):
-        if suffix == ".h5":
-            cache.write_file(draft, lambda target: target.write(file.read_bytes()))
-        else:
-            cache.write_file(draft, lambda target: write_npz(model, target))
+    with lock(cache.home() / "locks" / f"{row.model}-{name}.lock"):
+        _refuse_to_replace(row, name, force)  # another process may have been faster
+        with keeping(row.model, name, suffix, file.name, digest) as draft:
+            if suffix == ".h5":
+                cache.write_file(draft, lambda target: target.write(file.read_bytes()))
+            else:
+                rest = read_unused(file) if format == "npz" else unused(model, state)
+                cache.write_file(draft, lambda target: write_npz(model, target, rest))
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
     click.echo(f"{how} loads it." if row.origin == "zoo" else (
         f'zoo.get_model("{row.model}", weights="{name}"{built}) loads it.'
     ))  # fmt: skip
+
+
+def _refuse_to_replace(row: catalog.Row, name: str, force: bool) -> None:
+    from zoo.pretrained import cache
+
+    if (path := cache.cached(row.model, name)) and not force:
+        raise WeightsError(
+            f"{row.model} has a set '{name}' already, {path}: --force replaces it, --name keeps "
+            "both."
+        )
 
 
 def _report(parity: Any, file: Path) -> None:
@@ -164,6 +174,7 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
     import warnings
 
     from training.show import build_model
+    from zoo.weights.files import read_unused
     from zoo.weights.store import find_weights, load_weights
     from zoo.weights.torch_file import write
     from zoo.weights.torch_state import torch_state
@@ -175,5 +186,7 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
         classes = model.output_shape[-1]
         load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
     state = torch_state(model)
+    if path.suffix == ".npz":
+        state |= {key: value for key, value in read_unused(path).items() if key in state}
     write(state, output)
     click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

@@ -53,7 +53,7 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
         "ReActNet18": ("imagenet", "cached", "65.90"),
         "ReActNet34": ("mine", "cached", "imported"),
         "SDBNNResNet20": ("cifar10-authors", "shipped", "86.90"),
-        "SDBNNResNet18": ("only by hand", "66.50", "86.70", "behind an extraction code"),
+        "SDBNNResNet18": ("only by hand", "66.50", "86.70", "a file-sharing drive"),
         "XNORNetPlusPlusResNet18": ("none published",),
         "ReActNetB": ("none published",),
         "BiRealNet": ("to be had", "larq-zoo", "57.47", "keras", "6e6efac1584f", "Apache-2.0"),
@@ -120,6 +120,17 @@ def test_our_own_format_is_kept_under_a_name(lqz, model, file, home):
     assert lqz("convert", MODEL, file, "--name", "mine", "--force")[0] == 0
 
 
+def test_larq_zoos_file_under_a_name(lqz, home, tmp_path):
+    theirs = zoo.get_model("QuickNetSmall", weights=None)
+    theirs.save_weights(tmp_path / "theirs.h5")
+    code, out, err = lqz("convert", "QuickNetSmall", "theirs.h5", "--name", "mine")
+    assert code == 0 and err == ""
+    assert 'zoo.get_model("QuickNetSmall", weights="mine") loads it.' in out
+    loaded = zoo.get_model("QuickNetSmall", weights="mine")
+    for one, other in zip(loaded.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_convert_refuses(lqz, file, home, tmp_path):
     for args, says in (
         ((MODEL,), "Which file? lqz convert RealResNet20 FILE."),
@@ -129,7 +140,9 @@ def test_what_convert_refuses(lqz, file, home, tmp_path):
         ((MODEL, file, "weights=x"), "without weights="),
         ((MODEL, "--to", "torch"), "Into which file?"),
         (("BiRealNet20", file), "weights of realresnet20, which do not belong to birealnet20"),
-        ((MODEL, file, "num_classes=3"), "another class count"),
+        ((MODEL, file, "num_classes=3"), "With num_classes=3 this is another set than 'cifar10"),
+        ((MODEL, file, "num_classes=3", "--name", "mine"), "another class count"),
+        ((MODEL, file, "--name", "v1.0"), "A set's name has letters, digits, '-', '_', not 'v1.0'"),
         (("RealResNet34", file), "b627a593bcbe; --name keeps another file."),
         (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch has no such network"),
     ):

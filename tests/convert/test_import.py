@@ -32,6 +32,8 @@ def random_state(model, seed=0):
         if value.dtype == np.float32:
             value = rng.standard_normal(value.shape).astype("float32")
             value = np.abs(value) if key.endswith("running_var") else value
+        elif key.endswith("num_batches_tracked"):
+            value = np.array(rng.integers(1, 10**6))  # as after a training
         state[key] = torch.from_numpy(np.array(value))
     return state
 

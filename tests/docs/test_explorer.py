@@ -119,21 +119,53 @@ def test_filters(page):
     assert set(texts(page, NAMES)) == {row.model for row in catalog.rows(origin="zoo")}
 
 
-def test_every_column_sorts_both_ways(page):
+def test_weights_filter(page):
+    choose(page, "dataset", "all")
+    choose(page, "weights", "shipped")
+    shipped = {r.model for r in catalog.rows() if any("(shipped)" in w for w in r.weights)}
+    assert set(texts(page, NAMES)) == shipped != set()
+
+
+def test_accuracy_against_any_cost(page):
+    from selenium.webdriver.support.select import Select
+
+    costs = [each.text for each in Select(page.find_element("id", "cost")).options]
+    assert len(costs) >= 5
+    places = {}
+    for cost in costs:
+        choose(page, "cost", cost)
+        assert f"against {cost}" in page.find_element("id", "plot-title").text
+        points = page.find_elements("css selector", "#plot a[href='#ReActNetA'] circle")
+        places[cost] = points and points[0].get_attribute("cx")
+    assert len(set(map(str, places.values()))) > len(costs) / 2  # the points move
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_every_column_sorts_both_ways(page, by):
+    from selenium.webdriver.common.keys import Keys
+
+    choose(page, "dataset", "all")
     heads = page.find_elements("css selector", "#models thead button")
-    for key in [head.get_attribute("data-sort") for head in heads]:
-        found = []
+    for column, key in enumerate([head.get_attribute("data-sort") for head in heads], start=1):
         for _ in range(2):
-            page.find_element("css selector", f"[data-sort='{key}']").click()
-            found.append(texts(page, NAMES))
-        assert sorted(found[0]) == sorted(found[1])
-    page.find_element("css selector", "[data-sort='ops']").click()
-    if page.find_element("css selector", "th:has([data-sort='ops'])").get_attribute(
-        "aria-sort"
-    ) != "ascending":  # fmt: skip
-        page.find_element("css selector", "[data-sort='ops']").click()
-    rows = [row for row in catalog.rows() if row.dataset == "imagenet"]
-    assert texts(page, NAMES)[0] == min(rows, key=lambda row: row.ops).model
+            button = page.find_element("css selector", f"[data-sort='{key}']")
+            button.click() if by == "mouse" else button.send_keys(Keys.ENTER)
+            head = page.find_element("css selector", f"#models thead th:nth-child({column})")
+            down = head.get_attribute("aria-sort") == "descending"
+            cells = texts(page, f"#models tbody tr > :nth-child({column})")
+            known = [cell for cell in cells if cell]
+            assert known and not any(cells[len(known) :])  # what is not known comes last
+            if "number" in head.get_attribute("class"):
+                values = [float(cell.replace(",", "")) for cell in known]
+            else:
+                values = [cell.casefold() for cell in known]
+            assert values == sorted(values, reverse=down), key
+            assert page.switch_to.active_element.get_attribute("data-sort") == key
+
+
+def test_every_control_has_a_name_to_be_read_aloud(page):
+    controls = page.find_elements("css selector", ".explorer :is(input, select, button)")
+    assert len(controls) > 10 and all(each.accessible_name for each in controls)
 
 
 def test_a_model_opens_and_closes_by_keyboard_alone(page):

@@ -19,7 +19,7 @@ class RealResNet20(Recipe):
     """The real-valued ResNet-20: `lqz train RealResNet20 dataset=Cifar10 dataset.data_dir=DIR`.
 
     60 epochs, batch 128, SGD with Nesterov momentum, 0.1 falling along a cosine, weight decay 5e-4;
-    about an hour on two cores.
+    about an hour on two idle cores.
     """
 
     model: tf.keras.models.Model = ComponentField(RealResNet20Factory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 * 2**30  # a server that sends without end must not fill the disk
 MOST_REDIRECTS = 10
 BLOCK = 1 << 16
-HTML = (b"<!doctype html", b"<html", b"<?xml")
+HTML = (b"<!doctype html", b"<html", b"<?xml", b"<!--")
+PROGRESS = 1 << 14  # bytes that make a broken connection no failed try
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ PATIENCE = Patience()
 
 class _Retry(Exception):
     """What may be over at the next try: a dropped connection, a stall, a server's hiccup."""
+
+
+class _Stall(_Retry):
+    """A server that said nothing for long."""
 
 
 def download(address: str, target: Path, *, sha256: str | None = None, size: int | None = None,
@@ -67,12 +73,11 @@ def download(address: str, target: Path, *, sha256: str | None = None, size: int
     keep = False
     with writing_to(target.parent):
         try:
-            if urlsplit(address).scheme in ("http", "https"):
-                _fetch(address, part, label, sha256, size, patience or PATIENCE)
-            else:
-                _copy(address, part)
-            _refuse_web_page(address, part)
-            found = digest_of(part)
+            begun = part.exists()
+            found = _get(address, part, label, sha256, size, patience)
+            if begun and sha256 and found != sha256:  # what was here before was damaged
+                part.unlink()
+                found = _get(address, part, label, sha256, size, patience)
             if size is not None and part.stat().st_size != size:
                 raise WeightsError(
                     f"{_short(address)} sent {part.stat().st_size:,} bytes, not the {size:,} of "
@@ -94,13 +99,29 @@ def download(address: str, target: Path, *, sha256: str | None = None, size: int
     return found
 
 
+def _get(address: str, part: Path, label: Path, sha256: str | None, size: int | None,
+         patience: Patience | None) -> str:  # fmt: skip
+    """The whole file at `part`; its sha256."""
+    if urlsplit(address).scheme in ("http", "https"):
+        _fetch(address, part, label, sha256, size, patience or PATIENCE)
+    else:
+        _copy(address, part)
+    with part.open("rb") as file:
+        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(HTML):
+        raise _web_page(address)
+    return digest_of(part)
+
+
 def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int | None,
            patience: Patience) -> None:  # fmt: skip
     import requests
 
     with requests.Session() as session:
         session.max_redirects = MOST_REDIRECTS
-        for left in reversed(range(patience.tries)):
+        left = patience.tries
+        while True:
+            left -= 1
             before = part.stat().st_size if part.exists() else 0
             try:
                 return _try(session, address, part, label, sha256, size, patience)
@@ -116,12 +137,15 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
                         f"{_short(address)} cannot be fetched ({_reason(error)}), after "
                         f"{patience.tries} tries."
                     ) from error
+                stalled = isinstance(error, (_Stall, requests.Timeout))
             except requests.RequestException as error:  # an address that is none, and the like
                 raise WeightsError(
                     f"{_short(address)} cannot be fetched ({_reason(error)})."
                 ) from error
-            # Where the last try brought something, the next need not wait.
-            if not part.exists() or part.stat().st_size <= before:
+            brought = (part.stat().st_size if part.exists() else 0) - before
+            if brought >= PROGRESS and not stalled:
+                left = patience.tries
+            if brought <= 0:  # else the next try need not wait
                 time.sleep(patience.pause)
 
 
@@ -132,6 +156,9 @@ def _try(
     """One request: the whole file, or what is missing of it."""
     have = part.stat().st_size if part.exists() else 0
     version = _label_of(label, address)
+    if have and version is None:  # the beginning of another address's file
+        part.unlink()
+        have = 0
     # Compressed in transit, neither ranges nor lengths would be the file's.
     headers = {"Accept-Encoding": "identity"}
     if have and (version or sha256):  # else nothing would tell two versions of a file apart
@@ -148,6 +175,8 @@ def _try(
             raise _Retry(f"the server answers {status}")
         if status not in (200, 206):
             raise WeightsError(f"{_short(address)} cannot be fetched: the server answers {status}.")
+        if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+            raise _web_page(address)
         resumed = status == 206 and _starts_at(answer) == have and "Range" in headers
         if status == 206 and not resumed:
             part.unlink(missing_ok=True)
@@ -186,7 +215,7 @@ def _receive(
             try:
                 block = answer.raw.read(BLOCK)
             except urllib3.exceptions.ReadTimeoutError as error:
-                raise _Retry("the server stalls") from error
+                raise _Stall("the server stalls") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _Retry(f"the connection broke off after {have:,} bytes") from error
             if not block:
@@ -215,14 +244,11 @@ def _copy(address: str, part: Path) -> None:
         shutil.copyfileobj(reading, file, BLOCK)
 
 
-def _refuse_web_page(address: str, part: Path) -> None:
+def _web_page(address: str) -> WeightsError:
     """File-sharing sites answer with a page (of consent, of an expired link) and status 200."""
-    with part.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith(HTML):
-        raise WeightsError(
-            f"{_short(address)} sent a web page in place of the file: open it in a browser."
-        )
+    return WeightsError(
+        f"{_short(address)} sent a web page in place of the file: open it in a browser."
+    )
 
 
 def _starts_at(answer: requests.Response) -> int | None:
@@ -231,12 +257,13 @@ def _starts_at(answer: requests.Response) -> int | None:
     return int(first) if unit == "bytes" and first.isdigit() else None
 
 
-def _label_of(label: Path, address: str) -> str:
+def _label_of(label: Path, address: str) -> str | None:
+    """The version of the file that was begun; None if it is another address's."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads(label.read_text(encoding="utf-8"))
         if found.get("address") == address:
             return str(found.get("version", ""))
-    return ""
+    return None
 
 
 def _reason(error: Exception) -> str:
@@ -249,11 +276,16 @@ def _reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def _short(address: str, most: int = 200) -> str:
-    """The address without query and user, which may be keys, and no longer than `most`."""
+def public(address: str) -> str:
+    """The address without query and user, which may be keys."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
-    plain = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
+
+
+def _short(address: str, most: int = 200) -> str:
+    """The public address, no longer than `most`."""
+    plain = public(address)
     return plain if len(plain) <= most else f"...{plain[-most + 3 :]}"
 
 
@@ -269,7 +301,11 @@ def lock(path: Path, seconds: float = 3600.0) -> Iterator[None]:
     with writing_to(path.parent):
         held = FileLock(path)
         try:
-            held.acquire(timeout=seconds)
+            try:
+                held.acquire(timeout=0.5)
+            except Timeout:
+                print(f"Waiting for another process that holds {path}.", file=sys.stderr)
+                held.acquire(timeout=seconds)
         except Timeout:
             raise WeightsError(f"Another process has held {path} for {seconds:.0f} s.") from None
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from zoo.errors import WeightsError
 from zoo.files import sha256
 from zoo.pretrained import cache
-from zoo.pretrained.download import download, lock
+from zoo.pretrained.download import download, lock, public
 from zoo.pretrained.extra import require_torch
 from zoo.pretrained.records import Access, Format, WeightSet
 
@@ -62,7 +64,7 @@ def sources(record: WeightSet) -> list[Source]:
     if record.access == "to be had" and record.address:
         found.append(Source(record.address, record.format, record.sha256, record.bytes))
     if offline():
-        found = [each for each in found if not each.address.startswith(("http:", "https:"))]
+        found = [e for e in found if urlsplit(e.address).scheme not in ("http", "https")]
     return found
 
 
@@ -98,12 +100,13 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
     if source.format == "pytorch":
         require_torch("reading the authors' file")
     pin = cache.pin_of(record.model, record.name)
-    known = source.sha256 or pin.fetched.get(source.address)
+    known = source.sha256 or pin.fetched.get(public(source.address))
     fetched = cache.folder(record.model) / f".{record.name}.fetched"
     with cache.writing_to(fetched.parent):  # goes again if nothing comes of it
         digest = download(source.address, fetched, sha256=known, size=source.size)
         try:
-            with keeping(record.model, record.name, record.suffix, source.address, digest) as draft:
+            place = public(source.address)
+            with keeping(record.model, record.name, record.suffix, place, digest) as draft:
                 prepare(record, fetched, source.format, draft)
         finally:
             fetched.unlink(missing_ok=True)
@@ -115,6 +118,8 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
 @contextlib.contextmanager
 def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Iterator[Path]:
     """Gives the path at which to write a set; afterwards it stands in the cache with its pin.
+
+    Whoever calls this holds the set's lock.
 
     Args:
         model, name: the set.
@@ -129,13 +134,18 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
     target = cache.folder(model) / f"{name}{suffix}"
     draft = target.with_name(f".{name}.{os.getpid()}{suffix}")
     with cache.writing_to(target.parent):
+        for stale in target.parent.glob(f".{glob.escape(name)}.*"):  # a killed process left it
+            if not stale.name.startswith(f".{name}.fetched"):
+                stale.unlink(missing_ok=True)
         try:
             yield draft
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             before = cache.pin_of(model, name)
             pin = cache.Pin(sha256(draft), source, {**before.fetched, source: digest})
-            # First the pin: a set without one would pass unchecked, were this process killed here.
+            # A set without a pin would pass unchecked, and one with another's would be refused for
+            # ever, were this process killed here: so the old set goes, then the pin comes.
+            target.unlink(missing_ok=True)
             cache.write_pin(model, name, pin)
             draft.replace(target)
             for other in cache.SUFFIXES:

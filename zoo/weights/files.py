@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -11,18 +13,28 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import WeightsError
-from zoo.weights.torch_state import torch_state
+from zoo.weights.torch_state import printable, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
+UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
 MOST_BYTES = 4 * 2**30  # unpacked; a small zip can hold more than any memory
 
 
-def write_npz(model: tf.keras.Model, path: Path | IO[bytes]) -> None:
-    """Write the state of a model of this zoo, with its name."""
+def write_npz(
+    model: tf.keras.Model, path: Path | IO[bytes], unused: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write the state of a model of this zoo, with its name.
+
+    Args:
+        model: the model.
+        path: the file, or its path.
+        unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
+    """
     # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
     content = io.BytesIO()
-    named = {MODEL: np.array(model.name)}
-    np.savez(content, **torch_state(model), **named)  # type: ignore[arg-type]
+    more = {MODEL: np.array(model.name)}
+    more |= {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
+    np.savez(content, **torch_state(model), **more)  # type: ignore[arg-type]
     if isinstance(path, Path):
         path.write_bytes(content.getbuffer())
     else:
@@ -51,10 +63,20 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
         raise WeightsError(
             f"'{path}' is not a readable .npz of weights: {one_line(error)}."
         ) from error
-    named = str(state.pop(MODEL, model))
-    if model is not None and named != model:
-        raise WeightsError(f"'{path}' holds weights of {named}, which do not belong to {model}.")
-    return state
+    named = state.pop(MODEL, np.array(model))
+    if model is not None and (named.ndim or str(named) != model):
+        raise WeightsError(
+            f"'{path}' holds weights of {printable(str(named))}, which do not belong to {model}."
+        )
+    return {key: value for key, value in state.items() if not key.startswith(UNUSED)}
+
+
+def read_unused(path: Path) -> dict[str, np.ndarray]:
+    """What `write_npz` was given as `unused`. Raises WeightsError as `read_npz` does."""
+    read_npz(path)
+    with np.load(path, allow_pickle=False) as archive:
+        keys = [key for key in archive.files if key.startswith(UNUSED)]
+        return {key.removeprefix(UNUSED): archive[key] for key in keys}
 
 
 def check_zip(path: Path) -> None:
@@ -80,14 +102,22 @@ def check_zip(path: Path) -> None:
         raise WeightsError(f"'{path}' unpacks to {total:,} bytes, more than any set here.")
 
 
-def load_h5(model: tf.keras.Model, path: Path) -> None:
-    """Set the weights of `model` from Keras's .h5, layer by layer in order.
+def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None:
+    """Set the weights of `model` from Keras's .h5 or .keras, layer by layer in order.
+
+    Args:
+        model: the model.
+        path: the file.
+        named: the file's model or, if it holds weights alone, its layers must bear the names of
+            `model`'s; larq-zoo's layers have names that change from process to process.
 
     Raises:
         WeightsError: it is no such file, does not fit, or holds NaN; the model is as it was.
     """
     before = model.get_weights()
     try:
+        if named:
+            _check_names(model, path)
         model.load_weights(str(path))
         broken = [v.name for v in model.weights if not np.all(np.isfinite(_value(v)))]
         if broken:
@@ -95,22 +125,59 @@ def load_h5(model: tf.keras.Model, path: Path) -> None:
     except WeightsError:
         model.set_weights(before)
         raise
-    except OSError as error:
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         model.set_weights(before)
         raise WeightsError(
             f"'{path}' cannot be read as weights (.npz, .h5 or .keras): {one_line(error)}."
         ) from error
-    except (ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever h5py and Keras make of another model's or damaged files
         model.set_weights(before)  # Keras sets layer by layer until one does not fit
         raise WeightsError(
             f"The weights in '{path}' do not fit {model.name}: {one_line(error)}."
         ) from error
 
 
+def _check_names(model: tf.keras.Model, path: Path) -> None:
+    """Refuse a file of another model. Layers' order and shapes do not tell: larq-zoo's Bi-Real Net
+    has those of the authors' and pads otherwise."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        found, own = config["config"]["name"], model.name
+    else:
+        import h5py
+
+        with h5py.File(path) as file:
+            if "model_config" in file.attrs:
+                found, own = json.loads(file.attrs["model_config"])["config"]["name"], model.name
+            else:
+                group = file.get("model_weights", file)
+                found = [
+                    _text(n)
+                    for n in group.attrs["layer_names"]
+                    if len(group[n].attrs["weight_names"])
+                ]
+                own = [layer.name for layer in model.layers if layer.weights]
+    if found == own:
+        return
+    if isinstance(found, str):
+        whose = printable(found)
+    else:
+        alien = [name for name in found if name not in own] or [
+            name for name in own if name not in found
+        ]
+        whose = f"another model (layer {printable((alien or found or own)[0])})"
+    raise WeightsError(f"'{path}' holds weights of {whose}, which do not belong to {model.name}.")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def one_line(error: Exception) -> str:
     """What an error says, as part of a sentence."""
     text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
+    return printable(text.splitlines()[0].rstrip(".:")) if text else type(error).__name__
 
 
 def _value(variable: tf.Variable) -> np.ndarray:

@@ -13,8 +13,8 @@ import tensorflow as tf
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
 from zoo.weights._torch_layout import entries
-from zoo.weights.files import load_h5, read_npz, write_npz
-from zoo.weights.torch_state import latent, load_torch_state, torch_state
+from zoo.weights.files import load_keras, read_npz, write_npz
+from zoo.weights.torch_state import latent, load_torch_state, torch_state, unused
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
         state = read_npz(source, record.model.lower())
     model = zoo.get_model(record.model, weights=None, num_classes=record.num_classes)
     if format == "keras":
-        load_h5(model, source)
+        load_keras(model, source, named=False)
         shutil.copyfile(source, target)
         return
     load_torch_state(model, torch_file.with_counters(state, model))
-    write_npz(model, target)
+    write_npz(model, target, unused(model, state))
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:

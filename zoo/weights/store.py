@@ -14,7 +14,7 @@ from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.pretrained.find import obtain, present
 from zoo.pretrained.records import WeightSet, find_record, records_of
-from zoo.weights.files import load_h5, read_npz, write_npz
+from zoo.weights.files import load_keras, read_npz, write_npz
 from zoo.weights.imports import prepare
 from zoo.weights.torch_state import load_torch_state, torch_state
 
@@ -45,15 +45,16 @@ def find_weights(weights: str | Path, name: str) -> Path:
     path = Path(weights).expanduser()
     if path.is_file():
         return path
+    if not path.suffix and len(path.parts) == 1:  # a folder may bear a set's name
+        record = find_record(name, str(weights))
+        found = obtain(record, prepare) if record else present(name, str(weights))
+        if found:
+            return found
     if path.is_dir():
         raise WeightsError(f"'{weights}' is a folder, not a weights file.")
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"There is no weights file '{weights}'.")
-    record = find_record(name, str(weights))
-    found = obtain(record, prepare) if record else present(name, str(weights))
-    if found is None:
-        raise WeightsError(_no_such_set(str(weights), name))
-    return found
+    raise WeightsError(_no_such_set(str(weights), name))
 
 
 def load_weights(
@@ -82,7 +83,7 @@ def load_weights(
             f"'{weights}' is a PyTorch file: 'lqz convert {name} {path.name}' imports it."
         )
     if path.suffix != ".npz":
-        load_h5(model, path)
+        load_keras(model, path)
         return
     state = read_npz(path, model.name)
     if new_classifier:
@@ -114,10 +115,10 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     model = function(**{**arguments, "weights": None})
     has_top = arguments.get("include_top", True)
     if has_top and arguments.get("num_classes", 1000) == 1000:
-        load_h5(model, path)
+        load_keras(model, path, named=False)
         return model
     full = function(weights=None)
-    load_h5(full, path)
+    load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()
     features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
     shapes = [[value.shape for value in each[:features]] for each in (own, values)]

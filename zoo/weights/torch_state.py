@@ -27,6 +27,9 @@ def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> 
         WeightsError: keys are missing or left over, a shape differs, or a value is not finite.
     """
     state = {key: np.asarray(value) for key, value in state.items()}
+    words = [key for key, value in state.items() if value.dtype.kind not in "fiub"]
+    if words:
+        raise WeightsError(f"These weights are not plain numbers: {_first(words)}.")
     wanted = entries(model)
     matched: list[tuple[Entry, str]] = []
     missing: list[str] = []
@@ -53,8 +56,11 @@ def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> 
             f"These weights do not fit {model.name} (another class count, width or input size?): "
             f"{_first(wrong)}."
         )
-    broken = [key for entry, key in matched if entry.variable is not None
-              and not np.all(np.isfinite(state[key]))]  # fmt: skip
+    with np.errstate(over="ignore"):  # what is finite in the file may not be in the variable
+        broken = [
+            key for entry, key in matched if entry.variable is not None
+            and not np.all(np.isfinite(state[key].astype(entry.variable.dtype.as_numpy_dtype)))
+        ]  # fmt: skip
     if broken:
         raise WeightsError(f"These weights hold NaN or infinity: {_first(broken)}.")
     for entry, key in matched:
@@ -94,4 +100,15 @@ def _named(what: str, keys: list[str]) -> str:
 
 def _first(items: list[str]) -> str:
     more = f", and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
-    return ", ".join(items[:_MOST_NAMED]) + more
+    return ", ".join(map(printable, items[:_MOST_NAMED])) + more
+
+
+def printable(text: str, most: int = 200) -> str:
+    """What a file says, fit for one line of a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text[:most])
+
+
+def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of a state_dict of the authors' code what no variable takes: counters, layers never used."""
+    keys = [entry.key for entry in entries(model) if entry.variable is None]
+    return {key: np.asarray(state[key]) for key in keys if key in state}

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import pty
 import re
@@ -243,3 +244,50 @@ def test_progress_is_shown_on_a_terminal(server, target):
     os.close(reading)
     assert process.wait(timeout=60) == 0 and re.search(rb"\d+%.*500k", shown), shown
     only(target)
+
+
+def begun(target, content, address, version='"1"'):
+    target.parent.mkdir()
+    target.with_name("file.part").write_bytes(content)
+    label = json.dumps({"address": address, "version": version})
+    target.with_name("file.part.json").write_text(label)
+
+
+def test_killed_and_then_another_address(server, target):
+    """A mirror's file goes to the same place: what was begun of it is no beginning of this one."""
+    server.files["/a"] = Served(BODY)
+    begun(target, b"x" * 1000, f"{server.url}/mirror")
+    assert download(f"{server.url}/a", target, sha256=DIGEST) == DIGEST
+    only(target)
+    assert server.requests == [("/a", None)]
+
+
+def test_a_damaged_beginning_is_fetched_anew(server, target):
+    server.files["/a"] = Served(BODY)
+    address = f"{server.url}/a"
+    begun(target, b"x" * 1000, address, f'"{DIGEST[:16]}"')  # the server's ETag
+    assert download(address, target, sha256=DIGEST) == DIGEST
+    only(target)
+    assert [asked for _, asked in server.requests] == ["bytes=1000-", None]
+
+
+def test_a_connection_that_breaks_again_and_again_but_gets_on(server, target):
+    """More often than there are tries."""
+    server.files["/a"] = Served(BODY, cut_at=[60_000] * 8)
+    assert download(f"{server.url}/a", target) == DIGEST
+    only(target)
+    assert len(server.requests) == 9
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        Served(b"Please sign in", kind="text/html; charset=utf-8"),
+        Served(b"\xef\xbb\xbf<html>"),
+        Served(b"<!-- consent --><html>"),
+    ],
+    ids=["by its type", "byte order mark", "comment"],
+)
+def test_web_pages_in_disguise(server, target, served):
+    server.files["/a"] = served
+    refused(f"{server.url}/a", target, "a web page in place of the file: open it in a browser")

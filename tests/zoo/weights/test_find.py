@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from server import Served, tree
 
 from zoo.errors import WeightsError
 from zoo.pretrained import cache
+from zoo.pretrained.download import lock
 from zoo.pretrained.find import keeping, obtain, present, state_of
 
 ROOT = Path(__file__).parents[3]
@@ -174,7 +176,9 @@ def test_ten_processes_that_ask_at_once_download_once(server, home):
         process.stdin.close()
         process.stdin = None
     said = [process.communicate(timeout=120) for process in processes]
-    assert said == [("500000\n", "")] * 10
+    assert [out for out, _ in said] == ["500000\n"] * 10
+    waiting = [err for _, err in said if err]  # all but the one that fetches, unless they came late
+    assert len(waiting) <= 9 and all(err.startswith("Waiting for another") for err in waiting)
     assert len(server.requests) == 1
     folder = home / "weights" / "SDBNNResNet20"
     names = ["cifar10-authors.json", "cifar10-authors.npz"]
@@ -212,3 +216,46 @@ def test_a_pin_is_written_before_the_set(home, monkeypatch):
     keep(b"content")
     assert order == [".json", ".npz"]
     assert json.loads((home / "weights" / MODEL / f"{NAME}.json").read_text())["source"] == "test"
+
+
+def test_drafts_are_no_sets_and_go_with_the_next_one(home):
+    folder = home / "weights" / MODEL
+    folder.mkdir(parents=True)
+    (folder / f".{NAME}.4711.npz").write_bytes(b"half")  # what a killed process left
+    assert cache.cached_sets() == []
+    keep(b"whole")
+    assert cache.cached_sets() == [(MODEL, NAME)]
+    assert sorted(path.name for path in folder.iterdir()) == [f"{NAME}.json", f"{NAME}.npz"]
+
+
+def test_offline_in_capitals(record, home, monkeypatch, server):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", server.url.replace("http", "HTTP"))
+    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids"):
+        obtain(record, as_it_is)
+    assert not server.requests
+
+
+def test_what_opens_a_mirror_is_not_written_down(record, home, monkeypatch, server):
+    server.files[f"/mirror/{MODEL}/{NAME}.npz"] = Served(b"the mirror's")
+    address = server.url.replace("http://", "http://user:secret@")
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", f"{address}/mirror")
+    obtain(record, as_it_is)
+    assert "secret" not in (home / "weights" / MODEL / f"{NAME}.json").read_text()
+
+
+def test_who_waits_for_another_is_told(home, capfd):
+    ready, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock(home / "locks" / "a.lock"):
+            ready.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    ready.wait(20)
+    threading.Timer(1.5, done.set).start()
+    with lock(home / "locks" / "a.lock"):
+        assert "Waiting for another process" in capfd.readouterr().err
+    thread.join()

@@ -133,6 +133,15 @@ class TestBroken:
                 "another class count",
             ),
             "another": (torch_state(zoo.ReActNet20(weights=None)), "not belong to realresnet20"),
+            "words": ({**state, first: np.array(["a", "b"])}, f"not plain numbers: {first}"),
+            "complex": ({**state, first: state[first] * 1j}, f"not plain numbers: {first}"),
+            "too large": (
+                {**state, "bn1.bias": np.full(16, 1e300)}, "NaN or infinity: bn1.bias",
+            ),
+            "control characters": (
+                {**state, "a\nb\x1b[2J": np.zeros(3)}, r"1 left over \(a\?b\?\[2J\)",
+            ),
+            "two names": ({**state, "zoo.model": np.array(["a", "b"])}, "do not belong to real"),
             "objects": ({**state, first: np.array([{}], dtype=object)}, "not a readable .npz"),
         }  # fmt: skip
 
@@ -144,8 +153,10 @@ class TestBroken:
         assert "lqz convert RealResNet20 FILE" in str(caught.value)
 
     @pytest.mark.parametrize(
-        "kind", ["extra", "missing", "shape", "nan", "classes", "another", "objects"]
-    )
+        "kind",
+        ["extra", "missing", "shape", "nan", "classes", "another", "words", "complex", "too large",
+         "control characters", "two names", "objects"],
+    )  # fmt: skip
     def test_content(self, states, mirror, tmp_path, unchanged, kind):
         state, says = states[kind]
         np.savez(tmp_path / "broken.npz", **state)
@@ -196,10 +207,87 @@ class TestBroken:
         twin = (tmp_path / "twin.npz").read_bytes()
         self.refused(mirror, twin, "weights of birealnet20, which do not belong to realresnet20")
 
+    def test_a_folder_of_a_sets_name_does_not_hide_it(self, file, mirror, tmp_path, monkeypatch):
+        (mirror / MODEL / f"{NAME}.npz").write_bytes(file.read_bytes())
+        monkeypatch.chdir(tmp_path)
+        for name in (NAME, "other"):
+            (tmp_path / name).mkdir()
+        assert find_weights(NAME, MODEL).name == f"{NAME}.npz"
+        with pytest.raises(WeightsError, match="'other' is a folder, not a weights file"):
+            find_weights("other", MODEL)
+
     def test_pytorchs_file_is_sent_to_convert(self, tmp_path):
         (tmp_path / "model.pth.tar").write_bytes(b"PK")
         with pytest.raises(WeightsError, match=r"'lqz convert RealResNet20 model.pth.tar' imports"):
             zoo.RealResNet20(weights=tmp_path / "model.pth.tar")
+
+
+class TestKerasFiles:
+    """.h5 and .keras: those of this very network, or one sentence and the model as it was."""
+
+    @pytest.fixture(scope="class", params=["weights.h5", "model.h5", "model.keras"])
+    def whole(self, trained, tmp_path_factory, request):
+        path = tmp_path_factory.mktemp("keras") / request.param
+        (trained.save_weights if path.stem == "weights" else trained.save)(path)
+        return path
+
+    def test_its_own(self, trained, whole):
+        model = zoo.RealResNet20(weights=whole)
+        for ours, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_of_another_network(self, whole):
+        with pytest.raises(WeightsError, match="which do not belong to sdbnnresnet20"):
+            zoo.SDBNNResNet20(weights=whole)
+
+    def test_of_a_twin_that_has_its_name_in_the_file(self, whole):
+        if whole.stem == "weights":
+            zoo.BiRealNet20(weights=whole)  # layers' names and shapes alone cannot tell; docs say so
+            return
+        with pytest.raises(WeightsError, match="of realresnet20, which do not belong to bireal"):
+            zoo.BiRealNet20(weights=whole)
+
+    @pytest.mark.parametrize("share", [0.01, 0.5, 0.98])
+    def test_cut_short(self, whole, tmp_path, share):
+        content = whole.read_bytes()
+        (tmp_path / whole.name).write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(WeightsError, match=r"cannot be read as weights|do not fit") as caught:
+            zoo.RealResNet20(weights=tmp_path / whole.name)
+        assert "\n" not in str(caught.value)
+
+    def test_bitten(self, whole, tmp_path):
+        content = whole.read_bytes()
+        model = zoo.RealResNet20(weights=None)
+        before = model.get_weights()
+        for at in range(0, len(content) - 64, len(content) // 25):
+            (tmp_path / whole.name).write_bytes(content[:at] + b"\xff" * 64 + content[at + 64 :])
+            try:
+                load_weights(
+                    model, tmp_path / whole.name, name=MODEL, include_top=True, num_classes=10
+                )
+            except WeightsError as error:
+                assert "\n" not in str(error)
+                for one, other in zip(model.get_weights(), before, strict=True):
+                    np.testing.assert_array_equal(one, other)
+            model.set_weights(before)
+
+    def test_not_a_number(self, trained, tmp_path):
+        model = tf.keras.models.clone_model(trained)
+        values = trained.get_weights()
+        values[3] = np.full_like(values[3], np.nan)
+        model.set_weights(values)
+        model.save_weights(tmp_path / "nan.h5")
+        with pytest.raises(WeightsError, match="holds NaN or infinity"):
+            zoo.RealResNet20(weights=tmp_path / "nan.h5")
+
+    def test_larq_zoos_bi_real_net_is_not_the_authors(self, tmp_path):
+        """Order and shapes of its weights are the same; it pads in another way."""
+        shape = (64, 64, 3)
+        zoo.get_model("BiRealNet", weights=None, input_shape=shape).save_weights(
+            tmp_path / "theirs.h5"
+        )
+        with pytest.raises(WeightsError, match=r"of another model \(layer .*\), which do not bel"):
+            zoo.BiRealNet18(weights=tmp_path / "theirs.h5", input_shape=shape)
 
 
 class TestLarqZoo:
@@ -235,6 +323,19 @@ class TestLarqZoo:
                 np.testing.assert_array_equal(one, other)
             tf.keras.backend.clear_session()
         assert len(server.requests) == 1  # the rest came from the cache
+
+    def test_a_path_and_what_is_none(self, theirs, home, tmp_path):
+        shape = {"input_shape": (64, 64, 3)}
+        model = zoo.get_model("QuickNetSmall", weights=theirs[1], **shape)
+        for one, other in zip(model.get_weights(), theirs[0].get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+        (tmp_path / "bad.h5").write_bytes(b"no weights")
+        for weights, says in (
+            (tmp_path / "bad.h5", "cannot be read as weights"),
+            ("nope", "There are no weights 'nope' for QuickNetSmall"),
+        ):
+            with pytest.raises(WeightsError, match=says):
+                zoo.get_model("QuickNetSmall", weights=weights, **shape)
 
     def test_another_model_s_file(self, theirs, register, server, home, unchanged):
         server.files["/x.h5"] = Served(theirs[1].read_bytes())

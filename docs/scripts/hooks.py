@@ -10,8 +10,13 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
-import explorer  # noqa: E402 (found by the line above)
+from training.terminal import load_tensorflow  # noqa: E402 (found by the line above)
+
+load_tensorflow()  # without all it says while it loads
+
+import explorer  # noqa: E402 (likewise)
 import figures  # noqa: E402 (likewise)
+import reference  # noqa: E402 (likewise)
 
 
 def on_pre_build(config: Any) -> None:
@@ -23,5 +28,7 @@ def on_pre_build(config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Put the catalog into the explorer's page."""
-    return explorer.filled(markdown) if page.file.src_uri == "explorer.md" else markdown
+    """Put the catalog into the explorer's page, and models and recipes into the reference."""
+    if page.file.src_uri == "explorer.md":
+        return explorer.filled(markdown)
+    return reference.filled(markdown) if page.file.src_uri.startswith("reference/") else markdown

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import zoo
 from zoo import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,21 @@ def test_the_command_reference_has_every_command(site):
 
     text = (site / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
     assert all(f"lqz {name}" in text for name in COMMANDS)
+
+
+def test_the_reference_has_every_model_and_recipe(site):
+    from training.discovery import recipe_tasks
+
+    def headings(page):
+        text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
+        return re.findall(r"<h[23] id=[^>]*>([^<]*)", text), text
+
+    found, text = headings("models")
+    assert [h for h in found if h in zoo.list_models()] == zoo.list_models(origin="zoo")
+    assert "magnitude_aware_gradient" in text and "MODEL_" not in text
+    found, text = headings("recipes")
+    assert {task.name for task in recipe_tasks()} <= set(found)
+    assert "crop_epochs" in text and "first_sharpness" in text and "RECIPE_" not in text
 
 
 def test_no_page_asks_another_host(site):

@@ -242,7 +242,9 @@ class TestKerasFiles:
 
     def test_of_a_twin_that_has_its_name_in_the_file(self, whole):
         if whole.stem == "weights":
-            zoo.BiRealNet20(weights=whole)  # layers' names and shapes alone cannot tell; docs say so
+            zoo.BiRealNet20(
+                weights=whole
+            )  # layers' names and shapes alone cannot tell; docs say so
             return
         with pytest.raises(WeightsError, match="of realresnet20, which do not belong to bireal"):
             zoo.BiRealNet20(weights=whole)

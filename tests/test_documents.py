@@ -103,6 +103,8 @@ def folder(tmp_path_factory):
     return place
 
 
+# What would take minutes or a network is looked at, not run: `make`, `pip`, `jupyter`, the data
+# service, and `lqz train`, which makes its dry run.
 @pytest.mark.parametrize("words", commands())
 def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     program, *rest = words

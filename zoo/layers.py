@@ -119,6 +119,8 @@ class LearnableShift(tf.keras.layers.Layer):
     """x + b with one learned b per channel, from 0: the shift of ReActNet's RSign (2003.03488).
 
     The sign itself is the input quantizer of the convolution that follows.
+
+    Input and output: (..., channels).
     """
 
     def build(self, input_shape: tf.TensorShape) -> None:
@@ -155,6 +157,8 @@ class RPReLU(tf.keras.layers.Layer):
 
     Args:
         slope: initial slope of the negative half; slopes and shifts are learned per channel.
+
+    Input and output: (..., channels).
     """
 
     def __init__(self, slope: float = 0.25, **kwargs: Any):
@@ -203,6 +207,8 @@ class LeakyClip(tf.keras.layers.Layer):
 
     Args:
         slope: derivative outside [-1, 1]; 0 is the plain clip.
+
+    Input and output: of any shape.
     """
 
     def __init__(self, slope: float = 0.1, **kwargs: Any):

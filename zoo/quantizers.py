@@ -66,7 +66,10 @@ class _Registered(lq.quantizers.Quantizer):
 
 @register
 class ApproximateSign(_Registered):
-    r"""sign(x) with the gradient `max(0, 2 - 2|x|)` (Bi-Real Net, 1808.00278, section 3.3)."""
+    r"""sign(x) with the gradient `max(0, 2 - 2|x|)` (Bi-Real Net, 1808.00278, section 3.3).
+
+    Input and output: of any shape, any float dtype; sign(0) = 1.
+    """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return _approximate_sign(inputs)
@@ -74,7 +77,10 @@ class ApproximateSign(_Registered):
 
 @register
 class StraightThroughSign(_Registered):
-    r"""sign(x) with the gradient 1 where `|x| <= 1`, else 0 (1602.02830)."""
+    r"""sign(x) with the gradient 1 where `|x| <= 1`, else 0 (1602.02830).
+
+    Input and output: of any shape, any float dtype; sign(0) = 1.
+    """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return _clipped_sign(inputs)
@@ -106,6 +112,8 @@ class EDESign(_Registered):
 
     Args:
         t: the sharpness to start with, > 0. 1 makes the estimate the derivative of tanh.
+
+    Input and output: of any shape, any float dtype; sign(0) = 1.
     """
 
     def __init__(self, t: float = 1.0, **kwargs: Any):

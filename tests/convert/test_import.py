@@ -172,6 +172,20 @@ class TestOnTheFly:
             zoo.ReActNet20(weights="cifar10")
 
 
+@pytest.mark.parametrize("model", ["ReActNetA", "ReActNet18"])
+def test_the_authors_checkpoint_by_its_registered_name(register, server, home, tmp_path, model):
+    """The sentence of the README: the network with all its weights, from what its authors' script
+    writes, at the address of its record."""
+    state = random_state(zoo.get_model(model, weights=None))
+    torch.save(as_trained(state), tmp_path / "model.pth.tar", **OLD)
+    server.files["/download"] = Served((tmp_path / "model.pth.tar").read_bytes())
+    register(model, "imagenet", address=f"{server.url}/download?e=oebyWy")
+    loaded = torch_state(zoo.get_model(model))  # weights="imagenet" is its default
+    for key, value in state.items():
+        if not key.endswith("num_batches_tracked"):
+            assert loaded[key].tobytes() == value.numpy().tobytes(), key
+
+
 class TestRefused:
     """One sentence, exit code 2, and neither the cache nor anything else on disk is touched."""
 
@@ -255,6 +269,10 @@ class TestRefused:
                 lambda s: {**s, "bn1.weight": torch.full((16,), float("nan"))},
                 "NaN or infinity: bn1.weight",
             ),
+            (
+                lambda s: {**s, "bn1.weight": torch.full((16,), 3e38)},
+                "failed the parity check and was not kept",
+            ),
             (lambda s: {"epoch": 3}, "holds no weights, only epoch"),
             (lambda s: [1, 2], "holds no weights, but a list"),
             (lambda s: {}, "holds no weights, only nothing"),
@@ -264,7 +282,7 @@ class TestRefused:
                 "bn1.weight is larger than what the file holds of it",
             ),
         ],
-        ids=["extra", "missing", "shape", "classes", "nan", "no weights", "list", "empty",
+        ids=["extra", "missing", "shape", "classes", "nan", "overflows", "no weights", "list", "empty",
              "sparse", "huge"],
     )  # fmt: skip
     def test_content(self, refused, state, tmp_path, change, says):

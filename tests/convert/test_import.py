@@ -282,8 +282,8 @@ class TestRefused:
                 "bn1.weight is larger than what the file holds of it",
             ),
         ],
-        ids=["extra", "missing", "shape", "classes", "nan", "overflows", "no weights", "list", "empty",
-             "sparse", "huge"],
+        ids=["extra", "missing", "shape", "classes", "nan", "overflows", "no weights", "list",
+             "empty", "sparse", "huge"],
     )  # fmt: skip
     def test_content(self, refused, state, tmp_path, change, says):
         torch.save(change(dict(state)), tmp_path / "file.pth")

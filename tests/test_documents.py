@@ -70,7 +70,7 @@ def commands() -> list:
     found = {}
     for parameter in blocks("bash"):
         _, block = parameter.values
-        text = re.sub(r"\n\s{2,}", " ", textwrap.dedent(block[3]))
+        text = re.sub(r"\\?\n\s{2,}", " ", textwrap.dedent(block[3]))
         for line in text.splitlines():
             if words := shlex.split(line, comments=True):
                 marks = [pytest.mark.slow] if line.startswith(LONG) else []

@@ -14,6 +14,7 @@ from training import engine
 from training.configuration import configure_task
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet
+from training.recipes.resnet import RealResNet20
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 
@@ -169,11 +170,11 @@ def test_validating_less_often_changes_no_weight(tiny, tmp_path):
     for every in (1, 2):
         conf = {
             **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
-            "batch_size": 40, "epochs": 3, "validate_every": every,
+            "batch_size": 40, "epochs": 3, "validate_every": every, "model.width": 0.25,
             "output_dir": tmp_path / str(every),
         }  # fmt: skip
-        run = configure_task(BiRealNet20, conf).run()
-        with (run.directory / "1-binary" / "log.csv").open(newline="") as lines:
+        run = configure_task(RealResNet20, conf).run()
+        with (run.directory / "1-real" / "log.csv").open(newline="") as lines:
             told = [bool(row["validation_top1"]) for row in csv.DictReader(lines)]
         found[every] = told, run.results[0].sha256, run.results[0].top1
     assert found[1][0] == [True, True, True] and found[2][0] == [False, True, True]

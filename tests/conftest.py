@@ -16,7 +16,7 @@ os.environ.pop("ZOO_WEIGHTS_MIRROR", None)
 # of the tests' time.
 gc.set_threshold(200_000, 50, 50)
 
-MOST_MEMORY = 3 * 2**30  # bytes
+most_memory = 3 * 2**30  # bytes
 # What was freed is not given back to the system: looked through after every test, the memory that
 # once was in use would cost a third of the tests' time.
 MORE_MEMORY = 2**30
@@ -66,9 +66,9 @@ def bounded_memory():
     TensorFlow never forgets the gradient functions of custom gradients in a graph, and with each
     the graph and its tensors: 40 to 90 MB for every binary model.
     """
-    global MOST_MEMORY
+    global most_memory
     yield
-    if psutil.Process().memory_info().rss > MOST_MEMORY:
+    if psutil.Process().memory_info().rss > most_memory:
         import tensorflow as tf
         from tensorflow.python.framework.ops import gradient_registry
 
@@ -77,4 +77,4 @@ def bounded_memory():
             if name.startswith("CustomGradient-"):
                 del gradient_registry._registry[name]
         gc.collect()
-        MOST_MEMORY = max(MOST_MEMORY, psutil.Process().memory_info().rss + MORE_MEMORY)
+        most_memory = max(most_memory, psutil.Process().memory_info().rss + MORE_MEMORY)

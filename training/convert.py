@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def convert(
         raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
     if "weights" in options:
         raise InvalidValueError("Give the file's or set's name alone, without weights=.")
-    if to is None and options and name is None:
+    if to is None and options and not name:
         raise InvalidValueError(
             f"With {', '.join(settings)} this is another set than '{set_name}': --name names it."
         )
@@ -65,7 +66,7 @@ def convert(
 
 def _format_of(path: Path, row: catalog.Row) -> str:
     """What kind of file a user gives; what is named otherwise may be PyTorch's."""
-    if path.suffix in (".h5", ".hdf5") or row.origin == "larq-zoo":
+    if path.suffix in (".h5", ".hdf5", ".keras") or row.origin == "larq-zoo":
         return "keras"
     return "npz" if path.suffix == ".npz" else "pytorch"
 
@@ -129,10 +130,10 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
         _refuse_to_replace(row, name, force)  # another process may have been faster
         with keeping(row.model, name, suffix, file.name, digest) as draft:
             if suffix == ".h5":
-                cache.write_file(draft, lambda target: target.write(file.read_bytes()))
+                shutil.copyfile(file, draft)
             else:
-                rest = read_unused(file) if format == "npz" else unused(model, state)
-                cache.write_file(draft, lambda target: write_npz(model, target, rest))
+                rest = read_unused(file) if format == "npz" else state
+                write_npz(model, draft, unused(model, rest))
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
@@ -177,7 +178,7 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
     from zoo.weights.files import read_unused
     from zoo.weights.store import find_weights, load_weights
     from zoo.weights.torch_file import write
-    from zoo.weights.torch_state import torch_state
+    from zoo.weights.torch_state import torch_state, unused
 
     path = find_weights(weights, row.model)
     model = build_model(row.model, {**options, "weights": None})
@@ -187,6 +188,6 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
         load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
     state = torch_state(model)
     if path.suffix == ".npz":
-        state |= {key: value for key, value in read_unused(path).items() if key in state}
+        state |= unused(model, read_unused(path))
     write(state, output)
     click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

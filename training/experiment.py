@@ -69,7 +69,7 @@ class Recipe:
     # Decoding, augmentation and image size.
     preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
 
-    # Epochs of each stage of the network itself.
+    # Epochs of each stage of the network itself, on whole images.
     epochs: int = Field(1)
 
     # Epochs, before the last stage's own, on the middle crop_size pixels of its images alone: they
@@ -156,7 +156,10 @@ class Recipe:
                     f"crop_size={self.crop_size} must be less than the images' {height}x{width}."
                 )
             stages[-1:] = on_crops_first(stages[-1], self.crop_epochs, self.crop_size, channels)
-            stages[-2].build()  # fails now, not after hours, where weights belong to single pixels
+            try:  # now, not after hours: weights may belong to single pixels
+                stages[-2].build()
+            except InvalidValueError as error:
+                raise InvalidValueError(f"{error} Or train without crops: crop_epochs=0.") from None
         if self.validate_every < 1:
             raise InvalidValueError(f"validate_every={self.validate_every} must be 1 or more.")
         if not any(stage.epochs for stage in stages):
@@ -233,7 +236,7 @@ class Recipe:
         say(self.introduction())
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
-        workers.check_same(self.config)
+        workers.check_same({**self.config, "validate_every": self.validate_every})
         if self.data_service:
             reachable(self.data_service)
         run = RunDirectory(self.directory, self.config)

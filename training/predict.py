@@ -46,7 +46,7 @@ def predict(model: str, images: Sequence[str]) -> None:
     if weights is None:
         raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
     pixels = [read_image(each) for each in files]
-    path = find_weights(weights, row.model)
+    path = find_weights(str(weights), row.model)
     # A classifier with random weights would answer too: here all must come from the file.
     network = build_model(
         row.model, {"num_classes": record.num_classes, **options, "weights": None}

@@ -48,7 +48,7 @@ def print_results(results: Sequence[StageResult]) -> None:
         )
         for stage in results
     ]
-    epochs, seconds = (sum(s.epochs for s in results), sum(s.seconds for s in results))
+    epochs, seconds = sum(s.epochs for s in results), sum(s.seconds for s in results)
     print_table(
         ("stage", "epochs", "top-1 train", f"top-1 of {results[-1].images:,}", "time"),
         [*rows, ("all", str(epochs), "", "", clock(seconds))],

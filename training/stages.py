@@ -114,8 +114,9 @@ def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[
         build=partial(stage.build, input_shape=(None, None, channels)),
     )  # fmt: skip
     whole = replace(
-        stage, initialize_from=crops.name, carry_over_kernels=True, **from_to(epochs, total)
-    )
+        stage, initialize_from=crops.name, carry_over_kernels=True, hold_signs=False,
+        **from_to(epochs, total),
+    )  # fmt: skip
     return [crops, whole]
 
 

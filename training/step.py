@@ -102,13 +102,14 @@ class TrainStep:
     @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes seconds to find out
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = self._share(batch["image"]), self._share(batch["label"])
+        seen = images  # by the model; a teacher sees all of them
         if size := self.stage.crop:
             top, left = ((length - size) // 2 for length in images.shape[1:3])
-            images = images[:, top : top + size, left : left + size]
+            seen = images[:, top : top + size, left : left + size]
         precision = bfloat16_convolutions(self.stage.bfloat16)
         with precision, tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
-            logits = tf.cast(self.model(images, training=True), tf.float32)
+            logits = tf.cast(self.model(seen, training=True), tf.float32)
             if self.teacher is None:
                 losses = cross_entropy(logits, labels, self.stage.label_smoothing)
             else:

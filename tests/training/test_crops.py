@@ -74,6 +74,20 @@ def test_only_the_middle_counts():
     assert any(not np.array_equal(a, b) for a, b in zip(other, expected, strict=True))
 
 
+def test_a_teacher_sees_the_whole_image():
+    def small(shape):
+        return zoo.RealResNet20(
+            weights=None, width=0.25, input_shape=shape, classifier_activation=None
+        )
+
+    stage = Stage("real", lambda: small((None, None, 3)), 1, 4, 0.1, adam, crop=8, teacher="t")
+    step = TrainStep(stage, stage.build(), small((12, 12, 3)))
+    images = np.random.default_rng(0).normal(size=(4, 12, 12, 3)).astype("float32")
+    batch = {"image": images, "label": np.arange(4), "position": np.arange(4)}
+    step.run(iter(tf.data.Dataset.from_tensors(batch).repeat()), np.full(2, 0.1), 0)
+    assert np.isfinite(step.totals.numpy()).all()
+
+
 def test_a_run_of_both_stages(tiny, tmp_path, capsys):
     settings = {k: v for k, v in tiny.items() if not k.startswith("teacher")}
     conf = {**settings, "crop_epochs": 1, "crop_size": 20, "output_dir": str(tmp_path / "run")}
@@ -93,7 +107,8 @@ def test_a_crop_that_is_none(size):
 def test_a_network_with_weights_for_every_pixel(capsys):
     command = ["train", "XNORNetPlusPlusResNet20", "dataset=Cifar10", "crop_epochs=1"]
     assert main([*command, "--dry-run"]) == 2
-    assert "height and width must be given" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "height and width must be given" in err and "crop_epochs=0" in err
 
 
 def test_a_dry_run_says_so(capsys):

@@ -33,11 +33,13 @@ class Pin:
         source: where it came from.
         fetched: address to sha256, for everything that was ever fetched for this set. An address
             that later serves another file is refused.
+        replaces: sha256 of the file that stood there before, and may still.
     """
 
     sha256: str = ""
     source: str = ""
     fetched: dict[str, str] = field(default_factory=dict)
+    replaces: str = ""
 
 
 def home() -> Path:
@@ -101,7 +103,7 @@ def verified(model: str, name: str) -> Path | None:
     if path is None:
         return None
     pin = pin_of(model, name)
-    if pin.sha256 and sha256(path) != pin.sha256:
+    if pin.sha256 and sha256(path) not in (pin.sha256, pin.replaces):
         raise WeightsError(
             f"'{path}' has changed since it was written (its sha256 is not the one in "
             f"{name}.json beside it): delete it, and it is fetched or imported anew."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sys
@@ -73,11 +74,15 @@ def download(address: str, target: Path, *, sha256: str | None = None, size: int
     keep = False
     with writing_to(target.parent):
         try:
-            begun = part.exists()
+            begun = part.exists() and _label_of(label, address) is not None
             found = _get(address, part, label, sha256, size, patience)
             if begun and sha256 and found != sha256:  # what was here before was damaged
                 part.unlink()
                 found = _get(address, part, label, sha256, size, patience)
+            with part.open("rb") as file:
+                start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+            if start.startswith(HTML):
+                raise _web_page(address)
             if size is not None and part.stat().st_size != size:
                 raise WeightsError(
                     f"{_short(address)} sent {part.stat().st_size:,} bytes, not the {size:,} of "
@@ -106,10 +111,6 @@ def _get(address: str, part: Path, label: Path, sha256: str | None, size: int | 
         _fetch(address, part, label, sha256, size, patience or PATIENCE)
     else:
         _copy(address, part)
-    with part.open("rb") as file:
-        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith(HTML):
-        raise _web_page(address)
     return digest_of(part)
 
 
@@ -119,10 +120,10 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
 
     with requests.Session() as session:
         session.max_redirects = MOST_REDIRECTS
-        left = patience.tries
+        left, farthest = patience.tries, 0
         while True:
             left -= 1
-            before = part.stat().st_size if part.exists() else 0
+            before = _size(part)
             try:
                 return _try(session, address, part, label, sha256, size, patience)
             except requests.TooManyRedirects:
@@ -132,21 +133,25 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
                 ) from None
             except (_Retry, requests.ConnectionError, requests.Timeout,
                     requests.exceptions.ChunkedEncodingError) as error:  # fmt: skip
+                stalled = isinstance(error, (_Stall, requests.Timeout))
+                if _size(part) >= farthest + PROGRESS and not stalled:
+                    left = patience.tries  # it gets on, however often it breaks off
+                farthest = max(farthest, _size(part))
                 if not left:
                     raise WeightsError(
                         f"{_short(address)} cannot be fetched ({_reason(error)}), after "
                         f"{patience.tries} tries."
                     ) from error
-                stalled = isinstance(error, (_Stall, requests.Timeout))
             except requests.RequestException as error:  # an address that is none, and the like
                 raise WeightsError(
                     f"{_short(address)} cannot be fetched ({_reason(error)})."
                 ) from error
-            brought = (part.stat().st_size if part.exists() else 0) - before
-            if brought >= PROGRESS and not stalled:
-                left = patience.tries
-            if brought <= 0:  # else the next try need not wait
+            if _size(part) <= before:  # else the next try need not wait
                 time.sleep(patience.pause)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _try(
@@ -154,7 +159,7 @@ def _try(
     size: int | None, patience: Patience,
 ) -> None:  # fmt: skip
     """One request: the whole file, or what is missing of it."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     version = _label_of(label, address)
     if have and version is None:  # the beginning of another address's file
         part.unlink()
@@ -192,7 +197,8 @@ def _try(
         strong = answer.headers.get("ETag", "")
         version = strong if strong and not strong.startswith("W/") else ""
         version = version or answer.headers.get("Last-Modified", "")
-        label.write_text(json.dumps({"address": address, "version": version}), encoding="utf-8")
+        known = {"address": public(address), "version": version}
+        label.write_text(json.dumps(known), encoding="utf-8")
         with part.open("ab" if resumed else "wb") as file:
             _receive(answer, file, have, total, size or MOST_BYTES, address)
     if total is not None and part.stat().st_size < total:
@@ -261,7 +267,7 @@ def _label_of(label: Path, address: str) -> str | None:
     """The version of the file that was begun; None if it is another address's."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads(label.read_text(encoding="utf-8"))
-        if found.get("address") == address:
+        if found.get("address") == public(address):
             return str(found.get("version", ""))
     return None
 
@@ -277,15 +283,16 @@ def _reason(error: Exception) -> str:
 
 
 def public(address: str) -> str:
-    """The address without query and user, which may be keys."""
-    parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
+    """The address as it may be written down: a hash for query and user, which may be keys."""
+    plain = _short(address, len(address))
+    return plain if plain == address else f"{plain}#{hashlib.sha256(address.encode()).hexdigest()}"
 
 
 def _short(address: str, most: int = 200) -> str:
-    """The public address, no longer than `most`."""
-    plain = public(address)
+    """The address without query and user, no longer than `most`."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    plain = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address
     return plain if len(plain) <= most else f"...{plain[-most + 3 :]}"
 
 

@@ -100,12 +100,12 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
     if source.format == "pytorch":
         require_torch("reading the authors' file")
     pin = cache.pin_of(record.model, record.name)
-    known = source.sha256 or pin.fetched.get(public(source.address))
+    place = public(source.address)
+    known = source.sha256 or pin.fetched.get(place) or pin.fetched.get(source.address)
     fetched = cache.folder(record.model) / f".{record.name}.fetched"
     with cache.writing_to(fetched.parent):  # goes again if nothing comes of it
         digest = download(source.address, fetched, sha256=known, size=source.size)
         try:
-            place = public(source.address)
             with keeping(record.model, record.name, record.suffix, place, digest) as draft:
                 prepare(record, fetched, source.format, draft)
         finally:
@@ -142,10 +142,10 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             before = cache.pin_of(model, name)
-            pin = cache.Pin(sha256(draft), source, {**before.fetched, source: digest})
-            # A set without a pin would pass unchecked, and one with another's would be refused for
-            # ever, were this process killed here: so the old set goes, then the pin comes.
-            target.unlink(missing_ok=True)
+            fetched = {**before.fetched, source: digest}
+            pin = cache.Pin(sha256(draft), source, fetched, replaces=before.sha256)
+            # First the pin, which is the old set's as well: were this process killed here, a set
+            # without one would pass unchecked.
             cache.write_pin(model, name, pin)
             draft.replace(target)
             for other in cache.SUFFIXES:

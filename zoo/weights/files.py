@@ -53,16 +53,7 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
         WeightsError: it is no .npz, is damaged, holds anything but plain arrays, or is another
             model's.
     """
-    try:
-        check_zip(path)
-        with np.load(path, allow_pickle=False) as archive:
-            state = {key: archive[key] for key in archive.files}
-    except WeightsError:
-        raise
-    except Exception as error:  # whatever zipfile, zlib and NumPy make of damaged bytes
-        raise WeightsError(
-            f"'{path}' is not a readable .npz of weights: {one_line(error)}."
-        ) from error
+    state = _read(path)
     named = state.pop(MODEL, np.array(model))
     if model is not None and (named.ndim or str(named) != model):
         raise WeightsError(
@@ -73,10 +64,23 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
 
 def read_unused(path: Path) -> dict[str, np.ndarray]:
     """What `write_npz` was given as `unused`. Raises WeightsError as `read_npz` does."""
-    read_npz(path)
-    with np.load(path, allow_pickle=False) as archive:
-        keys = [key for key in archive.files if key.startswith(UNUSED)]
-        return {key.removeprefix(UNUSED): archive[key] for key in keys}
+    return {
+        key.removeprefix(UNUSED): value for key, value in _read(path).items()
+        if key.startswith(UNUSED)
+    }  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        check_zip(path)
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever zipfile, zlib and NumPy make of damaged bytes
+        raise WeightsError(
+            f"'{path}' is not a readable .npz of weights: {one_line(error)}."
+        ) from error
 
 
 def check_zip(path: Path) -> None:
@@ -141,6 +145,7 @@ def _check_names(model: tf.keras.Model, path: Path) -> None:
     """Refuse a file of another model. Layers' order and shapes do not tell: larq-zoo's Bi-Real Net
     has those of the authors' and pads otherwise."""
     if zipfile.is_zipfile(path):
+        check_zip(path)
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
         found, own = config["config"]["name"], model.name
@@ -152,11 +157,10 @@ def _check_names(model: tf.keras.Model, path: Path) -> None:
                 found, own = json.loads(file.attrs["model_config"])["config"]["name"], model.name
             else:
                 group = file.get("model_weights", file)
-                found = [
-                    _text(n)
-                    for n in group.attrs["layer_names"]
-                    if len(group[n].attrs["weight_names"])
-                ]
+                if "layer_names" not in group.attrs:
+                    return  # a *.weights.h5, whose layers have no names
+                names = map(_text, group.attrs["layer_names"])
+                found = [name for name in names if len(group[name].attrs["weight_names"])]
                 own = [layer.name for layer in model.layers if layer.weights]
     if found == own:
         return

@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
 from zoo.weights._torch_layout import entries
-from zoo.weights.files import load_keras, read_npz, write_npz
+from zoo.weights.files import load_keras, read_npz, read_unused, write_npz
 from zoo.weights.torch_state import latent, load_torch_state, torch_state, unused
 
 
@@ -63,7 +63,7 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
         shutil.copyfile(source, target)
         return
     load_torch_state(model, torch_file.with_counters(state, model))
-    write_npz(model, target, unused(model, state))
+    write_npz(model, target, unused(model, read_unused(source) if format == "npz" else state))
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:

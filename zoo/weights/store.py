@@ -114,9 +114,13 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     path = find_weights(arguments["weights"], row.model)
     model = function(**{**arguments, "weights": None})
     has_top = arguments.get("include_top", True)
-    if has_top and arguments.get("num_classes", 1000) == 1000:
+    try:
         load_keras(model, path, named=False)
         return model
+    except WeightsError:
+        if has_top and arguments.get("num_classes", 1000) == 1000:
+            raise
+    # Of the set for ImageNet's classes all but the classifier.
     full = function(weights=None)
     load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()

@@ -110,5 +110,9 @@ def printable(text: str, most: int = 200) -> str:
 
 def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Of a state_dict of the authors' code what no variable takes: counters, layers never used."""
-    keys = [entry.key for entry in entries(model) if entry.variable is None]
-    return {key: np.asarray(state[key]) for key in keys if key in state}
+    wanted = {entry.key: entry.shape for entry in entries(model) if entry.variable is None}
+    found = {key: np.asarray(state[key]) for key in wanted if key in state}
+    return {
+        key: value for key, value in found.items()
+        if value.shape == wanted[key] and value.dtype.kind in "fiub"
+    }  # fmt: skip

@@ -291,3 +291,14 @@ def test_a_connection_that_breaks_again_and_again_but_gets_on(server, target):
 def test_web_pages_in_disguise(server, target, served):
     server.files["/a"] = served
     refused(f"{server.url}/a", target, "a web page in place of the file: open it in a browser")
+
+
+def test_a_connection_that_never_gets_farther_is_given_up(server, target):
+    server.files["/a"] = Served(BODY, ranges=False, cut_at=[100_000, 20_000] * 20)
+    refused(f"{server.url}/a", target, "the connection broke off.*after 3 tries")
+
+
+def test_a_hiccup_then_progress(server, target):
+    server.files["/a"] = Served(BODY, failing=2, cut_at=[200_000])
+    assert download(f"{server.url}/a", target) == DIGEST
+    only(target)

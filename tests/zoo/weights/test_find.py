@@ -259,3 +259,32 @@ def test_who_waits_for_another_is_told(home, capfd):
     with lock(home / "locks" / "a.lock"):
         assert "Waiting for another process" in capfd.readouterr().err
     thread.join()
+
+
+def test_a_pin_that_cannot_be_written_leaves_the_old_set(home, monkeypatch):
+    keep(b"old")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "write_pin", full)
+    with pytest.raises(WeightsError, match="No space left"):
+        keep(b"new")
+    assert present(MODEL, NAME).read_bytes() == b"old"
+
+
+def test_killed_between_pin_and_set_the_old_set_is_good(home, monkeypatch):
+    keep(b"old")
+    replace = Path.replace
+
+    def killed(path, target):
+        if Path(target).suffix == ".npz":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        keep(b"new")
+    assert present(MODEL, NAME).read_bytes() == b"old"
+    keep(b"new")
+    assert present(MODEL, NAME).read_bytes() == b"new"

@@ -242,9 +242,7 @@ class TestKerasFiles:
 
     def test_of_a_twin_that_has_its_name_in_the_file(self, whole):
         if whole.stem == "weights":
-            zoo.BiRealNet20(
-                weights=whole
-            )  # layers' names and shapes alone cannot tell; docs say so
+            zoo.BiRealNet20(weights=whole)  # cannot be told: the guide says so
             return
         with pytest.raises(WeightsError, match="of realresnet20, which do not belong to bireal"):
             zoo.BiRealNet20(weights=whole)
@@ -272,6 +270,12 @@ class TestKerasFiles:
                 for one, other in zip(model.get_weights(), before, strict=True):
                     np.testing.assert_array_equal(one, other)
             model.set_weights(before)
+
+    def test_the_newer_layout_has_no_names(self, trained, tmp_path):
+        trained.save_weights(tmp_path / "x.weights.h5")
+        model = zoo.RealResNet20(weights=tmp_path / "x.weights.h5")
+        for ours, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
     def test_not_a_number(self, trained, tmp_path):
         model = tf.keras.models.clone_model(trained)
@@ -332,6 +336,12 @@ class TestLarqZoo:
         for one, other in zip(model.get_weights(), theirs[0].get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
         (tmp_path / "bad.h5").write_bytes(b"no weights")
+        small = {**shape, "num_classes": 3}
+        three = zoo.get_model("QuickNetSmall", weights=None, **small)
+        three.save_weights(tmp_path / "three.h5")
+        model = zoo.get_model("QuickNetSmall", weights=tmp_path / "three.h5", **small)
+        for one, other in zip(model.get_weights(), three.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
         for weights, says in (
             (tmp_path / "bad.h5", "cannot be read as weights"),
             ("nope", "There are no weights 'nope' for QuickNetSmall"),

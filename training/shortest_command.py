@@ -24,6 +24,8 @@ def shortest_command(config: Mapping[str, Any]) -> str:
     if info is None:
         return ""
     task = info.load()
+    if hasattr(task, "crop_epochs"):
+        config = {"crop_epochs": 0, **config}  # which is left out where there are none
     # Where the images are comes first: other settings are read from them.
     places = ("dataset", "dataset.data_dir")
     given = {key: config[key] for key in places if config.get(key) is not None}

@@ -148,9 +148,6 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
             # without one would pass unchecked.
             cache.write_pin(model, name, pin)
             draft.replace(target)
-            for other in cache.SUFFIXES:
-                if other != suffix:
-                    target.with_suffix(other).unlink(missing_ok=True)
         finally:
             draft.unlink(missing_ok=True)
 

@@ -3,6 +3,19 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parent))
 
 from weights_fixtures import register, server, unchanged  # noqa: F401 (fixtures)
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A RealResNet20 with weights that no initialisation gives."""
+    sys.path.append(str(Path(__file__).parents[1] / "models"))
+    from case import randomize
+
+    import zoo
+
+    return randomize(zoo.RealResNet20(weights=None))

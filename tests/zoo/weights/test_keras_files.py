@@ -1,27 +1,14 @@
 """Keras's own files, .h5 and .keras: of this very network, or one sentence and no change."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))
-
-from case import randomize
 
 import zoo
 from zoo.errors import WeightsError
 from zoo.weights import load_weights
 
 MODEL = "RealResNet20"
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A network with weights that no initialisation gives."""
-    return randomize(zoo.RealResNet20(weights=None))
 
 
 @pytest.fixture(scope="module", params=["weights.h5", "model.h5", "model.keras"])

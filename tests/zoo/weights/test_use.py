@@ -12,7 +12,7 @@ from server import Served, tree
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))
 
-from case import ROWS, build, randomize
+from case import ROWS, build
 
 import zoo
 from zoo.errors import InvalidValueError, WeightsError
@@ -30,12 +30,6 @@ FACTORIES = {
     for name in ROWS
     if hasattr(module, f"{name}Factory")
 }
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A network with weights that no initialisation gives."""
-    return randomize(zoo.RealResNet20(weights=None))
 
 
 @pytest.fixture(scope="module")

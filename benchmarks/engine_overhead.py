@@ -30,6 +30,7 @@ from training import engine
 from training.configuration import configure_task
 from training.distribution import alone
 from training.engine import StageTrainer, StopFlag
+from training.execution import Execution
 from training.progress import stage_bar
 from training.recipes.sdbnn import SDBNNResNet20
 from training.step import TrainStep
@@ -61,7 +62,7 @@ def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
     recipe = configure_task(SDBNNResNet20, settings)
     [stage] = recipe.planned_stages()
     step = TrainStep(stage, stage.build(), None)
-    pipeline = recipe._pipeline(stage, alone())
+    pipeline = Execution(recipe, alone()).pipeline(stage)
     trainer = StageTrainer(
         stage, step, pipeline, folder, checkpoint_minutes=10, tensorboard=True, stop=StopFlag()
     )

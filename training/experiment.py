@@ -1,4 +1,4 @@
-"""What every recipe shares: its fields, and running its stages one after the other.
+"""What every recipe shares: its fields, its network and the plan of its stages.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -8,38 +8,27 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
-import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field
 from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset, Preprocessing
 
 from training.configuration import component_name, resolved
-from training.data import FashionMNIST, InputPipeline, RandomResizedCropFlip
-from training.data.service import reachable
-from training.data.storage import choose_cache
+from training.data import FashionMNIST, RandomResizedCropFlip
 from training.discovery import fold
-from training.distribution import Workers, check_batch_size, connect
-from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
-from training.initialization import hold_signs, initialize, start_from
-from training.progress import print_results, say
-from training.run_directory import RunDirectory
-from training.stages import Stage, StageResult, on_crops_first
-from training.step import TrainStep
+from training.execution import TrainedRun, execute
+from training.progress import say
+from training.stages import Stage, on_crops_first
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
-from zoo.files import sha256, write_atomically
 from zoo.models._factory import variant
-from zoo.profile import profile
-from zoo.weights.store import find_weights
-from zoo.weights.torch_state import load_torch_state, torch_state
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
     importlib.import_module(module)  # their factories are components to choose
@@ -49,15 +38,6 @@ OPERATIONAL = (
     "output_dir", "cache", "cache_dir", "checkpoint_minutes", "validate_every", "tensorboard",
     "strategy", "data_service", "rejoin_minutes",
 )  # fmt: skip
-
-
-@dataclass
-class TrainedRun:
-    """What a run leaves: its directory, the results of its stages, the path of the saved model."""
-
-    directory: Path
-    results: list[StageResult]
-    model_path: Path
 
 
 class Recipe:
@@ -228,128 +208,14 @@ class Recipe:
 
     def run(self) -> TrainedRun:
         """Train all stages, or what is left of them, and report."""
-        workers = connect(self.strategy, self.rejoin_minutes)
-        with workers.quiet():
-            return self._run(workers)
-
-    def _run(self, workers: Workers) -> TrainedRun:
-        say(self.introduction())
-        if self.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        workers.check_same({**self.config, "validate_every": self.validate_every})
-        if self.data_service:
-            reachable(self.data_service)
-        run = RunDirectory(self.directory, self.config)
-        stages = self.planned_stages()
-        self.check()
-        for stage in stages:
-            if stage.weights:
-                find_weights(stage.weights, self._model_name)  # before a teacher is trained
-        for stage in stages:
-            check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
-        workers.from_chief(run.open)
-        stop = StopFlag()
-        try:
-            with stop.listening():
-                results: dict[str, StageResult] = {}
-                models: dict[str, tf.keras.Model] = {}
-                for index, stage in enumerate(stages, start=1):
-                    with workers.strategy.scope():
-                        self._stage(run, index, stage, results, models, stop, workers)
-        except Interrupted as interrupt:
-            say(f"\n{interrupt} The same command continues from there ({run.path}).")
-            raise
-        finally:
-            run.close()
-        return workers.from_chief(
-            lambda: self._report(run, stages, list(results.values()), models[stages[-1].name])
-        )
-
-    def _stage(
-        self, run: RunDirectory, index: int, stage: Stage, results: dict[str, StageResult],
-        models: dict[str, tf.keras.Model], stop: StopFlag, workers: Workers,
-    ) -> None:  # fmt: skip
-        """Train one stage, or take what it left, into `results` and `models`."""
-        directory = run.stage(index, stage.name)
-        tf.keras.utils.set_random_seed(self.seed + index)
-        model = models[stage.name] = stage.build()
-        finished = workers.from_chief(lambda: run.finished(directory))
-        if finished:
-            state = workers.from_chief(lambda: _read(directory / finished.weights))
-            load_torch_state(model, state)
-            results[stage.name] = finished
-            say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
-            return
-
-        inputs = {}
-        for source in filter(None, (stage.initialize_from, stage.teacher)):
-            inputs[source] = results[source].sha256
-        if stage.weights:
-            factory = base_getattr(self, "model")
-            inputs["initialize_from"] = start_from(model, factory, stage.weights)
-        if stage.initialize_from:
-            initialize(model, models[stage.initialize_from], stage.carry_over_kernels)
-        if stage.hold_signs:
-            hold_signs(model)
-        pipeline = self._pipeline(stage, workers)
-        step = TrainStep(stage, model, models[stage.teacher] if stage.teacher else None)
-        workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
-        trainer = StageTrainer(
-            stage, step, pipeline, directory, checkpoint_minutes=self.checkpoint_minutes,
-            tensorboard=self.tensorboard, stop=stop, workers=workers,
-            validate_every=self.validate_every,
-        )  # fmt: skip
-        last = trainer.run()
-
-        def record() -> StageResult:
-            weights = directory / f"{model.name}.npz"
-            write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
-            result = StageResult(
-                stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
-                pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
-                sha256(weights), inputs,
-            )  # fmt: skip
-            run.finish(directory, result)
-            return result
-
-        results[stage.name] = workers.from_chief(record)
+        return execute(self)
 
     @property
-    def _model_name(self) -> str:
+    def model_name(self) -> str:
+        """Of the network that is trained, as in the catalog."""
         return component_name(type(base_getattr(self, "model")))
 
     def _computes_in_bfloat16(self) -> bool:
         if self.bfloat16 is not None:
             return self.bfloat16
         return cpu_multiplies_bfloat16() and not tf.config.list_physical_devices("GPU")
-
-    def _pipeline(self, stage: Stage, workers: Workers) -> InputPipeline:
-        cache = self.cache
-        if cache == "auto":  # the machines' memory may differ, the order of images must not
-            cache = workers.from_chief(lambda: choose_cache("auto", self.dataset, None))
-        return InputPipeline(
-            self.dataset, self.preprocessing, batch_size=stage.batch_size, seed=self.seed,
-            cache=cache, cache_dir=self.cache_dir, corrupt_share=self.corrupt_share,
-            shard=(workers.index, workers.count), data_service=self.data_service,
-        )  # fmt: skip
-
-    def _report(
-        self, run: RunDirectory, stages: list[Stage], results: list[StageResult],
-        model: tf.keras.Model,
-    ) -> TrainedRun:  # fmt: skip
-        say("")
-        print_results(results)
-        source = run.stage(len(stages), stages[-1].name) / results[-1].weights
-        weights = run.path / source.name
-        write_atomically(weights, lambda file: file.write(source.read_bytes()))
-        # As one file with its architecture, and with probabilities instead of logits.
-        path = weights.with_suffix(".keras")
-        variant(base_getattr(self, "model"), weights=str(weights)).save(path)
-        say(f"\n{model.name}: {profile(model)}")
-        say(f"Saved: {path}")
-        return TrainedRun(run.path, results, path)
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}

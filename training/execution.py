@@ -1,0 +1,177 @@
+"""A recipe's stages, run one after the other: from an empty or half-full directory to a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from zookeeper.core.component import base_getattr
+
+from training.data import InputPipeline
+from training.data.service import reachable
+from training.data.storage import choose_cache
+from training.distribution import Workers, check_batch_size, connect
+from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
+from training.initialization import hold_signs, initialize, start_from
+from training.progress import print_results, say
+from training.run_directory import RunDirectory
+from training.stages import Stage, StageResult
+from training.step import TrainStep
+from zoo.files import sha256, write_atomically
+from zoo.models._factory import variant
+from zoo.profile import profile
+from zoo.weights.store import find_weights
+from zoo.weights.torch_state import load_torch_state, torch_state
+
+if TYPE_CHECKING:
+    from training.experiment import Recipe
+
+
+@dataclass
+class TrainedRun:
+    """What a run leaves: its directory, the results of its stages, the path of the saved model."""
+
+    directory: Path
+    results: list[StageResult]
+    model_path: Path
+
+
+def execute(recipe: Recipe) -> TrainedRun:
+    """Train all stages of `recipe`, or what is left of them, and report."""
+    workers = connect(recipe.strategy, recipe.rejoin_minutes)
+    with workers.quiet():
+        return Execution(recipe, workers).run()
+
+
+@dataclass
+class Execution:
+    """One run of a recipe on these workers.
+
+    Attributes:
+        recipe: what is run.
+        workers: who runs it.
+        stop: whether it was asked to stop.
+        results, models: of the stages so far, by name.
+    """
+
+    recipe: Recipe
+    workers: Workers
+    stop: StopFlag = field(default_factory=StopFlag)
+    results: dict[str, StageResult] = field(default_factory=dict)
+    models: dict[str, tf.keras.Model] = field(default_factory=dict)
+
+    def run(self) -> TrainedRun:
+        """All stages, in order, and the report."""
+        recipe, workers = self.recipe, self.workers
+        say(recipe.introduction())
+        if recipe.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        workers.check_same({**recipe.config, "validate_every": recipe.validate_every})
+        if recipe.data_service:
+            reachable(recipe.data_service)
+        directory = RunDirectory(recipe.directory, recipe.config)
+        stages = recipe.planned_stages()
+        recipe.check()
+        for stage in stages:
+            if stage.weights:
+                find_weights(stage.weights, recipe.model_name)  # before a teacher is trained
+        for stage in stages:
+            check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
+        workers.from_chief(directory.open)
+        try:
+            with self.stop.listening():
+                for index, stage in enumerate(stages, start=1):
+                    with workers.strategy.scope():
+                        self._stage(directory, index, stage)
+        except Interrupted as interrupt:
+            say(f"\n{interrupt} The same command continues from there ({directory.path}).")
+            raise
+        finally:
+            directory.close()
+        return workers.from_chief(lambda: self._report(directory, stages))
+
+    def _stage(self, run: RunDirectory, index: int, stage: Stage) -> None:
+        """Train one stage, or take what it left."""
+        directory = run.stage(index, stage.name)
+        tf.keras.utils.set_random_seed(self.recipe.seed + index)
+        model = self.models[stage.name] = stage.build()
+        finished = self.workers.from_chief(lambda: run.finished(directory))
+        if finished:
+            state = self.workers.from_chief(lambda: _read(directory / finished.weights))
+            load_torch_state(model, state)
+            self.results[stage.name] = finished
+            say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
+            return
+
+        inputs = self._start(stage, model)
+        pipeline = self.pipeline(stage)
+        step = TrainStep(stage, model, self.models[stage.teacher] if stage.teacher else None)
+        self.workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
+        trainer = StageTrainer(
+            stage, step, pipeline, directory, stop=self.stop, workers=self.workers,
+            checkpoint_minutes=self.recipe.checkpoint_minutes,
+            validate_every=self.recipe.validate_every, tensorboard=self.recipe.tensorboard,
+        )  # fmt: skip
+        last = trainer.run()
+
+        def record() -> StageResult:
+            weights = directory / f"{model.name}.npz"
+            write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
+            result = StageResult(
+                stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
+                pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
+                sha256(weights), inputs,
+            )  # fmt: skip
+            run.finish(directory, result)
+            return result
+
+        self.results[stage.name] = self.workers.from_chief(record)
+
+    def _start(self, stage: Stage, model: tf.keras.Model) -> dict[str, str]:
+        """Give `model` what the stage starts from; sha256 of that and of its teacher, by name."""
+        inputs = {}
+        for source in filter(None, (stage.initialize_from, stage.teacher)):
+            inputs[source] = self.results[source].sha256
+        if stage.weights:
+            factory = base_getattr(self.recipe, "model")
+            inputs["initialize_from"] = start_from(model, factory, stage.weights)
+        if stage.initialize_from:
+            initialize(model, self.models[stage.initialize_from], stage.carry_over_kernels)
+        if stage.hold_signs:
+            hold_signs(model)
+        return inputs
+
+    def pipeline(self, stage: Stage) -> InputPipeline:
+        """The stage's images, this worker's share of them."""
+        recipe, workers = self.recipe, self.workers
+        cache = recipe.cache
+        if cache == "auto":  # the machines' memory may differ, the order of images must not
+            cache = workers.from_chief(lambda: choose_cache("auto", recipe.dataset, None))
+        return InputPipeline(
+            recipe.dataset, recipe.preprocessing, batch_size=stage.batch_size, seed=recipe.seed,
+            cache=cache, cache_dir=recipe.cache_dir, corrupt_share=recipe.corrupt_share,
+            shard=(workers.index, workers.count), data_service=recipe.data_service,
+        )  # fmt: skip
+
+    def _report(self, run: RunDirectory, stages: list[Stage]) -> TrainedRun:
+        results = list(self.results.values())
+        say("")
+        print_results(results)
+        source = run.stage(len(stages), stages[-1].name) / results[-1].weights
+        weights = run.path / source.name
+        write_atomically(weights, lambda file: file.write(source.read_bytes()))
+        # As one file with its architecture, and with probabilities instead of logits.
+        path = weights.with_suffix(".keras")
+        variant(base_getattr(self.recipe, "model"), weights=str(weights)).save(path)
+        model = self.models[stages[-1].name]
+        say(f"\n{model.name}: {profile(model)}")
+        say(f"Saved: {path}")
+        return TrainedRun(run.path, results, path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.update_tables import DOCUMENTS, ROOT, TABLES, filled
+from training.results import ACCURACY, read_rows
 
 ROOT_DOCUMENTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT_DOCUMENTS}
@@ -37,6 +38,15 @@ def test_tables_are_up_to_date(name):
 
 def test_every_table_has_one_place():
     assert sorted(re.findall("<!-- begin (\\w+) -->", "".join(TEXTS.values()))) == sorted(TABLES)
+
+
+def test_the_demo_is_said_to_end_where_recorded_runs_of_it_ended():
+    runs = {row.seed: row.top1 for row in read_rows(ROOT / ACCURACY) if row.model == "ReActNetA"}
+    assert set(runs) == {0, 1, 2} and min(runs.values()) > 88
+    text = TEXTS["README.md"]
+    table = re.search(r"^binary +11 +[\d.]+ % +([\d.]+) % +\d+:\d\d$", text, re.MULTILINE)
+    assert table and table[1] == f"{runs[0]:.2f}"
+    assert f"seeds 1 and 2 gave {runs[1]:.2f} % and {runs[2]:.2f} %" in text
 
 
 # --- Python ---------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The trained weights in the package: small, tied to their runs, and they say what they said."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import zoo
 from benchmarks.keep_run import MOST_BYTES, PREDICTIONS, predictions
 from benchmarks.tables import read_table
 from training.results import ACCURACY, read_rows
+from training.shortest_command import shortest_command
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.records import all_records
@@ -31,6 +33,12 @@ def test_the_file_is_small_and_that_of_the_recorded_run(record):
     assert record.measured_row == record.sha256[:8]
     assert (row.model, row.images, row.top1) == (record.model, 10_000, record.measured_top1)
     assert row.trained_by == record.recipe and "dataset=Cifar10" in row.trained_by
+
+
+@EACH
+def test_its_command_still_means_what_was_run(record):
+    (row,) = [each for each in read_rows(ROOT / ACCURACY) if each.weights_sha256 == record.sha256]
+    assert shortest_command(json.loads(row.recipe)) == record.recipe
 
 
 @EACH

@@ -63,11 +63,29 @@ def test_self_distribution(name, gates, kernel):
 
 
 @pytest.mark.parametrize(("name", "epochs"), [
-    ("teacher, one stage", [0, 0, 10]), ("teacher, two stages", [0, 5, 5]),
-    ("RSign and RPReLU", [10]), ("crops first, at the same cost", [11, 4]),
+    ("teacher, one stage", [0, 0, 6, 2]), ("teacher, two stages", [0, 2, 4, 2]),
+    ("RSign and RPReLU", [6, 2]), ("whole images, at the same cost", [5]), ("no scale", [5]),
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
-    assert [stage.epochs for stage in configured(name, 10, 0).planned_stages()] == epochs
+    assert [stage.epochs for stage in configured(name, 8, 0).planned_stages()] == epochs
+
+
+def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():
+    rates = {name: configured(name, 8, 0).stages()[-1].learning_rate for name in VARIANTS}
+    others = {"learning rate 4e-3": 4e-3, "learning rate 3e-2": 3e-2, "ASD and WSD, by SGD": 0.11}
+    assert rates == {name: others.get(name, 1e-2) for name in VARIANTS}
+
+
+def test_warm_up_rises_to_what_it_falls_from():
+    (stage,) = configured("warm-up", 8, 0).stages()
+    factors = [stage.schedule(passed) for passed in (0, 0.05, 0.1, 0.55)]
+    assert factors == pytest.approx([0, 0.475, 0.9, 0.45])
+
+
+def test_batch_norm_that_averages_longer():
+    model, _ = convolutions("batch norm averages 100 batches")
+    kept = {x.momentum for x in model.layers if isinstance(x, tf.keras.layers.BatchNormalization)}
+    assert kept == {0.99}
 
 
 def test_kernels_next_to_zero():

@@ -14,14 +14,10 @@ from zookeeper.tf import Dataset, Preprocessing
 from training.configuration import resolved
 from training.data import ImageFolder, InputPipeline, RandomResizedCropFlip, reading
 from training.discovery import fold
+from training.presets import SMALL_IMAGES
 from training.progress import say, stage_bar
 from training.step import Evaluation
 from zoo.errors import DatasetError, InvalidValueError, WeightsError
-
-SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
-    "Cifar10": {"preprocessing": "PadCropFlip"},
-    "FashionMNIST": {"preprocessing": "PadCropFlip", "preprocessing.input_shape": (28, 28, 1)},
-}
 
 
 @component

@@ -3,12 +3,18 @@
 A recipe's `presets` name a data set and what it changes; a setting on the command line beats them.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+# How images are read, for training and for `lqz evaluate`, by data set.
+SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
+    "Cifar10": {"preprocessing": "PadCropFlip"},
+    "FashionMNIST": {"preprocessing": "PadCropFlip", "preprocessing.input_shape": (28, 28, 1)},
+}
 
 # The embedded images, for networks that train on them in minutes.
 EMBEDDED: dict[str, Any] = {
-    "preprocessing": "PadCropFlip",
-    "preprocessing.input_shape": (28, 28, 1),
+    **SMALL_IMAGES["FashionMNIST"],
     # Too few images and epochs for augmentation: a binary network under-fits.
     "preprocessing.padding": 0,
     "preprocessing.flip": False,
@@ -19,7 +25,7 @@ EMBEDDED: dict[str, Any] = {
     "bfloat16": False,
 }
 # Of an epoch that also looks at the validation images, that look takes a quarter.
-CIFAR: dict[str, Any] = {"preprocessing": "PadCropFlip", "validate_every": 5}
+CIFAR: dict[str, Any] = {**SMALL_IMAGES["Cifar10"], "validate_every": 5}
 
 # A short schedule's: two thirds of the epochs on crops, for three fifths of their cost.
 CIFAR_CROPS: dict[str, Any] = {**CIFAR, "crop_epochs": 60, "epochs": 30}

@@ -73,6 +73,7 @@ REFUSED = {
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
 }
 LONG = ("lqz export", "lqz benchmark")
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def commands() -> list:
@@ -83,7 +84,7 @@ def commands() -> list:
         text = re.sub(r"\\?\n\s{2,}", " ", textwrap.dedent(block[3]))
         for line in text.splitlines():
             if words := shlex.split(line, comments=True):
-                marks = [pytest.mark.slow] if line.startswith(LONG) else []
+                marks = SLOW if line.startswith(LONG) else []
                 found.setdefault(shlex.join(words), pytest.param(words, marks=marks, id=line[:70]))
     return list(found.values())
 

@@ -12,6 +12,7 @@ from larq_zoo.core.model_factory import DimType, ModelFactory
 from zookeeper import ComponentField, Field, factory
 from zookeeper.tf import Preprocessing
 
+from training.discovery import fold
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -53,6 +54,12 @@ class KerasApplicationFactory(ModelFactory):
 
     # Activation of the classifier; None gives logits.
     classifier_activation: Optional[str] = Field("softmax")
+
+    @classmethod
+    def setting_for(cls, name: str) -> str | None:
+        """The setting that chooses the network someone calls `name`; None if there is none."""
+        known = [each for each in applications() if fold(each) == fold(name)]
+        return f"application={known[0]}" if known else None
 
     def build(self) -> tf.keras.models.Model:
         known = applications()

@@ -207,6 +207,12 @@ def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
         construct(KerasApplicationFactory, **{"input_shape": (64, 64, 3), **arguments})
 
 
+def test_a_teacher_of_keras_applications_by_its_own_name():
+    meant = "no teacher 'resnet50', but teacher=KerasApplication teacher.application=ResNet50."
+    with pytest.raises(InvalidValueError, match=meant):
+        stages_of("ReActNet", "teacher=resnet50")
+
+
 @pytest.mark.parametrize(
     ("task", "settings"),
     [

@@ -263,16 +263,17 @@ class LearnedScale(tf.keras.layers.Layer):
     - case3: G = a (x) b, b in R^(h x w);
     - case4: G = a (x) b (x) c, b in R^h, c in R^w.
 
-    All factors start at 1. `folded()` is G as one tensor: what inference multiplies by, so that the
-    cost of cases 2 to 4 is the same.
+    G starts at `initial` everywhere. `folded()` is G as one tensor: what inference multiplies by,
+    so that the cost of cases 2 to 4 is the same.
 
     Input and output: (batch, h, w, c); h and w must be known except in case1.
     """
 
     CASES = ("case1", "case2", "case3", "case4")
 
-    def __init__(self, case: str = "case4", **kwargs: Any):
+    def __init__(self, case: str = "case4", initial: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
+        self.initial = initial
         if case not in self.CASES:
             raise InvalidValueError(f"scale must be one of {', '.join(self.CASES)}, not '{case}'.")
         self.case = case
@@ -295,9 +296,11 @@ class LearnedScale(tf.keras.layers.Layer):
             "case3": {"channel": (channels,), "pixel": (height, width, 1)},
             "case4": {"channel": (channels,), "row": (height, 1, 1), "column": (1, width, 1)},
         }
+        first, *others = shapes_of_cases[self.case].items()
+        constant = tf.keras.initializers.Constant(self.initial)
         self.factors = [
-            self.add_weight(name, shape=shape, initializer="ones")
-            for name, shape in shapes_of_cases[self.case].items()
+            self.add_weight(first[0], shape=first[1], initializer=constant),
+            *(self.add_weight(name, shape=shape, initializer="ones") for name, shape in others),
         ]
         super().build(input_shape)
 
@@ -312,4 +315,4 @@ class LearnedScale(tf.keras.layers.Layer):
         return inputs * self.folded()
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "case": self.case}
+        return {**super().get_config(), "case": self.case, "initial": self.initial}

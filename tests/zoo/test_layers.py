@@ -499,6 +499,7 @@ def test_learned_scale(case, dtype):
     ]
     layer = LearnedScale(case)
     np.testing.assert_array_equal(layer(x), x)  # starts at 1
+    np.testing.assert_array_equal(LearnedScale(case, initial=0.5)(x), x / 2)
     assert [np.size(weight) for weight in layer.weights] == [factor.size for factor in factors]
     for weight, factor in zip(layer.weights, factors, strict=True):
         weight.assign(factor.reshape(weight.shape))
@@ -551,7 +552,7 @@ NON_DEFAULT = [
     (LeakyClip(slope=0.3), {"slope": 0.3}),
     (LeakyClip(slope=0.0), {"slope": 0.0}),
     (SubsamplePad(9, strides=3), {"filters": 9, "strides": 3}),
-    *((LearnedScale(case), {"case": case}) for case in LearnedScale.CASES),
+    *((LearnedScale(case, 0.1), {"case": case, "initial": 0.1}) for case in LearnedScale.CASES),
     (SymmetricMaxPool2D(trainable=False), {"trainable": False}),
     (BatchNorm(momentum=0.7, epsilon=1e-3), {"momentum": 0.7, "epsilon": 1e-3}),
     (BatchNorm(scale=False), {"scale": False, "center": True}),

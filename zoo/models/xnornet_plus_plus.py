@@ -3,7 +3,7 @@
 Binary convolutions of plain signs, whose output is multiplied by a learned factor G in one of four
 shapes (`zoo.layers.LearnedScale`) instead of XNOR-Net's computed one. Blocks are XNOR-Net's: batch
 norm, sign, convolution, activation. The authors released no code; what the paper leaves open (the
-activation, the order inside a residual block) is a stated choice here, not a fact.
+activation, the order inside a residual block, where G starts) is a stated choice here, not a fact.
 """
 
 import tensorflow as tf
@@ -61,8 +61,12 @@ class XNORMixin(ZooFactory):
         """Batch norm, sign, binary convolution, learned factor, activation."""
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
+        height, width = (size, size) if isinstance(size, int) else size
+        # A sum of so many signs has this variance; no batch norm follows that would undo it, and in
+        # a sum with its shortcut a convolution of 12 to 24 times the shortcut's size drowns it.
+        variance = height * width * x.shape[-1]
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
-        x = LearnedScale(self.scale, name=f"{conv}.scale")(x)
+        x = LearnedScale(self.scale, variance**-0.5, name=f"{conv}.scale")(x)
         return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(x)
 
 

@@ -229,6 +229,12 @@ VARIANTS: dict[str, Variant] = {
         "self-distribution", SDBNNResNet20, {**ADAM, "model": "PlainKernelSDBNNResNet20"}
     ),
     "ASD and WSD, by SGD": Variant("self-distribution", SDBNNResNet20, {}),
+    **{
+        f"ASD and WSD, sharpness from {first}": Variant(
+            "self-distribution", SDBNNResNet20, {**ADAM, "first_sharpness": first}
+        )
+        for first in (0.1, 1.0)
+    },
     "kernels next to zero": _short(model="NearZeroReActNet20"),
     "kernels not clipped": _short(model="UnclippedReActNet20"),
     "learning rate 4e-3": _short(learning_rate=4e-3),

@@ -36,6 +36,7 @@ from training.schedules import error_decay
 from training.stages import Stage
 from zoo.batch_norm import BatchNorm
 from zoo.errors import ZooError
+from zoo.layers import LearnedScale
 from zoo.models._factory import ZooFactory
 from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActNet20Factory
@@ -111,13 +112,11 @@ class PlainPReLUReActNet20Factory(ReActNet20Factory):
 
 
 @factory
-class UnscaledXNORNet20Factory(XNORNetPlusPlusResNet20Factory):
-    """XNOR-Net++'s network without a factor on its convolutions."""
+class ConstantScaleXNORNet20Factory(XNORNetPlusPlusResNet20Factory):
+    """XNOR-Net++'s network whose factors stay where they start."""
 
-    def scaled_conv(self, x, filters: int, size, strides: int, conv: str, bn: str, padding="same"):
-        x = self.batch_norm(x, bn)
-        y = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
-        return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(y)
+    def factor(self, x: tf.Tensor, initial: float, name: str) -> tf.Tensor:
+        return LearnedScale("case1", initial, trainable=False, name=name)(x)
 
 
 @factory
@@ -185,8 +184,9 @@ def _one_stage(idea: str, model: str, recipe: type = OneHour, **settings: Any) -
 
 
 def _scale(model: str, **settings: Any) -> Variant:
-    """Weights may belong to single pixels: no crops."""
-    return replace(_one_stage("learned scale", model, **settings), epochs=WHOLE)
+    """Factors may belong to single pixels: no crops. At 1e-2 they learn worse."""
+    variant = _one_stage("learned scale", model, learning_rate=4e-3, **settings)
+    return replace(variant, epochs=WHOLE)
 
 
 def _short(
@@ -216,7 +216,7 @@ VARIANTS: dict[str, Variant] = {
         "distributional loss, stages", ReActNet20, TAUGHT,
         {"first_stage_epochs": 1 / 4, "crop_epochs": 1 / 2, "epochs": 1 / 4},
     ),
-    "no scale": _scale("UnscaledXNORNet20"),
+    "constant scale": _scale("ConstantScaleXNORNet20"),
     **{
         f"scale of {case}": _scale("XNORNetPlusPlusResNet20", **{"model.scale": case})
         for case in ("case1", "case2", "case3", "case4")

@@ -7,7 +7,7 @@ from benchmarks.ablation import VARIANTS, configured
 from zoo.layers import LearnableShift, LearnedScale, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign, StraightThroughSign
 
-SCALES = {"no scale": 0, "case1": 1, "case2": 1, "case3": 2, "case4": 3}  # variables of each
+SCALES = {"constant scale": 0, "case1": 1, "case2": 1, "case3": 2, "case4": 3}  # variables of each
 PARTS = (LearnableShift, RPReLU, tf.keras.layers.PReLU, SelfDistributionSign)
 LACKING = {
     "RSign and RPReLU": {tf.keras.layers.PReLU, SelfDistributionSign},
@@ -46,9 +46,9 @@ def test_parts_of_reactnet(name):
 def test_scales(name):
     model, _ = convolutions(name)
     scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
-    each = SCALES[name.removeprefix("scale of ")]
-    assert len(scales) == (18 if each else 0)
-    assert {len(layer.trainable_weights) for layer in scales} <= {each}
+    assert len(scales) == 18
+    learned = {len(layer.trainable_weights) for layer in scales}
+    assert learned == {SCALES[name.removeprefix("scale of ")]}
 
 
 @pytest.mark.parametrize(("name", "gates", "kernel"), [
@@ -64,7 +64,7 @@ def test_self_distribution(name, gates, kernel):
 
 @pytest.mark.parametrize(("name", "epochs"), [
     ("teacher, one stage", [0, 0, 6, 2]), ("teacher, two stages", [0, 2, 4, 2]),
-    ("RSign and RPReLU", [6, 2]), ("whole images, at the same cost", [5]), ("no scale", [5]),
+    ("RSign and RPReLU", [6, 2]), ("whole images, at the same cost", [5]), ("constant scale", [5]),
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
     assert [stage.epochs for stage in configured(name, 8, 0).planned_stages()] == epochs
@@ -73,6 +73,7 @@ def test_stages_add_up(name, epochs):
 def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():
     rates = {name: configured(name, 8, 0).stages()[-1].learning_rate for name in VARIANTS}
     others = {"learning rate 4e-3": 4e-3, "learning rate 3e-2": 3e-2, "ASD and WSD, by SGD": 0.11}
+    others |= {name: 4e-3 for name in VARIANTS if "scale" in name}
     assert rates == {name: others.get(name, 1e-2) for name in VARIANTS}
 
 

@@ -48,6 +48,10 @@ class XNORMixin(ZooFactory):
         """Within +-1, where the estimator has a gradient."""
         return "weight_clip"
 
+    def factor(self, x: tf.Tensor, initial: float, name: str) -> tf.Tensor:
+        """x times the learned factor."""
+        return LearnedScale(self.scale, initial, name=name)(x)
+
     def scaled_conv(
         self,
         x: tf.Tensor,
@@ -66,7 +70,7 @@ class XNORMixin(ZooFactory):
         # a sum with its shortcut a convolution of 12 to 24 times the shortcut's size drowns it.
         variance = height * width * x.shape[-1]
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
-        x = LearnedScale(self.scale, variance**-0.5, name=f"{conv}.scale")(x)
+        x = self.factor(x, variance**-0.5, f"{conv}.scale")
         return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(x)
 
 

@@ -263,8 +263,8 @@ class LearnedScale(tf.keras.layers.Layer):
     - case3: G = a (x) b, b in R^(h x w);
     - case4: G = a (x) b (x) c, b in R^h, c in R^w.
 
-    G starts at `initial` everywhere. `folded()` is G as one tensor: what inference multiplies by,
-    so that the cost of cases 2 to 4 is the same.
+    All factors start at 1 and are learned; G is `initial` times their product. `folded()` is G as
+    one tensor: what inference multiplies by, so that the cost of cases 2 to 4 is the same.
 
     Input and output: (batch, h, w, c); h and w must be known except in case1.
     """
@@ -296,19 +296,23 @@ class LearnedScale(tf.keras.layers.Layer):
             "case3": {"channel": (channels,), "pixel": (height, width, 1)},
             "case4": {"channel": (channels,), "row": (height, 1, 1), "column": (1, width, 1)},
         }
-        first, *others = shapes_of_cases[self.case].items()
-        constant = tf.keras.initializers.Constant(self.initial)
         self.factors = [
-            self.add_weight(first[0], shape=first[1], initializer=constant),
-            *(self.add_weight(name, shape=shape, initializer="ones") for name, shape in others),
+            self.add_weight(name, shape=shape, initializer="ones")
+            for name, shape in shapes_of_cases[self.case].items()
         ]
         super().build(input_shape)
 
+    def parts(self) -> list[tf.Tensor]:
+        """What G is the product of, in the shapes of the factors."""
+        # `initial` is apart from what is learned: Adam's step is the same for numbers of all sizes.
+        first, *others = self.factors
+        return [first * self.initial, *others]
+
     def folded(self) -> tf.Tensor:
         """G, of shape (c,) in case1 and (h, w, c) otherwise."""
-        product = tf.convert_to_tensor(self.factors[0])
-        for factor in self.factors[1:]:
-            product = product * factor
+        product, *others = self.parts()
+        for part in others:
+            product = product * part
         return product
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -83,11 +83,11 @@ def learnable_shift(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.case == "case1":
-        return x.affine(numbers(layer.factors[0]), None)
+        return x.affine(numbers(layer.folded()), None)
     # The factors stay apart in the file, where G would be larger than the network; OpenVINO
     # multiplies them once, when it compiles the model.
     factor: Any = None
-    for each in layer.factors:
+    for each in layer.parts():
         values = numbers(each)
         values = values.reshape(-1, 1, 1) if values.ndim == 1 else values.transpose(2, 0, 1)
         part = constant(values[None])

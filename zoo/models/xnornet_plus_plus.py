@@ -66,9 +66,9 @@ class XNORMixin(ZooFactory):
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
         height, width = (size, size) if isinstance(size, int) else size
-        # A sum of so many signs has this variance; no batch norm follows that would undo it, and in
-        # a sum with its shortcut a convolution of 12 to 24 times the shortcut's size drowns it.
-        variance = height * width * x.shape[-1]
+        # The variance of a sum of so many signs. Beside a shortcut of variance 1 nothing but the
+        # factor makes up for it, and a branch that is 12 to 68 times as large drowns the shortcut.
+        variance = height * width * x.shape[-1] if self.binary_weights else 1.0
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         x = self.factor(x, variance**-0.5, f"{conv}.scale")
         return tf.keras.layers.Activation(self.activation, name=f"{conv}.activation")(x)

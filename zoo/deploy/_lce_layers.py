@@ -189,7 +189,9 @@ def _learned_scale(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
         (height, width, 1): ((height * width, channels), (height * width, 1)),
         (height, width, channels): ((height * width * channels,), (-1,)),
     }
-    for factor in map(_constant, layer.parts()):
+    with tf.init_scope():
+        parts = [part.numpy() for part in layer.parts()]
+    for factor in parts:
         if factor.ndim == 1:
             x = x * factor
         else:

@@ -23,10 +23,9 @@ def test_each_case_in_the_network(case):
         assert scale.folded().shape == ((o,) if case == "case1" else (h, w, o))
     # Inference multiplies by one tensor: outer products folded by hand give the same output.
     scale = scales[7]
-    factors = [factor.numpy() for factor in scale.weights]
-    folded = factors[0]
-    for factor in factors[1:]:
-        folded = folded * factor
+    folded = np.float64((9 * scale.input_shape[-1]) ** -0.5)  # by which a sum is of variance 1
+    for factor in scale.weights:
+        folded = folded * factor.numpy()
     probe = tf.keras.Model(model.input, [scale.input, scale.output])
     before, after = probe(images(model))
     np.testing.assert_allclose(after, before * folded, rtol=1e-6)

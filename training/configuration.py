@@ -178,7 +178,7 @@ def _chosen(key: str, value: Any, choices: Sequence[type], default: type | None)
     named = [cls for cls in choices if fold(value) in {fold(n) for n in _names(cls)}]
     if not named:
         noun = key.rpartition(".")[2].replace("_", " ").replace("dataset", "data set")
-        for cls in choices:  # one of them may hold what was meant
+        for cls in choices if key == "teacher" else ():  # one of them may hold what was meant
             if setting := getattr(cls, "setting_for", lambda name: None)(value):
                 meant = f"{key}={component_name(cls)} {key}.{setting}"
                 raise InvalidValueError(f"There is no {noun} '{value}', but {meant}.")

@@ -211,6 +211,14 @@ def test_a_teacher_of_keras_applications_by_its_own_name():
     meant = "no teacher 'resnet50', but teacher=KerasApplication teacher.application=ResNet50."
     with pytest.raises(InvalidValueError, match=meant):
         stages_of("ReActNet", "teacher=resnet50")
+    with pytest.raises(UnknownNameError, match="no model 'resnet50'; did you mean"):
+        stages_of("ReActNet", "model=resnet50")
+
+
+def test_a_network_of_keras_applications_is_not_trained():
+    conf = {"model": "KerasApplication", "model.weights": None}
+    with pytest.raises(InvalidValueError, match="KerasApplication only teaches"):
+        configure_task(TASKS["OneHour"].load(), conf).planned_stages()
 
 
 @pytest.mark.parametrize(

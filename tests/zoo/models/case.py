@@ -67,12 +67,10 @@ def randomize(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
         elif leaf == "kernel":
             classifier = variable.shape.rank == 2  # small, so that the softmax is not saturated
             value *= np.sqrt((0.05 if classifier else 2) / np.prod(variable.shape[:-1]))
-        elif leaf in ("gamma", "moving_variance"):
+        elif leaf in ("gamma", "moving_variance") or ".scale/" in variable.name:
             value = rng.uniform(0.5, 1.5, variable.shape)
         elif leaf in ("alpha", "slope"):  # of PReLU: enough negative values for the signs
             value = rng.uniform(0.4, 0.8, variable.shape)
-        elif ".scale/" in variable.name:  # a learned factor shrinks sums of hundreds of signs
-            value = rng.uniform(0.02, 0.08, variable.shape)
         else:
             value = 0.1 * (np.abs(value) if leaf == "beta" else value)
         variable.assign(value)

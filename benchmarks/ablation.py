@@ -287,7 +287,8 @@ def main() -> None:
         except ZooError as error:
             sys.exit(str(error))
         rows = [each for each in read_table(ABLATION) if each["command"] != row["command"]]
-        write_table(ABLATION, COLUMNS, [*rows, row])
+        rows = sorted([*rows, row], key=lambda each: list(VARIANTS).index(each["variant"]))
+        write_table(ABLATION, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def test_small_networks_start_with_random_signs(name):
     for layer in signed_layers(build(name)):
         kernel = raw(layer.kernel).numpy()
         bound = 1 / np.sqrt(np.prod(kernel.shape[:3]))
-        assert 0.9 * bound < np.abs(kernel).max() <= bound
+        assert 0.9 * bound < np.abs(kernel).max() <= np.float32(bound)
         assert 0.4 < np.mean(kernel > 0) < 0.6
 
 

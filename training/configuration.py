@@ -130,7 +130,10 @@ def _walk(
             continue
 
         default_class = default._component_class if _is_partial(default) else default
-        choices = tuple(components(field.type))
+        # Some components fit the type, but one place only, which they name.
+        choices = tuple(
+            each for each in components(field.type) if getattr(each, "only_as", name) == name
+        )
         if inherits:
             yield FieldInfo(key, field.type, doc, f"as {source}", False, choices)
             continue
@@ -178,7 +181,7 @@ def _chosen(key: str, value: Any, choices: Sequence[type], default: type | None)
     named = [cls for cls in choices if fold(value) in {fold(n) for n in _names(cls)}]
     if not named:
         noun = key.rpartition(".")[2].replace("_", " ").replace("dataset", "data set")
-        for cls in choices if key == "teacher" else ():  # one of them may hold what was meant
+        for cls in choices:  # one of them may hold what was meant
             if setting := getattr(cls, "setting_for", lambda name: None)(value):
                 meant = f"{key}={component_name(cls)} {key}.{setting}"
                 raise InvalidValueError(f"There is no {noun} '{value}', but {meant}.")

@@ -24,7 +24,7 @@ from training.discovery import fold
 from training.execution import TrainedRun, execute
 from training.progress import say
 from training.stages import Stage, on_crops_first
-from training.teachers import KerasApplicationFactory
+from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
@@ -127,8 +127,6 @@ class Recipe:
 
     def planned_stages(self) -> list[Stage]:
         """The stages as they are run: in this machine's precision, from `initialize_from`."""
-        if isinstance(base_getattr(self, "model"), KerasApplicationFactory):
-            raise InvalidValueError("KerasApplication only teaches: choose a model of `lqz list`.")
         bfloat16 = self._computes_in_bfloat16()
         stages = [replace(stage, bfloat16=bfloat16) for stage in self.stages()]
         if self.crop_epochs:

@@ -97,9 +97,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def page(browser):
-    browser.get("about:blank")
     from selenium.webdriver.support.wait import WebDriverWait
 
+    browser.get("about:blank")
     browser.get(f"{browser.root}explorer/")
     WebDriverWait(browser, 30).until(lambda opened: texts(opened, NAMES))  # its script has run
     return browser

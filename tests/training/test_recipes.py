@@ -216,9 +216,8 @@ def test_a_teacher_of_keras_applications_by_its_own_name():
 
 
 def test_a_network_of_keras_applications_is_not_trained():
-    conf = {"model": "KerasApplication", "model.weights": None}
-    with pytest.raises(InvalidValueError, match="KerasApplication only teaches"):
-        configure_task(TASKS["OneHour"].load(), conf).planned_stages()
+    with pytest.raises(UnknownNameError, match="no model 'KerasApplication'"):
+        stages_of("ReActNet", "model=KerasApplication")
 
 
 @pytest.mark.parametrize(

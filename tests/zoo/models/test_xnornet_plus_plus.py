@@ -52,10 +52,16 @@ def test_alexnet_takes_images_that_are_not_square():
 @pytest.mark.parametrize("case", ["case1", "case2", "case3", "case4"])
 @pytest.mark.parametrize("name", ["XNORNetPlusPlusResNet20", "XNORNetPlusPlusAlexNet"])
 def test_convolutions_start_with_variance_one(name, case):
-    """No batch norm follows that would make up for a sum of hundreds of signs."""
+    """Beside a shortcut, nothing else makes up for a sum of hundreds of signs."""
     model = build(name, scale=case)
     scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
     outputs = tf.keras.Model(model.input, [scale.output for scale in scales])
     noise = np.random.default_rng(0).normal(size=(8, *model.input_shape[1:])).astype("float32")
     variances = [tf.math.reduce_variance(y).numpy() for y in outputs(noise, training=True)]
     assert min(variances) > 0.3 and max(variances) < 3
+
+
+def test_real_kernels_start_small_enough_by_themselves():
+    model = build("XNORNetPlusPlusResNet20", binary_weights=False)
+    scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
+    assert {scale.initial for scale in scales} == {1.0}

@@ -7,7 +7,7 @@ factors belong to single pixels, so those trainings have fewer epochs, on whole 
 with a first stage has them there: both cost the same.
 The runs stay in `runs/ablation/` and resume; a finished one is not trained again.
 
-Run from the repository root, with TFDS_DATA_DIR set (six minutes each on two cores; the
+Run from the repository root, with TFDS_DATA_DIR set (about nine minutes each on one core; the
 distributional loss needs the shipped RealResNet20):
 
     python -m benchmarks.ablation [--epochs 8] [--only NAME ...]

@@ -138,7 +138,7 @@ def latency(table: Path = LATENCY) -> str:
     rows = read_table(table)
     found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
     heads = ("model", "OpenVINO ms", "2 threads", "float ms", "float / binary", "LCE ms",
-             "LCE / binary", "Keras ms", "Keras / binary", "file MB", "memory MB",
+             "LCE / binary", "Keras ms", "Keras / binary", "file MB", "weights MB",
              "difference")  # fmt: skip
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):

@@ -152,6 +152,7 @@ def check_lqz(words, folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     # A data set of the machine's would be found; a reader's may not.
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "nothing"))
+    monkeypatch.setitem(sys.modules, "torch", None)  # nor may PyTorch, which another tier installs
     if words[0] == "train" and len(words) > 1 and not {"--help", "--dry-run"} & set(words):
         words = [*words, "--dry-run"]
     code = main(words)

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.files import sha256, write_atomically, write_json
+from training.run_directory import read_json
+from zoo.errors import RunError
+from zoo.files import sha256, write_json
+from zoo.weights.files import write_arrays
 
 INDEX = "checkpoints.json"
 KEPT = 2
@@ -30,7 +33,7 @@ class Checkpoints:
         """Write a checkpoint: the arrays and the state of the loop (JSON values)."""
         path = self.directory / f"step-{step:09d}.npz"
         note = np.frombuffer(json.dumps(loop).encode(), dtype=np.uint8)
-        write_atomically(path, lambda file: np.savez(file, **arrays, loop=note))
+        write_arrays(path, {**arrays, "loop": note})
         entries = [entry for entry in self._entries() if entry["file"] != path.name]
         entries.append({"file": path.name, "sha256": sha256(path)})
         write_json(self.directory / INDEX, entries[-KEPT:])
@@ -42,21 +45,32 @@ class Checkpoints:
     def load(
         self, complain: Callable[[str], None]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest checkpoint that is whole, or None; a damaged one is named to `complain`."""
-        for entry in reversed(self._entries()):
+        """The newest checkpoint that is whole; None where none was written yet.
+
+        A damaged one is named to `complain`.
+
+        Raises:
+            RunError: none is whole.
+        """
+        entries = self._entries()
+        for entry in reversed(entries):
             path = self.directory / entry["file"]
             if not path.exists():
-                complain(f"Checkpoint {path} is missing; trying the one before.")
+                complain(f"Checkpoint {path} is missing.")
             elif sha256(path) != entry["sha256"]:
-                complain(f"Checkpoint {path} is damaged; trying the one before.")
+                complain(f"Checkpoint {path} is damaged.")
             else:
                 with np.load(path, allow_pickle=False) as archive:
                     arrays = {key: archive[key] for key in archive.files}
                 return arrays, json.loads(arrays.pop("loop").tobytes())
+        if entries:
+            raise RunError(f"No whole checkpoint is left; {self._remedy}.")
         return None
 
+    @property
+    def _remedy(self) -> str:
+        return f"remove {self.directory} to train this stage from its start"
+
     def _entries(self) -> list[dict[str, str]]:
-        try:
-            return json.loads((self.directory / INDEX).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return []
+        index = self.directory / INDEX
+        return read_json(index, self._remedy) if index.exists() else []

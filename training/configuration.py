@@ -130,10 +130,13 @@ def _walk(
             continue
 
         default_class = default._component_class if _is_partial(default) else default
-        # Some components fit the type, but one place only, which they name.
         choices = tuple(
-            each for each in components(field.type) if getattr(each, "only_as", name) == name
-        )
+            each for each in components(field.type)
+            # Some components fit the type, but one place only, which they name.
+            if getattr(each, "only_as", name) == name
+            # larq-zoo's go with its own tasks: its networks lack fields that our recipes set.
+            and (each is default_class or _is_of_larq_zoo(cls) or not _is_of_larq_zoo(each))
+        )  # fmt: skip
         if inherits:
             yield FieldInfo(key, field.type, doc, f"as {source}", False, choices)
             continue
@@ -187,11 +190,15 @@ def _chosen(key: str, value: Any, choices: Sequence[type], default: type | None)
                 raise InvalidValueError(f"There is no {noun} '{value}', but {meant}.")
         raise UnknownNameError(noun, value, {component_name(cls) for cls in choices})
     # larq-zoo has classes of the same names as ours, e.g. its data sets.
-    return max(named, key=lambda cls: (cls is default, not cls.__module__.startswith("larq_zoo")))
+    return max(named, key=lambda cls: (cls is default, not _is_of_larq_zoo(cls)))
 
 
 def _names(cls: type) -> set[str]:
     return {cls.__name__, cls.__qualname__, component_name(cls)}
+
+
+def _is_of_larq_zoo(cls: type) -> bool:
+    return cls.__module__.startswith("larq_zoo")
 
 
 def _is_partial(default: Any) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import tensorflow as tf
 from zookeeper.core.component import base_getattr
 
@@ -20,11 +19,13 @@ from training.progress import print_results, say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
 from training.step import TrainStep
+from zoo.errors import RunError
 from zoo.files import sha256, write_atomically
-from zoo.models._factory import variant
+from zoo.models._functions import variant
 from zoo.profile import profile
+from zoo.weights.files import read_npz, write_npz
 from zoo.weights.store import find_weights
-from zoo.weights.torch_state import load_torch_state, torch_state
+from zoo.weights.torch_state import load_torch_state
 
 if TYPE_CHECKING:
     from training.experiment import Recipe
@@ -55,6 +56,7 @@ class Execution:
         workers: who runs it.
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
+        cache: where encoded images wait between epochs.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class Execution:
     stop: StopFlag = field(default_factory=StopFlag)
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
+    cache: str = "auto"
 
     def run(self) -> TrainedRun:
         """All stages, in order, and the report."""
@@ -69,10 +72,11 @@ class Execution:
         say(recipe.introduction())
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
-        workers.check_same({**recipe.config, "validate_every": recipe.validate_every})
+        same = {k: v for k, v in recipe.config.items() if k not in recipe.places}
+        workers.check_same({**same, "validate_every": recipe.validate_every})
         if recipe.data_service:
             reachable(recipe.data_service)
-        directory = RunDirectory(recipe.directory, recipe.config)
+        directory = RunDirectory(recipe.directory, recipe.config, recipe.places)
         stages = recipe.planned_stages()
         recipe.check()
         for stage in stages:
@@ -82,6 +86,8 @@ class Execution:
             check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
         workers.from_chief(directory.open)
         try:
+            self.cache, bfloat16 = workers.from_chief(lambda: self._decide(directory, stages[-1]))
+            stages = [replace(stage, bfloat16=bfloat16) for stage in stages]
             with self.stop.listening():
                 for index, stage in enumerate(stages, start=1):
                     with workers.strategy.scope():
@@ -93,6 +99,23 @@ class Execution:
             directory.close()
         return workers.from_chief(lambda: self._report(directory, stages))
 
+    def _decide(self, run: RunDirectory, stage: Stage) -> tuple[str, bool]:
+        """The cache and whether to compute in bfloat16, as when the run began.
+
+        Machines differ in memory and CPU; the order of images and the precision must not.
+        """
+        recipe = self.recipe
+        cache = recipe.cache
+        if cache == "auto":
+            cache = choose_cache("auto", recipe.dataset, None)
+        decided = run.decide({"cache": cache, "bfloat16": stage.bfloat16})
+        if recipe.cache not in ("auto", decided["cache"]):
+            raise RunError(
+                f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "
+                "another order of images: leave cache away or choose another output_dir=..."
+            )
+        return decided["cache"], decided["bfloat16"]
+
     def _stage(self, run: RunDirectory, index: int, stage: Stage) -> None:
         """Train one stage, or take what it left."""
         directory = run.stage(index, stage.name)
@@ -100,7 +123,8 @@ class Execution:
         model = self.models[stage.name] = stage.build()
         finished = self.workers.from_chief(lambda: run.finished(directory))
         if finished:
-            state = self.workers.from_chief(lambda: _read(directory / finished.weights))
+            weights = directory / finished.weights
+            state = self.workers.from_chief(lambda: read_npz(weights, model.name))
             load_torch_state(model, state)
             self.results[stage.name] = finished
             say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
@@ -119,7 +143,7 @@ class Execution:
 
         def record() -> StageResult:
             weights = directory / f"{model.name}.npz"
-            write_atomically(weights, lambda file: np.savez(file, **torch_state(model)))
+            write_npz(model, weights)
             result = StageResult(
                 stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
                 pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
@@ -147,12 +171,9 @@ class Execution:
     def pipeline(self, stage: Stage) -> InputPipeline:
         """The stage's images, this worker's share of them."""
         recipe, workers = self.recipe, self.workers
-        cache = recipe.cache
-        if cache == "auto":  # the machines' memory may differ, the order of images must not
-            cache = workers.from_chief(lambda: choose_cache("auto", recipe.dataset, None))
         return InputPipeline(
             recipe.dataset, recipe.preprocessing, batch_size=stage.batch_size, seed=recipe.seed,
-            cache=cache, cache_dir=recipe.cache_dir, corrupt_share=recipe.corrupt_share,
+            cache=self.cache, cache_dir=recipe.cache_dir, corrupt_share=recipe.corrupt_share,
             shard=(workers.index, workers.count), data_service=recipe.data_service,
         )  # fmt: skip
 
@@ -170,8 +191,3 @@ class Execution:
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}

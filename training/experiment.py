@@ -19,7 +19,7 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset, Preprocessing
 
 from training.configuration import component_name, resolved
-from training.data import FashionMNIST, RandomResizedCropFlip
+from training.data import Cifar10, FashionMNIST, ImageNet, RandomResizedCropFlip
 from training.discovery import fold
 from training.execution import TrainedRun, execute
 from training.progress import say
@@ -28,12 +28,12 @@ from training.teachers import KerasApplicationFactory  # noqa: F401 (a component
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
-from zoo.models._factory import variant
+from zoo.models._functions import variant
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
     importlib.import_module(module)  # their factories are components to choose
 
-# Settings of a run that do not change what it computes.
+# Settings of a run that do not say what it computes. (A run keeps the cache it began with.)
 OPERATIONAL = (
     "output_dir", "cache", "cache_dir", "checkpoint_minutes", "validate_every", "tensorboard",
     "strategy", "data_service", "rejoin_minutes",
@@ -140,6 +140,8 @@ class Recipe:
                 stages[-2].build()
             except InvalidValueError as error:
                 raise InvalidValueError(f"{error} Or train without crops: crop_epochs=0.") from None
+        if not 0 <= self.seed < 2**31:
+            raise InvalidValueError(f"seed={self.seed} must be 0 or more and below 2^31.")
         if self.validate_every < 1:
             raise InvalidValueError(f"validate_every={self.validate_every} must be 1 or more.")
         if not any(stage.epochs for stage in stages):
@@ -159,6 +161,12 @@ class Recipe:
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
         """A function that builds the component `field` anew with other arguments, giving logits."""
         factory = base_getattr(self, field)
+        for name in overrides:
+            if name not in factory.__component_fields__:
+                raise InvalidValueError(
+                    f"{type(self).__name__} cannot train {component_name(type(factory))}, which "
+                    f"has no '{name}': choose another {field}=..."
+                )
         return partial(variant, factory, **{"classifier_activation": None, **overrides})
 
     @property
@@ -173,11 +181,18 @@ class Recipe:
         return {"task": type(self).__name__, **settings}
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """The settings of `config` that say where the same data lies, which may move."""
+        published = isinstance(base_getattr(self, "dataset"), (Cifar10, ImageNet))
+        return ("dataset.data_dir", "dataset.download") if published else ()
+
+    @property
     def directory(self) -> Path:
         """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
         if self.output_dir is not None:
             return Path(self.output_dir).expanduser()
-        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:8]
+        settings = {k: v for k, v in self.config.items() if k not in self.places}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         dataset = type(base_getattr(self, "dataset")).__name__
         return Path("runs") / f"{type(self).__name__}-{dataset}-{digest}"
 

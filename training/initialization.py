@@ -30,7 +30,8 @@ def initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bo
 def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
     """Give `model`, which `factory` built, the weights of a file or a registered set; its sha256.
 
-    A classifier for other classes stays as it is, which is said.
+    The file may be a twin's, such as the real-valued network's. A classifier for other classes
+    stays as it is, which is said.
     """
     name = component_name(type(factory))
     path = find_weights(weights, name)
@@ -38,6 +39,7 @@ def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
         load_weights(
             model, path, name=name, include_top=True, num_classes=model.output_shape[-1],
             classifier=factory.classifier_name, head=factory.head, new_classifier=True,
+            any_model=True,
         )  # fmt: skip
     say(f"Starting from the weights {weights} ({path.name}).")
     for note in notes:

@@ -53,8 +53,10 @@ def predict(model: str, images: Sequence[str]) -> None:
     )
     classes = network.output_shape[-1]
     load_weights(network, path, name=row.model, include_top=True, num_classes=classes)
+    if network.input_shape[-1] != 3:
+        raise InvalidValueError("Images are predicted in three colours; this network takes others.")
     names = class_names(record.classes)
-    if len(names) != classes:
+    if len(names) != classes or _of_other_data(path, record):
         names = tuple((str(label), f"class {label}") for label in range(classes))
     height, width = network.input_shape[1:3]
     how = preprocessing(record.preprocessing)
@@ -67,6 +69,19 @@ def predict(model: str, images: Sequence[str]) -> None:
         for identifier, name, score in best:
             shown = "" if identifier == name else f"  ({identifier})"
             click.echo(f"  {100 * score:6.2f} %  {name}{shown}")
+
+
+def _of_other_data(weights: Path, record: Any) -> bool:
+    """Whether the run beside whose `config.json` the file lies was on other data: as many classes
+    may be others."""
+    from training.run_directory import CONFIG, read_json
+    from training.subject import COMPONENTS
+
+    config = weights.parent / CONFIG
+    if not config.is_file():
+        return False
+    dataset = read_json(config, "remove it or move the weights elsewhere").get("dataset")
+    return dataset != COMPONENTS.get(record.dataset)
 
 
 def _record(row: catalog.Row, options: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,20 @@ from zoo.files import sha256, write_json
 
 CONFIG = "config.json"
 RESULT = "result.json"
+MACHINE = "machine.json"
 
 
 class RunDirectory:
     """One run on disk.
 
-    Layout: `config.json`, the resolved recipe; a directory per stage with its checkpoints while it
-    runs, `log.csv`, TensorBoard events, and `result.json` with the weights once it is finished.
+    Layout: `config.json`, the resolved recipe; `machine.json`, what the machine that began it
+    decided; a directory per stage with its checkpoints while it runs, `log.csv`, TensorBoard
+    events, and `result.json` with the weights once it is finished.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any]):
-        self.path, self.config = path, dict(config)
+    def __init__(self, path: Path, config: Mapping[str, Any], may_differ: Collection[str] = ()):
+        """`may_differ` are settings of `config` that another start of the same run may change."""
+        self.path, self.config, self.may_differ = path, dict(config), may_differ
         self._lock: FileLock | None = None
 
     def open(self) -> None:
@@ -57,6 +60,8 @@ class RunDirectory:
                 "another output_dir=..."
             ) from None
         self._lock = lock
+        for draft in self.path.glob("**/.*.npz.*"):  # of a process that was killed while it wrote
+            draft.unlink()
         self._check_recipe()
 
     def require_space(self, needed_bytes: int) -> None:
@@ -79,20 +84,33 @@ class RunDirectory:
         if not path.exists():
             write_json(path, self.config)
             return
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RunError(f"{path} is damaged; remove {self.path} to start afresh.") from None
+        before = read_json(path, f"remove {self.path} to start afresh")
         differences = [
             f"{key}: {before.get(key)!r} there, {self.config.get(key)!r} here"
             for key in sorted({*before, *self.config})
-            if before.get(key) != self.config.get(key)
+            if before.get(key) != self.config.get(key) and key not in self.may_differ
         ]
         if differences:
             raise RunError(
                 f"The run in {self.path} belongs to another recipe ({'; '.join(differences)}); "
                 "choose another output_dir=... or give the same settings."
             )
+
+    def decide(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        """What was left to the machine that began this run; for a new run, as it is decided `now`.
+
+        The same bits need the same precision and the same order of images, but the next machine's
+        CPU may have other instructions, and its memory room for less.
+
+        Raises:
+            RunError: the record of it is damaged.
+        """
+        path = self.path / MACHINE
+        before = read_json(path, f"remove {self.path} to start afresh") if path.exists() else {}
+        decided = {**now, **before}
+        if decided != before:
+            write_json(path, decided)
+        return decided
 
     def stage(self, index: int, name: str) -> Path:
         """Directory of a stage, made if missing by the process that has opened the run."""
@@ -117,3 +135,11 @@ class RunDirectory:
             if leftover.name != result.weights:
                 leftover.unlink()
         (directory / "checkpoints.json").unlink(missing_ok=True)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """The value in a file of a run. Raises RunError, with the remedy, if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RunError(f"{path} is damaged; {remedy}.") from None

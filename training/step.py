@@ -76,7 +76,10 @@ class TrainStep:
         rates = np.zeros(MOST_STEPS, np.float32)
         rates[: len(learning_rates)] = learning_rates
         steps = tf.constant(len(learning_rates))
-        return self._run(batches, rates, steps, tf.constant(first_step, tf.int64)).numpy()
+        first = tf.constant(first_step, tf.int64)
+        # Around the tracing of all replicas: in each of them, their threads would mix it up.
+        with bfloat16_convolutions(self.stage.bfloat16):
+            return self._run(batches, rates, steps, first).numpy()
 
     @tf.function
     def _run(
@@ -106,8 +109,7 @@ class TrainStep:
         if size := self.stage.crop:
             top, left = ((length - size) // 2 for length in images.shape[1:3])
             seen = images[:, top : top + size, left : left + size]
-        precision = bfloat16_convolutions(self.stage.bfloat16)
-        with precision, tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
             logits = tf.cast(self.model(seen, training=True), tf.float32)
             if self.teacher is None:

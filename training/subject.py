@@ -17,6 +17,7 @@ import zoo
 from training.configuration import UnknownKeyError, configure_task, fields
 from training.discovery import fold
 from training.measure import Evaluate, require_fit
+from training.progress import say
 from training.run_directory import CONFIG, RESULT
 from training.show import build_model
 from training.stages import StageResult
@@ -104,6 +105,8 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
         **given,
     }
     file = find_weights(str(weights), name)
+    if row.origin == "larq-zoo":
+        say("The published figure is larq-zoo's, whose images are cut in another way than here.")
     model = build_model(name, {**options, "weights": None})
     # Strict: a classifier for other classes is no subject of an evaluation.
     load_weights(

@@ -16,8 +16,8 @@ OPEN = {"ignore_unknown_options": True}  # --key and --no-key are settings, not 
 
 def load_tensorflow() -> None:
     """Import TensorFlow without the noise it makes; ZOO_DEBUG=1 shows it."""
-    # larq warns of binary kernels without `kernel_constraint`; our networks have none because
-    # the papers do not clip latent weights.
+    # larq warns of binary kernels without `kernel_constraint`, which no paper has: only our small
+    # networks clip latent weights.
     logging.getLogger("larq").setLevel(logging.ERROR)
     # CUDA's plugins report at import and when devices are first listed that they are registered
     # twice or find no driver.

@@ -25,7 +25,7 @@ prefer_keras2()
 quiet_tensorflow()
 
 _OURS = [row.model for row in catalog.rows(origin="zoo")]
-_MODULES = ("layers", "quantizers", "weights")
+_MODULES = ("deploy", "layers", "quantizers", "weights")
 __all__ = [
     *_OURS, "Profile", "ZooError", "catalog", "decode_predictions", "get_model", "list_models",
     "load_model", "preprocess_input", "profile",

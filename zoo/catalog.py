@@ -1,8 +1,8 @@
 """What is known of each model, read from `catalog.csv`; importing this imports no TensorFlow.
 
-The papers' figures in the table are copied from the papers (for larq-zoo's models from its
-documentation). Parameters, memory and operations are counted from the models themselves:
-`python -m benchmarks.count_catalog` writes them, and a test compares.
+The papers' figures in the table are copied from the papers (XNOR-Net++'s are recalled; for
+larq-zoo's models from its documentation). Parameters, memory and operations are counted from the
+models themselves: `python -m benchmarks.count_catalog` writes them, and a test compares.
 """
 
 from __future__ import annotations

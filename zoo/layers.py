@@ -24,7 +24,7 @@ register = tf.keras.utils.register_keras_serializable(package="zoo")
 
 @contextmanager
 def _without_constraint_warning() -> Iterator[None]:
-    """larq warns of binary kernels without a constraint; the papers' estimators need none."""
+    """larq warns of binary kernels without a constraint; the papers have none."""
     logger = logging.getLogger("larq.layers_base")
     before, logger.disabled = logger.disabled, True
     try:

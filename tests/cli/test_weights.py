@@ -106,6 +106,24 @@ def test_what_predict_refuses(lqz, file, tmp_path):
     refused(lqz("predict", MODEL, "a.png", f"weights={file}", "num_classes=3"), says)
 
 
+def test_names_are_not_those_of_other_data(lqz, model, tmp_path):
+    tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(np.zeros((32, 32, 3), "uint8")))
+    run = tmp_path / "run"
+    run.mkdir()
+    save_weights(model, run / "w.npz")
+    for dataset, named in (("Cifar10", True), ("ImageFolder", False)):
+        (run / "config.json").write_text(json.dumps({"dataset": dataset}))
+        code, out, _ = lqz("predict", MODEL, "a.png", f"weights={run / 'w.npz'}")
+        assert code == 0 and len(out.splitlines()) == 6
+        assert ("class " not in out) == named
+    (run / "config.json").write_text("{")
+    refused(lqz("predict", MODEL, "a.png", f"weights={run / 'w.npz'}"), "config.json is damaged")
+    grey = zoo.RealResNet20(weights=None, input_shape=(28, 28, 1))
+    save_weights(grey, tmp_path / "grey.npz")
+    settings = ("weights=grey.npz", "input_shape=(28,28,1)")
+    refused(lqz("predict", MODEL, "a.png", *settings), "predicted in three colours")
+
+
 # --- lqz convert ---
 
 

@@ -164,6 +164,9 @@ def test_choice_of_cache(build, monkeypatch, tmp_path):
         build("disk", cache_dir=None)
     with pytest.raises(InvalidValueError, match="auto, none, memory, disk"):
         build("ram")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidValueError, match="file is a file: give a folder"):
+        build("disk", cache_dir=tmp_path / "file")
 
 
 def test_disk_cache_is_written_once_and_repaired(build, tmp_path):
@@ -175,6 +178,18 @@ def test_disk_cache_is_written_once_and_repaired(build, tmp_path):
     assert {f: f.stat().st_mtime_ns for f in folder.glob("Fashion*")} == files
     next(folder.glob("*.index")).unlink()  # as a run stopped while writing leaves it
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
+
+
+def test_disk_cache_knows_that_an_image_moved_to_another_class(make, folder):
+    def labels():
+        batches = collected(folder_pipeline(make, folder, "disk").train(0))
+        return np.concatenate([batch["label"] for batch in batches])
+
+    labels()
+    one, other = sorted(each for each in (folder / "train").iterdir() if each.is_dir())[:2]
+    for file in list(one.iterdir())[1:]:
+        file.rename(other / f"from-{file.name}")
+    assert np.count_nonzero(labels() == 0) <= 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.checkpoint import Checkpoints
+from zoo.errors import RunError
 from zoo.files import write_atomically
 
 
@@ -45,6 +46,17 @@ def test_damaged_newest_is_named_and_the_previous_used(tmp_path, damage):
     _, loop = checkpoints.load(complaints.append)
     assert loop == {"done_steps": 1}
     assert len(complaints) == 1 and newest.name in complaints[0]
+
+
+def test_where_none_is_whole_nothing_is_begun_anew(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    next(tmp_path.glob("step-*")).unlink()
+    with pytest.raises(RunError, match=r"No whole checkpoint is left; remove .* from its start"):
+        checkpoints.load(lambda line: None)
+    (tmp_path / "checkpoints.json").write_text("[{")
+    with pytest.raises(RunError, match=r"checkpoints\.json is damaged; remove"):
+        checkpoints.load(pytest.fail)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

@@ -17,8 +17,8 @@ from training.schedules import error_decay
 from training.stages import batch_norms
 from training.teachers import KerasApplicationFactory
 from zoo.convolution import cpu_multiplies_bfloat16
-from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
-from zoo.models._factory import construct
+from zoo.errors import InvalidValueError, UnknownNameError, WeightsError, ZooError
+from zoo.models._functions import construct
 from zoo.quantizers import EDESign
 
 SNAPSHOTS = Path(__file__).parent / "dry_runs"
@@ -48,10 +48,10 @@ def test_every_snapshot_belongs_to_a_task():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_docstring_opens_with_the_command_and_states_accuracy_or_cost(name):
+def test_docstring_opens_with_the_command_and_says_what_to_expect(name):
     doc = TASKS[name].load().__doc__
     assert f"`lqz train {name} dataset=" in doc.splitlines()[0]
-    assert "%" in doc or "cores" in doc
+    assert "%" in doc or "cores" in doc or "docs/results/cifar10.md" in doc
 
 
 def stages_of(task, *settings):
@@ -85,11 +85,31 @@ def test_optimizer_of_self_distribution_by_name():
     (["schedule_every=stp"], "schedule_every must be epoch or step, not 'stp'"),
     (["validate_every=0"], "validate_every=0 must be 1 or more"),
     (["epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
+    (["seed=-2"], "seed=-2 must be 0 or more"),
+    (["seed=4294967295"], "seed=4294967295 must be 0 or more and below"),
 ])  # fmt: skip
 def test_what_cannot_be_trained(settings, says):
     recipe = configure_task(TASKS["OneHour"].load(), parse_assignments(settings))
     with pytest.raises(InvalidValueError, match=says):
         recipe.planned_stages()
+
+
+@pytest.mark.parametrize(("task", "settings", "says"), [
+    ("BiRealNetPaper", ["model=ReActNet18"], "cannot train ReActNet18, which has no 'binary_act"),
+    ("BiRealNetPaper", ["crop_epochs=1"], "last stage here is batch norm alone: give crop_epochs"),
+    ("XNORNetPlusPlus", ["divide_every=-1"], "divide_every=-1 must be 0 or more"),
+    ("OneHour", ["model=QuickNet"], "There is no model 'QuickNet'"),  # larq-zoo's
+])  # fmt: skip
+def test_what_a_recipe_cannot_train(task, settings, says):
+    with pytest.raises(ZooError, match=says):
+        stages_of(task, *settings)
+
+
+def test_an_estimator_with_a_schedule_has_it_in_other_recipes_too():
+    (stage,) = stages_of("OneHour", "model=SDBNNResNet20")
+    model = stage.build()
+    stage.each_epoch(model, 0.5)
+    assert model.get_layer("layer1.0.conv1").kernel_quantizer.ede.t.numpy() == pytest.approx(0.1)
 
 
 def test_dry_run_of_fewer_images_than_a_batch(capsys):
@@ -177,6 +197,13 @@ def test_learning_rate_is_divided_every_25_epochs():
         [1, 1, 0.1, 0.01, 0.001, 0.001]
     )
     assert stage.schedule(0.5) == 0.5  # embedded images: a straight line
+    crops, whole = configure_task(
+        TASKS["XNORNetPlusPlus"].load(),
+        {"divide_every": 25, "epochs": 30, "crop_epochs": 30, "crop_size": 20, "batch_size": 100,
+         "model": "XNORNetPlusPlusResNet20", "model.scale": "case1"},
+    ).planned_stages()  # fmt: skip
+    assert [crops.schedule(e / 30) for e in (24, 25)] == pytest.approx([1, 0.1])
+    assert [whole.schedule(e / 30) for e in (19, 20)] == pytest.approx([0.1, 0.01])
 
 
 def test_teacher_of_keras_applications_does_its_own_preprocessing():

@@ -15,15 +15,12 @@ from training.configuration import configure_task
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet
 from training.recipes.resnet import RealResNet20
+from training.run_directory import RunDirectory
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
+from zoo.weights.files import read_npz
 
 STAGES = ("teacher", "binary activations", "binary")
-
-
-def read(path):
-    with np.load(path) as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 def test_every_stage_leaves_its_result_weights_and_logs(finished):
@@ -50,8 +47,8 @@ def test_stages_are_linked_by_hashes(finished):
 
 def test_two_steps_move_all_weights_from_where_the_stage_before_left_them(finished):
     directory = finished.run.directory
-    first = read(directory / "2-binary-activations" / "reactnet20.npz")
-    second = read(directory / "3-binary" / "reactnet20.npz")
+    first = read_npz(directory / "2-binary-activations" / "reactnet20.npz", "reactnet20")
+    second = read_npz(directory / "3-binary" / "reactnet20.npz", "reactnet20")
     kernel = "layer1.0.conv1.weight"
     assert 0 < np.abs(second[kernel] - first[kernel]).max() <= 2 * 5e-4 * 1.01  # two Adam steps
     unmoved = [k for k in first if "num_batches" not in k and np.array_equal(first[k], second[k])]
@@ -106,6 +103,43 @@ def test_another_recipe_is_refused_with_the_differences(finished):
     settings = {**finished.settings, "learning_rate": 1e-2, "seed": 3}
     with pytest.raises(RunError, match=r"learning_rate: 0.0005 there, 0.01 here; seed: 0 there, 3"):
         configure_task(ReActNet, settings).run()
+
+
+def test_what_the_machine_decided_is_kept(finished, tmp_path):
+    decided = json.loads((finished.run.directory / "machine.json").read_text())
+    (bfloat16,) = {stage.bfloat16 for stage in finished.make().planned_stages()}
+    assert decided == {"cache": "memory", "bfloat16": bfloat16}
+    says = r"began with cache=memory, and cache=none has another order of images: leave cache away"
+    with pytest.raises(RunError, match=says):
+        configure_task(ReActNet, {**finished.settings, "cache": "none"}).run()
+    run = RunDirectory(tmp_path, {})
+    assert run.decide({"cache": "none"}) == {"cache": "none"}
+    now = {"cache": "memory", "bfloat16": True}  # with more memory, on another CPU
+    assert run.decide(now) == {"cache": "none", "bfloat16": True}
+    (tmp_path / "machine.json").write_text("{")
+    with pytest.raises(RunError, match=r"machine\.json is damaged; remove .* to start afresh"):
+        run.decide(now)
+
+
+def test_the_same_run_finds_its_data_elsewhere(tmp_path):
+    def run(**settings):
+        task = configure_task(RealResNet20, {"dataset": "Cifar10", **settings})
+        return RunDirectory(tmp_path, task.config, task.places), task.directory
+
+    first, folder = run(**{"dataset.download": True})
+    first.open()
+    (tmp_path / "1-real").mkdir()
+    (tmp_path / "1-real" / ".step-000000009.npz.99").write_bytes(b"half")  # of a killed process
+    first.close()
+    again, same_folder = run(**{"dataset.data_dir": "/elsewhere"})
+    again.open()
+    again.close()
+    assert folder == same_folder and not list((tmp_path / "1-real").iterdir())
+    other, other_folder = run(seed=1)
+    with pytest.raises(RunError, match=r"\(seed: 0 there, 1 here\)"):
+        other.open()
+    other.close()
+    assert other_folder != folder
 
 
 def test_a_teacher_of_other_classes_is_refused_before_training(tiny, tmp_path):

@@ -101,7 +101,7 @@ def test_unknown_names():
 def test_every_listed_name_is_there():
     names = dir(zoo)
     assert names == sorted(set(names))
-    assert {*zoo.__all__, "layers", "quantizers", "weights"} <= set(names)
+    assert {*zoo.__all__, "deploy", "layers", "quantizers", "weights"} <= set(names)
     assert all(getattr(zoo, name, None) is not None for name in names if name[0] != "_")
     assert zoo.ReActNetA.__name__ == "ReActNetA" and zoo.ReActNetA is zoo.ReActNetA
 

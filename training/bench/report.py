@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ import click
 from training.results import PACKAGE, commit
 from training.terminal import print_table
 from zoo.deploy._cpu import cpu_name, instruction_sets, without_avx2
+from zoo.files import write_atomically
 
 PACKAGES = ("openvino", "larq-compute-engine", "tensorflow", "tf_keras")
 COLUMNS = (
@@ -90,7 +92,7 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
 
 def write_json(path: Path, about: dict[str, Any], rows: Rows) -> None:
     text = json.dumps({"machine": about, "results": list(rows)}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_atomically(path, lambda file: file.write((text + "\n").encode()))
 
 
 def write_csv(path: Path, about: dict[str, Any], rows: Rows) -> None:
@@ -124,8 +126,9 @@ def write_layers_csv(path: Path, rows: Rows) -> None:
 
 
 def _write(path: Path, columns: Sequence[str], lines: Rows) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for line in lines:
-            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()})
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))

@@ -48,6 +48,11 @@ class EncodedImages(abc.ABC):
     def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
         """The names of `stream`, one pass, without reading an image."""
 
+    def identity(self, split: str) -> list[str]:
+        """What tells a split from another, and from itself before a change; reads no image."""
+        size = (self.num_examples(split), self.encoded_bytes(split))
+        return [str(getattr(self, "root", "")), split, *map(str, size)]
+
     def train(self, decoders=None) -> tuple[tf.data.Dataset, int]:
         """Zookeeper's interface: the training examples in fixed order, and their number."""
         return self.examples(self.train_split), self.num_examples(self.train_split)

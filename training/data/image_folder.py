@@ -73,6 +73,10 @@ class ImageFolder(EncodedImages, Dataset):
         """Size of a split's files in bytes."""
         return sum(os.stat(path).st_size for path in self._files(split).paths)
 
+    def identity(self, split: str) -> list[str]:
+        """As of every data set, and the paths: an image may move to another class."""
+        return [*super().identity(split), *self._files(split).paths]
+
     def examples(self, split: str) -> tf.data.Dataset:
         """Every example of a split once, by class and file name."""
         files = self._files(split)

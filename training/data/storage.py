@@ -56,7 +56,10 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
     if cache == "disk":
         if cache_dir is None:
             raise InvalidValueError("cache=disk needs cache_dir=FOLDER, or use cache=none.")
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise InvalidValueError(f"cache_dir={cache_dir} is a file: give a folder.") from None
         free = shutil.disk_usage(cache_dir).free
         if train > free and not _is_complete(_cache_file(dataset, cache_dir)):
             raise InvalidValueError(
@@ -106,9 +109,7 @@ def names_on_disk(dataset: EncodedImages) -> tf.data.Dataset:
 
 def _cache_file(dataset: EncodedImages, cache_dir: Path) -> Path:
     """Where the copy lies: the name tells data sets apart, and a data set that has changed."""
-    split = dataset.train_split
-    identity = [str(getattr(dataset, "root", "")), split, str(dataset.num_examples(split))]
-    identity.append(str(dataset.encoded_bytes(split)))
+    identity = dataset.identity(dataset.train_split)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     return cache_dir / f"{type(dataset).__name__}-{digest}"
 

@@ -86,7 +86,7 @@ class SDBNNResNet20(ErrorDecayRecipe):
     """SD-BNN ResNet-20 for CIFAR-10: `lqz train SDBNNResNet20 dataset=Cifar10`.
 
     500 epochs, batch 128, SGD 0.11 falling along a cosine, weight decay 1e-4, EDE from 1e-3 to 10;
-    86.9 % top-1; about nine hours on two cores.
+    86.9 % top-1.
     """
 
     model: tf.keras.models.Model = ComponentField(SDBNNResNet20Factory)

@@ -9,7 +9,8 @@ from zookeeper import Field, factory
 
 from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory, model_function
+from zoo.models._factory import ZooFactory
+from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
 
 

@@ -11,7 +11,8 @@ from zookeeper import Field, factory
 
 from zoo.errors import InvalidValueError
 from zoo.layers import LearnableShift, RPReLU
-from zoo.models._factory import ZooFactory, model_function, scaled_channels
+from zoo.models._factory import ZooFactory, scaled_channels
+from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
 
 

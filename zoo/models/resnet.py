@@ -4,7 +4,8 @@ import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory, model_function, scaled_channels
+from zoo.models._factory import ZooFactory, scaled_channels
+from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20
 
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 from zookeeper import factory
 
 from zoo.layers import LeakyClip
-from zoo.models._factory import ZooFactory, model_function, real_initializer
+from zoo.models._factory import ZooFactory, real_initializer
+from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign
 

@@ -10,12 +10,8 @@ import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import LearnedScale, SymmetricMaxPool2D
-from zoo.models._factory import (
-    ZooFactory,
-    check_activation,
-    model_function,
-    real_initializer,
-)
+from zoo.models._factory import ZooFactory, check_activation, real_initializer
+from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20
 from zoo.quantizers import StraightThroughSign
 

@@ -7,38 +7,39 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.errors import WeightsError
-from zoo.weights.torch_state import printable, torch_state
+from zoo.files import write_atomically
+from zoo.weights.torch_state import latent, printable, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
 UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
 MOST_BYTES = 4 * 2**30  # unpacked; a small zip can hold more than any memory
 
 
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz that is complete or not there."""
+    # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, lambda file: file.write(content.getbuffer()))
+
+
 def write_npz(
-    model: tf.keras.Model, path: Path | IO[bytes], unused: Mapping[str, np.ndarray] | None = None
+    model: tf.keras.Model, path: Path, unused: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Write the state of a model of this zoo, with its name.
 
     Args:
         model: the model.
-        path: the file, or its path.
+        path: the file.
         unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
     """
-    # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
-    content = io.BytesIO()
-    more = {MODEL: np.array(model.name)}
-    more |= {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
-    np.savez(content, **torch_state(model), **more)  # type: ignore[arg-type]
-    if isinstance(path, Path):
-        path.write_bytes(content.getbuffer())
-    else:
-        path.write(content.getbuffer())
+    more = {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
+    write_arrays(path, {**torch_state(model), MODEL: np.array(model.name), **more})
 
 
 def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
@@ -53,7 +54,7 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
         WeightsError: it is no .npz, is damaged, holds anything but plain arrays, or is another
             model's.
     """
-    state = _read(path)
+    state = read_arrays(path)
     named = state.pop(MODEL, np.array(model))
     if model is not None and (named.ndim or str(named) != model):
         raise WeightsError(
@@ -65,12 +66,13 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
 def read_unused(path: Path) -> dict[str, np.ndarray]:
     """What `write_npz` was given as `unused`. Raises WeightsError as `read_npz` does."""
     return {
-        key.removeprefix(UNUSED): value for key, value in _read(path).items()
+        key.removeprefix(UNUSED): value for key, value in read_arrays(path).items()
         if key.startswith(UNUSED)
     }  # fmt: skip
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Everything in an .npz. Raises WeightsError: it is none, damaged, or holds objects."""
     try:
         check_zip(path)
         with np.load(path, allow_pickle=False) as archive:
@@ -123,7 +125,7 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
         if named:
             _check_names(model, path)
         model.load_weights(str(path))
-        broken = [v.name for v in model.weights if not np.all(np.isfinite(_value(v)))]
+        broken = [v.name for v in model.weights if not np.all(np.isfinite(latent(v)))]
         if broken:
             raise WeightsError(f"'{path}' holds NaN or infinity: {broken[0]}.")
     except WeightsError:
@@ -182,7 +184,3 @@ def one_line(error: Exception) -> str:
     """What an error says, as part of a sentence."""
     text = str(error).strip()
     return printable(text.splitlines()[0].rstrip(".:")) if text else type(error).__name__
-
-
-def _value(variable: tf.Variable) -> np.ndarray:
-    return getattr(variable, "latent_variable", variable).numpy()

@@ -60,6 +60,7 @@ def find_weights(weights: str | Path, name: str) -> Path:
 def load_weights(
     model: tf.keras.Model, weights: str | Path, *, name: str, include_top: bool, num_classes: int,
     classifier: str = "fc", head: Sequence[str] = (), new_classifier: bool = False,
+    any_model: bool = False,
 ) -> None:  # fmt: skip
     """Set the weights of `model` from a file or a registered set.
 
@@ -73,6 +74,7 @@ def load_weights(
         head: the layers that the model has only with include_top, besides the classifier.
         new_classifier: for fine-tuning: what the file holds of the head is left out for a model
             without it, and a classifier for other classes stays as it is initialised.
+        any_model: take an .npz of another model with the same keys, such as a real-valued twin.
 
     Raises:
         WeightsError: there is no such file or set, it cannot be had, or does not fit.
@@ -83,9 +85,10 @@ def load_weights(
             f"'{weights}' is a PyTorch file: 'lqz convert {name} {path.name}' imports it."
         )
     if path.suffix != ".npz":
-        load_keras(model, path)
+        theirs = any(row.model == name for row in catalog.rows(origin="larq-zoo"))
+        load_keras(model, path, named=not theirs)
         return
-    state = read_npz(path, model.name)
+    state = read_npz(path, None if any_model else model.name)
     if new_classifier:
         if not include_top:
             state = _without(state, (classifier, *head))

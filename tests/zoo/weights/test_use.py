@@ -20,6 +20,7 @@ from zoo.files import sha256
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus
 from zoo.pretrained.find import keeping
 from zoo.weights import load_weights, save_weights, torch_state
+from zoo.weights.files import read_npz
 from zoo.weights.store import find_weights
 
 MODEL, NAME = "RealResNet20", "cifar10"
@@ -86,6 +87,24 @@ class TestFineTuning:
         model = zoo.RealResNet20(weights=None, num_classes=3)
         with pytest.raises(WeightsError, match="another class count"):
             load_weights(model, file, name=MODEL, include_top=True, num_classes=3)
+
+
+def test_a_twins_file_is_for_who_asks_for_it(file):
+    model = zoo.BiRealNet20(weights=None)
+    settings = {"name": "BiRealNet20", "include_top": True, "num_classes": 10}
+    with pytest.raises(
+        WeightsError, match="weights of realresnet20, which do not belong to bireal"
+    ):
+        load_weights(model, file, **settings)
+    load_weights(model, file, **settings, any_model=True)
+    ours, theirs = torch_state(model), read_npz(file)
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize("part", ["binary_weights", "binary_activations"])
+def test_a_binary_networks_set_is_not_for_a_real_one(part):
+    with pytest.raises(InvalidValueError, match=f"with {part}=False give weights=None or a file"):
+        zoo.BiRealNet20(**{part: False})
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,12 @@ VARIANTS: dict[str, Variant] = {
         )
         for first in (0.1, 1.0)
     },
+    "ASD and WSD, sharpness to 2": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, "last_sharpness": 2.0}
+    ),
+    "ASD and WSD, learning rate 2e-3": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, "learning_rate": 2e-3}
+    ),
     "kernels next to zero": _short(model="NearZeroReActNet20"),
     "kernels not clipped": _short(model="UnclippedReActNet20"),
     "learning rate 4e-3": _short(learning_rate=4e-3),

@@ -22,6 +22,7 @@ RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
 LATENCY = ROOT / "results" / "latency.csv"
 LAYERS = layers_path(LATENCY)
 ABLATION = ROOT / "results" / "ablation.csv"
+SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
 NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
 NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
@@ -129,6 +130,13 @@ def ablation(table: Path = ABLATION) -> str:
         for row in read_table(table)
     ]
     return markdown(heads, rows) if rows else NO_ABLATION
+
+
+def sign_flips(table: Path = SIGN_FLIPS) -> str:
+    """Which signs each run turned."""
+    heads = ("network", "stage", "epochs", "layers", "turned in it %", "turned in all %", "held %")
+    columns = ("model", "stage", "epochs", "layers", "turned", "turned_in_all", "held")
+    return markdown(heads, [[row[name] for name in columns] for row in read_table(table)])
 
 
 def latency(table: Path = LATENCY) -> str:

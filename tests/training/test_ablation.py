@@ -29,9 +29,11 @@ def convolutions(name):
     ("error decay", EDESign),
 ])  # fmt: skip
 def test_estimators(name, estimator):
-    _, found = convolutions(name)
+    model, found = convolutions(name)
     assert {type(each.input_quantizer) for each in found} == {estimator}
-    assert bool(configured(name, 2, 0).stages()[-1].each_epoch) == (estimator is EDESign)
+    if estimator is EDESign:
+        configured(name, 2, 0).stages()[-1].each_epoch(model, 0.0)
+        assert {float(each.input_quantizer.t) for each in found} == {pytest.approx(0.1)}
 
 
 @pytest.mark.parametrize("name", LACKING)
@@ -76,6 +78,7 @@ def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():
         "learning rate 4e-3": 4e-3,
         "learning rate 3e-2": 3e-2,
         "ASD and WSD, the paper's SGD": 0.11,
+        "ASD and WSD, learning rate 2e-3": 2e-3,
     }
     others |= {name: 4e-3 for name in VARIANTS if "scale" in name}
     assert rates == {name: others.get(name, 1e-2) for name in VARIANTS}

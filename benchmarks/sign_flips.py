@@ -1,8 +1,7 @@
-"""How many signs of the binary kernels a finished run has turned, and how many it can no longer turn.
+"""How many signs of its binary kernels a finished run has turned, and how many are held.
 
-A sign is turned where it is not what it was before the stage; it is held where its latent weight is
-at +-1 or beyond, where the estimator's gradient is 0 or the constraint keeps it. A kernel whose signs
-stay as they were drawn has learned nothing but its scale.
+A sign is turned where it is not what it was before the stage. It is held where its latent weight is
+at +-1 or beyond: there the estimator's gradient is next to 0, or the constraint stops it.
 
 Run from the repository root: python -m benchmarks.sign_flips RUN ...
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,39 +27,35 @@ from zoo.weights._torch_layout import entries
 from zoo.weights.files import read_npz
 from zoo.weights.torch_state import torch_state
 
-COLUMNS = ("run", "model", "stage", "epochs", "layers", "turned", "turned_in_all", "held")
-GROUPS = 3  # of layers in order: for ResNet-20 its three widths
+COLUMNS = ("run", "model", "stage", "epochs", "turned", "turned_in_all", "held")
 
 
 def measured(run: Path) -> Iterator[dict[str, Any]]:
-    """A row for each stage and third of the layers: shares in percent."""
+    """A row for each stage that was trained; shares in percent of all binary weights."""
     config, stages = read_run(run)
     settings = {key: value for key, value in config.items() if key != "task"}
     recipe = configure_task(find_task(config["task"], recipe_tasks()).load(), settings)
     planned = recipe.planned_stages()
     first = next(index for index, (_, stage) in enumerate(stages) if stage.epochs)
-    tf.keras.utils.set_random_seed(recipe.seed + first + 1)  # as the run itself begins this stage
+    # As the run itself begins this stage: nothing may be built in between.
+    tf.keras.utils.set_random_seed(recipe.seed + first + 1)
     model = planned[first].build()
     keys = [e.key for e in entries(model) if getattr(e.variable, "precision", 32) == 1]
-    start = before = torch_state(model)
+    start = before = _kernels(torch_state(model), keys)
     for folder, stage in stages[first:]:
-        state = read_npz(folder / stage.weights, model.name)
-        for group in np.array_split(keys, GROUPS):
-            shares = [_share(before, state, group), _share(start, state, group)]
-            latent = np.concatenate([np.abs(state[key]).ravel() for key in group])
-            shares.append(np.mean(latent >= 1))
-            yield {
-                "run": stages[-1][1].sha256[:8], "model": recipe.model_name, "stage": stage.name,
-                "epochs": stage.epochs, "layers": f"{group[0]} to {group[-1]}".replace(".weight", ""),
-                **dict(zip(COLUMNS[5:], (f"{100 * share:.1f}" for share in shares), strict=True)),
-            }  # fmt: skip
-        before = state
+        after = _kernels(read_npz(folder / stage.weights, model.name), keys)
+        shares = (_turned(before, after), _turned(start, after), np.mean(np.abs(after) >= 1))
+        own = (stages[-1][1].sha256[:8], recipe.model_name, stage.name, stage.epochs)
+        yield dict(zip(COLUMNS, [*own, *(f"{100 * share:.1f}" for share in shares)], strict=True))
+        before = after
 
 
-def _share(before: dict[str, Any], after: dict[str, Any], keys: np.ndarray) -> float:
-    return np.mean(np.concatenate([
-        ((before[key] >= 0) != (after[key] >= 0)).ravel() for key in keys
-    ]))  # fmt: skip
+def _kernels(state: Mapping[str, np.ndarray], keys: list[str]) -> np.ndarray:
+    return np.concatenate([state[key].ravel() for key in keys])
+
+
+def _turned(before: np.ndarray, after: np.ndarray) -> float:
+    return float(np.mean((before >= 0) != (after >= 0)))
 
 
 def main() -> None:

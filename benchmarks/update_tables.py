@@ -134,8 +134,8 @@ def ablation(table: Path = ABLATION) -> str:
 
 def sign_flips(table: Path = SIGN_FLIPS) -> str:
     """Which signs each run turned."""
-    heads = ("network", "stage", "epochs", "layers", "turned in it %", "turned in all %", "held %")
-    columns = ("model", "stage", "epochs", "layers", "turned", "turned_in_all", "held")
+    heads = ("network", "stage", "epochs", "turned in it %", "turned since the start %", "held %")
+    columns = ("model", "stage", "epochs", "turned", "turned_in_all", "held")
     return markdown(heads, [[row[name] for name in columns] for row in read_table(table)])
 
 
@@ -260,6 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "cifar10": cifar10,
     "ablation": ablation,
+    "sign_flips": sign_flips,
     "reconstruction": reconstruction,
     "training_step": training_step,
     "engine_overhead": engine_overhead,

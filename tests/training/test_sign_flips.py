@@ -1,0 +1,19 @@
+"""Signs turned by a run, from the first weights, which are made again."""
+
+import pytest
+
+from benchmarks.sign_flips import measured
+from training.configuration import configure_task
+from training.recipes.one_hour import OneHour
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
+    settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
+    more = {"learning_rate": rate, "crop_epochs": 1, "crop_size": 20}
+    run = configure_task(OneHour, {**settings, **more, "output_dir": str(tmp_path / "run")}).run()
+    rows = list(measured(run.directory))
+    assert [(row["stage"], row["epochs"]) for row in rows] == [("binary crops", 1), ("binary", 1)]
+    turned = [float(row["turned"]) for row in rows]
+    assert all(0 < each < 60 for each in turned) if rate else turned == [0.0, 0.0]
+    assert float(rows[1]["turned_in_all"]) <= sum(turned)

@@ -239,9 +239,12 @@ VARIANTS: dict[str, Variant] = {
     "ASD and WSD, sharpness to 2": Variant(
         "self-distribution", SDBNNResNet20, {**ADAM, "last_sharpness": 2.0}
     ),
-    "ASD and WSD, learning rate 2e-3": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "learning_rate": 2e-3}
-    ),
+    **{
+        f"ASD and WSD, learning rate {rate}": Variant(
+            "self-distribution", SDBNNResNet20, {**ADAM, "learning_rate": float(rate)}
+        )
+        for rate in ("2e-3", "3e-2")
+    },
     "kernels next to zero": _short(model="NearZeroReActNet20"),
     "kernels not clipped": _short(model="UnclippedReActNet20"),
     "learning rate 4e-3": _short(learning_rate=4e-3),

@@ -79,6 +79,7 @@ def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():
         "learning rate 3e-2": 3e-2,
         "ASD and WSD, the paper's SGD": 0.11,
         "ASD and WSD, learning rate 2e-3": 2e-3,
+        "ASD and WSD, learning rate 3e-2": 3e-2,
     }
     others |= {name: 4e-3 for name in VARIANTS if "scale" in name}
     assert rates == {name: others.get(name, 1e-2) for name in VARIANTS}

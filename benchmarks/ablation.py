@@ -199,6 +199,7 @@ def _short(
 
 # As the trainings by labels alone have it.
 TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0}
+CASE_1 = {"model.scale": "case1"}
 # At so short a schedule SGD leaves most signs as they were.
 ADAM = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
 
@@ -253,6 +254,11 @@ VARIANTS: dict[str, Variant] = {
     "label smoothing 0.1": _short(label_smoothing=0.1),
     "batch norm averages 100 batches": _short(model="SlowAverageReActNet20"),
     "whole images, at the same cost": _short(epochs=WHOLE),
+    # Another network for the hour, whose factors fit images of any size.
+    "XNOR-Net++ of case 1": _short(model="XNORNetPlusPlusResNet20", **CASE_1),
+    "XNOR-Net++ of case 1, learning rate 4e-3": _short(
+        model="XNORNetPlusPlusResNet20", learning_rate=4e-3, **CASE_1
+    ),
 }  # fmt: skip
 
 

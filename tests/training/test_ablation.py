@@ -77,6 +77,7 @@ def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():
     others = {
         "learning rate 4e-3": 4e-3,
         "learning rate 3e-2": 3e-2,
+        "XNOR-Net++ of case 1, learning rate 4e-3": 4e-3,
         "ASD and WSD, the paper's SGD": 0.11,
         "ASD and WSD, learning rate 2e-3": 2e-3,
         "ASD and WSD, learning rate 3e-2": 3e-2,

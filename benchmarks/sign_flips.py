@@ -22,7 +22,7 @@ from benchmarks.update_tables import SIGN_FLIPS
 from training.configuration import configure_task
 from training.discovery import find_task, recipe_tasks
 from training.subject import read_run
-from zoo.errors import ZooError
+from zoo.errors import InvalidValueError, ZooError
 from zoo.weights._torch_layout import entries
 from zoo.weights.files import read_npz
 from zoo.weights.torch_state import torch_state
@@ -36,13 +36,16 @@ def measured(run: Path) -> Iterator[dict[str, Any]]:
     settings = {key: value for key, value in config.items() if key != "task"}
     recipe = configure_task(find_task(config["task"], recipe_tasks()).load(), settings)
     planned = recipe.planned_stages()
-    first = next(index for index, (_, stage) in enumerate(stages) if stage.epochs)
-    # As the run itself begins this stage: nothing may be built in between.
-    tf.keras.utils.set_random_seed(recipe.seed + first + 1)
-    model = planned[first].build()
+    model = planned[-1].build()
     keys = [e.key for e in entries(model) if getattr(e.variable, "precision", 32) == 1]
-    start = before = _kernels(torch_state(model), keys)
-    for folder, stage in stages[first:]:
+    if not keys:
+        raise InvalidValueError(f"{recipe.model_name} has no binary kernels.")
+    own_weights = f"{model.name}.npz"  # not the teacher's
+    trained = [i for i, (_, s) in enumerate(stages) if s.epochs and s.weights == own_weights]
+    # As the run itself begins its first stage: nothing may be built in between.
+    tf.keras.utils.set_random_seed(recipe.seed + trained[0] + 1)
+    start = before = _kernels(torch_state(planned[trained[0]].build()), keys)
+    for folder, stage in (stages[index] for index in trained):
         after = _kernels(read_npz(folder / stage.weights, model.name), keys)
         shares = (_turned(before, after), _turned(start, after), np.mean(np.abs(after) >= 1))
         own = (stages[-1][1].sha256[:8], recipe.model_name, stage.name, stage.epochs)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.files import write_csv
+
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a .csv file by column; none where there is no file."""
@@ -17,7 +19,4 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a .csv file, a line of column names first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, rows)

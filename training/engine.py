@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import signal
 import threading
@@ -25,7 +23,7 @@ from training.schedules import learning_rate
 from training.stages import Stage
 from training.step import MOST_STEPS, Evaluation, TrainStep
 from zoo.errors import RunError
-from zoo.files import write_atomically
+from zoo.files import write_csv
 
 VALIDATION = ("validation_loss", "validation_top1", "validation_top5")
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
@@ -209,11 +207,7 @@ class StageTrainer:
         bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
 
     def _write_log(self, row: dict[str, Any]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, row.keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_atomically(self.directory / "log.csv", lambda f: f.write(text.getvalue().encode()))
+        write_csv(self.directory / "log.csv", row, self.history)
         if self.writer:
             with self.writer.as_default(step=row["epoch"]):
                 for name, value in row.items():

@@ -64,7 +64,7 @@ class Execution:
     stop: StopFlag = field(default_factory=StopFlag)
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
-    cache: str = "auto"
+    cache: str = field(init=False)
 
     def run(self) -> TrainedRun:
         """All stages, in order, and the report."""
@@ -72,8 +72,7 @@ class Execution:
         say(recipe.introduction())
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
-        same = {k: v for k, v in recipe.config.items() if k not in recipe.places}
-        workers.check_same({**same, "validate_every": recipe.validate_every})
+        workers.check_same({**recipe.identity, "validate_every": recipe.validate_every})
         if recipe.data_service:
             reachable(recipe.data_service)
         directory = RunDirectory(recipe.directory, recipe.config, recipe.places)

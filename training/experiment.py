@@ -187,12 +187,17 @@ class Recipe:
         return ("dataset.data_dir", "dataset.download") if published else ()
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """`config` without `places`: what two starts of the same run share."""
+        return {key: value for key, value in self.config.items() if key not in self.places}
+
+    @property
     def directory(self) -> Path:
         """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
         if self.output_dir is not None:
             return Path(self.output_dir).expanduser()
-        settings = {k: v for k, v in self.config.items() if k not in self.places}
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        settings = json.dumps(self.identity, sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         dataset = type(base_getattr(self, "dataset")).__name__
         return Path("runs") / f"{type(self).__name__}-{dataset}-{digest}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import io
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from zoo.errors import ResultsError
-from zoo.files import write_atomically
+from zoo.files import write_csv
 
 ACCURACY = Path("results") / "accuracy.csv"
 PACKAGE = Path(__file__).parent
@@ -110,11 +109,7 @@ def write_row(path: Path, row: AccuracyRow) -> None:
         places = [index for index, other in enumerate(before) if other.key == row.key]
         rows = [other for other in before if other.key != row.key]
         rows.insert(places[0] if places else len(rows), row)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, rows))
-        write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+        write_csv(path, _names(), map(asdict, rows))
 
 
 def require_writable(path: Path) -> None:

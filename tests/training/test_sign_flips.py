@@ -5,6 +5,7 @@ import pytest
 from benchmarks.sign_flips import measured
 from training.configuration import configure_task
 from training.recipes.one_hour import OneHour
+from zoo.errors import InvalidValueError
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1])
@@ -17,3 +18,11 @@ def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
     turned = [float(row["turned"]) for row in rows]
     assert all(0 < each < 60 for each in turned) if rate else turned == [0.0, 0.0]
     assert float(rows[1]["turned_in_all"]) <= sum(turned)
+
+
+def test_a_network_without_binary_kernels_is_one_sentence(tiny, tmp_path):
+    settings = {key: value for key, value in tiny.items() if "teacher" not in key}
+    settings |= {"model": "RealResNet20", "output_dir": str(tmp_path / "run")}
+    run = configure_task(OneHour, settings).run()
+    with pytest.raises(InvalidValueError, match="RealResNet20 has no binary kernels"):
+        list(measured(run.directory))

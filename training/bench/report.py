@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
-import io
 import json
 import os
 import platform
@@ -18,8 +16,8 @@ import click
 
 from training.results import PACKAGE, commit
 from training.terminal import print_table
+from zoo import files
 from zoo.deploy._cpu import cpu_name, instruction_sets, without_avx2
-from zoo.files import write_atomically
 
 PACKAGES = ("openvino", "larq-compute-engine", "tensorflow", "tf_keras")
 COLUMNS = (
@@ -92,7 +90,7 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
 
 def write_json(path: Path, about: dict[str, Any], rows: Rows) -> None:
     text = json.dumps({"machine": about, "results": list(rows)}, indent=1)
-    write_atomically(path, lambda file: file.write((text + "\n").encode()))
+    files.write_atomically(path, lambda file: file.write((text + "\n").encode()))
 
 
 def write_csv(path: Path, about: dict[str, Any], rows: Rows) -> None:
@@ -126,9 +124,7 @@ def write_layers_csv(path: Path, rows: Rows) -> None:
 
 
 def _write(path: Path, columns: Sequence[str], lines: Rows) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for line in lines:
-        writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()})
-    write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+    short = (
+        {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
+    )
+    files.write_csv(path, columns, short)

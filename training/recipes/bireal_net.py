@@ -11,7 +11,7 @@ from zookeeper import ComponentField, Field, task
 from training.experiment import Recipe
 from training.optimizers import adam, sgd
 from training.presets import CIFAR, CIFAR_CROPS, EMBEDDED
-from training.schedules import error_decay, linear, steps
+from training.schedules import linear, steps
 from training.stages import Stage, batch_norms
 from zoo.errors import InvalidValueError
 from zoo.models.bireal_net import BiRealNet18Factory, BiRealNet20Factory
@@ -36,7 +36,6 @@ class FromScratch(Recipe):
                 "binary", self.network(), self.epochs, self.batch_size, self.learning_rate, adam,
                 schedule=linear(), schedule_every=self.schedule_every,
                 label_smoothing=self.label_smoothing,
-                each_epoch=error_decay(1e-3, 10.0),  # for `model=` of SD-BNN's estimator
             )
         ]  # fmt: skip
 

@@ -12,11 +12,11 @@ from training.results import ACCURACY, read_rows
 from training.shortest_command import shortest_command
 from zoo.files import sha256
 from zoo.pretrained import cache
-from zoo.pretrained.records import all_records
+from zoo.pretrained.records import all_records, measured_top1
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [each for each in all_records() if each.access == "shipped"]
-EACH = pytest.mark.parametrize("record", SHIPPED, ids=lambda each: each.model)
+EACH = pytest.mark.parametrize("record", SHIPPED, ids=lambda each: f"{each.model}-{each.name}")
 
 
 def test_every_file_has_a_record():
@@ -58,8 +58,19 @@ def test_it_says_of_real_test_images_what_was_recorded(record):
 
 
 @EACH
-def test_it_is_the_default_and_needs_no_cache(record, tmp_path, monkeypatch):
+def test_it_needs_no_cache(record, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    model = zoo.get_model(record.model)
+    model = zoo.get_model(record.model, weights=record.name)
     assert not (tmp_path / "home").exists()
     assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("model", dict.fromkeys(each.model for each in SHIPPED))
+def test_the_best_is_the_default(model):
+    (default,) = [each for each in SHIPPED if (each.model, each.name) == (model, "cifar10")]
+    best = measured_top1()[model]
+    assert best == max(each.measured_top1 for each in SHIPPED if each.model == model)
+    assert default.measured_top1 == best
+    ours, named = (zoo.get_model(model, **chosen) for chosen in ({}, {"weights": "cifar10"}))
+    for mine, other in zip(ours.get_weights(), named.get_weights(), strict=True):
+        assert (mine == other).all()

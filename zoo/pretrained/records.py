@@ -123,8 +123,9 @@ def records_of(model: str) -> list[WeightSet]:
 
 
 def measured_top1() -> dict[str, float]:
-    """The accuracy measured here, in percent, of each model that has one."""
-    return {each.model: each.measured_top1 for each in all_records() if each.measured_top1}
+    """The best accuracy measured here, in percent, of each model that has one."""
+    measured = [(each.measured_top1, each.model) for each in all_records() if each.measured_top1]
+    return {model: top1 for top1, model in sorted(measured)}
 
 
 def find_record(model: str, name: str) -> WeightSet | None:

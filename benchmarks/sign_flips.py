@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from zookeeper.core.component import base_getattr
 
 from benchmarks.tables import read_table, write_table
 from benchmarks.update_tables import SIGN_FLIPS
 from training.configuration import configure_task
 from training.discovery import find_task, recipe_tasks
+from training.experiment import Recipe
+from training.initialization import start_from
+from training.stages import StageResult
 from training.subject import read_run
 from zoo.errors import InvalidValueError, ZooError
 from zoo.weights._torch_layout import entries
@@ -35,22 +39,33 @@ def measured(run: Path) -> Iterator[dict[str, Any]]:
     config, stages = read_run(run)
     settings = {key: value for key, value in config.items() if key != "task"}
     recipe = configure_task(find_task(config["task"], recipe_tasks()).load(), settings)
-    planned = recipe.planned_stages()
-    model = planned[-1].build()
+    model = recipe.planned_stages()[-1].build()
     keys = [e.key for e in entries(model) if getattr(e.variable, "precision", 32) == 1]
     if not keys:
         raise InvalidValueError(f"{recipe.model_name} has no binary kernels.")
     own_weights = f"{model.name}.npz"  # not the teacher's
     trained = [i for i, (_, s) in enumerate(stages) if s.epochs and s.weights == own_weights]
-    # As the run itself begins its first stage: nothing may be built in between.
-    tf.keras.utils.set_random_seed(recipe.seed + trained[0] + 1)
-    start = before = _kernels(torch_state(planned[trained[0]].build()), keys)
+    start = before = _kernels(_beginning(recipe, trained[0], stages), keys)
     for folder, stage in (stages[index] for index in trained):
         after = _kernels(read_npz(folder / stage.weights, model.name), keys)
         shares = (_turned(before, after), _turned(start, after), np.mean(np.abs(after) >= 1))
         own = (stages[-1][1].sha256[:8], recipe.model_name, stage.name, stage.epochs)
         yield dict(zip(COLUMNS, [*own, *(f"{100 * share:.1f}" for share in shares)], strict=True))
         before = after
+
+
+def _beginning(recipe: Recipe, index: int, stages: Sequence[tuple[Path, StageResult]]) -> Any:
+    """The state that stage number `index`, the first that was trained, started from."""
+    stage = recipe.planned_stages()[index]
+    if stage.initialize_from and stage.carry_over_kernels:
+        folder, source = next(each for each in stages if each[1].name == stage.initialize_from)
+        return read_npz(folder / source.weights, source.weights.removesuffix(".npz"))
+    # As the run itself does: nothing may be built in between.
+    tf.keras.utils.set_random_seed(recipe.seed + index + 1)
+    model = stage.build()
+    if stage.weights:
+        start_from(model, base_getattr(recipe, "model"), stage.weights)
+    return torch_state(model)
 
 
 def _kernels(state: Mapping[str, np.ndarray], keys: list[str]) -> np.ndarray:

@@ -147,26 +147,43 @@ class DecayingEstimator(OneHour):
         return [replace(stage, each_epoch=error_decay(0.1, 10.0)) for stage in super().stages()]
 
 
+class OtherCourse(OneHour):
+    """Another course of the learning rate."""
+
+    @staticmethod
+    def course(passed: float) -> float:
+        """The factor, by the share of the training that has passed."""
+        raise NotImplementedError
+
+    def stages(self) -> list[Stage]:
+        return [replace(stage, schedule=self.course) for stage in super().stages()]
+
+
 @task
-class WarmUp(OneHour):
+class WarmUp(OtherCourse):
     """The learning rate rises through the first tenth."""
 
-    def stages(self) -> list[Stage]:
-        def rising_first(passed: float) -> float:
-            return min(10 * passed, 1.0) * (1 - passed)
-
-        return [replace(stage, schedule=rising_first) for stage in super().stages()]
+    @staticmethod
+    def course(passed: float) -> float:
+        return min(10 * passed, 1.0) * (1 - passed)
 
 
 @task
-class FallingBySquare(OneHour):
-    """The learning rate falls sooner, as a parabola: more of the time is spent where few signs turn."""
+class FallingBySquare(OtherCourse):
+    """The learning rate falls sooner: more of the time is spent where few signs turn."""
 
-    def stages(self) -> list[Stage]:
-        def square(passed: float) -> float:
-            return (1 - passed) ** 2
+    @staticmethod
+    def course(passed: float) -> float:
+        return (1 - passed) ** 2
 
-        return [replace(stage, schedule=square) for stage in super().stages()]
+
+@task
+class HeldFirst(OtherCourse):
+    """The learning rate falls through the last third only."""
+
+    @staticmethod
+    def course(passed: float) -> float:
+        return min(1.0, 3 * (1 - passed))
 
 
 WHOLE = {"epochs": 0.7}  # at the cost of CROPS_FIRST
@@ -263,6 +280,7 @@ VARIANTS: dict[str, Variant] = {
     "learning rate 3e-2": _short(learning_rate=3e-2),
     "warm-up": _short(WarmUp),
     "falling by the square": _short(FallingBySquare),
+    "held, falling in the last third": _short(HeldFirst),
     "label smoothing 0.1": _short(label_smoothing=0.1),
     "batch norm averages 100 batches": _short(model="SlowAverageReActNet20"),
     "whole images, at the same cost": _short(epochs=WHOLE),

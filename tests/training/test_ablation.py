@@ -109,3 +109,15 @@ def test_kernels_next_to_zero():
 def test_clipping(name, held):
     _, found = convolutions(name)
     assert {each.kernel_constraint is not None for each in found} == {held}
+
+
+@pytest.mark.parametrize(("name", "factors"), [
+    ("warm-up", (0.0, 0.5, 0.25)),
+    ("falling by the square", (1.0, 0.25, 0.0625)),
+    ("held, falling in the last third", (1.0, 1.0, 0.75)),
+    ("RSign and RPReLU", (1.0, 0.5, 0.25)),
+])  # fmt: skip
+def test_the_learning_rate_runs_through_crops_and_whole_images_as_through_one(name, factors):
+    crops, whole = configured(name, 8, 0).planned_stages()
+    # Six epochs and two: the middle of all is two thirds of the first stage.
+    assert [crops.schedule(0.0), crops.schedule(2 / 3), whole.schedule(0.0)] == pytest.approx(factors)

@@ -120,4 +120,5 @@ def test_clipping(name, held):
 def test_the_learning_rate_runs_through_crops_and_whole_images_as_through_one(name, factors):
     crops, whole = configured(name, 8, 0).planned_stages()
     # Six epochs and two: the middle of all is two thirds of the first stage.
-    assert [crops.schedule(0.0), crops.schedule(2 / 3), whole.schedule(0.0)] == pytest.approx(factors)
+    found = [crops.schedule(0.0), crops.schedule(2 / 3), whole.schedule(0.0)]
+    assert found == pytest.approx(factors)

@@ -177,15 +177,6 @@ class FallingBySquare(OtherCourse):
         return (1 - passed) ** 2
 
 
-@task
-class HeldFirst(OtherCourse):
-    """The learning rate falls through the last third only."""
-
-    @staticmethod
-    def course(passed: float) -> float:
-        return min(1.0, 3 * (1 - passed))
-
-
 WHOLE = {"epochs": 0.7}  # at the cost of CROPS_FIRST
 CROPS_FIRST = {"crop_epochs": 3 / 4, "epochs": 1 / 4}
 
@@ -209,7 +200,7 @@ class Variant:
 
 def _one_stage(idea: str, model: str, recipe: type = OneHour, **settings: Any) -> Variant:
     """Labels, Adam falling linearly: what networks are compared with."""
-    return Variant(idea, recipe, {"model": model, **settings})
+    return Variant(idea, recipe, {"model": model, "schedule": "linear", **settings})
 
 
 def _scale(model: str, **settings: Any) -> Variant:
@@ -219,10 +210,12 @@ def _scale(model: str, **settings: Any) -> Variant:
 
 
 def _short(
-    recipe: type = OneHour, epochs: Mapping[str, float] = CROPS_FIRST, **settings: Any
-) -> Variant:
+    recipe: type = OneHour, epochs: Mapping[str, float] = CROPS_FIRST, model: str = "ReActNet20",
+    **settings: Any,
+) -> Variant:  # fmt: skip
     """What a short schedule needs."""
-    return Variant("short schedule", recipe, {"model": "ReActNet20", **settings}, epochs)
+    variant = _one_stage("short schedule", model, recipe, **settings)
+    return replace(variant, epochs=epochs)
 
 
 # As the trainings by labels alone have it.
@@ -230,6 +223,7 @@ TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0}
 CASE_1 = {"model.scale": "case1"}
 # At so short a schedule SGD leaves most signs as they were.
 ADAM = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
+ONE_TO_TWO = {"first_sharpness": 1.0, "last_sharpness": 2.0}
 
 VARIANTS: dict[str, Variant] = {
     "straight-through": _one_stage("estimator", "StraightThroughBiRealNet20"),
@@ -268,6 +262,12 @@ VARIANTS: dict[str, Variant] = {
     "ASD and WSD, sharpness to 2": Variant(
         "self-distribution", SDBNNResNet20, {**ADAM, "last_sharpness": 2.0}
     ),
+    "ASD and WSD, sharpness from 1.0 to 2": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, **ONE_TO_TWO}
+    ),
+    "ASD and WSD, sharpness from 1.0 to 2, held": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, **ONE_TO_TWO, "schedule": "held"}
+    ),
     **{
         f"ASD and WSD, learning rate {rate}": Variant(
             "self-distribution", SDBNNResNet20, {**ADAM, "learning_rate": float(rate)}
@@ -280,7 +280,12 @@ VARIANTS: dict[str, Variant] = {
     "learning rate 3e-2": _short(learning_rate=3e-2),
     "warm-up": _short(WarmUp),
     "falling by the square": _short(FallingBySquare),
-    "held, falling in the last third": _short(HeldFirst),
+    "held, falling in the last third": _short(schedule="held"),
+    "held, with a teacher": Variant(
+        "short schedule", ReActNet20,
+        {**TAUGHT, "carry_over_kernels": False, "schedule": "held"},
+        {**CROPS_FIRST, "first_stage_epochs": 0.0},
+    ),
     "label smoothing 0.1": _short(label_smoothing=0.1),
     "batch norm averages 100 batches": _short(model="SlowAverageReActNet20"),
     "whole images, at the same cost": _short(epochs=WHOLE),

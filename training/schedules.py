@@ -26,6 +26,11 @@ def cosine() -> Schedule:
     return lambda passed: 0.5 * (1 + math.cos(math.pi * passed))
 
 
+def held(until: float = 2 / 3) -> Schedule:
+    """1 for the share `until`, then to 0 in a straight line (the recipe of an hour)."""
+    return lambda passed: min(1.0, (1 - passed) / (1 - until))
+
+
 def steps(at: Sequence[float], factor: float = 0.1) -> Schedule:
     """Times `factor` at each share of `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
     return lambda passed: factor ** sum(passed >= share for share in at)
@@ -50,13 +55,14 @@ def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], 
     return sharpen
 
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine}
+SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine, "held": held}
 
 
 def named(name: str) -> Schedule:
     """The schedule of this name. Raises InvalidValueError."""
     if name not in SCHEDULES:
-        raise InvalidValueError(f"schedule must be {' or '.join(SCHEDULES)}, not '{name}'.")
+        *others, last = SCHEDULES
+        raise InvalidValueError(f"schedule must be {', '.join(others)} or {last}, not '{name}'.")
     return SCHEDULES[name]()
 
 

@@ -42,7 +42,7 @@ class DistilledTwoStages(Recipe):
     # Epochs of the first stage, where they differ.
     first_stage_epochs: int | None = Field(None)
 
-    # Course of the learning rate: linear or cosine.
+    # Course of the learning rate: linear, cosine or held (for two thirds, then linear).
     schedule: str = Field("linear")
 
     # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.

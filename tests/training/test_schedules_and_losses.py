@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.losses import cross_entropy, distributional_loss
-from training.schedules import cosine, learning_rate, linear, named, steps
+from training.schedules import cosine, held, learning_rate, linear, named, steps
 from zoo.errors import InvalidValueError
 
 
@@ -32,8 +32,13 @@ def test_cosine_and_steps():
     np.testing.assert_allclose(at, [0.01, 0.001, 0.0001])
 
 
+def test_held_falls_in_the_last_third():
+    rates = [learning_rate(held(), 0.01, step, 10, 3) for step in (0, 10, 20, 25)]
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005])
+
+
 def test_unknown_schedule_names_the_valid_ones():
-    with pytest.raises(InvalidValueError, match="linear or cosine, not 'line'"):
+    with pytest.raises(InvalidValueError, match="linear, cosine or held, not 'line'"):
         named("line")
 
 

@@ -11,7 +11,7 @@ from zookeeper import ComponentField, Field, task
 from training.experiment import Recipe
 from training.optimizers import adam, sgd
 from training.presets import CIFAR, CIFAR_CROPS, EMBEDDED
-from training.schedules import linear, steps
+from training.schedules import named, steps
 from training.stages import Stage, batch_norms
 from zoo.errors import InvalidValueError
 from zoo.models.bireal_net import BiRealNet18Factory, BiRealNet20Factory
@@ -25,6 +25,9 @@ class FromScratch(Recipe):
     learning_rate: float = Field(1e-3)
     label_smoothing: float = Field(0.1)
 
+    # Course of the learning rate: linear, cosine or held (for two thirds, then linear).
+    schedule: str = Field("linear")
+
     # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.
     schedule_every: str = Field("epoch")
 
@@ -34,7 +37,7 @@ class FromScratch(Recipe):
         return [
             Stage(
                 "binary", self.network(), self.epochs, self.batch_size, self.learning_rate, adam,
-                schedule=linear(), schedule_every=self.schedule_every,
+                schedule=named(self.schedule), schedule_every=self.schedule_every,
                 label_smoothing=self.label_smoothing,
             )
         ]  # fmt: skip

@@ -6,10 +6,10 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
+from training import optimizers, schedules
 from training.experiment import Recipe
-from training.optimizers import named
 from training.presets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
-from training.schedules import cosine, error_decay
+from training.schedules import error_decay
 from training.stages import Stage
 from training.two_stages import DistilledTwoStages
 from zoo.models.sdbnn import (
@@ -54,6 +54,9 @@ class ErrorDecayRecipe(Recipe):
     # sgd (momentum 0.9), or adam, without which a short schedule leaves most signs as they began.
     optimizer: str = Field("sgd")
 
+    # Course of the learning rate: linear, cosine or held (for two thirds, then linear).
+    schedule: str = Field("cosine")
+
     # Hold the learning rate within an epoch, as the authors' code does, or not: epoch or step.
     schedule_every: str = Field("epoch")
 
@@ -63,7 +66,8 @@ class ErrorDecayRecipe(Recipe):
         return [
             Stage(
                 "binary", self.network(), self.epochs, self.batch_size, self.learning_rate,
-                named(self.optimizer), schedule=cosine(), schedule_every=self.schedule_every,
+                optimizers.named(self.optimizer), schedule=schedules.named(self.schedule),
+                schedule_every=self.schedule_every,
                 weight_decay=self.weight_decay, label_smoothing=self.label_smoothing,
                 each_epoch=error_decay(self.first_sharpness, self.last_sharpness),
             )

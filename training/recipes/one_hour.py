@@ -20,8 +20,9 @@ class OneHour(FromScratch):
     """ReActNet-20 in about an hour on two cores: `lqz train OneHour dataset=Cifar10`.
 
     Binary from the start and from labels alone, without the hours of a teacher and a first stage:
-    48 epochs on crops of 24x24 pixels, 10 on whole images, batch 128, Adam 1e-2, held for two thirds
-    and falling linearly in the last. What it reaches: docs/results/cifar10.md. Without a data set: 11 epochs on the embedded Fashion-MNIST.
+    48 epochs on crops of 24x24 pixels, 10 on whole images, batch 128, Adam 1e-2, held for two
+    thirds of them and falling linearly in the last third. What it reaches:
+    docs/results/cifar10.md. Without a data set: 11 epochs on the embedded Fashion-MNIST.
     """
 
     model: tf.keras.models.Model = ComponentField(ReActNet20Factory)

@@ -21,15 +21,19 @@ def stages(task, *settings):
     return configure_task(task, parse_assignments(settings)).planned_stages()
 
 
-def test_the_learning_rate_runs_through_both():
+@pytest.mark.parametrize(("schedule", "factors"), [
+    ("linear", 1 - np.arange(80) / 80),
+    ("held", np.minimum(1, 3 - 3 * np.arange(80) / 80)),
+])  # fmt: skip
+def test_the_learning_rate_runs_through_both(schedule, factors):
     settings = ["dataset=Cifar10", "learning_rate=1", "epochs=2", "crop_size=24"]
-    crops, whole = stages(OneHour, *settings, "crop_epochs=6")
+    crops, whole = stages(OneHour, *settings, "crop_epochs=6", f"schedule={schedule}")
     rates = [
         learning_rate(each.schedule, each.learning_rate, step, 10, each.epochs)
         for each in (crops, whole)
         for step in range(10 * each.epochs)
     ]
-    np.testing.assert_allclose(rates, 1 - np.arange(80) / 80)
+    np.testing.assert_allclose(rates, factors)
     assert (crops.crop, whole.crop, whole.initialize_from) == (24, None, "binary crops")
 
 

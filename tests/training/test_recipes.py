@@ -83,6 +83,7 @@ def test_optimizer_of_self_distribution_by_name():
     (["epochs=-1"], "epochs must be 0 or more, batch_size 1 or more"),
     (["batch_size=0"], "epochs must be 0 or more, batch_size 1 or more"),
     (["schedule_every=stp"], "schedule_every must be epoch or step, not 'stp'"),
+    (["schedule=stp"], "schedule must be linear, cosine or held, not 'stp'"),
     (["validate_every=0"], "validate_every=0 must be 1 or more"),
     (["epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
     (["seed=-2"], "seed=-2 must be 0 or more"),

@@ -18,7 +18,7 @@ def config_of(task, *settings):
         ("ReActNet", []),
         ("ReActNet", ["seed=1"]),
         ("SDBNNResNet20", ["dataset=Cifar10", "epochs=60"]),
-        ("OneHour", ["dataset=Cifar10", "crop_epochs=0"]),
+        ("OneHour", ["dataset=Cifar10", "crop_epochs=0", "schedule=linear"]),
         ("SDBNNResNet20", ["dataset=Cifar10", "crop_epochs=9", "crop_size=20"]),
         ("ReActNet20", ["dataset=Cifar10", "teacher=ReActNet18", "teacher.num_classes=12"]),
         ("ReActNet", ["model=ReActNetB", "preprocessing.padding=2"]),

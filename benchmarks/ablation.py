@@ -223,7 +223,6 @@ TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0}
 CASE_1 = {"model.scale": "case1"}
 # At so short a schedule SGD leaves most signs as they were.
 ADAM = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
-ONE_TO_TWO = {"first_sharpness": 1.0, "last_sharpness": 2.0}
 
 VARIANTS: dict[str, Variant] = {
     "straight-through": _one_stage("estimator", "StraightThroughBiRealNet20"),
@@ -262,11 +261,8 @@ VARIANTS: dict[str, Variant] = {
     "ASD and WSD, sharpness to 2": Variant(
         "self-distribution", SDBNNResNet20, {**ADAM, "last_sharpness": 2.0}
     ),
-    "ASD and WSD, sharpness from 1.0 to 2": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, **ONE_TO_TWO}
-    ),
-    "ASD and WSD, sharpness from 1.0 to 2, held": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, **ONE_TO_TWO, "schedule": "held"}
+    "ASD and WSD, rate held": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, "schedule": "held"}
     ),
     **{
         f"ASD and WSD, learning rate {rate}": Variant(

@@ -220,6 +220,10 @@ def _short(
 
 # As the trainings by labels alone have it.
 TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0}
+TAUGHT_IN_ONE_STAGE = Variant(
+    "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
+    {**CROPS_FIRST, "first_stage_epochs": 0.0},
+)  # fmt: skip
 CASE_1 = {"model.scale": "case1"}
 # At so short a schedule SGD leaves most signs as they were.
 ADAM = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
@@ -231,10 +235,7 @@ VARIANTS: dict[str, Variant] = {
     "RSign and RPReLU": _one_stage("RSign, RPReLU", "ReActNet20"),
     "without RSign": _one_stage("RSign, RPReLU", "PlainSignReActNet20"),
     "PReLU without shifts": _one_stage("RSign, RPReLU", "PlainPReLUReActNet20"),
-    "teacher, one stage": Variant(
-        "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
-        {**CROPS_FIRST, "first_stage_epochs": 0.0},
-    ),
+    "teacher, one stage": TAUGHT_IN_ONE_STAGE,
     "teacher, two stages": Variant(
         "distributional loss, stages", ReActNet20, TAUGHT,
         {"first_stage_epochs": 1 / 4, "crop_epochs": 1 / 2, "epochs": 1 / 8},  # at the same cost
@@ -277,10 +278,9 @@ VARIANTS: dict[str, Variant] = {
     "warm-up": _short(WarmUp),
     "falling by the square": _short(FallingBySquare),
     "held, falling in the last third": _short(schedule="held"),
-    "held, with a teacher": Variant(
-        "short schedule", ReActNet20,
-        {**TAUGHT, "carry_over_kernels": False, "schedule": "held"},
-        {**CROPS_FIRST, "first_stage_epochs": 0.0},
+    "held, with a teacher": replace(
+        TAUGHT_IN_ONE_STAGE, idea="short schedule",
+        settings={**TAUGHT_IN_ONE_STAGE.settings, "schedule": "held"},
     ),
     "label smoothing 0.1": _short(label_smoothing=0.1),
     "batch norm averages 100 batches": _short(model="SlowAverageReActNet20"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from zoo.errors import InvalidValueError
+from zoo.errors import UnknownNameError
 
 
 def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
@@ -32,7 +32,7 @@ OPTIMIZERS: dict[str, Callable[[float], tf.keras.optimizers.legacy.Optimizer]] =
 
 
 def named(name: str) -> Callable[[float], tf.keras.optimizers.legacy.Optimizer]:
-    """The optimizer of this name. Raises InvalidValueError."""
+    """The optimizer of this name. Raises UnknownNameError."""
     if name not in OPTIMIZERS:
-        raise InvalidValueError(f"optimizer must be {' or '.join(OPTIMIZERS)}, not '{name}'.")
+        raise UnknownNameError("optimizer", name, OPTIMIZERS)
     return OPTIMIZERS[name]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from zoo.errors import InvalidValueError
+from zoo.errors import InvalidValueError, UnknownNameError
 from zoo.quantizers import EDESign
 
 Schedule = Callable[[float], float]
@@ -27,7 +27,7 @@ def cosine() -> Schedule:
 
 
 def held(until: float = 2 / 3) -> Schedule:
-    """1 for the share `until`, then to 0 in a straight line (the recipe of an hour)."""
+    """1 for the share `until`, then to 0 in a straight line (OneHour)."""
     return lambda passed: min(1.0, (1 - passed) / (1 - until))
 
 
@@ -59,10 +59,9 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosi
 
 
 def named(name: str) -> Schedule:
-    """The schedule of this name. Raises InvalidValueError."""
+    """The schedule of this name. Raises UnknownNameError."""
     if name not in SCHEDULES:
-        *others, last = SCHEDULES
-        raise InvalidValueError(f"schedule must be {', '.join(others)} or {last}, not '{name}'.")
+        raise UnknownNameError("schedule", name, SCHEDULES)
     return SCHEDULES[name]()
 
 

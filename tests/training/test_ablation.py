@@ -65,7 +65,8 @@ def test_self_distribution(name, gates, kernel):
 
 
 @pytest.mark.parametrize(("name", "epochs"), [
-    ("teacher, one stage", [0, 0, 6, 2]), ("teacher, two stages", [0, 2, 4, 1]),
+    ("teacher, one stage", [0, 0, 6, 2]), ("held, with a teacher", [0, 0, 6, 2]),
+    ("teacher, two stages", [0, 2, 4, 1]),
     ("RSign and RPReLU", [6, 2]), ("whole images, at the same cost", [6]), ("constant scale", [6]),
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
@@ -115,10 +116,12 @@ def test_clipping(name, held):
     ("warm-up", (0.0, 0.5, 0.25)),
     ("falling by the square", (1.0, 0.25, 0.0625)),
     ("held, falling in the last third", (1.0, 1.0, 0.75)),
+    ("held, with a teacher", (1.0, 1.0, 0.75)),
+    ("ASD and WSD, rate held", (1.0, 1.0, 0.75)),
     ("RSign and RPReLU", (1.0, 0.5, 0.25)),
 ])  # fmt: skip
 def test_the_learning_rate_runs_through_crops_and_whole_images_as_through_one(name, factors):
-    crops, whole = configured(name, 8, 0).planned_stages()
+    *_, crops, whole = configured(name, 8, 0).planned_stages()
     # Six epochs and two: the middle of all is two thirds of the first stage.
     found = [crops.schedule(0.0), crops.schedule(2 / 3), whole.schedule(0.0)]
     assert found == pytest.approx(factors)

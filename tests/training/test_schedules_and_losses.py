@@ -7,7 +7,7 @@ import pytest
 
 from training.losses import cross_entropy, distributional_loss
 from training.schedules import cosine, held, learning_rate, linear, named, steps
-from zoo.errors import InvalidValueError
+from zoo.errors import UnknownNameError
 
 
 def softmax(x):
@@ -38,7 +38,7 @@ def test_held_falls_in_the_last_third():
 
 
 def test_unknown_schedule_names_the_valid_ones():
-    with pytest.raises(InvalidValueError, match="linear, cosine or held, not 'line'"):
+    with pytest.raises(UnknownNameError, match=r"no schedule 'line'.* cosine, held, linear"):
         named("line")
 
 

@@ -129,6 +129,27 @@ class UngatedSDBNNResNet20Factory(SDBNNResNet20Factory):
 
 
 @factory
+class ClippedSDBNNResNet20Factory(SDBNNResNet20Factory):
+    """SD-BNN whose latent kernels stay within +-1, where its estimator sees them."""
+
+    def latent_constraint(self) -> str:
+        return "weight_clip"
+
+
+@factory
+class LeakingSDBNNResNet20Factory(SDBNNResNet20Factory):
+    """SD-BNN with a PReLU per channel where it cuts off, as in its networks for ImageNet."""
+
+    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
+        y = self.batch_norm(
+            self.sd_conv(x, filters, strides, f"{name}.conv{index}"), f"{name}.bn{index}"
+        )
+        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
+        slope = tf.keras.initializers.Constant(0.25)
+        return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}.prelu{index}")(y)
+
+
+@factory
 class PlainKernelSDBNNResNet20Factory(SDBNNResNet20Factory):
     """SD-BNN without weight self-distribution."""
 
@@ -264,6 +285,12 @@ VARIANTS: dict[str, Variant] = {
     ),
     "ASD and WSD, rate held": Variant(
         "self-distribution", SDBNNResNet20, {**ADAM, "schedule": "held"}
+    ),
+    "ASD and WSD, kernels clipped": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, "model": "ClippedSDBNNResNet20"}
+    ),
+    "ASD and WSD, PReLU for hardtanh": Variant(
+        "self-distribution", SDBNNResNet20, {**ADAM, "model": "LeakingSDBNNResNet20"}
     ),
     **{
         f"ASD and WSD, learning rate {rate}": Variant(

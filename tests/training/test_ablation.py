@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.ablation import VARIANTS, configured
-from zoo.layers import LearnableShift, LearnedScale, RPReLU
+from zoo.layers import LeakyClip, LearnableShift, LearnedScale, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign, StraightThroughSign
 
 SCALES = {"constant scale": 0, "case1": 1, "case2": 1, "case3": 2, "case4": 3}  # variables of each
@@ -57,11 +57,22 @@ def test_scales(name):
     ("ASD and WSD", 18, SelfDistributionSign),
     ("without ASD", 0, SelfDistributionSign),
     ("without WSD", 18, EDESign),
+    ("ASD and WSD, PReLU for hardtanh", 18, SelfDistributionSign),
 ])  # fmt: skip
 def test_self_distribution(name, gates, kernel):
     model, found = convolutions(name)
     assert sum(layer.name.endswith(".asd") for layer in model.layers) == gates
     assert {type(each.kernel_quantizer) for each in found} == {kernel}
+
+
+@pytest.mark.parametrize(("name", "hardtanhs"), [
+    ("ASD and WSD", 19), ("ASD and WSD, PReLU for hardtanh", 1),
+])  # fmt: skip
+def test_the_function_of_self_distribution(name, hardtanhs):
+    model, _ = convolutions(name)
+    prelus = sum(isinstance(layer, tf.keras.layers.PReLU) for layer in model.layers)
+    assert sum(isinstance(layer, LeakyClip) for layer in model.layers) == hardtanhs
+    assert prelus == 19 - hardtanhs
 
 
 @pytest.mark.parametrize(("name", "epochs"), [
@@ -106,6 +117,7 @@ def test_kernels_next_to_zero():
 
 @pytest.mark.parametrize(("name", "held"), [
     ("RSign and RPReLU", True), ("kernels not clipped", False),
+    ("ASD and WSD", False), ("ASD and WSD, kernels clipped", True),
 ])  # fmt: skip
 def test_clipping(name, held):
     _, found = convolutions(name)

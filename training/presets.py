@@ -27,9 +27,6 @@ EMBEDDED: dict[str, Any] = {
 # Of an epoch that also looks at the validation images, that look takes a quarter.
 CIFAR: dict[str, Any] = {**SMALL_IMAGES["Cifar10"], "validate_every": 5}
 
-# A short schedule's: two thirds of the epochs on crops, for three fifths of their cost.
-CIFAR_CROPS: dict[str, Any] = {**CIFAR, "crop_epochs": 60, "epochs": 30}
-
 # A teacher that is trained on the spot.
 EMBEDDED_TEACHER: dict[str, Any] = {
     "teacher": "RealResNet20",

@@ -7,7 +7,7 @@ factors belong to single pixels, so those trainings have fewer epochs, on whole 
 with a first stage has them there: both cost the same.
 The runs stay in `runs/ablation/` and resume; a finished one is not trained again.
 
-Run from the repository root, with TFDS_DATA_DIR set (about nine minutes each on one core; the
+Run from the repository root, with TFDS_DATA_DIR set (ten to twenty minutes each on one core; the
 distributional loss needs the shipped RealResNet20):
 
     python -m benchmarks.ablation [--epochs 8] [--only NAME ...]
@@ -50,6 +50,12 @@ COLUMNS = ("idea", "variant", "top1", "train_top1", "epochs", "seed", "seconds",
 
 
 # --- networks with an idea taken out --------------------------------------------------------------
+
+
+def prelu(x: tf.Tensor, name: str) -> tf.Tensor:
+    """A slope per channel, from 0.25."""
+    slope = tf.keras.initializers.Constant(0.25)
+    return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=name)(x)
 
 
 @factory
@@ -108,8 +114,7 @@ class PlainPReLUReActNet20Factory(ReActNet20Factory):
         y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign{index}", f"{name}.conv{index}")
         y = self.batch_norm(y, f"{name}.bn{index}")
         y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
-        slope = tf.keras.initializers.Constant(0.25)
-        return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}.prelu{index}")(y)
+        return prelu(y, f"{name}.prelu{index}")
 
 
 @factory
@@ -141,12 +146,10 @@ class LeakingSDBNNResNet20Factory(SDBNNResNet20Factory):
     """SD-BNN with a PReLU per channel where it cuts off, as in its networks for ImageNet."""
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
-        y = self.batch_norm(
-            self.sd_conv(x, filters, strides, f"{name}.conv{index}"), f"{name}.bn{index}"
-        )
+        y = self.sd_conv(x, filters, strides, f"{name}.conv{index}")
+        y = self.batch_norm(y, f"{name}.bn{index}")
         y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
-        slope = tf.keras.initializers.Constant(0.25)
-        return tf.keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}.prelu{index}")(y)
+        return prelu(y, f"{name}.prelu{index}")
 
 
 @factory

@@ -44,7 +44,9 @@ class DecayingBiRealNet20Factory(BiRealNet20Factory):
 class PlainSignReActNet20Factory(ReActNet20Factory):
     """ReActNet without the learned shift before the sign."""
 
-    def rsign_conv(self, x, filters: int, size: int, strides: int, rsign: str, conv: str):
+    def rsign_conv(
+        self, x: tf.Tensor, filters: int, size: int, strides: int, rsign: str, conv: str
+    ) -> tf.Tensor:
         return self.binary_conv(x, filters, size, strides, name=conv)
 
 

@@ -2,9 +2,10 @@
 
 Every row of `results/ablation.csv` is a training of the ResNet-20 body with everything of a method
 or with one idea of it taken out (in the group `short schedule`: `RSign and RPReLU` with one setting
-changed), and its top-1 on all 10,000 test images. Three of four epochs are on crops; XNOR-Net++'s
-factors belong to single pixels, so those trainings have fewer epochs, on whole images, and the one
-with a first stage has them there: both cost the same.
+changed), and its top-1 on all 10,000 test images. The learning rate falls in a straight line, that
+of SD-BNN along its cosine. Three of four epochs are on crops; XNOR-Net++'s factors belong to single
+pixels, so those trainings have fewer epochs, on whole images, and the one with a first stage has
+them there: both cost the same.
 The runs stay in `runs/ablation/` and resume; a finished one is not trained again.
 
 Run from the repository root, with TFDS_DATA_DIR set (ten to twenty minutes each on one core; the
@@ -35,7 +36,7 @@ from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.schedules import error_decay
 from training.stages import Stage
-from zoo.errors import ZooError
+from zoo.errors import InvalidValueError, ZooError
 
 RUNS = Path("runs") / "ablation"
 COLUMNS = ("idea", "variant", "top1", "train_top1", "epochs", "seed", "seconds", "command")
@@ -101,7 +102,7 @@ class Variant:
 
 
 def _one_stage(idea: str, model: str, recipe: type = OneHour, **settings: Any) -> Variant:
-    """Labels, Adam falling linearly: what networks are compared with."""
+    """Labels and Adam, which falls linearly where nothing else is said."""
     return Variant(idea, recipe, {"model": model, "schedule": "linear", **settings})
 
 
@@ -109,6 +110,12 @@ def _scale(model: str, **settings: Any) -> Variant:
     """Factors may belong to single pixels: no crops. At 1e-2 they learn worse."""
     variant = _one_stage("learned scale", model, learning_rate=4e-3, **settings)
     return replace(variant, epochs=WHOLE)
+
+
+def _self_distribution(**settings: Any) -> Variant:
+    """SD-BNN, along the cosine of its recipe, by Adam: SGD leaves most signs as they were."""
+    adam = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
+    return Variant("self-distribution", SDBNNResNet20, {**adam, **settings})
 
 
 def _short(
@@ -127,8 +134,6 @@ TAUGHT_IN_ONE_STAGE = Variant(
     {**CROPS_FIRST, "first_stage_epochs": 0.0},
 )  # fmt: skip
 CASE_1 = {"model.scale": "case1"}
-# At so short a schedule SGD leaves most signs as they were.
-ADAM = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0}
 
 VARIANTS: dict[str, Variant] = {
     "straight-through": _one_stage("estimator", "StraightThroughBiRealNet20"),
@@ -147,36 +152,20 @@ VARIANTS: dict[str, Variant] = {
         f"scale of {case}": _scale("XNORNetPlusPlusResNet20", **{"model.scale": case})
         for case in ("case1", "case2", "case3", "case4")
     },
-    "ASD and WSD": Variant("self-distribution", SDBNNResNet20, ADAM),
-    "without ASD": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "model": "UngatedSDBNNResNet20"}
-    ),
-    "without WSD": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "model": "PlainKernelSDBNNResNet20"}
-    ),
+    "ASD and WSD": _self_distribution(),
+    "without ASD": _self_distribution(model="UngatedSDBNNResNet20"),
+    "without WSD": _self_distribution(model="PlainKernelSDBNNResNet20"),
     "ASD and WSD, the paper's SGD": Variant("self-distribution", SDBNNResNet20, {}),
     **{
-        f"ASD and WSD, sharpness from {first}": Variant(
-            "self-distribution", SDBNNResNet20, {**ADAM, "first_sharpness": first}
-        )
+        f"ASD and WSD, sharpness from {first}": _self_distribution(first_sharpness=first)
         for first in (0.1, 1.0)
     },
-    "ASD and WSD, sharpness to 2": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "last_sharpness": 2.0}
-    ),
-    "ASD and WSD, rate held": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "schedule": "held"}
-    ),
-    "ASD and WSD, kernels clipped": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "model": "ClippedSDBNNResNet20"}
-    ),
-    "ASD and WSD, PReLU for hardtanh": Variant(
-        "self-distribution", SDBNNResNet20, {**ADAM, "model": "LeakingSDBNNResNet20"}
-    ),
+    "ASD and WSD, sharpness to 2": _self_distribution(last_sharpness=2.0),
+    "ASD and WSD, rate held": _self_distribution(schedule="held"),
+    "ASD and WSD, kernels clipped": _self_distribution(model="ClippedSDBNNResNet20"),
+    "ASD and WSD, PReLU for hardtanh": _self_distribution(model="LeakingSDBNNResNet20"),
     **{
-        f"ASD and WSD, learning rate {rate}": Variant(
-            "self-distribution", SDBNNResNet20, {**ADAM, "learning_rate": float(rate)}
-        )
+        f"ASD and WSD, learning rate {rate}": _self_distribution(learning_rate=float(rate))
         for rate in ("2e-3", "3e-2")
     },
     "kernels next to zero": _short(model="NearZeroReActNet20"),
@@ -202,10 +191,12 @@ VARIANTS: dict[str, Variant] = {
 
 
 def configured(name: str, epochs: int, seed: int) -> Recipe:
-    """The training of a variant."""
+    """The training of a variant. Raises InvalidValueError where a part of it has no epoch."""
     variant = VARIANTS[name]
     shares = {"crop_epochs": 0}
     shares |= {key: round(share * epochs) for key, share in variant.epochs.items()}
+    if any(share and not shares[key] for key, share in variant.epochs.items()):
+        raise InvalidValueError(f"{epochs} epochs are too few for '{name}': take --epochs 8.")
     return configure_task(variant.recipe, {
         "dataset": "Cifar10", "batch_size": 128, "seed": seed, "schedule_every": "step",
         "output_dir": str(RUNS / f"{name} {epochs} {seed}"), **variant.settings, **shares,
@@ -229,6 +220,7 @@ def trained(name: str, epochs: int, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Train the variants of the command line, and keep each one's row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)

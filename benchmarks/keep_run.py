@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import zoo
 from benchmarks.tables import read_table, write_table
 from training.data import CIFAR10_SAMPLE
 from training.results import ACCURACY, AccuracyRow, read_rows
@@ -24,6 +25,7 @@ from zoo.errors import RunError, ZooError
 from zoo.files import write_atomically, write_json
 from zoo.pretrained import cache
 from zoo.pretrained.records import SHIPPED_RECORDS, WeightSet, forget
+from zoo.weights.store import load_weights
 
 CURVES = Path(__file__).parents[1] / "results" / "learning_curves.csv"
 COLUMNS = ("run", "model", "stage", "epoch", "learning_rate", "loss", "top1",
@@ -62,8 +64,6 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
     import numpy as np
     import tensorflow as tf
 
-    import zoo
-
     files = sorted(CIFAR10_SAMPLE.glob("*/*.png"))
     before = tf.keras.backend.floatx()
     tf.keras.backend.set_floatx("float64")
@@ -87,7 +87,11 @@ def keep_predictions(model: str, name: str) -> None:
 
 
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:
-    """Put the weights of a run into the package, with their record."""
+    """Put the weights of a run into the package, with their record.
+
+    Raises:
+        ZooError: they are too large, or not those of the model as the zoo builds it.
+    """
     folder, stage = read_run(run)[1][-1]
     content = (folder / stage.weights).read_bytes()
     if len(content) > MOST_BYTES:
@@ -100,6 +104,12 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
             f"Weights for {row.dataset} are not shipped, only for {', '.join(datasets)}."
         )
     dataset = datasets[row.dataset]
+    # Before anything is written, and strictly: another classifier is not replaced.
+    model = zoo.get_model(row.model, weights=None)
+    load_weights(
+        model, folder / stage.weights, name=row.model, include_top=True,
+        num_classes=model.output_shape[-1],
+    )  # fmt: skip
     record = WeightSet(
         model=row.model, name=name, dataset=dataset, origin="zoo", access="shipped", format="npz",
         preprocessing=dataset, classes=dataset, where="this package", bytes=len(content),
@@ -125,6 +135,7 @@ def _short(value: str) -> str:
 
 
 def main() -> None:
+    """Keep the run of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--ship", metavar="SET", help="put the weights into the package as SET")

@@ -26,7 +26,7 @@ from training.experiment import Recipe
 from training.initialization import start_from
 from training.stages import StageResult
 from training.subject import read_run
-from zoo.errors import InvalidValueError, ZooError
+from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 from zoo.weights._torch_layout import entries
 from zoo.weights.files import read_npz
 from zoo.weights.torch_state import torch_state
@@ -38,7 +38,11 @@ def measured(run: Path) -> Iterator[dict[str, Any]]:
     """A row for each stage that was trained; shares in percent of all binary weights."""
     config, stages = read_run(run)
     settings = {key: value for key, value in config.items() if key != "task"}
-    recipe = configure_task(find_task(config["task"], recipe_tasks()).load(), settings)
+    tasks = recipe_tasks()
+    task = find_task(config["task"], tasks)
+    if task is None:  # of the ablation
+        raise UnknownNameError("task", config["task"], [each.name for each in tasks])
+    recipe = configure_task(task.load(), settings)
     model = recipe.planned_stages()[-1].build()
     keys = [e.key for e in entries(model) if getattr(e.variable, "precision", 32) == 1]
     if not keys:
@@ -77,6 +81,7 @@ def _turned(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def main() -> None:
+    """Measure the runs of the command line, and keep what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     try:

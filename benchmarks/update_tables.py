@@ -4,12 +4,13 @@ Run from the repository root: python -m benchmarks.update_tables
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.tables import read_table
 from training.bench.report import layers_path
-from training.results import ACCURACY, read_rows
+from training.results import ACCURACY, AccuracyRow, read_rows
 from zoo import catalog
 from zoo.pretrained.records import measured_top1
 
@@ -35,40 +36,49 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def table_of(columns: Mapping[str, Callable[[Any], str]], rows: Iterable[Any]) -> str:
+    """A Markdown table of what each column, by its head, says of each row."""
+    return markdown(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
+
+
+def optional(value: float | None, form: str) -> str:
+    """`value` in that form, empty where there is none."""
+    return "" if value is None else format(value, form)
+
+
 def models() -> str:
     """The catalog, ours first."""
+    columns = _catalog_columns()
     heads = ("model", "paper", "data", "top-1 %", "params M", "MiB", "binary MACs M",
              "float MACs M", "OPs M", "here %", "weights")  # fmt: skip
-    measured = measured_top1()
-
-    def cells(row: catalog.Row) -> list[str]:
-        theirs = "" if row.origin == "zoo" else " (larq-zoo)"
-        return [
-            f"{row.model}{theirs}", f"[{row.family}](https://arxiv.org/abs/{row.arxiv})",
-            row.dataset, "" if row.top1 is None else f"{row.top1:.1f}",
-            f"{row.params / 1e6:.2f}", f"{row.memory_bytes / 2**20:.2f}",
-            f"{row.binary_macs / 1e6:,.1f}", f"{row.float_macs / 1e6:,.1f}",
-            f"{row.ops / 1e6:,.1f}",
-            f"{measured[row.model]:.2f}" if row.model in measured else "", ", ".join(row.weights),
-        ]  # fmt: skip
-
-    return markdown(heads, [cells(row) for row in catalog.rows()])
+    return table_of({head: columns[head] for head in heads}, catalog.rows())
 
 
 def family(arxiv: str) -> str:
     """The models of one paper."""
+    columns = _catalog_columns()
     heads = ("model", "data", "top-1 %", "top-5 %", "params M", "MiB", "OPs M", "here %",
              "weights")  # fmt: skip
+    rows = [row for row in catalog.rows(origin="zoo") if row.arxiv == arxiv]
+    return table_of({head: columns[head] for head in heads}, rows)
+
+
+def _catalog_columns() -> dict[str, Callable[[catalog.Row], str]]:
     measured = measured_top1()
-    return markdown(heads, [
-        (
-            row.model, row.dataset, "" if row.top1 is None else f"{row.top1:.1f}",
-            "" if row.top5 is None else f"{row.top5:.1f}", f"{row.params / 1e6:.2f}",
-            f"{row.memory_bytes / 2**20:.2f}", f"{row.ops / 1e6:,.1f}",
-            f"{measured[row.model]:.2f}" if row.model in measured else "", ", ".join(row.weights),
-        )
-        for row in catalog.rows(origin="zoo") if row.arxiv == arxiv
-    ])  # fmt: skip
+    return {
+        "model": lambda row: row.model + ("" if row.origin == "zoo" else " (larq-zoo)"),
+        "paper": lambda row: f"[{row.family}](https://arxiv.org/abs/{row.arxiv})",
+        "data": lambda row: row.dataset,
+        "top-1 %": lambda row: optional(row.top1, ".1f"),
+        "top-5 %": lambda row: optional(row.top5, ".1f"),
+        "params M": lambda row: f"{row.params / 1e6:.2f}",
+        "MiB": lambda row: f"{row.memory_bytes / 2**20:.2f}",
+        "binary MACs M": lambda row: f"{row.binary_macs / 1e6:,.1f}",
+        "float MACs M": lambda row: f"{row.float_macs / 1e6:,.1f}",
+        "OPs M": lambda row: f"{row.ops / 1e6:,.1f}",
+        "here %": lambda row: optional(measured.get(row.model), ".2f"),
+        "weights": lambda row: ", ".join(row.weights),
+    }
 
 
 def reconstruction() -> str:
@@ -84,42 +94,39 @@ def reconstruction() -> str:
     return markdown(("scale", "relative L1 error"), rows)
 
 
+RUN_COLUMNS: dict[str, Callable[[AccuracyRow], str]] = {
+    "model": lambda row: row.model,
+    "params M": lambda row: f"{row.params / 1e6:.2f}",
+    "data": lambda row: row.dataset,
+    "images": lambda row: f"{row.images:,}",
+    "top-1 %": lambda row: f"{row.top1:.2f}",
+    "top-5 %": lambda row: f"{row.top5:.2f}",
+    "training images %": lambda row: optional(row.train_top1, ".2f"),
+    "published": lambda row: optional(row.published_top1, ".1f"),
+    "gap": lambda row: optional(row.gap, "+.2f"),
+    "epochs": lambda row: row.epochs,
+    "hours": lambda row: optional(row.train_seconds and row.train_seconds / 3600, ".2f"),
+    "seed": lambda row: "" if row.seed is None else str(row.seed),
+    "weights": lambda row: row.weights_sha256[:8],
+    "commit": lambda row: re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit),
+    "command": lambda row: f"`{row.trained_by}`",
+}
+
+
 def accuracy(table: Path = ROOT / ACCURACY) -> str:
     """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
     heads = ("model", "params M", "data", "images", "top-1 %", "top-5 %", "published", "gap",
              "epochs", "hours", "seed", "weights", "commit")  # fmt: skip
-    rows = [
-        (
-            row.model, f"{row.params / 1e6:.2f}", row.dataset, f"{row.images:,}",
-            f"{row.top1:.2f}", f"{row.top5:.2f}",
-            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
-            "" if row.gap is None else f"{row.gap:+.2f}", row.epochs,
-            "" if row.train_seconds is None else f"{row.train_seconds / 3600:.2f}",
-            "" if row.seed is None else str(row.seed), row.weights_sha256[:8],
-            re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit),
-        )
-        for row in read_rows(table)
-    ]  # fmt: skip
-    return markdown(heads, rows) if rows else NO_ACCURACY
+    rows = read_rows(table)
+    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
 
 
 def cifar10(table: Path = ROOT / ACCURACY) -> str:
     """The runs on CIFAR-10, with the command that repeats each."""
-    heads = ("network", "top-1 %", "training images %", "paper %", "gap", "epochs", "hours",
-             "seed", "command")  # fmt: skip
-    rows = [
-        (
-            row.model, f"{row.top1:.2f}",
-            "" if row.train_top1 is None else f"{row.train_top1:.2f}",
-            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
-            "" if row.gap is None else f"{row.gap:+.2f}", row.epochs,
-            "" if row.train_seconds is None else f"{row.train_seconds / 3600:.2f}",
-            "" if row.seed is None else str(row.seed), f"`{row.trained_by}`",
-        )
-        for row in read_rows(table)
-        if row.dataset == "Cifar10"
-    ]  # fmt: skip
-    return markdown(heads, rows) if rows else NO_ACCURACY
+    heads = ("model", "weights", "top-1 %", "training images %", "published", "gap", "epochs",
+             "hours", "seed", "command")  # fmt: skip
+    rows = [row for row in read_rows(table) if row.dataset == "Cifar10"]
+    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
 
 
 def ablation(table: Path = ABLATION) -> str:
@@ -134,8 +141,9 @@ def ablation(table: Path = ABLATION) -> str:
 
 def sign_flips(table: Path = SIGN_FLIPS) -> str:
     """Which signs each run turned."""
-    heads = ("network", "stage", "epochs", "turned in it %", "turned since the start %", "held %")
-    columns = ("model", "stage", "epochs", "turned", "turned_in_all", "held")
+    heads = ("model", "weights", "stage", "epochs", "turned in it %", "turned since the start %",
+             "held %")  # fmt: skip
+    columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
     return markdown(heads, [[row[name] for name in columns] for row in read_table(table)])
 
 

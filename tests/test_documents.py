@@ -72,6 +72,7 @@ REFUSED = {
     "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "can only be fetched by hand",
     "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
+    "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }
 LONG = ("lqz export", "lqz benchmark")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -27,7 +27,7 @@ def cosine() -> Schedule:
 
 
 def held(until: float = 2 / 3) -> Schedule:
-    """1 for the share `until`, then to 0 in a straight line (OneHour)."""
+    """1 for the share `until`, then to 0 in a straight line (OneHour, BiRealNet20)."""
     return lambda passed: min(1.0, (1 - passed) / (1 - until))
 
 

@@ -120,12 +120,6 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
 
 def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
     config, stages = read_run(path)
-    saved = (path / stages[-1][1].weights).with_suffix(".keras") if stages else path
-    if not saved.is_file():
-        raise RunError(
-            f"The run in {path} is not finished: the command that began it, given again, continues "
-            "it."
-        )
     # What the command line replaces, it replaces with all settings of it.
     replaced = [
         key for key in ("dataset", "preprocessing")
@@ -144,7 +138,7 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
             f"{weights} is missing or not what {RESULT} beside it records: the command that made "
             "this run, given again, trains that stage anew."
         )
-    model = _loaded(saved)
+    model = _loaded(_saved(path, result))
     load_weights(model, weights, name=model.name, include_top=True, num_classes=0)
     name = _catalog_name(model)
     results = tuple(stage for _, stage in stages)
@@ -152,21 +146,35 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:
-    """The resolved recipe of a run, and the finished stages in order with their directories."""
+    """The resolved recipe of a finished run, and its stages in order with their directories.
+
+    Raises:
+        RunError: it is no run, or not finished, or damaged.
+    """
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
         results = [StageResult(**json.loads(p.read_text(encoding="utf-8"))) for p in found]
-        return config, list(zip((p.parent for p in found), results, strict=True))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(
-            f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run directory, a "
-            ".keras file, or a model of `lqz list`."
+            f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run's directory; "
+            "`lqz evaluate` takes a .keras file or a model of `lqz list`, too."
         ) from None
     except (ValueError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
+    if not results or not _saved(path, results[-1]).is_file():
+        raise RunError(
+            f"The run in {path} is not finished: the command that began it, given again, continues "
+            "it."
+        )
+    return config, list(zip((p.parent for p in found), results, strict=True))
+
+
+def _saved(run: Path, last: StageResult) -> Path:
+    """The model that a run saves at its end."""
+    return (run / last.weights).with_suffix(".keras")
 
 
 def _loaded(path: Path) -> tf.keras.Model:

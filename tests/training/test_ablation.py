@@ -4,6 +4,9 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.ablation import VARIANTS, configured
+from benchmarks.tables import read_table
+from benchmarks.update_tables import ABLATION
+from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, LearnableShift, LearnedScale, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign, StraightThroughSign
 
@@ -17,7 +20,7 @@ LACKING = {
 
 
 def convolutions(name):
-    model = configured(name, 2, 0).stages()[-1].build()
+    model = configured(name, 8, 0).stages()[-1].build()
     found = [x for x in model.layers if getattr(x, "kernel_quantizer", None) is not None]
     assert len(found) == 18
     return model, found
@@ -32,7 +35,7 @@ def test_estimators(name, estimator):
     model, found = convolutions(name)
     assert {type(each.input_quantizer) for each in found} == {estimator}
     if estimator is EDESign:
-        configured(name, 2, 0).stages()[-1].each_epoch(model, 0.0)
+        configured(name, 8, 0).stages()[-1].each_epoch(model, 0.0)
         assert [float(each.input_quantizer.t) for each in found] == pytest.approx(18 * [0.1])
 
 
@@ -82,6 +85,16 @@ def test_the_function_of_self_distribution(name, hardtanhs):
 ])  # fmt: skip
 def test_stages_add_up(name, epochs):
     assert [stage.epochs for stage in configured(name, 8, 0).planned_stages()] == epochs
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("RSign and RPReLU", 2), ("teacher, two stages", 4)])
+def test_too_few_epochs_for_a_part_are_one_sentence(name, epochs):
+    with pytest.raises(InvalidValueError, match=r"too few for '.*': take --epochs 8"):
+        configured(name, epochs, 0)
+
+
+def test_what_is_recorded_can_be_repeated():
+    assert {row["variant"] for row in read_table(ABLATION)} <= set(VARIANTS)
 
 
 def test_all_but_what_is_named_otherwise_start_at_one_learning_rate():

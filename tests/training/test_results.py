@@ -11,12 +11,16 @@ import pytest
 
 from benchmarks import keep_run
 from benchmarks.tables import read_table
-from benchmarks.update_tables import NO_ACCURACY, accuracy
+from benchmarks.update_tables import NO_ACCURACY, ROOT, accuracy
 from training import cli
-from training.results import AccuracyRow, commit, read_rows, write_row
-from zoo.errors import ResultsError, RunError
+from training.results import ACCURACY, AccuracyRow, commit, read_rows, write_row
+from training.stages import StageResult
+from zoo.errors import ResultsError, RunError, WeightsError
 from zoo.files import sha256, write_json
 from zoo.pretrained import cache
+from zoo.pretrained.records import find_record
+
+REAL_SHIPPED = cache.SHIPPED
 
 ROW = AccuracyRow(
     model="ReActNetA", params=1_784_602, dataset="FashionMNIST", split="test", images=2000,
@@ -206,6 +210,14 @@ def test_a_run_that_was_not_evaluated_is_not_kept(evaluate, kept, tmp_path):
         keep_run.row_of(Path("run"))
 
 
+def test_an_unfinished_run_is_not_kept(evaluate, kept):
+    """Its last finished stage may hold the weights of another run, whose curves it would lose."""
+    evaluate("--record")
+    Path("run/reactnet20.keras").unlink()
+    with pytest.raises(RunError, match="The run in run is not finished"):
+        keep_run.row_of(Path("run"))
+
+
 def test_curves_are_kept_once(evaluate, kept):
     evaluate("--record")
     row = keep_run.row_of(Path("run"))
@@ -224,11 +236,26 @@ def test_weights_go_into_the_package_with_their_record(evaluate, kept):
     row = keep_run.row_of(Path("run"))
     with pytest.raises(RunError, match="are not shipped, only for ImageNet"):
         keep_run.ship(Path("run"), row, "mine")
-    of_catalog = dataclasses.replace(row, model="RealResNet20", dataset="Cifar10")
+    other_images = dataclasses.replace(row, dataset="Cifar10")
+    with pytest.raises(WeightsError, match="do not fit"):
+        keep_run.ship(Path("run"), other_images, "mine")
+    assert [path.name for path in kept.rglob("*")] == ["records.json"]
+
+
+def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
+    """Its run as it was, with the weights that are in the package."""
+    name, model = "cifar10", "RealResNet20"
+    record = find_record(model, name)
+    (row,) = [x for x in read_rows(ROOT / ACCURACY) if x.weights_sha256 == record.sha256]
+    stage = tmp_path / "run" / "1-real"
+    stage.mkdir(parents=True)
+    shutil.copy(REAL_SHIPPED / model / f"{name}.npz", stage / row.weights)
+    result = StageResult("real", row.top1, row.top5, row.train_top1, row.images, 60, 1.0,
+                         row.weights, record.sha256, {})  # fmt: skip
+    write_json(stage / "result.json", dataclasses.asdict(result))
+    write_json(tmp_path / "run" / "config.json", json.loads(row.recipe))
+    (tmp_path / "run" / "realresnet20.keras").touch()
     for _ in range(2):
-        path = keep_run.ship(Path("run"), of_catalog, "mine")
-    assert path == cache.shipped("RealResNet20", "mine") and sha256(path) == row.weights_sha256
-    (record,) = json.loads((kept / "records.json").read_text())
-    assert (record["measured_top1"], record["measured_row"]) == (row.top1, row.weights_sha256[:8])
-    assert record["recipe"] == row.trained_by != ""
-    assert (record["sha256"], record["bytes"]) == (sha256(path), path.stat().st_size)
+        path = keep_run.ship(tmp_path / "run", row, name)
+    assert path == cache.shipped(model, name) and sha256(path) == record.sha256
+    assert json.loads((kept / "records.json").read_text()) == [dataclasses.asdict(record)]

@@ -1,12 +1,16 @@
 """Signs turned by a run, from the first weights, which are made again."""
 
+import json
+import shutil
+
 import pytest
 
 from benchmarks.sign_flips import measured
 from training.configuration import configure_task
 from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
-from zoo.errors import InvalidValueError
+from zoo.errors import InvalidValueError, RunError, UnknownNameError
+from zoo.files import write_json
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1])
@@ -19,6 +23,31 @@ def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
     turned = [float(row["turned"]) for row in rows]
     assert all(0 < each < 60 for each in turned) if rate else turned == [0.0, 0.0]
     assert float(rows[1]["turned_in_all"]) <= sum(turned)
+    if not rate:
+        assert [row["held"] for row in rows] == ["0.0", "0.0"]
+
+
+def test_kernels_at_their_bound_are_held(tiny, tmp_path):
+    """A step of 3 takes every latent weight that has a gradient to +-1."""
+    settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
+    settings |= {"learning_rate": 3.0, "schedule_every": "epoch", "epochs": 1, "crop_epochs": 0}
+    run = configure_task(OneHour, {**settings, "output_dir": str(tmp_path / "run")}).run()
+    (row,) = measured(run.directory)
+    assert 80 < float(row["held"]) < 100
+
+
+def test_what_is_no_finished_run_of_a_recipe(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.run.directory, run, ignore=shutil.ignore_patterns(".lock"))
+    with pytest.raises(RunError, match=r"reactnet20.keras is not a run of `lqz train`"):
+        list(measured(run / "reactnet20.keras"))
+    config = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", {**config, "task": "WarmUp"})
+    with pytest.raises(UnknownNameError, match="WarmUp"):
+        list(measured(run))
+    (run / "reactnet20.keras").unlink()
+    with pytest.raises(RunError, match="is not finished"):
+        list(measured(run))
 
 
 @pytest.mark.parametrize(("recipe", "more"), [

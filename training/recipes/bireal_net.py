@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import tensorflow as tf
@@ -105,7 +106,7 @@ class BiRealNetPaper(Recipe):
     presets = {"FashionMNIST": EMBEDDED, "Cifar10": CIFAR}
 
     def stages(self) -> list[Stage]:
-        def clipped(slope: float):
+        def clipped(slope: float) -> Callable[..., tf.keras.Model]:
             return self.network(binary_activations=False, binary_weights=False, clip_slope=slope)
 
         if self.crop_epochs:

@@ -32,7 +32,9 @@ class ReActMixin(ZooFactory):
     def kernel_sign(self):
         return "magnitude_aware_sign" if self.magnitude_aware_gradient else super().kernel_sign()
 
-    def rsign_conv(self, x, filters: int, size: int, strides: int, rsign: str, conv: str):
+    def rsign_conv(
+        self, x: tf.Tensor, filters: int, size: int, strides: int, rsign: str, conv: str
+    ) -> tf.Tensor:
         """RSign and binary convolution."""
         return self.binary_conv(LearnableShift(name=rsign)(x), filters, size, strides, name=conv)
 

@@ -51,6 +51,7 @@ def home() -> Path:
 
 
 def folder(model: str) -> Path:
+    """Where a model's fetched sets are."""
     return home() / "weights" / model
 
 
@@ -89,6 +90,7 @@ def pin_of(model: str, name: str) -> Pin:
 
 
 def write_pin(model: str, name: str, pin: Pin) -> None:
+    """Keep what is pinned for a set."""
     text = json.dumps(asdict(pin), indent=2) + "\n"
     write_file(folder(model) / f"{name}.json", lambda file: file.write(text.encode()))
 

@@ -81,8 +81,7 @@ class StageTrainer:
         if self.done_steps == epoch * self.steps_per_epoch:
             step.totals.assign(tf.zeros_like(step.totals))
             step.position.assign(0)
-        if self.stage.each_epoch:
-            self.stage.each_epoch(step.model, epoch / self.stage.epochs)
+        self.stage.each_epoch(step.model, epoch / self.stage.epochs)
         began = started = saved = time.monotonic()
         first_step, images_before = self.done_steps, step.totals.numpy()[2]
         step.waited.assign(0.0)

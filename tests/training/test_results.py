@@ -242,7 +242,7 @@ def test_weights_go_into_the_package_with_their_record(evaluate, kept):
     assert [path.name for path in kept.rglob("*")] == ["records.json"]
 
 
-def test_a_shipped_set_shipped_again_is_the_same(kept, tmp_path):
+def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
     """Its run as it was, with the weights that are in the package."""
     name, model = "cifar10", "RealResNet20"
     record = find_record(model, name)

@@ -3,15 +3,11 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from dataclasses import replace
-
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
 from training.presets import CIFAR, EMBEDDED
 from training.recipes.bireal_net import FromScratch
-from training.schedules import error_decay
-from training.stages import Stage
 from zoo.models.reactnet import ReActNet20Factory
 
 
@@ -36,7 +32,3 @@ class OneHour(FromScratch):
         "FashionMNIST": EMBEDDED,
         "Cifar10": {**CIFAR, "crop_epochs": 44, "epochs": 9},
     }
-
-    def stages(self) -> list[Stage]:
-        # `model=` may be of SD-BNN's estimator, which sharpens.
-        return [replace(each, each_epoch=error_decay(1e-3, 10.0)) for each in super().stages()]

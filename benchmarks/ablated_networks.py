@@ -78,11 +78,8 @@ class SlowAverageReActNet20Factory(ReActNet20Factory):
 class PlainPReLUReActNet20Factory(ReActNet20Factory):
     """ReActNet with a PReLU per channel that is not shifted."""
 
-    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
-        y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign{index}", f"{name}.conv{index}")
-        y = self.batch_norm(y, f"{name}.bn{index}")
-        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
-        return prelu(y, f"{name}.prelu{index}")
+    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        return prelu(x, name)
 
 
 @factory
@@ -113,11 +110,8 @@ class ClippedSDBNNResNet20Factory(SDBNNResNet20Factory):
 class LeakingSDBNNResNet20Factory(SDBNNResNet20Factory):
     """SD-BNN with a PReLU per channel where it cuts off, as in its networks for ImageNet."""
 
-    def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
-        y = self.sd_conv(x, filters, strides, f"{name}.conv{index}")
-        y = self.batch_norm(y, f"{name}.bn{index}")
-        y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)])
-        return prelu(y, f"{name}.prelu{index}")
+    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        return prelu(x, name)
 
 
 @factory

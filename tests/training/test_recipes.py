@@ -107,8 +107,9 @@ def test_what_a_recipe_cannot_train(task, settings, says):
         stages_of(task, *settings)
 
 
-def test_an_estimator_with_a_schedule_has_it_in_other_recipes_too():
-    (stage,) = stages_of("OneHour", "model=SDBNNResNet20")
+@pytest.mark.parametrize("recipe", ["OneHour", "SDBNN", "BiRealNet20"])
+def test_an_estimator_with_a_schedule_has_it_in_other_recipes_too(recipe):
+    stage = stages_of(recipe, "model=SDBNNResNet20")[-1]
     model = stage.build()
     stage.each_epoch(model, 0.5)
     assert model.get_layer("layer1.0.conv1").kernel_quantizer.ede.t.numpy() == pytest.approx(0.1)

@@ -142,7 +142,11 @@ class ReActNet20Factory(ReActMixin, CifarResNet20):
         shortcut = self.shortcut(x, filters, strides, name)
         y = self.batch_norm(y, f"{name}.bn{index}")
         y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
-        return RPReLU(name=f"{name}.rprelu{index}")(y)
+        return self.activation(y, f"{name}.rprelu{index}")
+
+    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        """What follows each sum."""
+        return RPReLU(name=name)(x)
 
 
 ReActNetA = model_function(ReActNetAFactory)

@@ -117,7 +117,11 @@ class SDBNNResNet20Factory(CifarSelfDistribution, CifarResNet20):
         y = self.batch_norm(y, f"{name}.bn{index}")
         shortcut = self.shortcut(x, filters, strides, name)
         y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
-        return hardtanh(y, f"{name}.hardtanh{index}")
+        return self.activation(y, f"{name}.hardtanh{index}")
+
+    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        """What follows each sum."""
+        return hardtanh(x, name)
 
 
 @factory

@@ -164,6 +164,9 @@ VARIANTS: dict[str, Variant] = {
     "ASD and WSD, rate held": _self_distribution(schedule="held"),
     "ASD and WSD, kernels clipped": _self_distribution(model="ClippedSDBNNResNet20"),
     "ASD and WSD, PReLU for hardtanh": _self_distribution(model="LeakingSDBNNResNet20"),
+    "ASD and WSD, PReLU for hardtanh, sharpness from 1.0": _self_distribution(
+        model="LeakingSDBNNResNet20", first_sharpness=1.0
+    ),
     **{
         f"ASD and WSD, learning rate {rate}": _self_distribution(learning_rate=float(rate))
         for rate in ("2e-3", "3e-2")

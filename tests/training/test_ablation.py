@@ -70,6 +70,7 @@ def test_self_distribution(name, gates, kernel):
 
 @pytest.mark.parametrize(("name", "hardtanhs"), [
     ("ASD and WSD", 19), ("ASD and WSD, PReLU for hardtanh", 1),
+    ("ASD and WSD, PReLU for hardtanh, sharpness from 1.0", 1),
 ])  # fmt: skip
 def test_the_function_of_self_distribution(name, hardtanhs):
     model, _ = convolutions(name)

@@ -69,7 +69,9 @@ class Stage:
     weight_decay: float = 0.0
     decays: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
     trains: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
-    each_epoch: Callable[[tf.keras.Model, float], None] = error_decay(1e-3, 10.0)
+    each_epoch: Callable[[tf.keras.Model, float], None] = field(
+        default_factory=partial(error_decay, 1e-3, 10.0)
+    )
     teacher: str | None = None
     label_smoothing: float = 0.0
     initialize_from: str | None = None

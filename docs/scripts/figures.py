@@ -175,10 +175,11 @@ def architecture() -> plt.Figure:
 def learning_curves() -> plt.Figure:
     """Top-1 on the test images by epoch, of every kept run on CIFAR-10; dashed in training."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    axes.set_prop_cycle(color=plt.get_cmap("tab20").colors)  # more runs than ten
     runs: dict[str, list[dict[str, str]]] = {}
     for line in read_table(CURVES):
         runs.setdefault(f"{line['model']}, {line['run']}", []).append(line)
-    for name, lines in runs.items():
+    for name, lines in sorted(runs.items()):
         seen, validated = (
             [(epoch, float(line[key])) for epoch, line in enumerate(lines, start=1) if line[key]]
             for key in ("top1", "validation_top1")

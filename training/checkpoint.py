@@ -23,6 +23,11 @@ INDEX = "checkpoints.json"
 KEPT = 2
 
 
+def contents(arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint's file: `arrays`, and the loop's state as JSON in bytes."""
+    return {**arrays, "loop": np.frombuffer(json.dumps(loop).encode(), np.uint8)}
+
+
 class Checkpoints:
     """The checkpoints of one stage, in one directory."""
 
@@ -32,8 +37,7 @@ class Checkpoints:
     def save(self, step: int, arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> None:
         """Write a checkpoint: the arrays and the state of the loop (JSON values)."""
         path = self.directory / f"step-{step:09d}.npz"
-        note = np.frombuffer(json.dumps(loop).encode(), dtype=np.uint8)
-        write_arrays(path, {**arrays, "loop": note})
+        write_arrays(path, contents(arrays, loop))
         entries = [entry for entry in self._entries() if entry["file"] != path.name]
         entries.append({"file": path.name, "sha256": sha256(path)})
         write_json(self.directory / INDEX, entries[-KEPT:])

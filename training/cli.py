@@ -7,8 +7,9 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ COMMANDS = {
     "benchmark": ("training.bench.command:benchmark", "Measure models in several runtimes."),
 }
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+PATH = click.Path(path_type=Path)
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -107,17 +109,50 @@ def main(args: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-TRAIN_OPTIONS = ("--help", "--dry-run")
+TRAIN_OPTIONS = ("--help", "--dry-run", "--program", "--images", "--part-mib", "--from-program")
 
 
 @click.command(context_settings=OPEN, add_help_option=False)
 @click.argument("task", required=False)
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and train nothing.")
+@click.option(
+    "--program",
+    type=PATH,
+    metavar="DIR",
+    help="Write the next unfinished stage to DIR, to run on JAX anywhere; train nothing.",
+)
+@click.option(
+    "--images",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of the program's images, which several programs may share.",
+)
+@click.option(
+    "--part-mib",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Most MiB in a file of the program's images.",
+)
+@click.option(
+    "--from-program",
+    type=PATH,
+    metavar="DIR",
+    help="Go on from what the program in DIR has trained.",
+)
 @click.option("-h", "--help", "wants_help", is_flag=True, help="This text; of TASK, its settings.")
 @click.pass_context
 def train(
-    ctx: click.Context, task: str | None, settings: Sequence[str], dry_run: bool, wants_help: bool
+    ctx: click.Context,
+    task: str | None,
+    settings: Sequence[str],
+    dry_run: bool,
+    wants_help: bool,
+    program: Path | None,
+    images: Path | None,
+    part_mib: int,
+    from_program: Path | None,
 ) -> None:
     """Train by the recipe TASK, with SETTINGS as key=value; without TASK, list the recipes."""
     tasks = recipe_tasks()
@@ -133,14 +168,28 @@ def train(
     info = find_task(task, tasks)
     if info is None:
         raise UnknownNameError("task", task, [info.name for info in tasks])
+    if images and not program:
+        raise InvalidValueError("--images goes with --program DIR.")
     load_tensorflow()
-    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run)
+    options: dict[str, Any] = {}
+    if program:
+        from training.portable.program import ProgramRequest
+
+        options["program"] = ProgramRequest(program, images, part_mib * 2**20)
+    if from_program:
+        options["state"] = from_program
+    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, options)
 
 
 def run_task(
-    cls: Any, settings: Sequence[str], command: str, wants_help: bool, dry_run: bool = False
+    cls: Any,
+    settings: Sequence[str],
+    command: str,
+    wants_help: bool,
+    dry_run: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Configure a task with `settings` and run it, or show what can be set."""
+    """Configure a task with `settings` and run it with `options`, or show what can be set."""
     from training.configuration import configure_task, parse_assignments
 
     conf = parse_assignments(settings)
@@ -153,7 +202,7 @@ def run_task(
     if dry_run:
         task.dry_run()
     else:
-        task.run()
+        task.train(**options) if options else task.run()
 
 
 def print_task_help(cls: Any, conf: dict[str, Any], command: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from training.checkpoint import Checkpoints
+from training.checkpoint import Checkpoints, contents
 from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
 from training.distribution import Workers, alone
@@ -67,11 +67,18 @@ class StageTrainer:
             Interrupted: after writing a checkpoint.
             RunError: the loss is not finite; the last good checkpoint stays.
         """
-        self._resume()
+        self.resume()
         with stage_bar(self.stage.name, self.total_steps, self.done_steps) as bar:
             while self.done_steps < self.total_steps:
                 self._epoch(self.done_steps // self.steps_per_epoch, bar)
-        return self.history[-1] if self.history else self._validate()
+        if not self.history:
+            return self._validate()
+        last = self.history[-1]
+        if last["validation_top1"] is None:  # the last epoch ran elsewhere, as a program
+            last.update(self._validate())
+            if self.workers.is_chief:
+                self._write_log(last)
+        return last
 
     # --- one epoch --------------------------------------------------------------------------------
 
@@ -199,6 +206,7 @@ class StageTrainer:
             "seconds": trained,
             "images_per_second": images / trained,
             "input_wait": waited / trained,
+            "device": device_name(),
         }
         self.history.append(row)
         if self.workers.is_chief:
@@ -222,16 +230,38 @@ class StageTrainer:
     def _save(self, uncounted_seconds: float) -> None:
         if not self.workers.is_chief:
             return
+        self.checkpoints.save(self.done_steps, *self._state(uncounted_seconds))
+
+    def _state(self, uncounted_seconds: float = 0.0) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = {key: variable.numpy() for key, variable in self.step.variables().items()}
         loop = {
             "done_steps": self.done_steps,
             "seconds": self.seconds + uncounted_seconds,
             "history": self.history,
-            "positions": self.positions,
+            "positions": self.positions or [int(self.step.position.numpy())],
         }
-        self.checkpoints.save(self.done_steps, arrays, loop)
+        return arrays, loop
 
-    def _resume(self) -> None:
+    def checkpoint(self) -> dict[str, np.ndarray]:
+        """The arrays of a checkpoint's file, as the stage stands now."""
+        return contents(*self._state())
+
+    def take(self, arrays: dict[str, np.ndarray], loop: dict[str, Any]) -> None:
+        """Make a state that was trained elsewhere the newest checkpoint.
+
+        Raises:
+            RunError: this run has come further.
+        """
+        self.resume()
+        if loop["done_steps"] < self.done_steps:
+            raise RunError(
+                f"Stage '{self.stage.name}' has {self.done_steps} steps done here, and "
+                f"{loop['done_steps']} there: the run here has come further and stays as it is."
+            )
+        self.checkpoints.save(loop["done_steps"], arrays, loop)
+
+    def resume(self) -> None:
+        """Take the newest whole checkpoint, where there is one."""
         found = self.workers.from_chief(lambda: self.checkpoints.load(print))
         if found is None:
             return
@@ -261,6 +291,26 @@ class StageTrainer:
         if len(positions) == self.workers.count:
             return positions[self.workers.index]
         return self.done_steps % self.steps_per_epoch * self.pipeline.batch_size
+
+
+def device_name() -> str:
+    """What computes here, and by which library: "CPU, TensorFlow 2.19.1"."""
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    kind = details.get("device_name", "GPU" if gpus else "CPU")
+    return f"{kind}, TensorFlow {tf.__version__}"
+
+
+def devices(history: list[dict[str, Any]]) -> str:
+    """Which epochs ran where: "1-400 on NVIDIA H100, JAX 0.11.0; 401-500 on CPU, ..."."""
+    parts: list[tuple[str, int, int]] = []
+    for row in history:
+        device, epoch = row.get("device", ""), row["epoch"]
+        if parts and parts[-1][0] == device:
+            parts[-1] = (device, parts[-1][1], epoch)
+        else:
+            parts.append((device, epoch, epoch))
+    return "; ".join(f"{first}-{last} on {device}" for device, first, last in parts if device)
 
 
 class StopFlag:

@@ -13,13 +13,15 @@ from training.data import InputPipeline
 from training.data.service import reachable
 from training.data.storage import choose_cache
 from training.distribution import Workers, check_batch_size, connect
-from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes
+from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes, devices
 from training.initialization import hold_signs, initialize, start_from
+from training.portable.program import ProgramRequest, write_program
+from training.portable.take_back import ProgramState
 from training.progress import print_results, say
 from training.run_directory import RunDirectory
 from training.stages import Stage, StageResult
 from training.step import TrainStep
-from zoo.errors import RunError
+from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
 from zoo.models._functions import variant
 from zoo.profile import profile
@@ -40,11 +42,24 @@ class TrainedRun:
     model_path: Path
 
 
-def execute(recipe: Recipe) -> TrainedRun:
-    """Train all stages of `recipe`, or what is left of them, and report."""
+def execute(
+    recipe: Recipe, program: ProgramRequest | None = None, state: ProgramState | None = None
+) -> TrainedRun | None:
+    """Train all stages of `recipe`, or what is left of them, and report.
+
+    Args:
+        recipe: what to train.
+        program: write the next unfinished stage there, as a program, instead of training it.
+        state: what a program has trained; its stage goes on from there.
+
+    Returns:
+        None where a program was written.
+    """
     workers = connect(recipe.strategy, recipe.rejoin_minutes)
+    if workers.count > 1 and (program or state):
+        raise InvalidValueError("A program is written and taken back by one process, not several.")
     with workers.quiet():
-        return Execution(recipe, workers).run()
+        return Execution(recipe, workers, program=program, state=state).run()
 
 
 @dataclass
@@ -57,6 +72,7 @@ class Execution:
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
         cache: where encoded images wait between epochs.
+        program, state: see `execute`.
     """
 
     recipe: Recipe
@@ -65,9 +81,11 @@ class Execution:
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
     cache: str = field(init=False)
+    program: ProgramRequest | None = None
+    state: ProgramState | None = None
 
-    def run(self) -> TrainedRun:
-        """All stages, in order, and the report."""
+    def run(self) -> TrainedRun | None:
+        """All stages, in order, and the report; None where the next is written as a program."""
         recipe, workers = self.recipe, self.workers
         say(recipe.introduction())
         if recipe.deterministic:
@@ -90,7 +108,9 @@ class Execution:
             with self.stop.listening():
                 for index, stage in enumerate(stages, start=1):
                     with workers.strategy.scope():
-                        self._stage(directory, index, stage)
+                        trained = self._stage(directory, index, stage)
+                    if not trained:
+                        return None
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({directory.path}).")
             raise
@@ -115,8 +135,8 @@ class Execution:
             )
         return decided["cache"], decided["bfloat16"]
 
-    def _stage(self, run: RunDirectory, index: int, stage: Stage) -> None:
-        """Train one stage, or take what it left."""
+    def _stage(self, run: RunDirectory, index: int, stage: Stage) -> bool:
+        """Train one stage, or take what it left; False: it was written as a program instead."""
         directory = run.stage(index, stage.name)
         tf.keras.utils.set_random_seed(self.recipe.seed + index)
         model = self.models[stage.name] = stage.build()
@@ -127,7 +147,7 @@ class Execution:
             load_torch_state(model, state)
             self.results[stage.name] = finished
             say(f"Stage '{stage.name}' is finished: top-1 {finished.top1:.2f} %.")
-            return
+            return True
 
         inputs = self._start(stage, model)
         pipeline = self.pipeline(stage)
@@ -138,6 +158,16 @@ class Execution:
             checkpoint_minutes=self.recipe.checkpoint_minutes,
             validate_every=self.recipe.validate_every, tensorboard=self.recipe.tensorboard,
         )  # fmt: skip
+        if self.state and self.state.stage == stage.name:
+            self.state.take_back(trainer)
+        if self.program and stage.epochs:
+            trainer.resume()
+            write_program(
+                self.program, trainer, digest=self.recipe.digest, index=index,
+                name=f"{type(self.recipe).__name__}, stage '{stage.name}'",
+            )  # fmt: skip
+            say(f"Written: {self.program.folder}, for Python with JAX and Pillow: python run.py")
+            return False
         last = trainer.run()
 
         def record() -> StageResult:
@@ -146,12 +176,13 @@ class Execution:
             result = StageResult(
                 stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
                 pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
-                sha256(weights), inputs,
+                sha256(weights), inputs, devices(trainer.history),
             )  # fmt: skip
             run.finish(directory, result)
             return result
 
         self.results[stage.name] = self.workers.from_chief(record)
+        return True
 
     def _start(self, stage: Stage, model: tf.keras.Model) -> dict[str, str]:
         """Give `model` what the stage starts from; sha256 of that and of its teacher, by name."""

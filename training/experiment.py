@@ -22,6 +22,8 @@ from training.configuration import component_name, resolved
 from training.data import Cifar10, FashionMNIST, ImageNet, RandomResizedCropFlip
 from training.discovery import fold
 from training.execution import TrainedRun, execute
+from training.portable.program import ProgramRequest
+from training.portable.take_back import ProgramState
 from training.progress import say
 from training.stages import Stage, on_crops_first
 from training.teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
@@ -196,10 +198,14 @@ class Recipe:
         """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
         if self.output_dir is not None:
             return Path(self.output_dir).expanduser()
-        settings = json.dumps(self.identity, sort_keys=True)
-        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         dataset = type(base_getattr(self, "dataset")).__name__
-        return Path("runs") / f"{type(self).__name__}-{dataset}-{digest}"
+        return Path("runs") / f"{type(self).__name__}-{dataset}-{self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """Of the resolved recipe: eight hexadecimal digits."""
+        settings = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(settings.encode()).hexdigest()[:8]
 
     def introduction(self) -> str:
         """The run's first line."""
@@ -228,7 +234,23 @@ class Recipe:
 
     def run(self) -> TrainedRun:
         """Train all stages, or what is left of them, and report."""
-        return execute(self)
+        run = self.train()
+        assert run is not None  # without `program`
+        return run
+
+    def train(
+        self, program: ProgramRequest | None = None, state: str | os.PathLike | None = None
+    ) -> TrainedRun | None:
+        """`run`, with training programs (Zookeeper lets `run` have no arguments).
+
+        Args:
+            program: write the next unfinished stage as a program instead; then None is returned.
+            state: folder of a program that has run: its stage goes on from there.
+        """
+        if program:
+            program.check()
+        taken = ProgramState.read(Path(state), self.digest) if state else None
+        return execute(self, program, taken)
 
     @property
     def model_name(self) -> str:

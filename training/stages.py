@@ -137,6 +137,7 @@ class StageResult:
         weights: file name in the stage's directory.
         sha256: of that file.
         inputs: sha256 of the weights it started from and learned from, by stage name.
+        devices: which epochs ran where; empty for runs from before this was noted.
     """
 
     name: str
@@ -149,3 +150,4 @@ class StageResult:
     weights: str
     sha256: str
     inputs: dict[str, str]
+    devices: str = ""

@@ -206,6 +206,10 @@ class InputPipeline:
                 self._decoded[split] = DecodedSplit.of(self._load(split), self.preprocessing)
         return self._decoded.get(split)
 
+    def decoded_training_images(self) -> DecodedSplit | None:
+        """All training images, decoded; None where they are not kept in memory like that."""
+        return self._in_memory(self.dataset.train_split)
+
     def _from_stream(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
         """(position, example); from the first of `positions` on."""
         split = self.dataset.train_split

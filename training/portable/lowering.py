@@ -1,0 +1,168 @@
+"""The compiled training step as StableHLO.
+
+TensorFlow lowers the very function that `lqz train` runs (layers, gradients, optimizer) to HLO for
+no device in particular; JAX's runtime compiles that for whatever device it finds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.step import TrainStep
+from zoo.convolution import bfloat16_convolutions
+from zoo.errors import RunError
+
+INSTALL = "pip install 'binary-zoo[portable]', or pip install -e '.[portable]' in a clone"
+
+
+# NumPy's names of MLIR's types.
+TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "i1": "bool"}
+
+
+@dataclass(frozen=True)
+class LoweredStep:
+    """A training step without TensorFlow.
+
+    It is a function of (images float32 [b, h, w, c], labels int32 [b], learning rate float32 [],
+    then one array for each of `inputs`) and returns the float64 sums of the batch (loss, correct
+    images, images), then a new value for each of `outputs`.
+
+    Attributes:
+        stablehlo: the function, as a portable artifact.
+        inputs: names of the variables that it reads; those of a checkpoint, and "fixed/0", ... for
+            what the step leaves as it is (a teacher, an estimator's sharpness).
+        outputs: names of the variables that it changes.
+        results: NumPy's type and the shape of each value that it returns.
+        fixed: the variables behind the "fixed" names.
+    """
+
+    stablehlo: bytes
+    inputs: list[str]
+    outputs: list[str]
+    results: list[tuple[str, list[int]]]
+    fixed: Mapping[str, Any]
+
+
+def lower(step: TrainStep, input_shape: tuple[int, int, int]) -> LoweredStep:
+    """Lower one training step on images of `input_shape` (height, width, channels).
+
+    Raises:
+        RunError: JAX is not installed.
+    """
+    require_jax()
+
+    def body(images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
+        step.optimizer.learning_rate.assign(learning_rate)
+        return step._step({"image": images, "label": labels})
+
+    compiled = tf.function(body, jit_compile=True, autograph=False)
+    batch = step.stage.batch_size
+    arguments = (
+        tf.zeros([batch, *input_shape]), tf.zeros([batch], tf.int32), tf.constant(0.0),
+    )  # fmt: skip
+    with bfloat16_convolutions(step.stage.bfloat16):
+        hlo = compiled.experimental_get_compiler_ir(*arguments)
+        captured = compiled.get_concrete_function(*arguments).captured_inputs
+    inputs, fixed = _names(step, captured)
+    code, results = _export(hlo(stage="hlo_serialized"))
+    # Which output is the new value of which parameter stands in the module's first line.
+    header = hlo(stage="hlo").partition("\n")[0]
+    aliases = {
+        int(output) - 1: int(parameter) - len(arguments)
+        for output, parameter in re.findall(r"\{(\d+)\}: \((\d+), \{\}", header)
+    }
+    outputs = [inputs[aliases[i]] for i in range(len(aliases))]
+    return LoweredStep(code, inputs, outputs, results, fixed)
+
+
+def _names(step: TrainStep, captured: list[tf.Tensor]) -> tuple[list[str], dict[str, Any]]:
+    """A name for each captured resource, and the variables that no checkpoint holds."""
+    known = {id(variable.handle): name for name, variable in step.variables().items()}
+    known[id(step.optimizer.learning_rate.handle)] = "learning_rate"
+    fixed: dict[str, Any] = {}
+    names = []
+    for handle in captured:
+        name = known.get(id(handle))
+        if name is None:
+            name = known[id(handle)] = f"fixed/{len(fixed)}"
+            fixed[name] = handle
+        names.append(name)
+    return names, fixed
+
+
+def read(handle: tf.Tensor) -> np.ndarray:
+    """The value of the variable behind a captured resource."""
+    data = handle._handle_data.shape_and_type[0]
+    return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.as_dtype(data.dtype)).numpy()
+
+
+def require_jax() -> None:
+    """Raise RunError where JAX is missing."""
+    try:
+        import jax  # noqa: F401
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise RunError(f"A training program needs JAX and Pillow here, too: {INSTALL}.") from error
+
+
+def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:
+    """A serialised HLO module as StableHLO, and the type and shape of each result."""
+    from jax.interpreters import mlir
+    from jaxlib import _jax
+    from jaxlib.mlir import ir
+
+    with mlir.make_ir_context():
+        module = ir.Module.parse(_jax.mlir.hlo_to_stablehlo(hlo))
+        _remove_mhlo(module, ir)
+        [main] = (f for f in module.body.operations if _symbol(f) == "main")
+        types = map(ir.RankedTensorType, main.attributes["function_type"].value.results)
+        results = [(TYPES[str(each.element_type)], list(each.shape)) for each in types]
+        code = _portable(mlir.module_to_bytecode(module))
+    return code, results
+
+
+def _symbol(function: Any) -> str:
+    return function.attributes["sym_name"].value
+
+
+def _remove_mhlo(module: Any, ir: Any) -> None:
+    """Replace what StableHLO does not have: copies, and notes on the module."""
+    copies = []
+
+    def collect(operation: Any) -> Any:
+        if operation.operation.name == "mhlo.copy":
+            copies.append(operation.operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(collect)
+    for copy in copies:
+        copy.results[0].replace_all_uses_with(copy.operands[0])
+        copy.erase()
+    for function in module.body.operations:
+        for key in [a.name for a in function.attributes if a.name.startswith("mhlo.")]:
+            del function.attributes[key]
+        if _symbol(function) == "main":  # aliases of arguments: JAX plans the memory anew
+            for key in ("arg_attrs", "res_attrs"):
+                if key in function.attributes:
+                    del function.attributes[key]
+    for key in [a.name for a in module.operation.attributes if a.name.startswith("mhlo.")]:
+        del module.operation.attributes[key]
+
+
+def _portable(code: bytes) -> bytes:
+    """MLIR bytecode in StableHLO's versioned format, which later versions read for five years.
+
+    Of the version of a month before, for readers that are a little older.
+    """
+    from jaxlib.mlir.dialects import stablehlo
+
+    version = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.WEEK_4
+    )
+    return stablehlo.serialize_portable_artifact_str(code, version)

@@ -1,0 +1,188 @@
+"""Writes a stage as a folder that trains on any accelerator: see `run.py`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.data.preprocessing import PadCropFlip
+from training.engine import StageTrainer
+from training.portable.images import packed
+from training.portable.lowering import LoweredStep, lower, read
+from training.schedules import learning_rate
+from zoo.errors import InvalidValueError, RunError
+from zoo.files import sha256, write_atomically, write_json
+
+FORMAT = 1
+MANIFEST, STATE, START = "manifest.json", "state.npz", "start.npz"
+HERE = Path(__file__).parent
+SCRIPTS = (HERE / "run.py", HERE.parent / "data" / "philox.py")
+
+
+@dataclass(frozen=True)
+class ProgramRequest:
+    """Where `lqz train ... --program` writes.
+
+    Attributes:
+        folder: of the program.
+        images: folder of the packed images, which programs of the same data set may share; None
+            for one in `folder`.
+        part_bytes: size that no file of images exceeds.
+    """
+
+    folder: Path
+    images: Path | None = None
+    part_bytes: int = 16 * 2**20
+
+    def check(self) -> None:
+        """Raise InvalidValueError or RunError for what cannot be written."""
+        if self.part_bytes < 2**20:
+            raise InvalidValueError("--part-mib must be 1 or more.")
+        if (self.folder / MANIFEST).exists():
+            raise RunError(
+                f"{self.folder} holds a program already: take its state back with --from-program, "
+                "remove it, or choose another folder."
+            )
+
+
+def write_program(
+    request: ProgramRequest, trainer: StageTrainer, *, digest: str, index: int, name: str
+) -> None:
+    """Write the folder; the manifest comes last, so that without it nothing counts.
+
+    Args:
+        request: where.
+        trainer: the stage, in the state to start from.
+        digest: of the recipe, which the state must fit when it comes back.
+        index, name: number of the stage, and what the script calls the program.
+
+    Raises:
+        InvalidValueError: images of this kind cannot be packed.
+        RunError: JAX is missing, or the folder cannot be written.
+    """
+    preprocessing, pipeline, step = trainer.pipeline.preprocessing, trainer.pipeline, trainer.step
+    pixels, labels = training_images(trainer)
+    lowered = lower(step, preprocessing.input_shape)
+    try:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        files: dict[str, str] = {}
+
+        def put(path: Path, write: Any) -> str:
+            write_atomically(path, write)
+            inside = os.path.relpath(path, request.folder)
+            files[inside] = sha256(path)
+            return inside
+
+        images = request.images or request.folder / "images"
+        images.mkdir(parents=True, exist_ok=True)
+        pictures = []
+        for number, (content, count) in enumerate(packed(pixels, request.part_bytes)):
+            path = images / f"{type(pipeline.dataset).__name__.lower()}-{number:03d}.webp"
+            pictures.append((put(path, lambda file, c=content: file.write(c)), count))
+        put(
+            request.folder / "step.stablehlo",
+            lambda file: file.write(lowered.stablehlo),
+        )
+        tables = _tables(trainer, lowered) | {
+            "labels": labels,
+            "normalised": preprocessing.normalise(pixel_values(preprocessing)).numpy(),
+        }
+        put(request.folder / "tables.npz", lambda file: np.savez_compressed(file, **tables))
+        put(request.folder / START, lambda file: np.savez(file, **trainer.checkpoint()))
+        for script in SCRIPTS:
+            shutil.copyfile(script, request.folder / script.name)
+    except OSError as error:
+        raise RunError(
+            f"The program cannot be written to {request.folder} ({error.strerror}): choose another "
+            "folder."
+        ) from error
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "recipe": digest,
+        "stage": trainer.stage.name,
+        "stage_number": index,
+        "versions": {each: version(each) for each in ("tensorflow", "larq", "jax", "jaxlib")},
+        "bfloat16": trainer.stage.bfloat16,
+        "seed": pipeline.seed,
+        "steps_per_epoch": pipeline.steps_per_epoch,
+        "epochs": trainer.stage.epochs,
+        "batch_size": trainer.stage.batch_size,
+        "num_images": len(labels),
+        "image_shape": list(preprocessing.input_shape),
+        "padding": preprocessing.padding,
+        "flip": preprocessing.flip,
+        "inputs": lowered.inputs,
+        "outputs": lowered.outputs,
+        "results": lowered.results,
+        "images": pictures,
+        "files": files,
+    }
+    write_json(request.folder / MANIFEST, manifest)
+
+
+def training_images(trainer: StageTrainer) -> tuple[np.ndarray, np.ndarray]:
+    """The training images, uint8 [n, h, w, c], and labels, int32 [n], in the data set's order.
+
+    Raises InvalidValueError where they cannot be packed.
+    """
+    pipeline = trainer.pipeline
+    if type(pipeline.preprocessing) is not PadCropFlip:
+        raise InvalidValueError(
+            f"A program takes small images, with preprocessing=PadCropFlip, not "
+            f"{type(pipeline.preprocessing).__name__}."
+        )
+    images = pipeline.decoded_training_images()
+    if images is None:
+        raise InvalidValueError(
+            "A program takes images that fit into memory, in the order of cache=memory: the run "
+            f"has cache={pipeline.cache}."
+        )
+    bad = int(np.count_nonzero(~images.readable))
+    if bad:
+        raise InvalidValueError(
+            f"{bad} training images cannot be decoded, and a program skips none: remove them."
+        )
+    return images.pixels.numpy(), images.labels.numpy()
+
+
+def pixel_values(preprocessing: PadCropFlip) -> np.ndarray:
+    """Every value of a pixel in every channel, float32 [256, c]."""
+    channels = preprocessing.input_shape[-1]
+    return np.tile(np.arange(256, dtype=np.float32)[:, None], (1, channels))
+
+
+def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray]:
+    """The learning rate of each step, and what the step reads and does not change.
+
+    What a schedule moves by epoch is found by running the schedule: it has a value an epoch.
+    """
+    stage, steps = trainer.stage, trainer.steps_per_epoch
+    rates = [
+        learning_rate(
+            stage.schedule, stage.learning_rate, i, steps, stage.epochs, every=stage.schedule_every
+        )
+        for i in range(trainer.total_steps)
+    ]
+    values: dict[str, list[np.ndarray]] = {name: [] for name in lowered.fixed}
+    for epoch in range(stage.epochs):
+        stage.each_epoch(trainer.step.model, epoch / stage.epochs)
+        for name, handle in lowered.fixed.items():
+            value = read(handle)
+            known = values[name]
+            # Large ones are a teacher's weights, which no schedule moves.
+            if not known or value.size == 1:
+                known.append(value)
+    tables = {"learning_rate": np.array(rates, np.float32)}
+    for name, course in values.items():
+        if all(np.array_equal(value, course[0]) for value in course):
+            tables[name] = course[0]
+        else:
+            tables[f"by_epoch/{name}"] = np.stack(course)
+    return tables

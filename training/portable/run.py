@@ -1,0 +1,355 @@
+"""Go on with training programs: `python run.py [DIR ...] [--minutes M]`.
+
+A program is a folder that `lqz train TASK --program DIR` wrote: a training step as StableHLO, the
+images, and the state to start from. This script needs Python 3.10, NumPy, Pillow and JAX, and runs
+on what `jax.devices()` gives. Without DIR it takes the folder that it lies in; several programs run
+side by side. Each epoch ends with `state.npz`; started again, it goes on from there, also after
+Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` takes the state back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from philox import uniform  # the file beside this one
+
+STATE, START, MANIFEST = "state.npz", "start.npz", "manifest.json"
+
+
+class ProgramError(Exception):
+    """What the user can put right, in one sentence."""
+
+
+class Program:
+    """A program's files, checked against their hashes, and its state."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        try:
+            self.manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ProgramError(f"{folder} holds no program: {MANIFEST} cannot be read.") from None
+        for field in ("steps_per_epoch", "epochs", "batch_size", "num_images", "seed"):
+            setattr(self, field, self.manifest[field])
+        contents = {name: self._read(name) for name in self.manifest["files"]}
+        self.step = contents["step.stablehlo"]
+        with np.load(io.BytesIO(contents["tables.npz"])) as tables:
+            self.tables = dict(tables)
+        self.images = self._images(contents)
+        self.arrays, self.loop = self._state(contents[START])
+
+    def _read(self, name: str) -> bytes:
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ProgramError(f"{path} is missing or unreadable ({error.strerror}).") from None
+        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]:
+            raise ProgramError(f"{path} is damaged: its hash is not the manifest's. Copy it anew.")
+        return content
+
+    def _images(self, contents: dict[str, bytes]) -> np.ndarray:
+        """uint8 [n, h, w, c], from lossless pictures of many images each."""
+        from PIL import Image
+
+        height, width, channels = self.manifest["image_shape"]
+        parts = []
+        for name, count in self.manifest["images"]:
+            picture = np.asarray(Image.open(io.BytesIO(contents[name])))[..., :channels]
+            rows, columns = picture.shape[0] // height, picture.shape[1] // width
+            grid = picture.reshape(rows, height, columns, width, channels).swapaxes(1, 2)
+            parts.append(grid.reshape(-1, height, width, channels)[:count])
+        return np.concatenate(parts)
+
+    def _state(self, start: bytes) -> tuple[dict, dict]:
+        path = self.folder / STATE
+        try:
+            content = path.read_bytes() if path.exists() else start
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = dict(archive)
+            return arrays, json.loads(arrays.pop("loop").tobytes())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            raise ProgramError(f"{path} is damaged: delete it to train from the start.") from None
+
+    def save(self) -> None:
+        """Write the state beside its place and put it there when it is on disk."""
+        loop = np.frombuffer(json.dumps(self.loop).encode(), np.uint8)
+        draft = self.folder / f".{STATE}.{os.getpid()}"
+        try:
+            with draft.open("wb") as file:
+                np.savez(file, **self.arrays, loop=loop)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.folder / STATE)
+        except OSError as error:
+            raise ProgramError(f"{draft} cannot be written ({error.strerror}).") from None
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def batches(self, epoch: int, first: int) -> dict[str, np.ndarray]:
+        """What the steps of an epoch from number `first` on take: those of `lqz train`.
+
+        Returns arrays whose first axes are (steps, batch): which image, and where it is cut.
+        """
+        key = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
+        order = np.random.Generator(np.random.Philox(key)).permutation(self.num_images)
+        positions = np.arange(first * self.batch_size, self.steps_per_epoch * self.batch_size)
+        draws = uniform(key, positions)
+        padding = self.manifest["padding"]
+        offsets = (draws[:, :2] * np.float32(2 * padding + 1)).astype(np.int32)
+        flips = (draws[:, 2] < 0.5) if self.manifest["flip"] else np.zeros(len(draws), bool)
+        rates = self.tables["learning_rate"][epoch * self.steps_per_epoch + first :]
+        shape = (-1, self.batch_size)
+        return {
+            "index": order[positions].astype(np.int32).reshape(shape),
+            "top": offsets[:, 0].reshape(shape),
+            "left": offsets[:, 1].reshape(shape),
+            "flip": flips.reshape(shape),
+            "rate": rates[: self.steps_per_epoch - first],
+        }
+
+    def fixed(self, epoch: int) -> dict[str, np.ndarray]:
+        """What the steps of an epoch read and do not change."""
+        every = {k: v for k, v in self.tables.items() if k.startswith("fixed/")}
+        moving = {k: v[epoch] for k, v in self.tables.items() if k.startswith("by_epoch/")}
+        return every | {k.removeprefix("by_epoch/"): v for k, v in moving.items()}
+
+
+def stablehlo_function(code: bytes, results: list):
+    """StableHLO's portable format as a function that JAX can trace.
+
+    Args:
+        code: a module with one public function, `main`.
+        results: NumPy type and shape of each value that it returns.
+    """
+    import jax
+    from jax.extend.core import Primitive
+    from jax.interpreters import mlir
+    from jaxlib.mlir import ir
+    from jaxlib.mlir.dialects import func, stablehlo
+
+    shapes = [jax.core.ShapedArray(tuple(shape), np.dtype(kind)) for kind, shape in results]
+
+    def lower(context, *arguments):
+        target = context.module_context
+        module = stablehlo.deserialize_portable_artifact(target.context, code)
+        [main] = (f for f in module.body.operations if f.attributes["sym_name"].value == "main")
+        types = list(main.attributes["function_type"].value.results)
+        name = mlir.merge_mlir_modules(
+            target.module, "train_step", module, dst_symtab=target.symbol_table
+        )
+        return func.CallOp(types, ir.FlatSymbolRefAttr.get(name), arguments).results
+
+    primitive = Primitive("train_step")
+    primitive.multiple_results = True
+    primitive.def_abstract_eval(lambda *_: shapes)
+    mlir.register_lowering(primitive, lower)
+    return primitive.bind
+
+
+class Trainer:
+    """A program on a device."""
+
+    def __init__(self, program: Program):
+        import jax
+        import jax.numpy as jnp
+
+        jax.config.update("jax_enable_x64", True)
+        self.jax, self.program = jax, program
+        self.device = jax.devices()[0]
+        call = stablehlo_function(program.step, program.manifest["results"])
+        inputs, outputs = program.manifest["inputs"], program.manifest["outputs"]
+        self.changing = [name for name in outputs if name in program.arrays]
+        height, width, channels = program.manifest["image_shape"]
+        pad = program.manifest["padding"]
+        data = {
+            "images": program.images,
+            "labels": program.tables["labels"],
+            # Of each pixel value, by channel: the very numbers that `lqz train` computes.
+            "normalised": program.tables["normalised"],
+        }
+        self.data = jax.device_put(data, self.device)
+
+        def step(state, fixed, data, batch):
+            columns = jnp.arange(width)
+            columns = jnp.where(batch["flip"][:, None], width - 1 - columns, columns)
+            rows = batch["top"][:, None] + jnp.arange(height)
+            columns = columns + batch["left"][:, None]
+            images = data["images"][batch["index"]]
+            images = jnp.pad(images, [(0, 0), (pad, pad), (pad, pad), (0, 0)])
+            lanes = jnp.arange(len(images))[:, None, None]
+            images = images[lanes, rows[:, :, None], columns[:, None, :]]
+            images = data["normalised"][images, jnp.arange(channels)]
+            values = {**fixed, **state, "learning_rate": batch["rate"]}
+            sums, *new = call(
+                images, data["labels"][batch["index"]], batch["rate"], *(values[n] for n in inputs)
+            )
+            new = dict(zip(outputs, new, strict=True))
+            return {name: new.get(name, state[name]) for name in state}, sums
+
+        def epoch(state, fixed, data, batches):
+            return jax.lax.scan(lambda s, batch: step(s, fixed, data, batch), state, batches)
+
+        # XLA's convolutions for CPUs are hundreds of times slower within a loop.
+        self.whole_epochs = self.device.platform != "cpu"
+        self.run = jax.jit(epoch if self.whole_epochs else step, donate_argnums=0)
+
+    def train(self, say, deadline: float, stopping) -> None:
+        """Epoch by epoch, until all are done, `deadline` comes, or `stopping()`."""
+        program, loop = self.program, self.program.loop
+        names = {n for n in program.manifest["inputs"] if n in program.arrays}
+        took = 0.0
+        while loop["done_steps"] < program.total_steps and not stopping():
+            if (self.whole_epochs and time.time() + took > deadline) or time.time() > deadline:
+                say("The time is up.")
+                return
+            began = time.time()
+            epoch, first = divmod(loop["done_steps"], program.steps_per_epoch)
+            if first == 0:
+                program.arrays["totals"] = np.zeros(3)
+            state = {name: program.arrays[name] for name in names}
+            state, sums = self._epoch(epoch, first, state, deadline, stopping)
+            for each in sums:  # one after the other, as `lqz train` adds them
+                program.arrays["totals"] = program.arrays["totals"] + each
+            if not np.isfinite(sums).all() or not all(
+                np.isfinite(v).all() for v in state.values() if v.dtype.kind == "f"
+            ):
+                raise ProgramError(
+                    f"The loss or a weight became infinite or NaN in epoch {epoch + 1}; the state "
+                    "of the epoch before is kept. Try a lower learning rate."
+                )
+            took = time.time() - began
+            program.arrays.update(state)
+            self._note(epoch, len(sums), took, say)
+            program.save()
+        if loop["done_steps"] == program.total_steps:
+            say("All epochs are done: take the state back with lqz train ... --from-program.")
+
+    def _epoch(self, epoch, first, state, deadline, stopping):
+        """The state on the host, and the sums of each step, [steps, 3]."""
+        put = self.jax.device_put
+        batches = put(self.program.batches(epoch, first), self.device)
+        state, fixed = put(state, self.device), put(self.program.fixed(epoch), self.device)
+        if self.whole_epochs:
+            state, sums = self.run(state, fixed, self.data, batches)
+        else:
+            sums = []
+            for i in range(len(batches["rate"])):
+                batch = {name: value[i] for name, value in batches.items()}
+                state, one = self.run(state, fixed, self.data, batch)
+                sums.append(np.asarray(one))
+                if stopping() or time.time() > deadline:
+                    break
+        return {name: np.asarray(value) for name, value in state.items()}, np.asarray(sums)
+
+    def _note(self, epoch: int, steps: int, took: float, say) -> None:
+        """Move the loop's state on; at an epoch's end, add and print its row."""
+        program, loop = self.program, self.program.loop
+        loop["done_steps"] += steps
+        loop["seconds"] += took
+        done = loop["done_steps"] - epoch * program.steps_per_epoch
+        position = done * program.batch_size
+        program.arrays["position"], loop["positions"] = np.int64(position), [position]
+        if done < program.steps_per_epoch:
+            say(f"Stopped in epoch {epoch + 1} after step {done} of {program.steps_per_epoch}.")
+            return
+        loss, correct, images = program.arrays["totals"]
+        speed = steps * program.batch_size / took
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": float(program.tables["learning_rate"][loop["done_steps"] - 1]),
+            "loss": loss / images, "top1": 100 * correct / images,
+            "validation_loss": None, "validation_top1": None, "validation_top5": None,
+            "seconds": took, "images_per_second": speed, "input_wait": 0.0,
+            "device": f"{self.device.device_kind}, JAX {self.jax.__version__}",
+        }  # fmt: skip
+        loop["history"].append(row)
+        say(
+            f"epoch {row['epoch']}/{program.epochs}  loss {row['loss']:.4f}  "
+            f"top-1 {row['top1']:.2f} %  {speed:,.0f} images/s  {took:.1f} s"
+        )
+
+
+def train(folder: Path, deadline: float) -> None:
+    """One program, in this process."""
+    program = Program(folder)
+    stop = threading.Event()
+
+    def ask(signum, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    trainer = Trainer(program)
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    say(f"{program.manifest['name']} on {trainer.device.device_kind}, {program.epochs} epochs.")
+    trainer.train(say, deadline, stop.is_set)
+
+
+def side_by_side(folders: list[Path], minutes: float) -> int:
+    """A process for each program, their lines in one stream; the worst exit code."""
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the processes
+
+    def watch(folder: Path, codes: list[int]) -> None:
+        command = [sys.executable, __file__, str(folder), "--minutes", str(minutes)]
+        process = subprocess.Popen(
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        processes.append(process)
+        for line in process.stdout or ():
+            print(f"[{folder.name}] {line}", end="", flush=True)
+        codes.append(process.wait())
+
+    processes: list[subprocess.Popen] = []
+    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+    codes: list[int] = []
+    threads = [threading.Thread(target=watch, args=(f, codes)) for f in folders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return max(codes)
+
+
+def main() -> int:
+    """Parse the command line and train. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    here = Path(__file__).resolve().parent
+    parser.add_argument("folders", nargs="*", type=Path, default=[here], metavar="DIR")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop by then")
+    options = parser.parse_args()
+    began = time.time()
+    try:
+        if len(options.folders) > 1:
+            return side_by_side(options.folders, options.minutes)
+        train(options.folders[0], began + 60 * options.minutes)
+    except (ProgramError, ImportError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

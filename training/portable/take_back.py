@@ -1,0 +1,88 @@
+"""Takes the state that a training program left into the run that wrote it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.engine import StageTrainer
+from training.portable.program import FORMAT, MANIFEST, STATE
+from zoo.errors import RunError, WeightsError
+from zoo.weights.files import read_arrays
+
+
+@dataclass(frozen=True)
+class ProgramState:
+    """The state that `run.py` wrote.
+
+    Attributes:
+        folder: of the program.
+        stage: name of the stage that it trains.
+        arrays, loop: as in a checkpoint.
+    """
+
+    folder: Path
+    stage: str
+    arrays: dict[str, np.ndarray]
+    loop: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, digest: str) -> ProgramState:
+        """Read and check what does not need the network.
+
+        Args:
+            folder: of the program.
+            digest: of the recipe that takes it back.
+
+        Raises:
+            RunError: it is no program, another recipe's, has no state, or one that is damaged.
+        """
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            program = (manifest["format"], manifest["recipe"], manifest["stage"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(
+                f"{folder} holds no training program: {MANIFEST} is missing or damaged. Give the "
+                "folder that --program wrote."
+            ) from None
+        if program[0] != FORMAT:
+            raise RunError(f"The program in {folder} has format {program[0]}, not {FORMAT}.")
+        if program[1] != digest:
+            raise RunError(
+                f"The program in {folder} belongs to recipe {program[1]}, this is {digest}: give "
+                "the settings that it was written with."
+            )
+        path = folder / STATE
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the program has not run yet (python run.py).")
+        try:
+            arrays = read_arrays(path)
+            loop = json.loads(arrays.pop("loop").tobytes())
+            loop = {key: loop[key] for key in ("done_steps", "seconds", "history", "positions")}
+        except (WeightsError, ValueError, KeyError, TypeError):
+            raise RunError(f"{path} is damaged: copy it anew or let run.py go on.") from None
+        broken = [k for k, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
+        if broken:
+            raise RunError(f"{path} holds NaN or infinity ({broken[0]}).")
+        return cls(folder, program[2], arrays, loop)
+
+    def take_back(self, trainer: StageTrainer) -> None:
+        """Make it the stage's newest checkpoint, from which `trainer.run` goes on.
+
+        Raises:
+            RunError: its arrays are not the stage's, or the run has come further.
+        """
+        variables = trainer.step.variables()
+        fits = self.arrays.keys() == variables.keys() and all(
+            self.arrays[key].shape == tuple(variable.shape) for key, variable in variables.items()
+        )
+        if not fits:
+            raise RunError(f"The state in {self.folder} is of another network.")
+        done = self.loop["done_steps"]
+        if not 0 <= done <= trainer.total_steps:
+            raise RunError(f"The state in {self.folder} has {done} steps done: it is damaged.")
+        trainer.take(self.arrays, self.loop)

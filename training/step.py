@@ -25,6 +25,11 @@ def _clock() -> tf.Tensor:
     return tf.ensure_shape(seconds, [])
 
 
+def _wide(logits: tf.Tensor) -> tf.Tensor:
+    """16-bit logits as float32: a softmax needs the precision."""
+    return tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
+
+
 MOST_STEPS = 256  # in one call
 
 
@@ -111,16 +116,16 @@ class TrainStep:
             seen = images[:, top : top + size, left : left + size]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
-            logits = tf.cast(self.model(seen, training=True), tf.float32)
+            logits = _wide(self.model(seen, training=True))
             if self.teacher is None:
                 losses = cross_entropy(logits, labels, self.stage.label_smoothing)
             else:
-                losses = distributional_loss(logits, self.teacher(images, training=False))
+                losses = distributional_loss(logits, _wide(self.teacher(images, training=False)))
             loss = tf.reduce_sum(losses) / self.stage.batch_size
         gradients = tape.gradient(loss, self.trainable)
         pairs = [(self._decay(g, v), v) for g, v in zip(gradients, self.trainable, strict=True)]
         self.optimizer.apply_gradients(pairs)
-        correct = tf.math.in_top_k(labels, logits, 1)
+        correct = tf.math.in_top_k(labels, tf.cast(logits, tf.float32), 1)
         return tf.stack([
             tf.cast(tf.reduce_sum(losses), tf.float64),
             tf.cast(tf.math.count_nonzero(correct), tf.float64),

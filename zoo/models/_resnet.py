@@ -53,6 +53,7 @@ class CifarResNet20(ZooFactory):
     default_num_classes = 10
     default_weights = "cifar10"
     filters = (16, 32, 64)
+    blocks = 3  # of two convolutions, in each group
 
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
         """What follows the stem's batch norm; nothing by default."""
@@ -77,7 +78,7 @@ class CifarResNet20(ZooFactory):
         x = self.real_conv(x, self.filters[0], 3, name="conv1")
         x = self.stem_activation(self.batch_norm(x, "bn1"))
         for group, filters in enumerate(self.filters, start=1):
-            for block in range(3):
+            for block in range(self.blocks):
                 for index in (1, 2):
                     strides = 2 if group > 1 and block == 0 and index == 1 else 1
                     x = self.block(x, filters, strides, f"layer{group}.{block}", index)

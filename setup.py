@@ -33,6 +33,14 @@ ZOPFLI = "zopfli==0.4.3"
 OPENVINO = "openvino>=2026.4.1,<2026.5"
 LCE = "larq-compute-engine>=0.16,<0.17"
 
+# `lqz train --program`: the newest JAX that lives with NumPy 1.26 beside TensorFlow 2.19. Its
+# runner needs no TensorFlow and takes any newer JAX.
+PORTABLE = [
+    "jax==0.7.1; python_version >= '3.11'",
+    "jaxlib==0.7.1; python_version >= '3.11'",
+    "pillow>=10",
+]
+
 DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26", "mkdocs-click>=0.9"]
 NOTEBOOKS = ["ipykernel>=6.29", "ipywidgets>=8", "nbclient>=0.10"]
 
@@ -40,6 +48,7 @@ EXTRAS_REQUIRE = {
     # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
     "convert": ["torch>=2.6"],
     "data": [ZOPFLI],
+    "portable": PORTABLE,
     "openvino": [OPENVINO],
     "lce": [LCE],
     "docs": DOCS,
@@ -47,6 +56,7 @@ EXTRAS_REQUIRE = {
     "test": [
         *DOCS,
         *NOTEBOOKS,
+        *PORTABLE,
         OPENVINO,
         LCE,
         "pytest>=8",

@@ -260,6 +260,11 @@ class StageTrainer:
             )
         self.checkpoints.save(loop["done_steps"], arrays, loop)
 
+    def is_done(self) -> bool:
+        """Whether no step is left, after taking the newest checkpoint."""
+        self.resume()
+        return self.done_steps == self.total_steps
+
     def resume(self) -> None:
         """Take the newest whole checkpoint, where there is one."""
         found = self.workers.from_chief(lambda: self.checkpoints.load(print))

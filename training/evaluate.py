@@ -165,6 +165,7 @@ def make_row(
         train_top1=None if train_top1 is None else round(train_top1, 4),
         train_seconds=round(sum(s.seconds for s in stages), 1) if stages else None,
         trained_by=shortest_command(subject.recipe) if stages else "",
+        devices="; ".join(f"{s.name}: {s.devices}" for s in stages if s.devices),
         seed=subject.recipe.get("seed"),
         command=command,
         **origin(),

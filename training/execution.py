@@ -160,8 +160,7 @@ class Execution:
         )  # fmt: skip
         if self.state and self.state.stage == stage.name:
             self.state.take_back(trainer)
-        if self.program and stage.epochs:
-            trainer.resume()
+        if self.program and not trainer.is_done():
             write_program(
                 self.program, trainer, digest=self.recipe.digest, index=index,
                 name=f"{type(self.recipe).__name__}, stage '{stage.name}'",

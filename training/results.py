@@ -42,6 +42,8 @@ class AccuracyRow:
         train_top1: of the last stage on the images it trained on, in percent.
         train_seconds: spent on all stages.
         trained_by: the shortest command that trains so; empty for weights from elsewhere.
+        devices: which epochs of each stage ran where; empty for weights from elsewhere and for runs
+            from before this was noted.
         seed: of the training.
         commit: of the code that evaluated, with "+dirty" if it was changed since; "unknown"
             outside a checkout.
@@ -67,6 +69,7 @@ class AccuracyRow:
     train_top1: float | None
     train_seconds: float | None
     trained_by: str
+    devices: str
     seed: int | None
     commit: str
     command: str
@@ -155,6 +158,8 @@ def commit(package: Path) -> str:
 
 
 def _parsed(line: dict[str, str], path: Path, number: int) -> AccuracyRow:
+    line = {"devices": "", **line}  # tables from before there was this column
+
     def value(name: str, kind: str) -> object:
         if kind.endswith("| None") and not line[name]:
             return None

@@ -19,6 +19,7 @@ from zoo.files import sha256, write_json
 CONFIG = "config.json"
 RESULT = "result.json"
 MACHINE = "machine.json"
+DEVICES = "devices"  # in CONFIG, no setting: which epochs ran where, by stage
 
 
 class RunDirectory:
@@ -85,6 +86,7 @@ class RunDirectory:
             write_json(path, self.config)
             return
         before = read_json(path, f"remove {self.path} to start afresh")
+        before.pop(DEVICES, None)
         differences = [
             f"{key}: {before.get(key)!r} there, {self.config.get(key)!r} here"
             for key in sorted({*before, *self.config})
@@ -131,10 +133,18 @@ class RunDirectory:
     def finish(self, directory: Path, result: StageResult) -> None:
         """Record a stage's result and drop its checkpoints."""
         write_json(directory / RESULT, asdict(result))
+        self._note_devices(result)
         for leftover in directory.glob("*.npz"):
             if leftover.name != result.weights:
                 leftover.unlink()
         (directory / "checkpoints.json").unlink(missing_ok=True)
+
+    def _note_devices(self, result: StageResult) -> None:
+        """Write beside the recipe where the epochs of a stage ran."""
+        path = self.path / CONFIG
+        config = read_json(path, f"remove {self.path} to start afresh")
+        config[DEVICES] = {**config.get(DEVICES, {}), result.name: result.devices}
+        write_json(path, config)
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -18,7 +18,7 @@ from training.configuration import UnknownKeyError, configure_task, fields
 from training.discovery import fold
 from training.measure import Evaluate, require_fit
 from training.progress import say
-from training.run_directory import CONFIG, RESULT
+from training.run_directory import CONFIG, DEVICES, RESULT
 from training.show import build_model
 from training.stages import StageResult
 from training.values import to_json
@@ -153,6 +153,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]
     """
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config.pop(DEVICES, None)
         found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
         results = [StageResult(**json.loads(p.read_text(encoding="utf-8"))) for p in found]

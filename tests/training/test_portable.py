@@ -2,114 +2,242 @@
 
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from training.cli import main
 from training.configuration import configure_task
 from training.data import philox
-from training.portable import program as portable
-from training.portable.program import ProgramRequest
+from training.distribution import alone
+from training.engine import StageTrainer, StopFlag
+from training.execution import Execution
+from training.portable.program import HERE, ProgramRequest, write_program
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
 from training.recipes.resnet import RealResNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.recipes.xnornet_plus_plus import XNORNetPlusPlusResNet20
-from zoo.errors import RunError
+from training.step import TrainStep
 from zoo.models._resnet import CifarResNet20
-from zoo.weights.files import read_arrays
+from zoo.weights.files import read_arrays, write_arrays
 
-pytest.importorskip("jax", reason="JAX 0.7 needs Python 3.11")
+pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
 
-BOUND = 1e-9
+# Every family; SGD and Adam, labels and a teacher, an estimator that moves by epoch.
+FAMILIES = {
+    "SDBNNResNet20": SDBNNResNet20,
+    "BiRealNet20": BiRealNet20,
+    "XNORNetPlusPlusResNet20": XNORNetPlusPlusResNet20,
+    "RealResNet20": RealResNet20,
+    "ReActNet20": ReActNet20,
+}
 
 
 @pytest.fixture(scope="module")
 def runner():
-    """`run.py` as a module; it lies beside `philox.py` in a program."""
-    sys.modules["philox"] = philox
-    spec = importlib.util.spec_from_file_location("program_run", Path(portable.HERE) / "run.py")
+    """`run.py` as a module."""
+    sys.modules["philox"] = philox  # the file beside it in a program
+    spec = importlib.util.spec_from_file_location("program_run", HERE / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """One block a group: XLA compiles a third."""
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """One block a group, which XLA compiles in a third of the time."""
     monkeypatch.setattr(CifarResNet20, "blocks", 1)
 
 
 @pytest.fixture
 def float64():
-    """Keras computes in float64: what remains is rounding, and no sign turns by it."""
+    """Keras computes in float64: by its rounding no sign turns."""
     before = tf.keras.backend.floatx()
     tf.keras.backend.set_floatx("float64")
     yield
     tf.keras.backend.set_floatx(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def settings(tiny):
-    left = ("teacher", "teacher.width", "teacher_epochs", "model", "schedule_every")
-    few = {"epochs": 2, "tensorboard": False, "bfloat16": False, "learning_rate": 1e-2}
-    return {**{k: v for k, v in tiny.items() if k not in left}, **few}
+    """Two epochs of two steps on real images, cropped and flipped."""
+    data = {k: v for k, v in tiny.items() if k.startswith(("dataset", "preproc", "batch"))}
+    return {
+        **data, "epochs": 2, "crop_epochs": 0, "tensorboard": False, "bfloat16": False,
+        "learning_rate": 1e-2,
+    }  # fmt: skip
 
 
-def go_on(runner, folder: Path, steps: int = 10**9) -> dict:
-    """Run the program's next steps in this process; the state it leaves."""
+def last_stage(recipe, directory: Path) -> StageTrainer:
+    """The last stage of a recipe, with a teacher as it was built."""
+    execution = Execution(recipe, alone())
+    execution.cache = "memory"
+    tf.keras.utils.set_random_seed(0)
+    stages = {stage.name: stage for stage in recipe.planned_stages()}
+    stage = replace(list(stages.values())[-1], initialize_from=None)
+    teacher = stages[stage.teacher].build() if stage.teacher else None
+    directory.mkdir()
+    return StageTrainer(
+        stage, TrainStep(stage, stage.build(), teacher), execution.pipeline(stage), directory,
+        checkpoint_minutes=5, tensorboard=False, stop=StopFlag(),
+    )  # fmt: skip
+
+
+def as_program(trainer: StageTrainer, folder: Path) -> Path:
+    write_program(ProgramRequest(folder), trainer, digest="0", index=1, name="Test")
+    return folder
+
+
+def train_here(trainer: StageTrainer, epochs: int) -> dict[str, np.ndarray]:
+    """`lqz train`'s own steps; all that a checkpoint holds."""
+    step = trainer.step
+    for epoch in range(epochs):
+        step.totals.assign(tf.zeros_like(step.totals))
+        trainer.stage.each_epoch(step.model, epoch / trainer.stage.epochs)
+        first = epoch * trainer.steps_per_epoch
+        rates = np.array([trainer._rate(first + i) for i in range(trainer.steps_per_epoch)])
+        step.run(iter(trainer.pipeline.train(epoch)), rates, first)
+    return {key: variable.numpy() for key, variable in step.variables().items()}
+
+
+def go_on(runner, folder: Path, steps: int = 10**9) -> dict[str, np.ndarray]:
+    """At most `steps` steps of the program, in this process; the state that it leaves."""
     program = runner.Program(folder)
-    end = min(program.loop["done_steps"] + steps, program.total_steps)
-    count = iter(range(program.loop["done_steps"] + 1, 10**9))
-
-    def stopping() -> bool:  # asked before each epoch and after each step
-        return program.loop["done_steps"] >= end
-
-    del count
-    runner.Trainer(program).train(lambda text: None, float("inf"), stopping)
+    left = iter(range(steps))
+    # Asked before each epoch and after each step.
+    asked = (lambda: next(left, None) is None) if steps < 10**9 else (lambda: False)
+    runner.Trainer(program).train(lambda text: None, float("inf"), asked)
     return read_arrays(folder / "state.npz")
 
 
-# Every family; labels, smoothed labels and a teacher; SGD and Adam; an estimator that moves.
-TEACHER = {"teacher": "RealResNet20", "teacher.width": 0.25, "teacher_epochs": 1}
-CASES = {
-    "SDBNNResNet20": (SDBNNResNet20, {}),
-    "BiRealNet20": (BiRealNet20, {"crop_epochs": 0}),
-    "XNORNetPlusPlusResNet20": (XNORNetPlusPlusResNet20, {}),
-    "RealResNet20": (RealResNet20, {"label_smoothing": 0.1}),
-    "ReActNet20": (ReActNet20, {**TEACHER, "first_stage_epochs": 1}),
-}
+def assert_close(found: dict, expected: dict, bound: float) -> None:
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=bound, err_msg=key)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_programs_of_every_family_train_as_lqz_train_does(
-    name, settings, runner, short, float64, tmp_path
-):
-    recipe, more = CASES[name]
+@pytest.mark.parametrize("name", FAMILIES)
+def test_steps_of_every_family_are_those_of_lqz_train(name, settings, runner, float64, tmp_path):
+    more = {"teacher": "RealResNet20", "teacher.width": 0.25, "teacher_epochs": 1}
+    more = more if name == "ReActNet20" else {}
+    trainer = last_stage(configure_task(FAMILIES[name], {**settings, **more}), tmp_path / "stage")
+    assert (trainer.stage.teacher is None) == (name != "ReActNet20")
+    folder = as_program(trainer, tmp_path / "program")
+    found = go_on(runner, folder)
+    start = read_arrays(folder / "start.npz")
+    expected = train_here(trainer, epochs=2)
+    assert_close(found, expected, 1e-9)
+    moved = [key for key in expected if not np.array_equal(expected[key], start[key])]
+    assert len(moved) > 0.9 * len(expected)
 
-    def make(directory: str):
-        return configure_task(
-            recipe, {**settings, **more, "output_dir": str(tmp_path / directory)}
-        )
 
-    here = make("here").run()
-    elsewhere = make("elsewhere")
-    folders = []
-    taken = {}
-    for number in range(1, 1 + len(here.results)):
-        folders.append(tmp_path / f"program-{number}")
-        assert elsewhere.train(program=ProgramRequest(folders[-1]), **taken) is None
-        go_on(runner, folders[-1])
-        taken = {"state": folders[-1]}
-    there = elsewhere.train(**taken)
-    for one, other in zip(here.results, there.results, strict=True):
-        assert "JAX" in other.devices and "TensorFlow" in one.devices
-        assert other.top1 == one.top1 and other.train_top1 == one.train_top1
-    for expected in (tmp_path / "here").glob("*/*.npz"):
-        found = read_arrays(tmp_path / "elsewhere" / expected.parent.name / expected.name)
-        for key, value in read_arrays(expected).items():
-            if value.dtype.kind == "f":
-                np.testing.assert_allclose(found[key], value, rtol=0, atol=BOUND, err_msg=key)
+def test_the_first_step_in_float32_is_that_of_lqz_train(settings, runner, tmp_path):
+    one = {**settings, "batch_size": 80}
+    trainer = last_stage(configure_task(SDBNNResNet20, one), tmp_path / "stage")
+    found = go_on(runner, as_program(trainer, tmp_path / "program"), steps=1)
+    # Before a sign turns, which happens in the next step.
+    assert_close(found, train_here(trainer, epochs=1), 5e-5)
+
+
+def test_an_interrupted_program_equals_one_that_was_not(settings, runner, tmp_path):
+    trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
+    whole = as_program(trainer, tmp_path / "whole")
+    parts = Path(shutil.copytree(whole, tmp_path / "parts"))
+    expected = go_on(runner, whole)
+    go_on(runner, parts, steps=2)  # stops within the first epoch
+    found = go_on(runner, parts)
+    for key in expected.keys() - {"loop"}:
+        np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
+
+
+def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, capsys):
+    run, folder = tmp_path / "run", tmp_path / "program"
+    words = [f"{key}={_text(value)}" for key, value in settings.items()]
+    command = ["train", "SDBNNResNet20", *words, f"output_dir={run}"]
+    assert main([*command, "--program", str(folder)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "images", "manifest.json", "philox.py", "run.py", "start.npz", "step.stablehlo",
+        "tables.npz",
+    ]  # fmt: skip
+    go_on(runner, folder)
+    capsys.readouterr()
+    assert main([*command, "--from-program", str(folder)]) == 0
+    assert "top-1 of 40" in capsys.readouterr().out
+    result = json.loads((run / "1-binary" / "result.json").read_text())
+    assert result["devices"].startswith("1-2 on cpu, JAX ") and result["epochs"] == 2
+    log = (run / "1-binary" / "log.csv").read_text().splitlines()
+    assert "device" in log[0] and "JAX" in log[1] and len(log) == 3
+    assert json.loads((run / "config.json").read_text())["devices"] == {"binary": result["devices"]}
+    assert main(command) == 0  # finished, and the note in config.json is no other recipe
+
+
+def _text(value) -> str:
+    return str(value).replace(" ", "")
+
+
+# --- what does not fit ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(settings, tmp_path) -> Path:
+    trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
+    return as_program(trainer, tmp_path / "program")
+
+
+def test_wrong_files_end_a_program_with_one_sentence(program):
+    def error() -> str:
+        command = [sys.executable, str(program / "run.py")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2 and not done.stdout
+        assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+        return done.stderr
+
+    tables = program / "tables.npz"
+    content = tables.read_bytes()
+    tables.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "tables.npz is damaged: its hash" in error()
+    tables.unlink()
+    assert "tables.npz is missing" in error()
+    tables.write_bytes(content)
+    (program / "state.npz").write_bytes(b"PK")
+    assert "state.npz is damaged: delete it" in error()
+    (program / "manifest.json").write_text("{")
+    assert "holds no program" in error()
+
+
+def test_a_state_that_does_not_fit_is_refused(program, tmp_path, capsys):
+    command = ["train", "SDBNNResNet20", f"output_dir={tmp_path / 'run'}", "--from-program"]
+
+    def error(folder: Path) -> str:
+        assert main([*command, str(folder)]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("Error: ") and captured.err.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+        return captured.err
+
+    assert "holds no training program" in error(tmp_path)
+    assert "belongs to recipe 0" in error(program)
+    manifest = json.loads((program / "manifest.json").read_text())
+    recipe = configure_task(SDBNNResNet20, {})
+    (program / "manifest.json").write_text(json.dumps({**manifest, "recipe": recipe.digest}))
+    assert "has not run yet" in error(program)
+    arrays = read_arrays(program / "start.npz")
+    arrays["model/0"] = np.full_like(arrays["model/0"], np.nan)
+    write_arrays(program / "state.npz", arrays)
+    assert "holds NaN or infinity (model/0)" in error(program)
+    (program / "state.npz").write_bytes(b"no archive")
+    assert "state.npz is damaged" in error(program)
+
+
+def test_a_program_is_not_written_over_another(program, capsys, tmp_path):
+    command = ["train", "SDBNNResNet20", f"output_dir={tmp_path / 'run'}"]
+    assert main([*command, "--program", str(program)]) == 2
+    assert "holds a program already" in capsys.readouterr().err
+    assert main([*command, "--images", "x"]) == 2
+    assert "--images goes with --program" in capsys.readouterr().err

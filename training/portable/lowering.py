@@ -18,7 +18,7 @@ from training.step import TrainStep
 from zoo.convolution import bfloat16_convolutions
 from zoo.errors import RunError
 
-INSTALL = "pip install 'binary-zoo[portable]', or pip install -e '.[portable]' in a clone"
+INSTALL = "pip install '.[portable]' in a clone of this project, with Python 3.11 or 3.12"
 
 
 # NumPy's names of MLIR's types.

@@ -179,7 +179,7 @@ def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray
             # Large ones are a teacher's weights, which no schedule moves.
             if not known or value.size == 1:
                 known.append(value)
-    tables = {"learning_rate": np.array(rates, np.float32)}
+    tables = {"learning_rate": np.array(rates)}
     for name, course in values.items():
         if all(np.array_equal(value, course[0]) for value in course):
             tables[name] = course[0]

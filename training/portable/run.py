@@ -121,7 +121,7 @@ class Program:
             "top": offsets[:, 0].reshape(shape),
             "left": offsets[:, 1].reshape(shape),
             "flip": flips.reshape(shape),
-            "rate": rates[: self.steps_per_epoch - first],
+            "rate": rates[: self.steps_per_epoch - first].astype(np.float32),
         }
 
     def fixed(self, epoch: int) -> dict[str, np.ndarray]:

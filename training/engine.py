@@ -218,7 +218,7 @@ class StageTrainer:
         if self.writer:
             with self.writer.as_default(step=row["epoch"]):
                 for name, value in row.items():
-                    if value is not None:
+                    if isinstance(value, (int, float)):  # not the device's name
                         tf.summary.scalar(name, value)
             self.writer.flush()
 

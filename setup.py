@@ -24,6 +24,8 @@ INSTALL_REQUIRES = [
     "urllib3>=2",
     "tqdm>=4.60",
     "matplotlib>=3.8",
+    "h5py>=3.10",
+    "pillow>=10",
 ]
 
 # training/data/prepare_fashion_mnist.py: another version might compress to other bytes.
@@ -62,7 +64,6 @@ EXTRAS_REQUIRE = {
         "pytest>=8",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
-        "pillow>=10",
         "selenium>=4.20",
         "scipy>=1.11",
         ZOPFLI,

@@ -17,7 +17,7 @@ import numpy as np
 from training.run_directory import read_json
 from zoo.errors import RunError
 from zoo.files import sha256, write_json
-from zoo.weights.files import write_arrays
+from zoo.weights.files import read_arrays, write_arrays
 
 INDEX = "checkpoints.json"
 KEPT = 2
@@ -64,8 +64,7 @@ class Checkpoints:
             elif sha256(path) != entry["sha256"]:
                 complain(f"Checkpoint {path} is damaged.")
             else:
-                with np.load(path, allow_pickle=False) as archive:
-                    arrays = {key: archive[key] for key in archive.files}
+                arrays = read_arrays(path)
                 return arrays, json.loads(arrays.pop("loop").tobytes())
         if entries:
             raise RunError(f"No whole checkpoint is left; {self._remedy}.")

@@ -110,13 +110,15 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     load_tensorflow()
     from training.show import build_model
     from zoo.weights import imports, torch_file
-    from zoo.weights.files import load_keras, read_npz, read_unused, write_npz
+    from zoo.weights.files import check_weights, load_keras, read_npz, read_unused, write_npz
     from zoo.weights.torch_state import load_torch_state, unused
 
     # A file that cannot be read is refused before its model is built.
     state = {}
     if format != "keras":
         state = torch_file.read(file) if format == "pytorch" else read_npz(file, row.model.lower())
+    else:
+        check_weights(file)
     classes = {"num_classes": record.num_classes}
     model = build_model(row.model, {**classes, **options, "weights": None})
     if format == "keras":

@@ -82,11 +82,7 @@ def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
         if options:
             raise InvalidValueError(f"A saved model takes no arguments, such as '{arguments[0]}'.")
         load_tensorflow()
-        try:
-            return zoo.load_model(model, compile=False)
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            raise DeployError(f"'{model}' is not a readable model: {reason}.") from error
+        return zoo.load_model(model, compile=False)
     if options.get("weights") is None:
         click.echo(f"{model} has random weights; give weights=PATH for others.", err=True)
     load_tensorflow()

@@ -13,8 +13,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from training.stages import StageResult
-from zoo.errors import RunError
+from zoo.errors import FileError, RunError
 from zoo.files import sha256, write_json
+from zoo.untrusted.opening import read_text
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -124,9 +125,9 @@ class RunDirectory:
     def finished(self, directory: Path) -> StageResult | None:
         """The recorded result of a stage, or None where it has none or its weights are damaged."""
         try:
-            result = StageResult(**json.loads((directory / RESULT).read_text(encoding="utf-8")))
+            result = StageResult(**json.loads(read_text(directory / RESULT)))
             whole = sha256(directory / result.weights) == result.sha256
-        except (OSError, ValueError, TypeError):
+        except (FileError, ValueError, TypeError, RecursionError):
             return None
         return result if whole else None
 
@@ -148,8 +149,13 @@ class RunDirectory:
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """The value in a file of a run. Raises RunError, with the remedy, if it is damaged."""
+    """The value in a JSON file of a run.
+
+    Raises:
+        RunError: it is damaged; names the remedy.
+        FileError: it is no regular file, or cannot be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError):
         raise RunError(f"{path} is damaged; {remedy}.") from None

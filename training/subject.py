@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from training.values import to_json
 from zoo import catalog
 from zoo.errors import RunError, WeightsError
 from zoo.files import sha256
+from zoo.untrusted.opening import read_text
 from zoo.weights.store import find_weights, load_weights
 
 # The catalog's names of data sets, as components.
@@ -152,17 +152,21 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]
         RunError: it is no run, or not finished, or damaged.
     """
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if not (path / CONFIG).exists():
+            raise FileNotFoundError
+        config = json.loads(read_text(path / CONFIG))
         config.pop(DEVICES, None)
         found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
-        results = [StageResult(**json.loads(p.read_text(encoding="utf-8"))) for p in found]
+        results = [StageResult(**json.loads(read_text(p))) for p in found]
+        if any(Path(each.weights).name != each.weights for each in results):
+            raise ValueError("the weights of a stage lie outside of it")
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run's directory; "
             "`lqz evaluate` takes a .keras file or a model of `lqz list`, too."
         ) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
     if not results or not _saved(path, results[-1]).is_file():
@@ -184,11 +188,7 @@ def _loaded(path: Path) -> tf.keras.Model:
             f"'{path}' is not a .keras file; weights alone go with a model's name: "
             f"lqz evaluate MODEL weights={path.name}."
         )
-    try:
-        return _logits(zoo.load_model(str(path), compile=False))
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise WeightsError(f"'{path}' is not a readable .keras file: {reason}.") from error
+    return _logits(zoo.load_model(path, compile=False))
 
 
 def _logits(model: tf.keras.Model) -> tf.keras.Model:

@@ -4,6 +4,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import importlib
+from pathlib import Path
 from typing import Optional, Tuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from zookeeper.tf import Preprocessing
 from training.discovery import fold
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from zoo.weights.files import check_keras
+from zoo.weights.store import names_a_file
 
 
 def applications() -> dict[str, str]:
@@ -74,6 +77,8 @@ class KerasApplicationFactory(ModelFactory):
             255 * np.array(IMAGENET_STD), 255 * np.array(IMAGENET_MEAN), name="pixels"
         )(image)
         preprocess = importlib.import_module(known[self.application]).preprocess_input
+        if self.weights is not None and names_a_file(self.weights):
+            check_keras(Path(self.weights).expanduser())  # before Keras opens it
         try:
             network = getattr(tf.keras.applications, self.application)(
                 weights=self.weights, input_tensor=preprocess(pixels), classes=self.num_classes,

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import catalog
@@ -60,14 +62,31 @@ def get_model(name: str, **arguments: Any) -> tf.keras.Model:
     return getattr(importlib.import_module(row.module), name)(**arguments)
 
 
-def load_model(path: str, **arguments: Any) -> tf.keras.Model:
-    """`tf.keras.models.load_model`, with this zoo's layers known to Keras."""
+def load_model(
+    path: str | PathLike[str], *, safe_mode: bool = True, **arguments: Any
+) -> tf.keras.Model:
+    """A model that Keras saved, with this zoo's layers known to Keras.
+
+    Args:
+        path: a .keras or .h5 file; without `safe_mode` also the folder of a SavedModel.
+        safe_mode: refuse whatever could run a program: Lambda layers, SavedModels, classes and
+            functions that are not Keras's, larq's, this zoo's or in `custom_objects`. False
+            executes what the file holds: for files of people whom you trust as you trust a program.
+        arguments: `custom_objects`, `compile` and so on, of `tf.keras.models.load_model`.
+
+    Raises:
+        FileError: in safe mode: the file is unsafe or cannot be read.
+    """
     require_keras2()
     import tensorflow as tf
 
     for module in ("layers", "quantizers"):
         importlib.import_module(f"zoo.{module}")
-    return tf.keras.models.load_model(path, **arguments)
+    if safe_mode:
+        from zoo.untrusted.models import load_keras_model
+
+        return load_keras_model(Path(path).expanduser(), **arguments)
+    return tf.keras.models.load_model(path, safe_mode=False, **arguments)
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,10 @@ class WeightsError(ZooError):
     """Weights that cannot be found, read, or fitted to a model."""
 
 
+class FileError(ZooError):
+    """A file that is not what it should be, or unsafe to read."""
+
+
 class DatasetError(ZooError):
     """A data set that is not on disk, is damaged, or does not fit."""
 

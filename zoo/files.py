@@ -41,9 +41,16 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Hex digest of a regular file. Raises FileError: it is too large, none, or cannot be read."""
+    from zoo.untrusted.opening import open_regular
+
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def printable(text: str, most: int = 200) -> str:
+    """What a file says or is called, fit for one line of a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text[:most])

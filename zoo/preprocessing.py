@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import InvalidValueError
+from zoo.errors import FileError, InvalidValueError
 from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing, resolve
 
 if TYPE_CHECKING:
@@ -118,14 +118,16 @@ def read_image(path: str | Path) -> np.ndarray:
     """The pixels of an image file, uint8 [h, w, 3].
 
     Raises:
-        InvalidValueError: there is no such file, or it is no image.
+        InvalidValueError: there is no such file, it is no image, or declares an absurd size.
     """
     import tensorflow as tf
 
+    from zoo.untrusted.images import read_image_file
+
     try:
-        contents = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise InvalidValueError(f"'{path}' cannot be read: {error.strerror}.") from error
+        contents = read_image_file(Path(path).expanduser())
+    except FileError as error:
+        raise InvalidValueError(str(error)) from error
     try:
         image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     except (tf.errors.InvalidArgumentError, ValueError) as error:

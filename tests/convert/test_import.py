@@ -252,7 +252,7 @@ class TestRefused:
         torch.save(state, tmp_path / "file.pth")
         with zipfile.ZipFile(tmp_path / "file.pth", "a") as archive:
             archive.writestr(member, b"harm")
-        refused("made to do harm: its member .* leads outside")
+        refused("is unsafe: its member .* points outside")
         assert not Path("/tmp/zoo-outside").exists()
 
     @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_runs_that_cannot_be_evaluated(evaluate, tmp_path):
     weights.write_bytes(content)
     saved = (run / "reactnet20.keras").read_bytes()
     (run / "reactnet20.keras").write_bytes(saved[:1000])
-    assert_refused(evaluate(), "is not a readable .keras file")
+    assert_refused(evaluate(), "is not a readable model")
     (run / "reactnet20.keras").unlink()
     assert_refused(evaluate(), "is not finished")
     (run / "config.json").write_text("{")

@@ -5,7 +5,6 @@ feature map; the rest (input, classifier, weights) stands here.
 """
 
 import math
-from pathlib import Path
 from typing import Any, Optional, Tuple
 
 import tensorflow as tf
@@ -183,6 +182,8 @@ class ZooFactory(ModelFactory):
         if self.include_top and (self.num_classes < 1 or isinstance(self.num_classes, bool)):
             raise InvalidValueError(f"num_classes must be at least 1, not {self.num_classes}.")
         check_activation("classifier_activation", self.classifier_activation or "linear")
+        if self.weights is not None:
+            self._check_weights()
         image = self.image_input
         try:
             x = self.features(image)
@@ -209,22 +210,34 @@ class ZooFactory(ModelFactory):
         if self.weights is not None:
             from zoo.weights.store import load_weights
 
-            for part in ("binary_weights", "binary_activations"):
-                if not getattr(self, part, True) and not Path(self.weights).expanduser().is_file():
-                    raise InvalidValueError(
-                        f"The weights '{self.weights}' are a binary network's: with {part}=False "
-                        "give weights=None or a file."
-                    )
             load_weights(
-                model, self.weights, name=type(self).__name__.removesuffix("Factory"),
+                model, self.weights, name=self.catalog_name,
                 include_top=self.include_top, num_classes=self.num_classes,
                 classifier=self.classifier_name, head=self.head, new_classifier=True,
             )  # fmt: skip
         return model
 
+    def _check_weights(self) -> None:
+        """Refuse weights that cannot be taken, before the network is built."""
+        from zoo.weights.store import find_weights, names_a_file
+
+        if names_a_file(self.weights):
+            find_weights(self.weights, self.catalog_name)
+            return
+        for part in ("binary_weights", "binary_activations"):
+            if not getattr(self, part, True):
+                raise InvalidValueError(
+                    f"The weights '{self.weights}' are a binary network's: with {part}=False give "
+                    "weights=None or a file."
+                )
+
+    @property
+    def catalog_name(self) -> str:
+        return type(self).__name__.removesuffix("Factory")
+
     @property
     def model_name(self) -> str:
-        return type(self).__name__.removesuffix("Factory").lower()
+        return self.catalog_name.lower()
 
 
 def _is_keras_tensor(value: Any) -> bool:

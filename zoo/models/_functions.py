@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +30,10 @@ def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
     if isinstance(arguments.get("input_shape"), list):
         arguments["input_shape"] = tuple(arguments["input_shape"])
     if arguments.get("weights") is not None:
-        arguments["weights"] = str(arguments["weights"])
+        # A path stays one as a text: a bare word would be the name of a set.
+        weights = arguments["weights"]
+        bare = isinstance(weights, Path) and len(weights.parts) == 1
+        arguments["weights"] = os.path.join(".", weights) if bare else str(weights)
     factory = factory_class()
     try:
         configure(factory, arguments)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import WeightsError
-from zoo.files import write_atomically
-from zoo.weights.torch_state import latent, printable, torch_state
+from zoo.errors import FileError, WeightsError
+from zoo.files import printable, write_atomically
+from zoo.untrusted import archives
+from zoo.untrusted.archives import one_line, read_npz_arrays
+from zoo.untrusted.models import KerasFile, open_keras
+from zoo.untrusted.opening import open_regular
+from zoo.weights.torch_state import latent, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
+TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
 UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
-MOST_BYTES = 4 * 2**30  # unpacked; a small zip can hold more than any memory
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -72,40 +76,24 @@ def read_unused(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Everything in an .npz. Raises WeightsError: it is none, damaged, or holds objects."""
+    """Everything in an .npz. Raises WeightsError: it is none, damaged, unsafe, or holds objects."""
     try:
-        check_zip(path)
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except WeightsError:
-        raise
-    except Exception as error:  # whatever zipfile, zlib and NumPy make of damaged bytes
-        raise WeightsError(
-            f"'{path}' is not a readable .npz of weights: {one_line(error)}."
-        ) from error
+        return read_npz_arrays(path)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
 
 
 def check_zip(path: Path) -> None:
-    """Refuse a zip that leads outside its folder or unpacks to more than memory may hold.
-
-    Nothing here unpacks a zip into files; whoever made such a one meant harm.
+    """Refuse a zip that is made to do harm; nothing here unpacks one into files.
 
     Raises:
-        WeightsError: it does.
+        WeightsError: it is unsafe.
         OSError, zipfile.BadZipFile: it is no readable zip.
     """
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    for member in members:
-        for kind in (PurePosixPath, PureWindowsPath):
-            inside = kind(member.filename)
-            if inside.is_absolute() or inside.drive or ".." in inside.parts:
-                raise WeightsError(
-                    f"'{path}' was made to do harm: its member '{member.filename}' leads outside."
-                )
-    total = sum(member.file_size for member in members)
-    if total > MOST_BYTES:
-        raise WeightsError(f"'{path}' unpacks to {total:,} bytes, more than any set here.")
+    try:
+        archives.check_zip(path)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
 
 
 def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None:
@@ -120,10 +108,14 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
     Raises:
         WeightsError: it is no such file, does not fit, or holds NaN; the model is as it was.
     """
+    with _readable(path), open_keras(path) as file:
+        if named:
+            try:
+                _check_names(model, file, path)
+            except (KeyError, TypeError, ValueError) as error:
+                raise _no_fit(model, path, error) from error
     before = model.get_weights()
     try:
-        if named:
-            _check_names(model, path)
         model.load_weights(str(path))
         broken = [v.name for v in model.weights if not np.all(np.isfinite(latent(v)))]
         if broken:
@@ -133,37 +125,72 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
         raise
     except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         model.set_weights(before)
-        raise WeightsError(
-            f"'{path}' cannot be read as weights (.npz, .h5 or .keras): {one_line(error)}."
-        ) from error
+        raise _no_weights(path, error) from error
     except Exception as error:  # whatever h5py and Keras make of another model's or damaged files
         model.set_weights(before)  # Keras sets layer by layer until one does not fit
-        raise WeightsError(
-            f"The weights in '{path}' do not fit {model.name}: {one_line(error)}."
-        ) from error
+        raise _no_fit(model, path, error) from error
 
 
-def _check_names(model: tf.keras.Model, path: Path) -> None:
+def check_weights(path: Path) -> None:
+    """Refuse a file that is unsafe or no file of weights, before a model is built for it.
+
+    The content of PyTorch's files is left to `zoo.weights.torch_file`.
+
+    Raises:
+        WeightsError: it is such a file.
+    """
+    if path.suffix == ".npz":
+        with _readable(path):
+            archives.read_npz_headers(path)
+    elif path.suffix in TORCH_SUFFIXES:
+        with _readable(path), open_regular(path):
+            pass
+    else:
+        check_keras(path)
+
+
+def check_keras(path: Path) -> None:
+    """`check_weights` for a file that must be Keras's."""
+    with _readable(path), open_keras(path):
+        pass
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise WeightsError in place of what reading a file's structure raises."""
+    try:
+        yield
+    except FileError as error:
+        raise WeightsError(str(error)) from error
+    except (OSError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise _no_weights(path, error) from error
+
+
+def _no_weights(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"'{printable(str(path))}' cannot be read as weights (.npz, .h5 or .keras): "
+        f"{one_line(error)}."
+    )
+
+
+def _no_fit(model: tf.keras.Model, path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"The weights in '{printable(str(path))}' do not fit {model.name}: {one_line(error)}."
+    )
+
+
+def _check_names(model: tf.keras.Model, file: KerasFile, path: Path) -> None:
     """Refuse a file of another model. Layers' order and shapes do not tell: larq-zoo's Bi-Real Net
     has those of the authors' and pads otherwise."""
-    if zipfile.is_zipfile(path):
-        check_zip(path)
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-        found, own = config["config"]["name"], model.name
+    if file.architecture is not None:
+        found, own = file.architecture["config"]["name"], model.name
     else:
-        import h5py
-
-        with h5py.File(path) as file:
-            if "model_config" in file.attrs:
-                found, own = json.loads(file.attrs["model_config"])["config"]["name"], model.name
-            else:
-                group = file.get("model_weights", file)
-                if "layer_names" not in group.attrs:
-                    return  # a *.weights.h5, whose layers have no names
-                names = map(_text, group.attrs["layer_names"])
-                found = [name for name in names if len(group[name].attrs["weight_names"])]
-                own = [layer.name for layer in model.layers if layer.weights]
+        group = file.weights.get("model_weights", file.weights)
+        if "layer_names" not in group.attrs:
+            return  # a *.weights.h5, whose layers have no names
+        names = map(_text, group.attrs["layer_names"])
+        found = [name for name in names if len(group[name].attrs["weight_names"])]
+        own = [layer.name for layer in model.layers if layer.weights]
     if found == own:
         return
     if isinstance(found, str):
@@ -178,9 +205,3 @@ def _check_names(model: tf.keras.Model, path: Path) -> None:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, as part of a sentence."""
-    text = str(error).strip()
-    return printable(text.splitlines()[0].rstrip(".:")) if text else type(error).__name__

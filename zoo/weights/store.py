@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,9 @@ from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.pretrained.find import obtain, present
 from zoo.pretrained.records import WeightSet, find_record, records_of
-from zoo.weights.files import load_keras, read_npz, write_npz
+from zoo.weights.files import TORCH_SUFFIXES, check_weights, load_keras, read_npz, write_npz
 from zoo.weights.imports import prepare
 from zoo.weights.torch_state import load_torch_state, torch_state
-
-TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
 
 
 def save_weights(model: tf.keras.Model, path: str | Path) -> None:
@@ -34,27 +33,37 @@ def save_weights(model: tf.keras.Model, path: str | Path) -> None:
 
 
 def find_weights(weights: str | Path, name: str) -> Path:
-    """The file that `weights` stands for: a path, else a set of the model `name`.
+    """The file that `weights` stands for, checked: a path, or a set of the model `name`.
 
-    A set is looked for in the package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and at its
-    authors' address, in this order.
+    A bare word without a suffix is a set, also where a file bears its name. It is looked for in the
+    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and at its authors' address, in this order.
 
     Raises:
-        WeightsError: there is no such file or set, or it cannot be had.
+        WeightsError: there is no such file or set, it cannot be had, or it is unsafe.
     """
     path = Path(weights).expanduser()
-    if path.is_file():
-        return path
-    if not path.suffix and len(path.parts) == 1:  # a folder may bear a set's name
+    if not names_a_file(weights):
         record = find_record(name, str(weights))
         found = obtain(record, prepare) if record else present(name, str(weights))
         if found:
             return found
+        if path.is_file():
+            raise WeightsError(
+                f"{name} has no weight set '{weights}'; for the file of that name give './{path}'."
+            )
     if path.is_dir():
         raise WeightsError(f"'{weights}' is a folder, not a weights file.")
-    if path.suffix or len(path.parts) > 1:
+    if not names_a_file(weights):
+        raise WeightsError(_no_such_set(str(weights), name))
+    if not path.exists():
         raise WeightsError(f"There is no weights file '{weights}'.")
-    raise WeightsError(_no_such_set(str(weights), name))
+    check_weights(path)
+    return path
+
+
+def names_a_file(weights: str | Path) -> bool:
+    """Whether `weights` is a path; a bare word is always a set, whatever lies in the folder."""
+    return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
 def load_weights(

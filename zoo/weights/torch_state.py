@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import WeightsError
+from zoo.files import printable
 from zoo.weights._torch_layout import Entry, entries
 
 _MOST_NAMED = 8
@@ -101,11 +102,6 @@ def _named(what: str, keys: list[str]) -> str:
 def _first(items: list[str]) -> str:
     more = f", and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
     return ", ".join(map(printable, items[:_MOST_NAMED])) + more
-
-
-def printable(text: str, most: int = 200) -> str:
-    """What a file says, fit for one line of a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text[:most])
 
 
 def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,186 @@
+"""HDF5 files that hold numbers and their names, and lead nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+
+from zoo.files import printable
+from zoo.untrusted.archives import MOST_DEFLATED, NUMBERS
+from zoo.untrusted.opening import MOST_TEXT, open_regular, require_memory, unsafe
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MOST_OBJECTS = 50_000
+MOST_ATTRIBUTES = 1_000  # of one object
+# Filters that are part of every HDF5; any other may be a plug-in, which is a program.
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+SLACK = 2**16  # bytes of a chunk beyond its data set
+HEAP = b"GCOL\x01\x00\x00\x00"  # begins where texts without a fixed length are kept
+BLOCK = 2**20
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file that was walked from end to end. Raises as `checked`, or OSError: it is none."""
+    with open_regular(path) as file, checked(file, path) as content:
+        yield content
+
+
+@contextmanager
+def checked(file: IO[bytes], path: Path) -> Iterator[h5py.File]:
+    """The HDF5 file in an open file, or in a member of an archive.
+
+    Args:
+        file: gives the bytes; must be able to seek.
+        path: what to call it.
+
+    Raises:
+        FileError: it has a link or data outside, an unknown filter, more objects than allowed,
+            anything but numbers, or declares more than it holds or the free memory can.
+        OSError, RuntimeError: it is no readable HDF5 file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        raise OSError("it is not an HDF5 file")
+    file.seek(0)
+    with h5py.File(file, "r") as content:
+        Walk(path, size, file).group(content)
+        yield content
+
+
+def count_numbers(content: h5py.File) -> int:
+    """How many numbers all data sets of a checked file hold."""
+    found = [0]
+
+    def add(_: str, each: Any) -> None:
+        if isinstance(each, h5py.Dataset):
+            found[0] += each.size or 0
+
+    content.visititems(add)
+    return found[0]
+
+
+def _largest_heap(file: IO[bytes]) -> int:
+    """An upper bound for the length of a text in an HDF5 file, found without reading one."""
+    position, largest, tail = file.tell(), 0, b""
+    file.seek(0)
+    while block := file.read(BLOCK):
+        block = tail + block
+        at = block.find(HEAP)
+        while at >= 0:
+            size = block[at + len(HEAP) : at + len(HEAP) + 8]
+            largest = max(largest, int.from_bytes(size, "little"))
+            at = block.find(HEAP, at + 1)
+        tail = block[-len(HEAP) - 7 :]
+    file.seek(position)
+    return largest
+
+
+class Walk:
+    """One walk through a file, which sums what it finds.
+
+    Attributes:
+        path: what to call the file.
+        size: how many bytes it has.
+        file: its bytes.
+        seen: addresses of its groups and data sets.
+        declared: bytes of all data sets so far.
+    """
+
+    def __init__(self, path: Path, size: int, file: IO[bytes]):
+        self.path, self.size, self.file = path, size, file
+        self._largest_text: int | None = None
+        self.seen: set[Any] = set()
+        self.declared = 0
+
+    def group(self, top: h5py.Group) -> None:
+        """Look at a group and all below it."""
+        waiting = [top]  # a list, not recursion: depth is the file's to choose
+        while waiting:
+            group = waiting.pop()
+            self._once(group)
+            if len(group) > MOST_OBJECTS:
+                raise self._unsafe(f"it holds more than {MOST_OBJECTS:,} objects")
+            for name in group:
+                shown = printable(name)
+                link = group.get(name, getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    kind = "an external" if isinstance(link, h5py.ExternalLink) else "a symbolic"
+                    raise self._unsafe(f"'{shown}' is {kind} link")
+                found = group[name]
+                if isinstance(found, h5py.Group):
+                    waiting.append(found)
+                elif isinstance(found, h5py.Dataset):
+                    self._once(found)
+                    self._data(shown, found)
+                else:
+                    raise self._unsafe(f"'{shown}' is neither a group nor a data set")
+
+    def _once(self, found: Any) -> None:
+        """Note an object: one that is linked twice could be a loop, or be read again and again."""
+        info = h5py.h5o.get_info(found.id)
+        key = (info.fileno, info.addr)
+        if key in self.seen:
+            raise self._unsafe(f"'{printable(found.name or '')}' occurs twice")
+        self.seen.add(key)
+        if len(self.seen) > MOST_OBJECTS:
+            raise self._unsafe(f"it holds more than {MOST_OBJECTS:,} objects")
+        self._attributes(found)
+
+    def _attributes(self, found: Any) -> None:
+        if len(found.attrs) > MOST_ATTRIBUTES:
+            raise self._unsafe(f"one object has more than {MOST_ATTRIBUTES:,} attributes")
+        for name in found.attrs:
+            shown = printable(name)
+            attribute = found.attrs.get_id(name)
+            count = attribute.get_space().get_simple_extent_npoints()
+            stored = count * attribute.get_type().get_size()
+            if stored > min(self.size, MOST_TEXT):
+                raise self._unsafe(f"its attribute '{shown}' declares {stored:,} bytes")
+            if h5py.check_string_dtype(attribute.dtype) is None:
+                if attribute.dtype.kind not in NUMBERS + "S":
+                    raise self._unsafe(f"its attribute '{shown}' is no text and no number")
+            elif attribute.dtype.kind == "O" and count > 1:
+                # A few bytes each, and all of them may be the same large text.
+                if self._largest_text is None:
+                    self._largest_text = _largest_heap(self.file)
+                require_memory(count * self._largest_text, self.path)
+
+    def _data(self, shown: str, found: h5py.Dataset) -> None:
+        plan = found.id.get_create_plist()
+        if plan.get_external_count():
+            raise self._unsafe(f"the numbers of '{shown}' are in another file")
+        if plan.get_layout() == h5py.h5d.VIRTUAL:
+            raise self._unsafe(f"the numbers of '{shown}' are in other data sets")
+        if found.dtype.kind not in NUMBERS:
+            raise self._unsafe(f"'{shown}' holds {printable(str(found.dtype))}, not numbers")
+        filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
+        if filters - FILTERS:
+            number = min(filters - FILTERS)
+            raise self._unsafe(f"'{shown}' needs the filter {number}, which may be a program")
+        if found.shape is None:
+            return
+        declared = found.dtype.itemsize
+        for length in found.shape:
+            declared *= length
+        self.declared += declared
+        stored = found.id.get_storage_size()
+        held = stored * MOST_DEFLATED if filters else stored
+        if declared > held or stored > self.size:
+            raise self._unsafe(f"'{shown}' declares {declared:,} bytes and holds {stored:,}")
+        if plan.get_layout() == h5py.h5d.CHUNKED:
+            chunk = found.dtype.itemsize
+            for length in plan.get_chunk():
+                chunk *= length
+            if chunk > declared + SLACK:
+                raise self._unsafe(f"a part of '{shown}' declares {chunk:,} bytes")
+        require_memory(self.declared, self.path)
+
+    def _unsafe(self, why: str) -> Exception:
+        return unsafe(self.path, why)

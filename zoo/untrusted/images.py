@@ -1,0 +1,46 @@
+"""Image files: what they declare is checked before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+from zoo.errors import FileError
+from zoo.files import printable
+from zoo.untrusted.opening import read_bytes, require_memory, unsafe
+
+MOST_FILE = 256 * 2**20
+MOST_PIXELS = 2**27
+MOST_ASPECT = 100  # times as long as wide: networks scale the shorter side to theirs
+FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+PER_PIXEL = 15  # bytes: three colours as uint8, and scaled as float32
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The content of a PNG, JPEG, GIF or BMP that declares a sensible size.
+
+    Raises:
+        FileError: it is no regular file, is too large, declares an absurd size, or is no image.
+    """
+    from PIL import Image
+
+    content = read_bytes(path, MOST_FILE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, which are refused below
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:  # reads the header
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise unsafe(path, "it declares more pixels than any photograph") from error
+    except Exception as error:  # whatever Pillow makes of damaged bytes
+        raise FileError(
+            f"'{printable(str(path))}' is not a readable PNG, JPEG, GIF or BMP."
+        ) from error
+    if width * height > MOST_PIXELS or max(width, height) > MOST_ASPECT * min(width, height):
+        raise unsafe(
+            path, f"it is {width}x{height}; images have {MOST_PIXELS:,} pixels at most, and are "
+            f"{MOST_ASPECT} times as long as wide at most",
+        )  # fmt: skip
+    require_memory(PER_PIXEL * width * height, path)
+    return content

@@ -1,0 +1,146 @@
+"""Keras's own files, .keras and .h5: a network with its weights, or weights alone."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+
+from zoo.errors import FileError
+from zoo.files import printable
+from zoo.untrusted.architecture import (
+    check_architecture,
+    check_outputs,
+    read_architecture,
+    variables_within,
+)  # fmt: skip
+from zoo.untrusted.archives import one_line, open_zip
+from zoo.untrusted.hdf5 import SIGNATURE, checked, count_numbers, open_hdf5
+from zoo.untrusted.opening import open_regular, unsafe
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = ("metadata.json", CONFIG, WEIGHTS)  # all that Keras 2 writes; others may hold pickles
+ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A checked file, as long as it is open.
+
+    Attributes:
+        weights: its numbers.
+        architecture: its JSON, as yet unchecked; None where it holds weights alone.
+        training: the JSON of how it was compiled, of HDF5 only; else None.
+    """
+
+    weights: h5py.File
+    architecture: dict[str, Any] | None
+    training: dict[str, Any] | None
+
+
+@contextmanager
+def open_keras(path: Path) -> Iterator[KerasFile]:
+    """A .keras or HDF5 file whose content is what its name says, with harmless numbers.
+
+    Raises:
+        FileError: it is unsafe, or its name says another format.
+        OSError, RuntimeError, zipfile.BadZipFile, KeyError: it is damaged, or another kind of file.
+    """
+    if path.suffix not in SUFFIXES:
+        raise OSError("its name does not end in .keras or .h5")
+    with open_regular(path) as file:
+        start = file.read(len(SIGNATURE))
+    if path.suffix != ".keras":
+        with open_hdf5(path) as content:
+            yield KerasFile(content, *(_attribute(content, each, path) for each in
+                                       ("model_config", "training_config")))  # fmt: skip
+        return
+    if start == SIGNATURE:
+        raise unsafe(path, "it is an HDF5 file under the name of another format")
+    if not start.startswith(ZIP):
+        raise zipfile.BadZipFile("File is not a zip file")
+    with open_zip(path, MEMBERS) as archive:
+        if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
+            raise unsafe(path, f"its member '{WEIGHTS}' is compressed, which Keras never does")
+        architecture = read_architecture(archive.read(CONFIG), path)
+        with archive.open(WEIGHTS) as member, checked(member, path) as content:
+            yield KerasFile(content, architecture, None)
+
+
+def _attribute(content: h5py.File, name: str, path: Path) -> dict[str, Any] | None:
+    found = content.attrs.get(name)
+    if found is None:
+        return None
+    if not isinstance(found, (str, bytes)):
+        raise FileError(f"The architecture in '{printable(str(path))}' is damaged.")
+    return read_architecture(found, path)
+
+
+def check_model(path: Path, trusted: Collection[str] = (), compile: bool = True) -> int:
+    """Check everything in a saved model, before anything of it is built.
+
+    Args:
+        path: the file.
+        trusted: names of classes and functions that the caller vouches for.
+        compile: whether it will be compiled as it was; else that part is left out.
+
+    Returns:
+        How many numbers it holds.
+
+    Raises:
+        FileError: it holds weights alone, or anything that could run; and as `open_keras`.
+    """
+    with open_keras(path) as file:
+        if file.architecture is None:
+            raise FileError(
+                f"'{printable(str(path))}' holds weights without a network: build the model and "
+                "give it weights=FILE."
+            )
+        looked_at = dict(file.architecture)
+        if not compile:
+            looked_at.pop("compile_config", None)
+        check_architecture(looked_at, path, trusted)
+        if compile and file.training:
+            check_architecture(file.training, path, trusted)
+        return count_numbers(file.weights)
+
+
+def load_keras_model(path: Path, **arguments: Any) -> tf.keras.Model:
+    """`tf.keras.models.load_model` of a checked file; nothing in it is executed.
+
+    Args:
+        path: a .keras or HDF5 file.
+        arguments: Keras's `custom_objects` and `compile`.
+
+    Raises:
+        FileError: it is unsafe, or not a readable model.
+    """
+    import tensorflow as tf
+
+    if path.is_dir():
+        raise unsafe(
+            path, "a folder is a SavedModel, which is a program; if you trust whoever made it, "
+            "zoo.load_model(path, safe_mode=False) loads it",
+        )  # fmt: skip
+    try:
+        trusted = set(arguments.get("custom_objects") or ())
+        numbers = check_model(path, trusted, arguments.get("compile", True))
+        with variables_within(numbers, path):
+            model = tf.keras.models.load_model(str(path), safe_mode=True, **arguments)
+        check_outputs(model, path)
+        return model
+    except FileError:
+        raise
+    except Exception as error:  # whatever zipfile, h5py and Keras make of damaged files
+        raise FileError(
+            f"'{printable(str(path))}' is not a readable model: {one_line(error)}."
+        ) from error

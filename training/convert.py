@@ -72,14 +72,11 @@ def _format_of(path: Path, row: catalog.Row) -> str:
 
 
 def _registered_name(model: str, imports: bool) -> str:
-    """The first set that is registered; the first that can be imported, if one is."""
-    from zoo.pretrained.records import all_records
+    """The set meant where none is named; with `imports` one that can be imported."""
+    from zoo.pretrained.records import default_record
 
-    names = [
-        each.name for each in all_records()
-        if each.model == model and not (imports and each.access == "shipped")
-    ]  # fmt: skip
-    return names[0] if names else catalog.row(model).dataset
+    found = default_record(model, importable=imports)
+    return found.name if found else catalog.row(model).dataset
 
 
 def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool) -> None:

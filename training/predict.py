@@ -90,12 +90,9 @@ def _record(row: catalog.Row, options: dict[str, Any]) -> Any:
     Of the set that is asked for; else of the model's default one, which is called as its data set;
     else of another registered set, or as its data set has it.
     """
-    from zoo.pretrained.records import all_records, find_record, imported_record
+    from zoo.pretrained.records import default_record, find_record, imported_record
 
     weights = options.get("weights")
     if weights is not None and (found := find_record(row.model, str(weights))):
         return found
-    if found := find_record(row.model, row.dataset):
-        return found
-    of_model = [each for each in all_records() if each.model == row.model]
-    return of_model[0] if of_model else imported_record(row.model, row.dataset)
+    return default_record(row.model) or imported_record(row.model, row.dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -21,6 +22,8 @@ CONFIG = "config.json"
 RESULT = "result.json"
 MACHINE = "machine.json"
 DEVICES = "devices"  # in CONFIG, no setting: which epochs ran where, by stage
+STAGE = re.compile(r"\d+-.+")
+DRAFT = re.compile(r"\..+\.(npz|json|csv|keras)\.\d+")  # zoo.files.write_atomically's
 
 
 class RunDirectory:
@@ -62,9 +65,18 @@ class RunDirectory:
                 "another output_dir=..."
             ) from None
         self._lock = lock
-        for draft in self.path.glob("**/.*.npz.*"):  # of a process that was killed while it wrote
-            draft.unlink()
         self._check_recipe()
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what a killed process of this run was writing, and nothing of other runs below."""
+        stages = [each for each in self.path.iterdir() if STAGE.fullmatch(each.name)]
+        for folder in (self.path, *stages):
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            for draft in folder.iterdir():
+                if DRAFT.fullmatch(draft.name) and draft.is_file() and not draft.is_symlink():
+                    draft.unlink()
 
     def require_space(self, needed_bytes: int) -> None:
         """Raise RunError unless the disk has room for `needed_bytes` more."""

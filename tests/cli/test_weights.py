@@ -89,6 +89,34 @@ def test_top_five(lqz, model, file, tmp_path):
         assert name == known and float(percent) == pytest.approx(100 * score, abs=0.006)
 
 
+def test_the_set_of_the_data_sets_name_is_meant():
+    """Not a lesser one that is registered before it, such as that of 60 epochs."""
+    from zoo.pretrained.records import all_records, default_record
+
+    names = {row.model: [] for row in zoo.catalog.rows()}
+    for record in all_records():
+        names[record.model].append(record.name)
+    assert names[MODEL][0] != "cifar10"
+    for row in zoo.catalog.rows():
+        found = default_record(row.model)
+        assert (found and found.name) == (row.dataset if names[row.model] else None), row.model
+    assert default_record("SDBNNResNet20", importable=True).name == "cifar10-authors"
+
+
+def test_a_file_does_not_hide_the_set_of_its_name(lqz, file, tmp_path):
+    (tmp_path / "a.png").write_bytes(tf.io.encode_png(np.zeros((32, 32, 3), "uint8")).numpy())
+    (tmp_path / "mine").write_bytes(file.read_bytes())
+    says = f"{MODEL} has no weight set 'mine'; for the file of that name give './mine'."
+    refused(lqz("predict", MODEL, "a.png", "weights=mine"), says)
+    refused(lqz("summary", MODEL, "weights=mine"), says)
+    says = "'mine' cannot be read as weights (.npz, .h5 or .keras): its name does not end in"
+    refused(lqz("predict", MODEL, "a.png", "weights=./mine"), says)
+    with keeping(MODEL, "mine", ".npz", "test", "digest") as draft:
+        draft.write_bytes(file.read_bytes())
+    (tmp_path / "mine").write_bytes(b"another file")
+    assert lqz("predict", MODEL, "a.png", "weights=mine")[0] == 0
+
+
 def test_what_predict_refuses(lqz, file, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     refused(lqz("predict", MODEL, "none.png"), "There is no image file 'none.png'.")

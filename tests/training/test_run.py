@@ -142,6 +142,32 @@ def test_the_same_run_finds_its_data_elsewhere(tmp_path):
     assert other_folder != folder
 
 
+def test_only_drafts_of_this_run_are_removed(tmp_path):
+    """Not another run's below, nor a file of the user's; and none by a start that is refused."""
+
+    def run(seed):
+        settings = {"dataset": "Cifar10", "output_dir": str(tmp_path), "seed": seed}
+        return RunDirectory(tmp_path, configure_task(RealResNet20, settings).config)
+
+    first = run(1)
+    first.open()
+    first.close()
+    own, foreign, users = (
+        tmp_path / "1-real" / ".step-000000009.npz.99", tmp_path / "other" / "1-real" / ".a.npz.99",
+        tmp_path / "1-real" / ".notes.npz.txt",
+    )  # fmt: skip
+    for each in (own, foreign, users):
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_bytes(b"half")
+    with pytest.raises(RunError, match="belongs to another recipe"):
+        run(2).open()
+    assert own.exists() and foreign.exists() and users.exists()
+    again = run(1)
+    again.open()
+    again.close()
+    assert not own.exists() and foreign.exists() and users.exists()
+
+
 def test_a_teacher_of_other_classes_is_refused_before_training(tiny, tmp_path):
     settings = {**tiny, "teacher.weights": "cifar10", "output_dir": str(tmp_path / "run")}
     says = r"RealResNet20 with weights 'cifar10' tells 10 classes apart, the data set has 2: train"

@@ -11,7 +11,8 @@ import numpy as np
 
 from training.engine import StageTrainer
 from training.portable.program import FORMAT, MANIFEST, STATE
-from zoo.errors import RunError, WeightsError
+from zoo.errors import FileError, RunError, WeightsError
+from zoo.untrusted.opening import read_text
 from zoo.weights.files import read_arrays
 
 
@@ -42,9 +43,9 @@ class ProgramState:
             RunError: it is no program, another recipe's, has no state, or one that is damaged.
         """
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads(read_text(folder / MANIFEST))
             program = (manifest["format"], manifest["recipe"], manifest["stage"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileError, ValueError, KeyError, TypeError, RecursionError):
             raise RunError(
                 f"{folder} holds no training program: {MANIFEST} is missing or damaged. Give the "
                 "folder that --program wrote."

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from zoo.errors import WeightsError
+from zoo.errors import FileError, WeightsError
 from zoo.files import sha256, write_atomically
+from zoo.untrusted.opening import read_text
 
 SHIPPED = Path(__file__).with_name("shipped")
 SUFFIXES = (".npz", ".h5")
@@ -81,11 +82,11 @@ def pin_of(model: str, name: str) -> Pin:
         WeightsError: the file cannot be read.
     """
     path = folder(model) / f"{name}.json"
-    try:
-        return Pin(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return Pin()
-    except (OSError, ValueError, TypeError) as error:
+    try:
+        return Pin(**json.loads(read_text(path)))
+    except (FileError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"'{path}' is damaged: delete it and fetch the set again.") from error
 
 

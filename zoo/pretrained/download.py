@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
-from zoo.errors import WeightsError
+from zoo.errors import FileError, WeightsError
+from zoo.files import printable
 from zoo.files import sha256 as digest_of
 from zoo.pretrained.cache import writing_to
+from zoo.untrusted.opening import open_regular, read_text
 
 if TYPE_CHECKING:
     import requests
@@ -118,7 +120,7 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
            patience: Patience) -> None:  # fmt: skip
     import requests
 
-    with requests.Session() as session:
+    with _session() as session:
         session.max_redirects = MOST_REDIRECTS
         left, farthest = patience.tries, 0
         while True:
@@ -148,6 +150,25 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
                 ) from error
             if _size(part) <= before:  # else the next try need not wait
                 time.sleep(patience.pause)
+
+
+def _session() -> requests.Session:
+    """One that never leaves https: what follows would come from anyone on the way."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            target = super().get_redirect_target(resp)
+            if target and urlsplit(resp.url).scheme == "https":
+                scheme = urlsplit(urljoin(resp.url, target)).scheme
+                if scheme != "https":
+                    raise WeightsError(
+                        f"{_short(resp.url)} redirects from https to {printable(scheme)}, which "
+                        "is not protected, and was not followed."
+                    )
+            return target
+
+    return Session()
 
 
 def _size(path: Path) -> int:
@@ -243,9 +264,9 @@ def _copy(address: str, part: Path) -> None:
     else:
         raise WeightsError(f"Addresses begin with http, https or file, not '{parts.scheme}'.")
     try:
-        reading = source.open("rb")
-    except OSError as error:
-        raise WeightsError(f"{source} cannot be read: {error.strerror}.") from error
+        reading = open_regular(source)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
     with reading, part.open("wb") as file:
         shutil.copyfileobj(reading, file, BLOCK)
 
@@ -265,8 +286,8 @@ def _starts_at(answer: requests.Response) -> int | None:
 
 def _label_of(label: Path, address: str) -> str | None:
     """The version of the file that was begun; None if it is another address's."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = json.loads(label.read_text(encoding="utf-8"))
+    with contextlib.suppress(FileError, ValueError, AttributeError):
+        found = json.loads(read_text(label))
         if found.get("address") == public(address):
             return str(found.get("version", ""))
     return None

@@ -133,6 +133,26 @@ def find_record(model: str, name: str) -> WeightSet | None:
     return next((each for each in all_records() if (each.model, each.name) == (model, name)), None)
 
 
+def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
+    """The set meant where only the model is named: called as its data set, else the first.
+
+    Args:
+        model: the model's name in the catalog.
+        importable: leave out sets that are part of this package.
+
+    Returns:
+        None where no set is registered.
+    """
+    from zoo import catalog
+
+    found = [
+        each for each in all_records()
+        if each.model == model and not (importable and each.access == "shipped")
+    ]  # fmt: skip
+    named = [each for each in found if each.name == catalog.row(model).dataset]
+    return next(iter([*named, *found]), None)
+
+
 def imported_record(model: str, name: str) -> WeightSet:
     """A record for a set that `lqz convert` wrote and nothing registered describes."""
     from zoo import catalog

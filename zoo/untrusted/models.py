@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,8 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
         if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
             raise unsafe(path, f"its member '{WEIGHTS}' is compressed, which Keras never does")
         architecture = read_architecture(archive.read(CONFIG), path)
-        with archive.open(WEIGHTS) as member, checked(member, path) as content:
+        # In memory: each step back in a member of a zip reads it again from its start.
+        with checked(io.BytesIO(archive.read(WEIGHTS)), path) as content:
             yield KerasFile(content, architecture, None)
 
 

@@ -6,7 +6,9 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
+import ssl
 import struct
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from server import Served
+from server import Served, Server
 
 from zoo.errors import WeightsError
 from zoo.pretrained.download import Patience, download
@@ -143,13 +145,43 @@ def test_what_goes_wrong_is_one_sentence(server, target, served, says, arguments
     [
         ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be fetched \(no connection\)"),
         ("ftp://127.0.0.1/a", "begin with http, https or file, not 'ftp'"),
-        ("file:///no/such/file", "/no/such/file cannot be read: No such file"),
+        ("file:///no/such/file", "/no/such/file' cannot be read: No such file"),
         ("/no/such/file", "cannot be read"),
         ("http://", "cannot be fetched"),
     ],
 )
 def test_addresses_that_lead_nowhere(server, target, address, says):
     refused(address, target, says)
+
+
+def test_a_pipe_in_a_files_place(target, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    refused(str(tmp_path / "pipe"), target, "is a named pipe, not a regular file")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
+    """Whoever is between could send another file in place of one without a known hash."""
+    names = ("-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=127.0.0.1")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names,
+         "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+    protected = Server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    protected.http.socket = context.wrap_socket(protected.http.socket, server_side=True)
+    address = protected.url.replace("http:", "https:")
+    server.files["/a"] = Served(BODY)
+    protected.files["/a"] = Served(BODY)
+    protected.files["/away"] = Served(location=f"{server.url}/a")
+    protected.files["/here"] = Served(location="/a")
+    refused(f"{address}/away", target, "redirects from https to http, which is not protected")
+    assert server.requests == []
+    download(f"{address}/here", target)
+    only(target)
+    protected.close()
 
 
 def test_a_folder_that_cannot_be_written_to(server):

@@ -133,28 +133,36 @@ def file_size(path: Path) -> int:
 
 
 def _openvino(network: Any, output: Path, batch: int, preprocess: bool) -> int:
-    from zoo.deploy import save_openvino, to_openvino
+    from zoo.deploy.openvino import checked_openvino, save_openvino
 
-    converted = to_openvino(network, batch, preprocess=preprocess)
+    converted, difference = checked_openvino(network, batch, preprocess=preprocess)
     save_openvino(converted, output)
+    _say(difference)
     return sum(node.get_type_name() == "BinaryConvolution" for node in converted.get_ops())
 
 
 def _lce(network: Any, output: Path, allow_float: bool) -> int:
-    from zoo.deploy import count_binary_convolutions, to_lce
+    from zoo.deploy.lce import checked_lce, count_binary_convolutions
 
-    flatbuffer = to_lce(network, allow_float=allow_float)
+    flatbuffer, difference = checked_lce(network, allow_float=allow_float)
     output.write_bytes(flatbuffer)
+    _say(difference)
     return count_binary_convolutions(flatbuffer)
 
 
 def _tflite(network: Any, output: Path) -> int:
-    from zoo.deploy.lce import to_tflite
+    from zoo.deploy.lce import checked_tflite
 
-    output.write_bytes(to_tflite(network))
+    flatbuffer, difference = checked_tflite(network)
+    output.write_bytes(flatbuffer)
+    _say(difference)
     return 0
 
 
 def _saved_model(network: Any, output: Path) -> int:
     network.save(output, save_format="tf", include_optimizer=False)
     return 0
+
+
+def _say(difference: float) -> None:
+    click.echo(f"Random inputs: differs from Keras by {difference:.1e} (relative L2).")

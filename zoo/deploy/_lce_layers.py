@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from zoo import layers as ours
+from zoo.deploy._flatbuffer import input_key, output_key
+from zoo.deploy._known import known_class
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
-from zoo.deploy._walk import calls
+from zoo.deploy._walk import Call, calls
+
+keras = tf.keras.layers
+OTHERS = ("tf_keras.", "larq", "zoo.")  # modules of layers that are not the user's own
 
 
 def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
@@ -19,23 +27,27 @@ def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
         mirrored: turn convolutions round where that makes their zero padding TensorFlow's "same".
     """
     signature = [
-        tf.TensorSpec([1, *image.shape[1:]], image.dtype, name=image.node.layer.name)
-        for image in model.inputs
+        tf.TensorSpec([1, *image.shape[1:]], image.dtype, name=input_key(index))
+        for index, image in enumerate(model.inputs)
     ]
 
-    @tf.function(input_signature=signature)
-    def infer(*images: tf.Tensor) -> list[tf.Tensor]:
+    @tf.function(input_signature=signature, autograph=False)
+    def infer(*images: tf.Tensor) -> dict[str, tf.Tensor]:
         values = dict(zip((id(image) for image in model.inputs), images, strict=True))
         for call in calls(model):
             if not call.inputs:
                 continue
             inputs = [values[key] for key in call.inputs]
-            outputs = tf.nest.flatten(_applied(call.layer, inputs, mirrored))
-            values.update(zip(call.outputs, outputs, strict=True))
-        return [values[id(output)] for output in model.outputs]
+            values.update(zip(call.outputs, computed(call, inputs, mirrored), strict=True))
+        return {
+            # An identity each: of one tensor that is given twice, or is an input.
+            output_key(index): tf.identity(values[id(output)])
+            for index, output in enumerate(model.outputs)
+        }
 
     module = tf.Module()
     module.infer = infer.get_concrete_function()
+    module.read = list(module.infer.variables)  # by layers that have no form here
     return module
 
 
@@ -56,12 +68,24 @@ def binary_layers(model: tf.keras.Model) -> list[Any]:
     ]
 
 
-def _applied(layer: Any, inputs: list[tf.Tensor], mirrored: bool) -> Any:
-    with tf.name_scope(layer.name):
-        for cls in type(layer).__mro__:
-            if cls.__name__ in FORMS:
-                return FORMS[cls.__name__](layer, inputs[0], mirrored)
-        return layer(inputs[0] if len(inputs) == 1 else inputs, training=False)
+def computed(call: Call, inputs: list[tf.Tensor], mirrored: bool) -> list[tf.Tensor]:
+    """The outputs of a call: in a form that the converter understands, else by the layer's code."""
+    with tf.name_scope(scope_of(call.layer.name)):
+        cls = known_class(call.layer, FORMS)
+        if cls is not None and call.plain:
+            return [FORMS[cls](call.layer, tf.convert_to_tensor(inputs[0]), mirrored)]
+        return call.compute(inputs)
+
+
+def layers_by_their_code(model: tf.keras.Model) -> list[str]:
+    """Names of the user's own layers: a converter may not know what they compute."""
+    own = [c.layer for c in calls(model) if c.inputs and known_class(c.layer, FORMS) is None]
+    return [each.name for each in own if not type(each).__module__.startswith(OTHERS)]
+
+
+def scope_of(name: str) -> str:
+    """A layer's name as TensorFlow's graphs allow it."""
+    return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_./-]", "_", name).lstrip("_/-") or "layer"
 
 
 def _constant(weight: Any) -> Any:
@@ -74,7 +98,7 @@ def _convolution(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
     with tf.init_scope():
         kernel = quantized_kernel(layer).numpy()
         signed = is_sign(getattr(layer, "input_quantizer", None))
-    symmetric = type(layer).__name__ == "SymmetricConv2D" and layer.padding == "same"
+    symmetric = isinstance(layer, ours.SymmetricConv2D) and layer.padding == "same"
     axes = _axes_to_mirror(layer, x.shape[1:3]) if symmetric and mirrored else None
     if axes:
         x = _mirrored(x, axes)
@@ -150,6 +174,8 @@ def _same_convolution(layer: Any, x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor
 
 
 def _batch_norm(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
+    if list(layer.axis) != [x.shape.rank - 1]:
+        return layer(x, training=False)
     scale = 1 / np.sqrt(_constant(layer.moving_variance).astype(np.float64) + layer.epsilon)
     if layer.scale:
         scale = scale * _constant(layer.gamma)
@@ -171,7 +197,8 @@ def _rprelu_layer(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 
 def _prelu_layer(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
-    return _prelu(x, _constant(layer.alpha))
+    slope = _constant(layer.alpha)
+    return _prelu(x, slope) if slope.size == x.shape[-1] else layer(x)
 
 
 def _learnable_shift(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
@@ -220,14 +247,13 @@ def _dense(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 
 Form = Callable[[Any, tf.Tensor, bool], tf.Tensor]
-FORMS: dict[str, Form] = {
-    "DepthwiseConv2D": lambda layer, x, mirrored: layer(x),
-    "Conv2D": _convolution,
-    "Dense": _dense,
-    "BatchNormalization": _batch_norm,
-    "LearnableShift": _learnable_shift,
-    "LearnedScale": _learned_scale,
-    "PReLU": _prelu_layer,
-    "RPReLU": _rprelu_layer,
-    "SymmetricMaxPool2D": _symmetric_max_pool,
+FORMS: dict[type, Form] = {
+    **dict.fromkeys((keras.Conv2D, lq.layers.QuantConv2D, ours.SymmetricConv2D), _convolution),
+    **dict.fromkeys((keras.Dense, lq.layers.QuantDense), _dense),
+    **dict.fromkeys((keras.BatchNormalization, ours.BatchNorm), _batch_norm),
+    keras.PReLU: _prelu_layer,
+    ours.LearnableShift: _learnable_shift,
+    ours.LearnedScale: _learned_scale,
+    ours.RPReLU: _rprelu_layer,
+    ours.SymmetricMaxPool2D: _symmetric_max_pool,
 }

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import larq as lq
 import numpy as np
 from openvino import opset15 as ops
 
-from zoo.deploy._ov_layers import activated, builds, numbers, reshaped, unsupported
+from zoo import layers as ours
+from zoo.deploy._ov_layers import activated, builds, keras, numbers, reshaped, unsupported
 from zoo.deploy._ov_values import BYTE, Convolution, Geometry, Term, Value, constant
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 
 POINTWISE = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
 
 
-@builds("Conv2D", "QuantConv2D")
+@builds(keras.Conv2D, lq.layers.QuantConv2D, ours.SymmetricConv2D)
 def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.data_format != "channels_last":
@@ -26,7 +28,7 @@ def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return _finished(layer, y)
 
 
-@builds("Dense", "QuantDense")
+@builds(keras.Dense, lq.layers.QuantDense)
 def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     pixels = x.shape[2:]
@@ -119,7 +121,7 @@ def _geometry(layer: Any, shape: Sequence[int]) -> Geometry:
     """Where the kernel goes: PyTorch's padding for the zoo's layer, else TensorFlow's."""
     sides = [(0, 0), (0, 0)]
     spans = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-    if layer.padding == "same" and type(layer).__name__ == "SymmetricConv2D":
+    if layer.padding == "same" and isinstance(layer, ours.SymmetricConv2D):
         sides = [(span // 2, span // 2) for span in spans]
     elif layer.padding == "same":
         sides = [same_padding(*each) for each in zip(shape[2:], spans, layer.strides, strict=True)]

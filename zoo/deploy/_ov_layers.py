@@ -1,48 +1,54 @@
-"""How each Keras layer of the zoo continues an OpenVINO graph, by the layer's class name."""
+"""How each Keras layer of the zoo continues an OpenVINO graph, by the layer's class."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 from openvino import opset15 as ops
 
+from zoo import layers as ours
+from zoo.deploy._known import known_class, reason
 from zoo.deploy._ov_sums import added, concatenated
 from zoo.deploy._ov_values import Term, Value, constant
 from zoo.errors import DeployError
 
 Builder = Callable[[Any, Sequence[Value], bool], Value]
-BUILDERS: dict[str, Builder] = {}
+BUILDERS: dict[type, Builder] = {}
+
+keras = tf.keras.layers
 
 
-def builds(*names: str) -> Callable[[Builder], Builder]:
-    """Register a function for layers of these class names."""
+def builds(*classes: type) -> Callable[[Builder], Builder]:
+    """Register a function for layers that the code of these classes computes."""
 
     def register(function: Builder) -> Builder:
-        BUILDERS.update(dict.fromkeys(names, function))
+        BUILDERS.update(dict.fromkeys(classes, function))
         return function
 
     return register
 
 
-def build(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True) -> Value:
     """The output of `layer`.
 
     Args:
         binary: False computes binary convolutions in real numbers, for comparison.
+        plain: whether it is called with its inputs alone.
 
     Raises:
-        DeployError: there is no way to say this layer in OpenVINO's operations.
+        DeployError: the code that computes the layer is not known, or there is no way to say it in
+            OpenVINO's operations.
     """
-    for cls in type(layer).__mro__:
-        if cls.__name__ in BUILDERS and cls.__module__.partition(".")[0] in KNOWN:
-            return BUILDERS[cls.__name__](layer, inputs, binary)
-    raise unsupported(layer, f"its kind, {type(layer).__name__}, is not supported")
-
-
-KNOWN = ("zoo", "tf_keras", "keras", "larq", "larq_zoo")
+    cls = known_class(layer, BUILDERS)
+    if cls is None:
+        raise unsupported(layer, reason(layer, BUILDERS))
+    if not plain:
+        raise unsupported(layer, "it is called with further arguments")
+    return BUILDERS[cls](layer, inputs, binary)
 
 
 def unsupported(layer: Any, reason: str) -> DeployError:
@@ -62,7 +68,7 @@ def node_value(node: Any, like: Value | None = None, **changes: Any) -> Value:
 # --- layers that are numbers per channel ----------------------------------------------------------
 
 
-@builds("BatchNormalization")
+@builds(keras.BatchNormalization, ours.BatchNorm)
 def batch_norm(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if list(layer.axis) != [len(x.shape) - 1]:
@@ -74,12 +80,21 @@ def batch_norm(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return x.affine(scale, shift + numbers(layer.beta) if layer.center else shift)
 
 
-@builds("LearnableShift")
+@builds(ours.LearnableShift)
 def learnable_shift(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return inputs[0].affine(None, numbers(layer.shift))
 
 
-@builds("LearnedScale")
+@builds(keras.Rescaling)
+def rescaling(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    scale, offset = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+    if any(each.shape not in ((), (1,), (x.channels,)) for each in (scale, offset)):
+        raise unsupported(layer, "only one factor, or one per channel, is supported")
+    return x.affine(np.resize(scale, x.channels), np.resize(offset, x.channels))
+
+
+@builds(ours.LearnedScale)
 def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.case == "case1":
@@ -95,14 +110,14 @@ def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(ops.multiply(x.output(), factor), x)
 
 
-@builds("RPReLU")
+@builds(ours.RPReLU)
 def rprelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     x = inputs[0].affine(None, numbers(layer.shift_in))
     node = ops.prelu(x.output(), constant(numbers(layer.slope)))
     return node_value(node, x, shift=numbers(layer.shift_out))
 
 
-@builds("PReLU")
+@builds(keras.PReLU)
 def prelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     slope = numbers(layer.alpha)
@@ -113,9 +128,8 @@ def prelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 # --- activations ----------------------------------------------------------------------------------
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+_NAMED: dict[str, Callable[[Any], Any]] = {
     "relu": ops.relu,
-    "relu6": lambda x: ops.clamp(x, 0, 6),
     "sigmoid": ops.sigmoid,
     "tanh": ops.tanh,
     "elu": lambda x: ops.elu(x, 1.0),
@@ -125,36 +139,52 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "softplus": ops.softplus,
     "softsign": ops.softsign,
     "swish": ops.swish,
-    "silu": ops.swish,
     "gelu": lambda x: ops.gelu(x, "erf"),
     "exponential": ops.exp,
     "softmax": lambda x: ops.softmax(x, 1),
-    "hard_tanh": lambda x: ops.clamp(x, -1, 1),
+}
+# By the functions themselves: another function may have the same name.
+ACTIVATIONS: dict[Any, Callable[[Any], Any]] = {
+    tf.keras.activations.get(name): make for name, make in _NAMED.items()
+}
+ACTIVATIONS |= {getattr(tf.nn, name): make for name, make in _NAMED.items() if hasattr(tf.nn, name)}
+ACTIVATIONS |= {
+    tf.nn.relu6: lambda x: ops.clamp(x, 0, 6),
+    tf.nn.silu: ops.swish,
+    tf.exp: ops.exp,
+    tf.tanh: ops.tanh,
+    tf.sigmoid: ops.sigmoid,
+    lq.activations.hard_tanh: lambda x: ops.clamp(x, -1, 1),
 }
 
 
 def activated(layer: Any, x: Value, activation: Any) -> Value:
-    name = getattr(activation, "__name__", type(activation).__name__)
-    if activation is None or name == "linear":
+    if activation is None or activation is tf.keras.activations.linear:
         return x
-    if name not in ACTIVATIONS:
-        raise unsupported(layer, f"the activation '{name}' is not supported")
-    return node_value(ACTIVATIONS[name](x.output()), x)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    try:
+        make = ACTIVATIONS.get(activation)
+    except TypeError:  # cannot be looked up
+        make = None
+    if make is None:
+        whose = f"is not Keras's own '{name}' and" if name in _NAMED else f"'{name}'"
+        raise unsupported(layer, f"the activation {whose} is not supported")
+    return node_value(make(x.output()), x)
 
 
-@builds("Activation")
+@builds(keras.Activation)
 def activation(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return activated(layer, inputs[0], layer.activation)
 
 
-@builds("Softmax")
+@builds(keras.Softmax)
 def softmax(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
         raise unsupported(layer, "it is not over the last axis")
     return node_value(ops.softmax(inputs[0].output(), 1), inputs[0])
 
 
-@builds("ReLU")
+@builds(keras.ReLU)
 def relu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.negative_slope or layer.threshold:
@@ -164,7 +194,7 @@ def relu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(node, x)
 
 
-@builds("LeakyClip")
+@builds(ours.LeakyClip)
 def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     clipped = ops.clamp(x.output(), -1, 1)
@@ -175,15 +205,24 @@ def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(clipped, x)
 
 
+# Layers that do something in training alone.
+IDLE = (
+    keras.InputLayer, keras.Dropout, keras.SpatialDropout2D, keras.GaussianDropout,
+    keras.AlphaDropout, keras.GaussianNoise, keras.ActivityRegularization, keras.RandomFlip,
+    keras.RandomRotation, keras.RandomTranslation, keras.RandomZoom, keras.RandomContrast,
+    keras.RandomBrightness,
+)  # fmt: skip
+
+
 # --- sums and shapes ------------------------------------------------------------------------------
 
 
-@builds("Add")
+@builds(keras.Add)
 def add(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return added(inputs)
 
 
-@builds("Multiply")
+@builds(keras.Multiply)
 def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     first, *others = sorted(inputs, key=lambda x: -int(np.prod(x.shape)))
     if any(len(each.shape) != len(first.shape) for each in others):
@@ -194,7 +233,7 @@ def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(node, first)
 
 
-@builds("Lambda")
+@builds(keras.Lambda)
 def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     # larq-zoo gives places in the graph names by such layers.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
@@ -202,19 +241,19 @@ def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return inputs[0]
 
 
-@builds("Concatenate")
+@builds(keras.Concatenate)
 def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
         raise unsupported(layer, "it is not over the channels")
     return concatenated(inputs)
 
 
-@builds("InputLayer", "Dropout")
+@builds(*IDLE)
 def same(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return inputs[0]
 
 
-@builds("Flatten")
+@builds(keras.Flatten)
 def flatten(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     flat = (x.shape[0], int(np.prod(x.shape[1:])))
@@ -224,7 +263,7 @@ def flatten(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(ops.reshape(ordered, ops.constant(np.array(flat)), False))
 
 
-@builds("Reshape")
+@builds(keras.Reshape)
 def reshape(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     shape = (x.shape[0], *layer.output_shape[1:])
@@ -251,7 +290,7 @@ def reshaped(x: Value, shape: Sequence[int]) -> Value:
     return Value([Term(node.output(0))], tuple(shape), x.shift)
 
 
-@builds("Permute")
+@builds(keras.Permute)
 def permute(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if len(x.shape) != 4:

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from openvino import opset15 as ops
 
+from zoo import layers as ours
 from zoo.deploy._ov_convolutions import same_padding
-from zoo.deploy._ov_layers import builds, node_value
+from zoo.deploy._ov_layers import builds, keras, node_value
 from zoo.deploy._ov_values import Term, Value
 
 
-@builds("SymmetricMaxPool2D")
+@builds(ours.SymmetricMaxPool2D)
 def symmetric_max_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return _max_pool(inputs[0].output(), (2, 2), (3, 3), (1, 1), (1, 1))
 
 
-@builds("MaxPooling2D")
+@builds(keras.MaxPooling2D)
 def max_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     low, high = _padding(layer, inputs[0].shape)
     return _max_pool(inputs[0].output(), layer.strides, layer.pool_size, low, high)
@@ -28,7 +29,7 @@ def _max_pool(x: Any, strides: Any, size: Any, low: Any, high: Any) -> Value:
     return node_value(ops.max_pool(x, list(strides), [1, 1], list(low), list(high), list(size)))
 
 
-@builds("AveragePooling2D")
+@builds(keras.AveragePooling2D)
 def average_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     low, high = _padding(layer, x.shape)
@@ -47,14 +48,14 @@ def _padding(layer: Any, shape: Sequence[int]) -> tuple[Sequence[int], Sequence[
     return low, high
 
 
-@builds("GlobalAveragePooling2D")
+@builds(keras.GlobalAveragePooling2D)
 def global_average_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     axes = ops.constant(np.array([2, 3]))
     return node_value(ops.reduce_mean(x.settled(), axes, bool(layer.keepdims)), shift=x.shift)
 
 
-@builds("ZeroPadding2D")
+@builds(keras.ZeroPadding2D)
 def zero_padding(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (top, bottom), (left, right) = layer.padding
     return node_value(_padded(inputs[0].output(), (0, 0, top, left), (0, 0, bottom, right)))
@@ -65,7 +66,7 @@ def _padded(x: Any, low: Sequence[int], high: Sequence[int]) -> Any:
     return ops.pad(x, begin, end, "constant", ops.constant(np.float32(0)))
 
 
-@builds("SubsamplePad")
+@builds(ours.SubsamplePad)
 def subsample_pad(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     missing = layer.filters - x.channels

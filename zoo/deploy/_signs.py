@@ -32,3 +32,8 @@ def quantized_kernel(layer: Any) -> tf.Tensor:
     latent = tf.convert_to_tensor(layer.kernel)
     quantizer = getattr(layer, "kernel_quantizer", None)
     return latent if quantizer is None else quantizer(latent)
+
+
+def takes_signs(model: tf.keras.Model) -> bool:
+    """Whether a layer of the model quantises its input: rounding may turn a sign there."""
+    return any(getattr(part, "input_quantizer", None) is not None for part in model.submodules)

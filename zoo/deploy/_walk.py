@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,33 @@ class Call:
     Attributes:
         layer: the Keras layer.
         inputs, outputs: keys of the tensors, the same for whoever makes and whoever reads one.
+        node: Keras's record of the call.
     """
 
     layer: tf.keras.layers.Layer
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    node: Any
+
+    @property
+    def plain(self) -> bool:
+        """Whether the layer was called with its inputs alone, without further arguments."""
+        import tensorflow as tf
+
+        further = [*self.node.call_args[1:], *self.node.call_kwargs.values()]
+        return all(value is None or value is False for value in tf.nest.flatten(further))
+
+    def compute(self, inputs: Sequence[Any]) -> list[Any]:
+        """What Keras computes of these inputs: the outputs, in inference."""
+        import tensorflow as tf
+
+        tensors: dict[str, list[Any]] = {}
+        for tensor, value in zip(self.node.keras_inputs, inputs, strict=True):
+            tensors.setdefault(str(id(tensor)), []).append(value)
+        arguments, keywords = self.node.map_arguments(tensors)
+        if self.layer._expects_training_arg and len(arguments) == 1:
+            keywords["training"] = False
+        return tf.nest.flatten(self.layer(*arguments, **keywords))
 
 
 def check_exportable(model: Any, batch_size: int = 1) -> None:
@@ -51,6 +74,7 @@ def check_exportable(model: Any, batch_size: int = 1) -> None:
             "The model is not built: call it, or give its input shape, first (a subclass of "
             "tf.keras.Model cannot be exported)."
         )
+    _require_keras_call(model)
     for image in model.inputs:
         if None in image.shape[1:]:
             raise DeployError(
@@ -67,10 +91,15 @@ def calls(model: tf.keras.Model) -> Iterator[Call]:
         for node in model._nodes_by_depth[depth]:
             inputs = tuple(id(tensor) for tensor in node.keras_inputs)
             outputs = tuple(id(tensor) for tensor in tf.nest.flatten(node.outputs))
+            if not node.is_input and node.call_kwargs.get("training") not in (None, False, 0):
+                raise DeployError(
+                    f"The layer '{node.layer.name}' cannot be exported: it is called with "
+                    "training=True, and exports compute inference."
+                )
             if isinstance(node.layer, tf.keras.Model) and not node.is_input:
                 yield from _opened(node.layer, inputs, outputs)
             else:
-                yield Call(node.layer, inputs, outputs)
+                yield Call(node.layer, inputs, outputs, node)
 
 
 def _opened(
@@ -81,6 +110,7 @@ def _opened(
         raise DeployError(
             f"The layer '{inner.name}' is a subclass of tf.keras.Model, which cannot be exported."
         )
+    _require_keras_call(inner)
     outer = dict(zip((id(tensor) for tensor in inner.inputs), inputs, strict=True))
     outer |= dict(zip((id(tensor) for tensor in inner.outputs), outputs, strict=True))
     for call in calls(inner):
@@ -88,7 +118,22 @@ def _opened(
             continue  # the inner model's own input
         reads = tuple(outer.get(key, key) for key in call.inputs)
         makes = tuple(outer.get(key, key) for key in call.outputs)
-        yield Call(call.layer, reads, makes)
+        yield Call(call.layer, reads, makes, call.node)
+
+
+def _require_keras_call(model: tf.keras.Model) -> None:
+    """Raise a DeployError unless the graph of `model` is what it computes."""
+    import tensorflow as tf
+    from tf_keras.src.engine.functional import Functional
+
+    for name in ("__call__", "call", "_run_internal_graph"):
+        own = inspect.getattr_static(type(model), name)
+        kinds = (Functional, tf.keras.Sequential)
+        if name in vars(model) or all(own is not inspect.getattr_static(k, name) for k in kinds):
+            raise DeployError(
+                f"The model '{model.name}' cannot be exported: its class {type(model).__name__} "
+                f"has a '{name}' of its own, so that its layers do not say what it computes."
+            )
 
 
 def require_runtime(extra: str) -> None:

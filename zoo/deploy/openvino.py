@@ -21,10 +21,13 @@ from zoo.errors import DeployError, DeployWarning
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     import openvino
     import tensorflow as tf
+
+MOST_CHECKED = 4  # random images that Keras computes as well
 
 
 def openvino_runtime() -> Any:
@@ -48,13 +51,30 @@ def to_openvino(
             by ImageNet's mean and deviation inside the graph.
         binary: False computes binary convolutions in float32, to compare with.
 
+    The result is run on random images beside the Keras model before it is given.
+
     Raises:
-        DeployError: a layer is not supported, a size is open, or OpenVINO is not installed.
+        DeployError: a layer is not supported, or is of a class that changes what a known one
+            computes; a size is open; the result differs from Keras; OpenVINO is not installed.
     """
+    return checked_openvino(model, batch_size, preprocess=preprocess, binary=binary)[0]
+
+
+def checked_openvino(
+    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
+) -> tuple[openvino.Model, float]:
+    """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
+    converted = _converted(model, batch_size, preprocess, binary)
+    return converted, _difference(model, converted, batch_size, preprocess)
+
+
+def _converted(
+    model: tf.keras.Model, batch_size: int, preprocess: bool, binary: bool
+) -> openvino.Model:
     check_exportable(model, batch_size)
     ov = openvino_runtime()
-    # All of these register the layers they build.
-    from zoo.deploy import _ov_convolutions, _ov_layers, _ov_pooling  # noqa: F401
+    _builders()
+    from zoo.deploy import _ov_layers
     from zoo.deploy._ov_values import Value
 
     values: dict[int, Value] = {}
@@ -71,49 +91,101 @@ def to_openvino(
         if unbound or len(call.outputs) != 1:
             raise _ov_layers.unsupported(call.layer, "it has several outputs")
         inputs = [values[key] for key in call.inputs]
-        values[call.outputs[0]] = _ov_layers.build(call.layer, inputs, binary)
+        values[call.outputs[0]] = _ov_layers.build(call.layer, inputs, binary, call.plain)
 
-    results = [_result(tensor, values[id(tensor)]) for tensor in model.outputs]
+    results = [
+        _result(name, values[id(tensor)])
+        for name, tensor in zip(model.output_names, model.outputs, strict=True)
+    ]
     converted = ov.Model(results, parameters, model.name)
     converted.validate_nodes_and_infer_types()
     return converted
 
 
-def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
-    """The input (batch, h, w, c), and its value with channels first."""
+def _builders() -> dict[type, Any]:
+    """How each kind of layer is built."""
+    # All of these register the layers they build.
+    from zoo.deploy import _ov_convolutions, _ov_layers, _ov_pooling  # noqa: F401
+
+    return _ov_layers.BUILDERS
+
+
+def _parameter(shape: Sequence[int], kind: Any = None) -> tuple[Any, Any]:
+    """An input (batch, h, w, c) or (batch, c), and its value in float32 with channels first."""
     import openvino as ov
     from openvino import opset15 as ops
 
     from zoo.deploy._ov_values import Term, Value
+
+    parameter = ops.parameter(list(shape), kind or ov.Type.f32)
+    node = parameter if kind in (None, ov.Type.f32) else ops.convert(parameter, "f32")
+    if len(shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
+    return parameter, Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
+
+
+def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
+    """An input of the model, and its value."""
+    import openvino as ov
 
     shape = [batch_size, *tensor.shape[1:]]
     if len(shape) not in (2, 4):
         raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
     if preprocess and (len(shape) != 4 or shape[-1] != len(IMAGENET_MEAN)):
         raise DeployError(f"Only colour images are normalised, not inputs of shape {tuple(shape)}.")
-    parameter = ops.parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)
+    parameter, value = _parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)
     name = tensor.node.layer.name
     parameter.set_friendly_name(name)
     parameter.output(0).set_names({name})
-    node = ops.convert(parameter, "f32") if preprocess else parameter
-    if len(shape) == 4:
-        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
-    value = Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
     if preprocess:
         mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
         value = value.affine(1 / (255 * std), -mean / std)
     return parameter, value
 
 
-def _result(tensor: Any, value: Any) -> Any:
+def _result(name: str, value: Any) -> Any:
     from openvino import opset15 as ops
 
     node = value.output()
     if len(value.shape) == 4:
         node = ops.transpose(node, ops.constant(np.array([0, 2, 3, 1]))).output(0)
-    name = tensor.node.layer.name
-    node.set_names({name})
+    node.add_names({name})
     return ops.result(node)
+
+
+def _difference(
+    model: tf.keras.Model, converted: openvino.Model, batch_size: int, preprocess: bool
+) -> float:
+    """By how much an export differs from Keras on random images; raises DeployError if wrong."""
+    from zoo.deploy._check import check_export, random_inputs
+    from zoo.deploy._signs import takes_signs
+
+    given = random_inputs(model, min(batch_size, MOST_CHECKED))
+    fed: list[np.ndarray] = [each.astype(np.float32) for each in given]
+    if preprocess:
+        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+        fed = [np.clip(128 + 60 * each, 0, 255).astype(np.uint8) for each in given]
+        given = [((each / 255 - mean) / std).astype(np.float32) for each in fed]
+    fed = [np.resize(each, (batch_size, *each.shape[1:])) for each in fed]
+    results = _run(converted, fed)
+    found = [each[: len(given[0])] for each in results]
+
+    def alone(call: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        from zoo.deploy import _ov_layers
+
+        parameters, values = zip(*(_parameter(each.shape) for each in inputs), strict=True)
+        result = _result("alone", _ov_layers.build(call.layer, list(values), True))
+        runtime_model = openvino_runtime().Model([result], list(parameters), "alone")
+        return _run(runtime_model, [np.asarray(each, np.float32) for each in inputs])
+
+    return check_export(model, given, found, alone, takes_signs(model))
+
+
+def _run(converted: openvino.Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino_runtime().Core().compile_model(converted, "CPU", settings)
+    results = compiled(inputs)
+    return [np.array(results[index]) for index in range(len(compiled.outputs))]
 
 
 def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tuple[Path, Path]:

@@ -1,0 +1,102 @@
+"""The safety net of every export: what it computes of random inputs, beside Keras.
+
+Binary networks amplify rounding: an activation next to zero takes another sign, and all that
+follows differs. So where the outputs differ, each layer is looked at alone, from Keras's own inputs
+of it, where nothing is amplified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.deploy._walk import Call, calls
+from zoo.errors import DeployError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Relative L2 differences: what rounding explains, in 32 and in 16 bits, and what turned signs do.
+ROUNDING, ROUNDING_16 = 1e-3, 0.05
+TURNED_SIGNS = 1.0
+SEED = 0
+
+Arrays = list[np.ndarray]
+
+
+def random_inputs(model: tf.keras.Model, count: int = 1) -> Arrays:
+    """`count` random images for each input: normal, or whole numbers where an input takes them."""
+    draws = np.random.default_rng(SEED)
+    images = []
+    for image in model.inputs:
+        shape, dtype = (count, *image.shape[1:]), image.dtype.as_numpy_dtype
+        whole = np.issubdtype(dtype, np.integer)
+        values = draws.integers(0, 100, shape) if whole else draws.normal(size=shape)
+        images.append(values.astype(dtype))
+    return images
+
+
+def check_export(
+    model: tf.keras.Model,
+    images: Sequence[np.ndarray],
+    found: Sequence[np.ndarray],
+    alone: Callable[[Call, Arrays], Sequence[np.ndarray]],
+    binary: bool,
+) -> float:
+    """Compare what an export computed with Keras; returns the largest relative L2 difference.
+
+    Args:
+        images: the model's inputs, in Keras's order.
+        found: what the export makes of them, in the order of the model's outputs.
+        alone: what the export makes of one layer, from the inputs of its call.
+        binary: whether the model takes signs, which may turn.
+
+    Raises:
+        DeployError: it computes something else; names the layer if there is one.
+    """
+    import tensorflow as tf
+
+    sixteen = any(getattr(layer, "compute_dtype", None) in ("float16", "bfloat16")
+                  for layer in model.submodules)  # fmt: skip
+    rounding = ROUNDING_16 if sixteen else ROUNDING
+    with tf.device("/CPU:0"):
+        expected = tf.nest.flatten(model(list(images), training=False))
+    difference = max(map(difference_of, found, expected))
+    if difference <= rounding:
+        return difference
+    for call, inputs, outputs in _steps(model, images):
+        own = max(map(difference_of, alone(call, inputs), outputs))
+        if own > rounding:
+            raise DeployError(
+                f"The layer '{call.layer.name}' ({type(call.layer).__name__}) would be exported "
+                f"wrongly: on random inputs it differs from Keras by {own:.2g} (relative L2)."
+            )
+    if not binary or difference > TURNED_SIGNS:
+        raise DeployError(
+            f"The exported model would differ from Keras by {difference:.2g} (relative L2 on "
+            "random inputs), though each of its layers alone does not. Please report it."
+        )
+    return difference
+
+
+def difference_of(found: Any, expected: Any) -> float:
+    """Relative L2 difference; infinity for other shapes, or if other numbers are not finite."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    finite = np.isfinite(expected)
+    if found.shape != expected.shape or not np.array_equal(np.isfinite(found), finite):
+        return float("inf")
+    error = float(np.linalg.norm(found[finite] - expected[finite]))
+    return error / max(float(np.linalg.norm(expected[finite])), 1e-30)
+
+
+def _steps(model: tf.keras.Model, images: Sequence[np.ndarray]) -> Any:
+    """Each call of a layer with its inputs and outputs in Keras."""
+    values = dict(zip((id(image) for image in model.inputs), images, strict=True))
+    for call in calls(model):
+        if call.inputs:
+            inputs = [values[key] for key in call.inputs]
+            outputs = [np.asarray(each) for each in call.compute(inputs)]
+            values.update(zip(call.outputs, outputs, strict=True))
+            yield call, inputs, outputs

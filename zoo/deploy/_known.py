@@ -1,0 +1,73 @@
+"""Whose code computes a layer: a class that the export knows, or a subclass that changes nothing.
+
+A subclass may be made, described and saved in other ways; but where it defines anything else that
+the known class has, such as `call`, it may compute something else.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Container, Iterator
+from typing import Any
+
+# What a subclass may define: how it is made, described and saved, not what it computes.
+HARMLESS = {
+    "__init__", "__module__", "__doc__", "__qualname__", "__annotations__", "__dict__",
+    "__weakref__", "__slotnames__", "__orig_bases__", "__parameters__", "__firstlineno__",
+    "__static_attributes__", "__abstractmethods__", "_abc_impl", "__eq__", "__hash__", "__repr__",
+    "__init_subclass__", "__subclasshook__", "__class__", "_tf_api_names", "_keras_api_names",
+    "_keras_api_names_v1", "_TF_MODULE_IGNORED_PROPERTIES",
+    "build", "add_weight", "get_config", "from_config", "compute_output_shape",
+    "compute_output_signature", "get_build_config", "build_from_config", "count_params", "losses",
+    "metrics", "weights", "trainable_weights", "non_trainable_weights", "get_weights",
+    "set_weights", "save_own_variables", "load_own_variables",
+}  # fmt: skip
+
+LIBRARIES = ("tf_keras", "larq")  # whose further kinds are kinds of their own
+
+
+def known_class(layer: Any, known: Container[type]) -> type | None:
+    """The class of `known` whose code computes `layer`, or None."""
+    cls = nearest_class(layer, known)
+    return None if cls is None or any(changes(layer, cls)) else cls
+
+
+def nearest_class(layer: Any, known: Container[type]) -> type | None:
+    """The class of `known` that the layer's class is, or derives from."""
+    return next((cls for cls in type(layer).__mro__ if cls in known), None)
+
+
+def changes(layer: Any, cls: type) -> Iterator[str]:
+    """Names of what `layer`, or its class, defines in another way than its base `cls`."""
+    of_layer = type(layer)
+    if of_layer is not cls:
+        if any("__getattr__" in vars(each) for each in of_layer.__mro__[:-1]) and not hasattr(
+            cls, "__getattr__"
+        ):
+            yield "__getattr__"
+        for name in dir(cls):
+            if name not in HARMLESS and _static(of_layer, name) is not _static(cls, name):
+                yield name
+    for name in vars(layer):  # a method that was set on the object alone
+        if name not in HARMLESS and callable(getattr(cls, name, None)):
+            yield name
+
+
+def reason(layer: Any, known: Container[type]) -> str:
+    """Why the code of a layer is not known, as the end of a sentence."""
+    cls = nearest_class(layer, known)
+    if cls is None or (
+        type(layer) is not cls and type(layer).__module__.partition(".")[0] in LIBRARIES
+    ):
+        return f"its kind, {type(layer).__name__}, is not supported"
+    changed = ", ".join(sorted(changes(layer, cls))[:3])
+    if type(layer) is cls:
+        return f"what it computes was changed on the object ({changed})"
+    return (
+        f"{type(layer).__name__} changes what {cls.__name__} computes ({changed}), and only the "
+        "code of the latter is known"
+    )
+
+
+def _static(cls: type, name: str) -> Any:
+    return inspect.getattr_static(cls, name, None)

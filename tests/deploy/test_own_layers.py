@@ -177,7 +177,7 @@ def test_a_method_set_on_one_object_is_seen():
 
 
 def test_a_function_of_a_known_name_is_not_that_function():
-    with pytest.raises(DeployError, match="'mine' .* is not Keras's own 'relu'"):
+    with pytest.raises(DeployError, match=r"'mine' .* is not Keras's own 'relu'"):
         to_openvino(chain(keras.Dense(3, activation=relu, name="mine"), shape=(4,)))
     compare(in_tflite, chain(keras.Dense(3, activation=relu), shape=(4,)))
 
@@ -197,7 +197,7 @@ def test_a_model_with_a_training_of_its_own():
 @pytest.mark.parametrize("convert", [to_openvino, to_tflite])
 def test_training_in_inference_is_refused(convert):
     norm = keras.BatchNormalization(name="mine")
-    with pytest.raises(DeployError, match="'mine' .* called with training=True"):
+    with pytest.raises(DeployError, match=r"'mine' .* called with training=True"):
         convert(chain(lambda x: norm(x, training=True)))
 
 
@@ -205,7 +205,7 @@ def test_operations_between_layers():
     model = chain(lambda x: x * 2.0 + 1, tf.nn.softmax, lambda x: x[:, 1:3], keras.Conv2D(2, 1))
     for run in (in_tflite, in_lce):
         compare(run, model)
-    with pytest.raises(DeployError, match="'tf.math.multiply.*TFOpLambda, is not supported"):
+    with pytest.raises(DeployError, match=r"'tf.math.multiply.*TFOpLambda, is not supported"):
         to_openvino(model)
 
 

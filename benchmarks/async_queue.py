@@ -23,9 +23,9 @@ import numpy as np
 import openvino as ov
 import psutil
 
-import zoo
 from benchmarks.tables import write_table
-from training.configuration import parse_assignments
+from training.configuration import parse_arguments
+from training.show import build_model
 from zoo.deploy import compile_openvino, to_openvino
 from zoo.deploy._cpu import cpu_name
 
@@ -123,8 +123,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--csv", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    options = {"weights": None, **parse_assignments(arguments.settings)}
-    model = zoo.get_model(arguments.model, **options)
+    options = {"weights": None, **parse_arguments(arguments.settings)}
+    model = build_model(arguments.model, options)
     rows = []
     for binary in (True, False):
         compiled = compiled_for_load(model, arguments.threads, binary)

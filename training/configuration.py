@@ -17,7 +17,16 @@ from zookeeper.core.factory_registry import FACTORY_REGISTRY
 from zookeeper.core.partial_component import PartialComponent
 
 from training.discovery import field_docs, fold
-from training.values import UNIONS, convert, describe, is_plain, literal, to_json, type_name
+from training.values import (
+    UNIONS,
+    Text,
+    convert,
+    describe,
+    is_plain,
+    literal,
+    to_json,
+    type_name,
+)
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 
 
@@ -62,19 +71,51 @@ class UnknownKeyError(UnknownNameError):
 
 
 def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
-    """`key=value`, `--key` and `--no-key` as a dictionary; Python literals, else strings."""
+    """`key=value`, `--key` and `--no-key` as a dictionary of `Text`, True and False.
+
+    What a text means is decided by the type of the field that it is for, never by how it looks:
+    2024_11_27 is a number where a number is asked for, else a name.
+    """
     conf: dict[str, Any] = {}
+    value: Any
     for arg in args:
         if match := re.fullmatch(r"(?:--)?([A-Za-z_][\w.]*)=(.*)", arg, re.DOTALL):
-            key, value = match[1], literal(match[2])
+            key, value = match[1], Text(match[2])
         elif match := re.fullmatch(r"--(no-)?([A-Za-z_][\w.]*)", arg):
             key, value = match[2], match[1] is None
         else:
             raise InvalidValueError(f"'{arg}' is not a setting: write key=value.")
         if key in conf:
-            raise InvalidValueError(f"'{key}' is given twice: {conf[key]!r} and {value!r}.")
+            twice = " and ".join(_as_written(each) for each in (conf[key], value))
+            raise InvalidValueError(f"'{key}' is given twice: {twice}.")
         conf[key] = value
     return conf
+
+
+def parse_arguments(args: Sequence[str]) -> dict[str, Any]:
+    """`parse_assignments` for arguments of a model, of which `weights` is read already.
+
+    `typed` reads the others, when the model's signature is known.
+    """
+    conf = parse_assignments(args)
+    return typed(conf, {"weights": str | None}) if "weights" in conf else conf
+
+
+def typed(arguments: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as their types say; a text without a type, or none of it, as Python spells it."""
+    found = {}
+    for key, value in arguments.items():
+        if isinstance(value, Text) and key in types:
+            try:
+                value = convert(value, types[key])
+            except TypeError:
+                value = literal(value)
+        found[key] = value
+    return found
+
+
+def _as_written(value: Any) -> str:
+    return repr(literal(value) if isinstance(value, Text) else value)
 
 
 # ---- fields ----
@@ -176,7 +217,7 @@ def component_name(cls: type) -> str:
 
 def _chosen(key: str, value: Any, choices: Sequence[type], default: type | None) -> type | None:
     """The component class that `value` (a name, a class, an instance or None) stands for."""
-    if value is None:
+    if value is None or (isinstance(value, Text) and value == "None"):
         return None
     if not isinstance(value, str):
         cls = value if inspect.isclass(value) else type(value)
@@ -254,7 +295,9 @@ def _value(info: FieldInfo, value: Any) -> Any:
     try:
         return convert(value, info.type)
     except TypeError:
-        raise InvalidValueError(f"'{info.key}' must be {_expected(info)}, not {value!r}.") from None
+        raise InvalidValueError(
+            f"'{info.key}' must be {_expected(info)}, not {_as_written(value)}."
+        ) from None
 
 
 def nearest_keys(name: str, valid: Sequence[str]) -> list[str]:

@@ -37,13 +37,13 @@ def convert(
 
     PyTorch's files and --to torch need PyTorch: pip install '.[convert]' in a clone.
     """
-    from training.configuration import parse_assignments
+    from training.configuration import parse_arguments
 
     settings = [each for each in arguments if "=" in each and not Path(each).is_file()]
     files = [each for each in arguments if each not in settings]
     if len(files) > 1:
         raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
-    options = parse_assignments(settings)
+    options = parse_arguments(settings)
     row = catalog.row(model)
     set_name = name or _registered_name(model, imports=to is None)
     if not set_name.replace("-", "").replace("_", "").isalnum():
@@ -105,11 +105,12 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     if format == "pytorch":
         require_torch(f"Reading '{file.name}'")  # before the wait for TensorFlow
     load_tensorflow()
-    from training.show import build_model
+    from training.show import build_model, typed_arguments
     from zoo.weights import imports, torch_file
     from zoo.weights.files import check_weights, load_keras, read_npz, read_unused, write_npz
     from zoo.weights.torch_state import load_torch_state, unused
 
+    options = typed_arguments(row.model, options)
     # A file that cannot be read is refused before its model is built.
     state = {}
     if format != "keras":

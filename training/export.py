@@ -73,10 +73,10 @@ def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
     import inspect
 
     import zoo
-    from training.configuration import parse_assignments
+    from training.configuration import parse_arguments
     from training.show import build_model
 
-    options = parse_assignments(arguments)
+    options = parse_arguments(arguments)
     row = require_model(model)
     if row is None:
         if options:

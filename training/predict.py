@@ -24,7 +24,7 @@ def predict(model: str, images: Sequence[str]) -> None:
     Among the images may be key=value: weights=FILE or the name of a set (by default the model's
     own), and other arguments of the model.
     """
-    from training.configuration import parse_assignments
+    from training.configuration import parse_arguments
 
     settings = [each for each in images if "=" in each and not Path(each).exists()]
     files = [each for each in images if each not in settings]
@@ -33,7 +33,7 @@ def predict(model: str, images: Sequence[str]) -> None:
     missing = [each for each in files if not Path(each).expanduser().is_file()]
     if missing:
         raise InvalidValueError(f"There is no image file '{missing[0]}'.")
-    options = parse_assignments(settings)
+    options = parse_arguments(settings)
     row = catalog.row(model)
     load_tensorflow()
     from training.show import build_model

@@ -72,9 +72,11 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     ARGUMENTS are those of its constructor, e.g. "input_shape=(32,32,3)" num_classes=10.
     """
     import zoo
-    from training.configuration import parse_assignments
+    from training.configuration import parse_arguments
 
-    options = {"weights": None} | parse_assignments(arguments)
+    options = {"weights": None} | parse_arguments(arguments)
+    load_tensorflow()
+    options = typed_arguments(model, options)
     network = build_model(model, options)
     totals = zoo.profile(network)
     from larq.models import ModelProfile
@@ -97,22 +99,34 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
 
 def build_model(name: str, options: dict[str, Any]) -> Any:
     """The model `name`, after a look at whether it takes these arguments."""
-    import inspect
-
     import zoo
 
     row = zoo.catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
     load_tensorflow()
-    valid = inspect.signature(getattr(importlib.import_module(row.module), name)).parameters
-    for key in options:
-        if key not in valid:
-            raise UnknownNameError("argument", key, valid)
+    options = typed_arguments(name, options)
     try:
         return zoo.get_model(name, **options)
     except (TypeError, ValueError) as error:
         if row.origin == "zoo":
             raise  # ours refuse values with a ZooError, so this is a bug
         raise InvalidValueError(str(error).partition("\n")[0]) from error
+
+
+def typed_arguments(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the model `name`, texts read as their types say; UnknownNameError for others."""
+    import inspect
+
+    import zoo
+    from training.configuration import typed
+
+    function = getattr(importlib.import_module(zoo.catalog.row(name).module), name)
+    valid = inspect.signature(function).parameters
+    for key in options:
+        if key not in valid:
+            raise UnknownNameError("argument", key, valid)
+    empty = inspect.Parameter.empty
+    types = {k: Any if p.annotation is empty else p.annotation for k, p in valid.items()}
+    return typed(options, types)
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 import tensorflow as tf
 
 import zoo
-from training.configuration import UnknownKeyError, configure_task, fields
+from training.configuration import UnknownKeyError, configure_task, fields, typed
 from training.discovery import fold
 from training.measure import Evaluate, require_fit
 from training.progress import say
 from training.run_directory import CONFIG, DEVICES, RESULT
-from training.show import build_model
+from training.show import build_model, typed_arguments
 from training.stages import StageResult
 from training.values import to_json
 from zoo import catalog
@@ -91,7 +91,7 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
     for key in conf:
         if key not in valid:
             raise UnknownKeyError(key, valid)
-    weights = conf.get("weights")
+    weights = typed({"weights": conf.get("weights")}, {"weights": str | None})["weights"]
     if weights is None:
         raise WeightsError(
             f"Which weights of {name}? Give weights=FILE (.npz or .h5) or the name of a set "
@@ -99,6 +99,7 @@ def _from_catalog(row: catalog.Row, conf: Mapping[str, Any]) -> tuple[Subject, E
         )
     evaluate = configure_task(Evaluate, settings)
     given = {key: value for key, value in conf.items() if key in arguments and key != "weights"}
+    given = typed_arguments(name, given)
     options = {
         "input_shape": evaluate.preprocessing.input_shape,
         "num_classes": len(evaluate.dataset.class_names),

@@ -18,18 +18,24 @@ SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
 WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a string"}
 
 
+class Text(str):
+    """A value as someone wrote it on a command line. What it means, the field's type decides."""
+
+
 def literal(text: str) -> Any:
-    """The Python literal that `text` spells, else the text itself."""
+    """The Python literal that `text` spells, else the text itself: for what has no type."""
     if text in ("true", "false"):
         return text == "true"
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text
+        return str(text)
 
 
 def convert(value: Any, annotation: Any) -> Any:
     """`value` in the type that `annotation` asks for; TypeError if that is another matter."""
+    if isinstance(value, Text):
+        return _read(value, annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     kind = origin or annotation
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -44,7 +50,7 @@ def convert(value: Any, annotation: Any) -> Any:
     if kind is float and number:
         return float(value)
     if kind is str and number and isinstance(value, int):
-        return str(value)  # a name such as 2024 was read as a number
+        return str(value)  # a name such as 2024, from Python or JSON
     if _is_path(kind) and isinstance(value, str | os.PathLike):
         return Path(value).expanduser()
     if kind in SEQUENCES and isinstance(value, list | tuple):
@@ -52,6 +58,80 @@ def convert(value: Any, annotation: Any) -> Any:
     if kind not in (bool, int, float) and utils.type_check(value, annotation):
         return value
     raise TypeError
+
+
+def _read(text: Text, annotation: Any) -> Any:
+    """What `text` means in a field of this type; TypeError if nothing."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    kind = origin or annotation
+    if origin is Annotated:
+        return _read(text, args[0])
+    if origin in UNIONS:
+        return _read_as_any(text, args)
+    if kind is str:
+        return _unquoted(text)
+    if _is_path(kind):
+        return Path(_unquoted(text)).expanduser()
+    if origin is Literal and _unquoted(text) in args:
+        return _unquoted(text)
+    if kind in SEQUENCES and (items := _items(text)) is not None:
+        return _convert_sequence(items, kind, args)
+    value = literal(text)
+    if isinstance(value, str) and kind is not bool and annotation is not Any:
+        raise TypeError
+    return convert(value, annotation)
+
+
+def _read_as_any(text: Text, arms: Sequence[Any]) -> Any:
+    if type(None) in arms and text == "None":
+        return None
+
+    def order(arm: Any) -> int:
+        """Any text is a path or a string: these come last, paths first (see `_convert_to_any`)."""
+        return 1 if _is_path(arm) else 2 if arm in (str, Any) else 0
+
+    for arm in sorted((arm for arm in arms if arm is not type(None)), key=order):
+        try:
+            value = _read(text, arm)
+        except TypeError:
+            continue
+        # Of `int | str`, 007 and 1_000 are names: no number is written so.
+        if order(arm) or isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        if str(value) == text or not any(map(order, arms)):
+            return value
+    raise TypeError
+
+
+def _unquoted(text: str) -> str:
+    """The text, without the quotes of a Python string."""
+    value = literal(text) if text[:1] in ("'", '"') else text
+    return str(value if isinstance(value, str) else text)
+
+
+def _items(text: str) -> list[Text] | None:
+    """The items of a list or tuple, as they are written; None if it is neither."""
+    text = text.strip()
+    if (text[:1], text[-1:]) not in (("[", "]"), ("(", ")")):
+        return None
+    items, depth, quote = [""], 0, ""
+    for sign in text[1:-1]:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in "([{":
+            depth += 1
+        elif sign in ")]}":
+            depth -= 1
+        elif sign == "," and not depth:
+            items.append("")
+            continue
+        items[-1] += sign
+    if depth or quote or (text[0] == "(" and len(items) == 1 and items[0].strip()):
+        return None  # (3) is no tuple, (3,) is one
+    last = [] if not items[-1].strip() else items[-1:]
+    return [Text(item.strip()) for item in [*items[:-1], *last]]
 
 
 def _convert_to_any(value: Any, arms: Sequence[Any]) -> Any:

@@ -86,7 +86,9 @@ def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
         return construct(factory_class, **{**defaults, **arguments})
 
     parameters = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value)
+        inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=fields[key].type
+        )
         for key, value in defaults.items()
     ]
     docs = {**FIELD_DOCS, **getattr(factory_class, "field_docs", {})}

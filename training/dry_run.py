@@ -32,6 +32,7 @@ def describe(recipe: Any) -> Iterator[str]:
     images, where = training_images(recipe.dataset)
     yield ""
     yield f"{type(recipe.dataset).__name__}: {images:,} training images{where}."
+    yield from recipe.dataset.remarks if not where else ()
     stages = recipe.planned_stages()
     for stage in stages:
         check_enough(images, stage.batch_size)

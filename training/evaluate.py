@@ -187,7 +187,9 @@ def recorded_figure(
     """
     dataset = evaluation.dataset
     trained_on = (subject.recipe.get("dataset"), subject.recipe.get("dataset.validation_split"))
-    if subject.stages and trained_on == (type(dataset).__name__, row.split):
+    if not subject.same_images:
+        click.echo("These are not the images that the run was validated on.")
+    elif subject.stages and trained_on == (type(dataset).__name__, row.split):
         last = subject.stages[-1]
         if last.images == dataset.num_examples(row.split):
             source = f"recorded by the run's stage '{last.name}'"

@@ -12,6 +12,7 @@ from zookeeper.core.component import base_getattr
 from training.data import InputPipeline
 from training.data.service import reachable
 from training.data.storage import choose_cache
+from training.data_record import began_before, check_classes, check_record, digest_of, record_of
 from training.distribution import Workers, check_batch_size, connect
 from training.engine import Interrupted, StageTrainer, StopFlag, checkpoint_bytes, devices
 from training.initialization import hold_signs, initialize, start_from
@@ -87,10 +88,18 @@ class Execution:
     def run(self) -> TrainedRun | None:
         """All stages, in order, and the report; None where the next is written as a program."""
         recipe, workers = self.recipe, self.workers
+        dataset = base_getattr(recipe, "dataset")
+        if workers.from_chief(lambda: began_before(recipe.directory)):
+            dataset.find_as_before()
         say(recipe.introduction())
+        for remark in dataset.remarks:
+            say(remark)
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
-        workers.check_same({**recipe.identity, "validate_every": recipe.validate_every})
+        record = record_of(dataset)
+        workers.check_same(
+            {**recipe.identity, "validate_every": recipe.validate_every, "data": digest_of(record)}
+        )
         if recipe.data_service:
             reachable(recipe.data_service)
         directory = RunDirectory(recipe.directory, recipe.config, recipe.places)
@@ -101,8 +110,11 @@ class Execution:
                 find_weights(stage.weights, recipe.model_name)  # before a teacher is trained
         for stage in stages:
             check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
+        workers.from_chief(lambda: check_classes(directory.path, recipe.config, record))
         workers.from_chief(directory.open)
         try:
+            accept = recipe.accept_other_data
+            workers.from_chief(lambda: check_record(directory.path, record, accept))
             self.cache, bfloat16 = workers.from_chief(lambda: self._decide(directory, stages[-1]))
             stages = [replace(stage, bfloat16=bfloat16) for stage in stages]
             with self.stop.listening():

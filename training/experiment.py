@@ -38,7 +38,7 @@ for module in {row.module for row in catalog.rows(origin="zoo")}:
 # Settings of a run that do not say what it computes. (A run keeps the cache it began with.)
 OPERATIONAL = (
     "output_dir", "cache", "cache_dir", "checkpoint_minutes", "validate_every", "tensorboard",
-    "strategy", "data_service", "rejoin_minutes",
+    "strategy", "data_service", "rejoin_minutes", "accept_other_data",
 )  # fmt: skip
 
 
@@ -108,6 +108,9 @@ class Recipe:
     # Weights to start from: a file, or a registered set such as imagenet. All is taken but a
     # classifier for other classes.
     initialize_from: Optional[Union[str, os.PathLike]] = Field(None)
+
+    # Continue a run although its data are not those it began with.
+    accept_other_data: bool = Field(False)
 
     # Address (grpc://host:port) of a tf.data service that decodes and augments.
     data_service: Optional[str] = Field(None)
@@ -180,6 +183,8 @@ class Recipe:
             del settings["initialize_from"]
         if not settings["crop_epochs"]:
             del settings["crop_epochs"], settings["crop_size"]
+        if settings.get("dataset.split_seed") == 0:
+            del settings["dataset.split_seed"]
         return {"task": type(self).__name__, **settings}
 
     @property

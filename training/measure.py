@@ -36,6 +36,9 @@ class Evaluate:
     # Share of images that may be unreadable.
     corrupt_share: float = Field(0.001)
 
+    # Evaluate a run although the data are not those it was trained on.
+    accept_other_data: bool = Field(False)
+
     @classmethod
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """The settings that come with the data set that `conf` names."""
@@ -74,6 +77,8 @@ def measure(model: tf.keras.Model, evaluate: Evaluate) -> dict[str, Any]:
         ZooError: images do not fit or cannot be read, or the network gives NaN.
     """
     dataset = evaluate.dataset
+    for remark in dataset.remarks:
+        say(remark)
     pipeline = InputPipeline(
         dataset, evaluate.preprocessing, seed=0, cache="none", corrupt_share=evaluate.corrupt_share,
         # The pipeline refuses batches of more than all training images, which do not matter here.
@@ -94,5 +99,5 @@ def measure(model: tf.keras.Model, evaluate: Evaluate) -> dict[str, Any]:
 
 def depends_on(evaluate: Evaluate) -> dict[str, Any]:
     """Data set and preprocessing as JSON values: what the result depends on."""
-    own = ("batch_size", "corrupt_share")
+    own = ("batch_size", "corrupt_share", "accept_other_data")
     return {key: value for key, value in resolved(evaluate).items() if key not in own}

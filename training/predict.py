@@ -19,7 +19,9 @@ TOP = 5
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 def predict(model: str, images: Sequence[str]) -> None:
-    """The five likeliest classes of each IMAGE (PNG, JPEG, GIF or BMP) by MODEL's trained weights.
+    """The five likeliest classes of each IMAGE by MODEL's trained weights.
+
+    Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data say.
 
     Among the images may be key=value: weights=FILE or the name of a set (by default the model's
     own), and other arguments of the model.

@@ -14,6 +14,14 @@ import tensorflow as tf
 
 import zoo
 from training.configuration import UnknownKeyError, configure_task, fields, typed
+from training.data_record import (
+    began_before,
+    class_differences,
+    differences,
+    read_record,
+    record_of,
+    refuse,
+)
 from training.discovery import fold
 from training.measure import Evaluate, require_fit
 from training.progress import say
@@ -43,6 +51,7 @@ class Subject:
         recipe: what made it, as JSON values.
         directory: of the run that made it, else None.
         stages: of that run.
+        same_images: whether it is evaluated on the images that the run was validated on.
     """
 
     name: str
@@ -52,6 +61,7 @@ class Subject:
     recipe: dict[str, Any]
     directory: Path | None = None
     stages: tuple[StageResult, ...] = ()
+    same_images: bool = True
 
 
 # ---- finding the network ----
@@ -132,6 +142,7 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
         if key.partition(".")[0] in known and key.partition(".")[0] not in replaced
     }  # fmt: skip
     evaluate = configure_task(Evaluate, {**kept, **conf})
+    same_images = _check_data(path, evaluate, any(k.partition(".")[0] == "dataset" for k in conf))
     last, result = stages[-1]
     weights = last / result.weights
     if not weights.is_file() or sha256(weights) != result.sha256:
@@ -143,7 +154,28 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[Subject, Evaluate]:
     load_weights(model, weights, name=model.name, include_top=True, num_classes=0)
     name = _catalog_name(model)
     results = tuple(stage for _, stage in stages)
-    return Subject(name, model, weights.name, result.sha256, config, path, results), evaluate
+    subject = Subject(name, model, weights.name, result.sha256, config, path, results, same_images)
+    return subject, evaluate
+
+
+def _check_data(run: Path, evaluate: Evaluate, given: bool) -> bool:
+    """Whether the validation images are the run's; RunError if their classes are others.
+
+    Args:
+        given: whether the command line says what to evaluate on: then it may be other images.
+    """
+    dataset = evaluate.dataset
+    if not given and began_before(run):
+        dataset.find_as_before()
+    before = read_record(run)
+    if before is None:
+        return True
+    now = record_of(dataset)
+    found = differences(before, now, ("validation",))
+    unexpected = class_differences(before["classes"], now["classes"]) if given else found
+    if unexpected:
+        refuse(f"The run in {run}", before, now, unexpected, evaluate.accept_other_data)
+    return not found
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:

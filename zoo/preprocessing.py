@@ -25,8 +25,8 @@ def preprocess_input(
     """An image as the networks with these weights take it: cut, scaled, normalised.
 
     Args:
-        image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of a PNG, JPEG,
-            GIF or BMP file.
+        image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of an image
+            file (JPEG, PNG, BMP, GIF, WebP, TIFF), turned as its EXIF data say.
         weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
         model: the model's name, for larq-zoo's models (whose sets are cut in another way).
         size: (height, width), by default the record's.
@@ -115,24 +115,34 @@ def top_classes(
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The pixels of an image file, uint8 [h, w, 3].
+    """The pixels of an image file, uint8 [h, w, 3], turned as its EXIF data say.
 
     Raises:
         InvalidValueError: there is no such file, it is no image, or declares an absurd size.
     """
     import tensorflow as tf
 
+<<<<<<< HEAD
     from zoo.untrusted.images import read_image_file
 
     try:
         contents = read_image_file(Path(path).expanduser())
     except FileError as error:
         raise InvalidValueError(str(error)) from error
+=======
+    from zoo.images import FORMATS, as_png, upright
+
+    try:
+        contents = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InvalidValueError(f"'{path}' cannot be read: {error.strerror}.") from error
+    contents = as_png(contents)
+>>>>>>> 642417c (Runs record their data; every file of a folder is used or named; EXIF turns)
     try:
         image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+        return upright(image, tf.constant(contents)).numpy()
     except (tf.errors.InvalidArgumentError, ValueError) as error:
-        raise InvalidValueError(f"'{path}' is not a readable PNG, JPEG, GIF or BMP.") from error
-    return image.numpy()
+        raise InvalidValueError(f"'{path}' is not a readable {FORMATS}.") from error
 
 
 def resize(image: tf.Tensor, size) -> tf.Tensor:

@@ -121,7 +121,7 @@ def test_what_predict_refuses(lqz, file, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     refused(lqz("predict", MODEL, "none.png"), "There is no image file 'none.png'.")
     refused(lqz("predict", MODEL, "weights=x"), "Which image? lqz predict MODEL IMAGE.")
-    says = "'text.png' is not a readable PNG, JPEG, GIF or BMP."
+    says = "'text.png' is not a readable JPEG, PNG, BMP, GIF (first frame), WebP, TIFF or PNM."
     refused(lqz("predict", MODEL, "text.png", f"weights={file}"), says)
     tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(np.zeros((32, 32, 3), "uint8")))
     says = "'text.png' cannot be read as weights (.npz, .h5 or .keras)"

@@ -165,20 +165,6 @@ def test_image_folder_with_splits(make, folder, pictures):
     assert [n.numpy() for n in data.stream_names("train", 3, 1)] == order[:40]
 
 
-def test_image_folder_without_splits(make, folder):
-    data = make(ImageFolder, data_dir=folder / "train", validation_share=0.3)
-    train, validation = names(data.examples("train")), names(data.examples("validation"))
-    assert len(train) + len(validation) == 40 and not set(train) & set(validation)
-    assert 0 < len(validation) < 20
-    # The same file name falls on the same side in every class, and new files move nobody.
-    assert len({Path(n.decode()).name for n in validation}) == len(validation) / 2
-    (folder / "train" / "bags" / "new.png").write_bytes(b"")
-    more = make(ImageFolder, data_dir=str(folder / "train"), validation_share=0.3)
-    assert set(validation) <= set(names(more.examples("validation"))) | {b""}
-    larger = make(ImageFolder, data_dir=folder / "train", validation_share=0.6)
-    assert set(validation) < set(names(larger.examples("validation")))
-
-
 def test_image_folder_laid_out_wrongly(make, tmp_path):
     def message() -> str:
         with pytest.raises(DatasetError) as caught:
@@ -195,14 +181,16 @@ def test_image_folder_laid_out_wrongly(make, tmp_path):
     assert "no validation images" in message()
     (tmp_path / "val" / "dogs" / "1.png").write_bytes(b"x")
     assert "class 'dogs'" in message()
-    (tmp_path / "test").mkdir()
-    assert "val and test" in message()
+    (tmp_path / "validation").mkdir()
+    assert "val and validation" in message()
     with pytest.raises(DatasetError, match="There is no folder"):
         make(ImageFolder, data_dir=tmp_path / "nowhere").num_examples("train")
     with pytest.raises(DatasetError, match=r"needs dataset.data_dir"):
         make(ImageFolder).num_examples("train")
     with pytest.raises(InvalidValueError, match="validation_share"):
         make(ImageFolder, data_dir=tmp_path, validation_share=1.5).num_examples("train")
+    with pytest.raises(InvalidValueError, match="split_seed=-1"):
+        make(ImageFolder, data_dir=tmp_path, split_seed=-1).num_examples("train")
 
 
 def test_package_import_is_light():

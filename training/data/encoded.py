@@ -2,11 +2,15 @@
 
 import abc
 import contextlib
+import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from zoo.errors import DatasetError
+
+WHOLE = "all"  # the one part of a split whose classes are not counted
 
 
 class EncodedImages(abc.ABC):
@@ -18,6 +22,13 @@ class EncodedImages(abc.ABC):
 
     train_split: str
     validation_split: str
+
+    # Whether the images are those that runs found before there was a record of their data.
+    as_before = False
+
+    def find_as_before(self) -> None:
+        """Be the data set that it was for runs from before there was a record of their data."""
+        self.as_before = True
 
     @property
     @abc.abstractmethod
@@ -52,6 +63,20 @@ class EncodedImages(abc.ABC):
         """What tells a split from another, and from itself before a change; reads no image."""
         size = (self.num_examples(split), self.encoded_bytes(split))
         return [str(getattr(self, "root", "")), split, *map(str, size)]
+
+    def read_without_python(self) -> None:  # noqa: B027 (most never need Python)
+        """Give data sets that a data service can run; DatasetError if files take Python to read."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of the data is not used, a sentence each."""
+        return []
+
+    def content(self, split: str) -> dict[str, dict[str, Any]]:
+        """What a run records of a split: by part, the number of images and a digest."""
+        count = self.num_examples(split)
+        digest = hashlib.sha256(f"{count} {self.encoded_bytes(split)}".encode()).hexdigest()[:16]
+        return {WHOLE: {"images": count, "digest": digest}}
 
     def train(self, decoders=None) -> tuple[tf.data.Dataset, int]:
         """Zookeeper's interface: the training examples in fixed order, and their number."""

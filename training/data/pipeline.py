@@ -82,6 +82,8 @@ class InputPipeline:
         self.cache = storage.choose_cache(cache, dataset, self.cache_dir)
         if self.data_service and self.cache == "memory":
             self._check_size_for_service()
+        elif self.data_service:
+            dataset.read_without_python()
         self.local_batch_size = batch_size // shard[1]
         self.steps_per_epoch = self.num_train // batch_size
         self.validation_steps = math.ceil(self.num_validation / batch_size)

@@ -15,6 +15,7 @@ from zookeeper import Field, component
 from zookeeper.tf import Preprocessing
 
 from zoo.errors import InvalidValueError
+from zoo.images import upright
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, centre_crop, resize, shorter_side
 
 # Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
@@ -65,13 +66,15 @@ class ImagePreprocessing(Preprocessing):
             raise InvalidValueError(f"preprocessing.std must be positive, not {self.std}.")
 
     def decode(self, contents: tf.Tensor) -> tf.Tensor:
-        """A PNG or JPEG file's bytes to uint8 [h, w, c], c as in `input_shape`.
+        """A PNG or JPEG file's bytes to uint8 [h, w, c], c as in `input_shape`; upright, as its
+        EXIF data say.
 
         One channel is ITU-R 601 luma in integers, equal to PIL's "L" (TensorFlow's own conversion
         of a coloured PNG swaps the weights of green and blue). JPEG uses the accurate DCT, as PIL
         does; TensorFlow's default is the fast one.
         """
         image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+        image = upright(image, contents)
         if self.input_shape[-1] == 3:
             return image
         weighted = tf.cast(image, tf.int32) * tf.constant([19595, 38470, 7471])

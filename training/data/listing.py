@@ -1,0 +1,148 @@
+"""The images of a folder of class folders: every file is used, or named with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from zoo.images import SUFFIXES
+
+FLAT_SUFFIXES = (".jpg", ".jpeg", ".png")  # what runs of before knew
+MOST_NAMED = 5
+
+
+@dataclass
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        by_class: the image files by class, in the order of their paths; a class may have none.
+        left_out: files that are not used, by the reason.
+    """
+
+    by_class: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, list[Path]]:
+        """The classes that have images."""
+        return {name: files for name, files in self.by_class.items() if files}
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Note that a file is not used."""
+        self.left_out.setdefault(reason, []).append(path)
+
+
+def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
+    """Every file below `folder`: its subfolders are classes, images in them lie at any depth.
+
+    Args:
+        skip: subfolders that are no classes.
+    """
+    listing = Listing()
+    for entry in sorted(folder.iterdir()):
+        if entry.name in skip:
+            continue
+        if not entry.is_dir():
+            listing.leave_out(entry, _why_not(entry) or "in no class folder")
+        elif entry.name.startswith("."):
+            listing.leave_out(entry, "hidden")
+        elif not _is_text(entry.name):
+            listing.leave_out(entry, "a name that is not UTF-8")
+        else:
+            found = listing.by_class[entry.name] = []
+            for path in _files(entry, {os.path.realpath(entry)}, listing):
+                if reason := _why_not(path):
+                    listing.leave_out(path, reason)
+                else:
+                    found.append(path)
+    return listing
+
+
+def flat_images(folder: Path) -> Listing:
+    """What runs of before this listing trained on: .jpg, .jpeg and .png directly in the classes."""
+    listing = Listing()
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.name.startswith("."):
+            files = [f for f in sorted(entry.iterdir()) if f.suffix.lower() in FLAT_SUFFIXES]
+            listing.by_class[entry.name] = [f for f in files if not f.name.startswith(".")]
+    return Listing(listing.images)
+
+
+def split_by_index(
+    by_class: dict[str, list[Path]], share: float, seed: int
+) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Training and validation images: of each class the same share, drawn by `seed`.
+
+    Each side has at least one image of every class that has two; a single one is trained on.
+    """
+    train, validation = {}, {}
+    for number, (name, files) in enumerate(sorted(by_class.items())):
+        count = min(max(int(share * len(files) + 0.5), 1), len(files) - 1)
+        draws = np.random.Generator(np.random.Philox([seed, number]))
+        held_out = set(draws.permutation(len(files))[:count].tolist())
+        train[name] = [f for i, f in enumerate(files) if i not in held_out]
+        validation[name] = [f for i, f in enumerate(files) if i in held_out]
+    return train, validation
+
+
+def remarks(left_out: dict[str, list[Path]], root: Path) -> list[str]:
+    """A sentence for each reason why files are not used."""
+    found = []
+    for reason, paths in left_out.items():
+        names = [printable(path.relative_to(root)) for path in paths]
+        found.append(f"Not used ({reason}): {shortened(names)}.")
+    return found
+
+
+def shortened(names: list[str]) -> str:
+    """Some names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(path: Path) -> str:
+    """A path as text, also where its bytes are none."""
+    return os.fspath(path).encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _files(folder: Path, above: set[str], listing: Listing) -> Iterator[Path]:
+    """The files below a folder, in the order of their paths; links are followed, but not round."""
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir():
+            yield entry
+            continue
+        real = os.path.realpath(entry)
+        if entry.name.startswith("."):
+            listing.leave_out(entry, "hidden")
+        elif real in above:
+            listing.leave_out(entry, "a link to a folder above it")
+        else:
+            yield from _files(entry, above | {real}, listing)
+
+
+def _why_not(path: Path) -> str | None:
+    """Why a path below a class folder is not an image that can be used; None if it can."""
+    if not _is_text(os.fspath(path)):
+        return "a name that is not UTF-8"
+    if path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini"):
+        return "hidden"
+    if path.is_symlink() and not path.exists():
+        return "a link to nothing"
+    if not path.is_file():
+        return "no regular file"
+    if path.suffix.lower() not in SUFFIXES:
+        return f"no image format that is read, '{path.suffix}'" if path.suffix else "no suffix"
+    return None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -122,22 +122,13 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     import tensorflow as tf
 
-<<<<<<< HEAD
+    from zoo.images import FORMATS, as_png, upright
     from zoo.untrusted.images import read_image_file
 
     try:
-        contents = read_image_file(Path(path).expanduser())
+        contents = as_png(read_image_file(Path(path).expanduser()))
     except FileError as error:
         raise InvalidValueError(str(error)) from error
-=======
-    from zoo.images import FORMATS, as_png, upright
-
-    try:
-        contents = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise InvalidValueError(f"'{path}' cannot be read: {error.strerror}.") from error
-    contents = as_png(contents)
->>>>>>> 642417c (Runs record their data; every file of a folder is used or named; EXIF turns)
     try:
         image = tf.io.decode_image(contents, channels=3, expand_animations=False)
         return upright(image, tf.constant(contents)).numpy()

@@ -41,8 +41,9 @@ class Program:
             self.manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise ProgramError(f"{folder} holds no program: {MANIFEST} cannot be read.") from None
-        for field in ("steps_per_epoch", "epochs", "batch_size", "num_images", "seed"):
-            setattr(self, field, self.manifest[field])
+        self.epochs = self.manifest["epochs"]
+        self.steps_per_epoch = self.manifest["steps_per_epoch"]
+        self.batch_size = self.manifest["batch_size"]
         contents = {name: self._read(name) for name in self.manifest["files"]}
         self.step = contents["step.stablehlo"]
         with np.load(io.BytesIO(contents["tables.npz"])) as tables:
@@ -107,8 +108,8 @@ class Program:
 
         Returns arrays whose first axes are (steps, batch): which image, and where it is cut.
         """
-        key = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
-        order = np.random.Generator(np.random.Philox(key)).permutation(self.num_images)
+        key = int(np.random.SeedSequence([self.manifest["seed"], epoch]).generate_state(1)[0] >> 1)
+        order = np.random.Generator(np.random.Philox(key)).permutation(self.manifest["num_images"])
         positions = np.arange(first * self.batch_size, self.steps_per_epoch * self.batch_size)
         draws = uniform(key, positions)
         padding = self.manifest["padding"]
@@ -323,7 +324,12 @@ def side_by_side(folders: list[Path], minutes: float) -> int:
         codes.append(process.wait())
 
     processes: list[subprocess.Popen] = []
-    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+
+    def end_all(*_) -> None:
+        for process in processes:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, end_all)
     codes: list[int] = []
     threads = [threading.Thread(target=watch, args=(f, codes)) for f in folders]
     for thread in threads:

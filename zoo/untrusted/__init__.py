@@ -5,7 +5,7 @@
     hdf5          HDF5: links, filters, external storage, declared sizes
     architecture  the classes and functions that a saved model names: an allow-list
     models        .keras and .h5, for the network or for its weights alone
-    images        the size that a PNG, JPEG, GIF or BMP declares
+    images        the size that an image file declares
 
 Each function raises `zoo.errors.FileError` for what it refuses. Whoever opens a file in `zoo` or
 `training` goes through this package; SECURITY.md says what it promises.

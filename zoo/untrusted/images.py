@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 
+import zoo.images
 from zoo.errors import FileError
 from zoo.files import printable
 from zoo.untrusted.opening import read_bytes, require_memory, unsafe
@@ -13,12 +14,12 @@ from zoo.untrusted.opening import read_bytes, require_memory, unsafe
 MOST_FILE = 256 * 2**20
 MOST_PIXELS = 2**27
 MOST_ASPECT = 100  # times as long as wide: networks scale the shorter side to theirs
-FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM")
 PER_PIXEL = 15  # bytes: three colours as uint8, and scaled as float32
 
 
 def read_image_file(path: str | Path) -> bytes:
-    """The content of a PNG, JPEG, GIF or BMP that declares a sensible size.
+    """The content of an image file, of the formats of `zoo.images`, that declares a sensible size.
 
     Raises:
         FileError: it is no regular file, is too large, declares an absurd size, or is no image.
@@ -35,7 +36,7 @@ def read_image_file(path: str | Path) -> bytes:
         raise unsafe(path, "it declares more pixels than any photograph") from error
     except Exception as error:  # whatever Pillow makes of damaged bytes
         raise FileError(
-            f"'{printable(str(path))}' is not a readable PNG, JPEG, GIF or BMP."
+            f"'{printable(str(path))}' is not a readable {zoo.images.FORMATS}."
         ) from error
     if width * height > MOST_PIXELS or max(width, height) > MOST_ASPECT * min(width, height):
         raise unsafe(

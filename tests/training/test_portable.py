@@ -1,6 +1,7 @@
 """Training programs: n steps on JAX equal n of `lqz train`, and come back whole."""
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from training.data import philox
 from training.distribution import alone
 from training.engine import StageTrainer, StopFlag
 from training.execution import Execution
+from training.portable.images import packed
 from training.portable.program import HERE, ProgramRequest, write_program
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
@@ -188,6 +190,25 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
 
 def _text(value) -> str:
     return str(value).replace(" ", "")
+
+
+def test_packed_images_keep_to_the_size_of_a_part(runner):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for channels in (1, 3):
+        images = random.integers(256, size=(700, 28, 20, channels), dtype=np.uint8)  # WebP's worst
+        parts = list(packed(images, 2**18))
+        assert len(parts) > 2 and max(len(content) for content, _ in parts) <= 2**18
+        assert sum(count for _, count in parts) == len(images)
+        program = object.__new__(runner.Program)
+        program.manifest = {
+            "image_shape": [28, 20, channels],
+            "images": [[str(i), count] for i, (_, count) in enumerate(parts)],
+        }
+        contents = {str(i): content for i, (content, _) in enumerate(parts)}
+        np.testing.assert_array_equal(program._images(contents), images)
+        assert Image.open(io.BytesIO(parts[0][0])).format == "WEBP"
 
 
 # --- what does not fit ----------------------------------------------------------------------------

@@ -12,11 +12,11 @@ MOST_PIXELS = 16383  # of a side of a WebP picture
 
 
 def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Pictures of at most `most_bytes` pixels' bytes, which lossless WebP does not exceed.
+    """Pictures whose files do not exceed `most_bytes`.
 
     Args:
         images: uint8 [n, h, w, 1 or 3].
-        most_bytes: of the pixels of one picture.
+        most_bytes: of one file; a file holds a row of images at least.
 
     Yields:
         The bytes of a WebP file, and how many images it holds, row by row.
@@ -25,7 +25,8 @@ def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
 
     _, height, width, channels = images.shape
     columns = max(1, min(MOST_PIXELS // width, 100))
-    rows = max(1, most_bytes // (columns * math.prod(images.shape[1:])))
+    # WebP codes three channels; of noise it takes a little more than their bytes.
+    rows = max(1, most_bytes // (columns * height * width * 4))
     each = columns * min(rows, MOST_PIXELS // height)
     for start in range(0, len(images), each):
         part = images[start : start + each]

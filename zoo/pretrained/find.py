@@ -102,7 +102,9 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
     pin = cache.pin_of(record.model, record.name)
     place = public(source.address)
     known = source.sha256 or pin.fetched.get(place) or pin.fetched.get(source.address)
-    fetched = cache.folder(record.model) / f".{record.name}.fetched"
+    # Keras tells what a file is by its name.
+    suffix = ".h5" if source.format == "keras" else ""
+    fetched = cache.folder(record.model) / f".{record.name}.fetched{suffix}"
     with cache.writing_to(fetched.parent):  # goes again if nothing comes of it
         digest = download(source.address, fetched, sha256=known, size=source.size)
         try:

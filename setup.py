@@ -47,8 +47,7 @@ DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26", "mkdocs-click>
 NOTEBOOKS = ["ipykernel>=6.29", "ipywidgets>=8", "nbclient>=0.10"]
 
 EXTRAS_REQUIRE = {
-    # `lqz convert`: weights_only exists since 1.13 and refuses legacy archives since 2.6.
-    "convert": ["torch>=2.6"],
+    "convert": ["torch>=2.0"],  # `lqz convert --to torch`; its files are read without it
     "data": [ZOPFLI],
     "portable": PORTABLE,
     "openvino": [OPENVINO],

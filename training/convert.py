@@ -35,7 +35,7 @@ def convert(
     With --to torch, FILE is an .npz or the name of a set (by default the registered one), and a
     state_dict with the authors' keys is written to the file of -o.
 
-    PyTorch's files and --to torch need PyTorch: pip install '.[convert]' in a clone.
+    Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
     """
     from training.configuration import parse_arguments
 
@@ -102,8 +102,6 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
         )
     _refuse_to_replace(row, name, force)
     format = _format_of(file, row)
-    if format == "pytorch":
-        require_torch(f"Reading '{file.name}'")  # before the wait for TensorFlow
     load_tensorflow()
     from training.show import build_model, typed_arguments
     from zoo.weights import imports, torch_file
@@ -157,7 +155,7 @@ def _report(parity: Any, file: Path) -> None:
     click.echo(
         f"{file.name}: all {parity.keys} keys used, all {parity.variables} variables set, "
         f"{'equal to the bit' if parity.equal else 'NOT EQUAL'}.\n"
-        f"{parity.layers} convolutions and dense layers computed by PyTorch from the file and by "
+        f"{parity.layers} convolutions and dense layers computed by NumPy from the file and by "
         f"Keras from the model: largest relative difference {parity.difference:.1e}.\n"
         f"Output for a test image: {'finite' if parity.finite else 'NaN or infinity'}."
     )

@@ -1,4 +1,4 @@
-"""The optional extra [convert]: PyTorch, which reads and writes PyTorch's files."""
+"""The optional extra [convert]: PyTorch, which writes PyTorch's files."""
 
 from __future__ import annotations
 

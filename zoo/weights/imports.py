@@ -25,7 +25,7 @@ class Parity:
         keys: of the file, all of them used.
         variables: of the model, all of them set.
         equal: whether the model, asked for its state, gives the file's numbers to the bit.
-        layers: convolutions and dense layers computed by PyTorch from the file's numbers and by
+        layers: convolutions and dense layers computed by NumPy from the file's numbers and by
             Keras from the model's.
         difference: the largest between the two, relative to the largest output.
         finite: whether the whole network's output for a test image is finite.
@@ -67,9 +67,7 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
-    """Compare `model` with the `state` of a PyTorch file that it has taken. Needs torch."""
-    import torch
-
+    """Compare `model` with the `state` of a PyTorch file that it has taken."""
     own = torch_state(model)
     rng = np.random.default_rng(0)
     equal, layers, difference = True, 0, 0.0
@@ -84,23 +82,27 @@ def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
         value = latent(entry.variable)
         layers += 1
         if entry.oihw:
-            kernel = torch.from_numpy(np.array(theirs)).view(entry.oihw)
             size = max(entry.oihw[2:]) + 2
-            image = rng.standard_normal((1, entry.oihw[1], size, size), "float32")
-            expected = torch.nn.functional.conv2d(torch.from_numpy(image), kernel).numpy()
-            found = tf.nn.conv2d(image.transpose(0, 2, 3, 1), value, 1, "VALID").numpy()
-            found = found.transpose(0, 3, 1, 2)
+            image = rng.standard_normal((entry.oihw[1], size, size), "float32")
+            expected = _convolved(image, theirs.reshape(entry.oihw))
+            found = tf.nn.conv2d(image.transpose(1, 2, 0)[None], value, 1, "VALID").numpy()[0]
+            found = found.transpose(2, 0, 1)
         else:
-            kernel = torch.from_numpy(np.array(theirs))
-            vector = rng.standard_normal((1, entry.shape[1]), "float32")
-            expected = torch.nn.functional.linear(torch.from_numpy(vector), kernel).numpy()
-            found = vector @ value
+            vector = rng.standard_normal(entry.shape[1], "float32")
+            expected = theirs.astype("float64") @ vector
+            found = tf.linalg.matvec(value, vector, transpose_a=True).numpy()
         scale = max(float(np.abs(expected).max()), 1e-30)
         difference = max(difference, float(np.abs(found - expected).max()) / scale)
     return Parity(
         keys=len(state), variables=sum(each.variable is not None for each in wanted), equal=equal,
         layers=layers, difference=difference, finite=_finite(model),
     )  # fmt: skip
+
+
+def _convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """As PyTorch defines a convolution: (in, h, w) by (out, in, kh, kw), without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], (1, 2))  # type: ignore[call-overload]
+    return np.einsum("ihwkl,oikl->ohw", windows.astype("float64"), kernel, optimize=True)
 
 
 def _finite(model: tf.keras.Model) -> bool:

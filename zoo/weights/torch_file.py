@@ -1,4 +1,4 @@
-"""PyTorch's files, read without executing anything in them, and written. Needs torch."""
+"""PyTorch's files: read without PyTorch and without executing anything in them, written with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import collections
 import contextlib
 import io
 import os
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,16 @@ import tensorflow as tf
 
 from zoo.errors import WeightsError
 from zoo.pretrained.extra import require_torch
+from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_layout import entries
-from zoo.weights.files import check_zip, one_line
+from zoo.weights._torch_names import Refused, Tensor
+from zoo.weights.files import MOST_BYTES, one_line
+from zoo.weights.torch_state import printable
 
 # Under which names training scripts put the weights beside epoch, optimizer and so on.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "_orig_mod.")
 COUNTER = ".num_batches_tracked"
-# What torch says of a pickle that would call something.
-UNSUPPORTED = re.compile(r"unsupported global\W*(?:global )?([\w.]+)", re.IGNORECASE)
 HTML = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 
@@ -36,16 +35,29 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
     dictionary, and keys with the prefix of DataParallel.
 
+    Nothing in the file is executed, and PyTorch is not needed: tensors, dictionaries, lists,
+    numbers and words are read, everything else is refused by its name.
+
+    Returns:
+        Arrays of whole numbers or truth values as they are, others as float32.
+
     Raises:
-        WeightsError: torch is not installed; the file is no PyTorch file, is damaged, or holds
-            more than plain numbers.
+        WeightsError: the file is no PyTorch file, is damaged, or holds more than plain numbers.
     """
-    torch = require_torch(f"Reading '{path.name}'")
-    tensors = _unwrapped(torch, _load(torch, path), path)
+    file = _open(path)
+    tensors = _unwrapped(file.content, path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return {key: _array(torch, key, value, path) for key, value in tensors.items()}
+    total = sum(each.size * max(each.storage.dtype.itemsize, 4) for each in tensors.values())
+    if total > MOST_BYTES:  # a few numbers, repeated by strides of 0, would fill the memory
+        raise WeightsError(f"'{path}' unpacks to {total:,} bytes, more than any set here.")
+    try:
+        return {key: _plain(file.array(value)) for key, value in tensors.items()}
+    except Exception as error:  # a checksum that is wrong, a file that is gone
+        raise WeightsError(
+            f"'{path}' is not a readable PyTorch file, or cut short: {one_line(error)}."
+        ) from error
 
 
 def with_counters(
@@ -81,7 +93,7 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _load(torch: Any, path: Path) -> Any:
+def _open(path: Path) -> TorchFile:
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -91,25 +103,14 @@ def _load(torch: Any, path: Path) -> Any:
             raise WeightsError(
                 f"'{path}' is a web page, not a PyTorch file: open it in a browser to get the file."
             )
-        if start[:2] == b"PK":
-            check_zip(path)
-        # Scripts that keep the best accuracy as a NumPy scalar need these three; they hold numbers.
-        scalars = [np.dtype, np.float32, np.float64, type(np.dtype("f4")), type(np.dtype("f8"))]
-        number = np.core.multiarray.scalar  # type: ignore[attr-defined]
-        names = [(number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-        with warnings.catch_warnings(), torch.serialization.safe_globals([*scalars, *names]):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return open_file(path)
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:
-        if name := UNSUPPORTED.search(str(error)):
-            raise WeightsError(
-                f"'{path}' holds more than numbers: reading it would call '{name[1]}', which is "
-                "refused."
-            ) from error
-        raise WeightsError(f"'{path}' is not a readable PyTorch file.") from error
-    except Exception as error:  # whatever zipfile, pickle and torch make of damaged bytes
+    except Refused as error:
+        raise WeightsError(
+            f"'{path}' holds more than numbers: it needs '{one_line(error)}', which is refused."
+        ) from error
+    except Exception as error:  # whatever zipfile, pickletools and NumPy make of damaged bytes
         if isinstance(error, OSError) and error.errno is not None:
             raise WeightsError(f"'{path}' cannot be read: {error.strerror}.") from error
         raise WeightsError(
@@ -117,33 +118,29 @@ def _load(torch: Any, path: Path) -> Any:
         ) from error
 
 
-def _unwrapped(torch: Any, loaded: Any, path: Path) -> dict[str, Any]:
+def _unwrapped(loaded: Any, path: Path) -> dict[str, Tensor]:
     """The mapping of names to tensors in what a training script saved."""
 
     def is_state(value: Any) -> bool:
         return (
-            isinstance(value, Mapping) and bool(value)
-            and all(isinstance(key, str) and torch.is_tensor(each) for key, each in value.items())
+            isinstance(value, dict) and bool(value)
+            and all(isinstance(key, str) and isinstance(each, Tensor)
+                    for key, each in value.items())
         )  # fmt: skip
 
     if is_state(loaded):
-        return dict(loaded)
-    if isinstance(loaded, Mapping):
+        return loaded
+    if isinstance(loaded, dict):
         for name in WRAPPERS:
             if is_state(loaded.get(name)):
-                return dict(loaded[name])
-        held = ", ".join(str(key) for key in list(loaded)[:8]) or "nothing"
+                return loaded[name]
+        held = ", ".join(printable(str(key), 40) for key in list(loaded)[:8]) or "nothing"
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
     raise WeightsError(f"'{path}' holds no weights, but a {type(loaded).__name__}.")
 
 
-def _array(torch: Any, key: str, value: Any, path: Path) -> np.ndarray:
-    if value.layout is not torch.strided or value.is_quantized or value.is_complex():
-        raise WeightsError(
-            f"'{path}' is not plain numbers: {key} is {value.dtype}, {value.layout}."
-        )
-    value = value.detach()
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        # A few bytes that claim to be a large array would fill the memory.
-        raise WeightsError(f"'{path}' is damaged: {key} is larger than what the file holds of it.")
-    return (value.float() if value.is_floating_point() else value).numpy()
+def _plain(value: np.ndarray) -> np.ndarray:
+    if value.dtype.kind in "iub":
+        return np.ascontiguousarray(value)
+    with np.errstate(over="ignore"):  # infinity is refused where it is put into a model
+        return np.ascontiguousarray(value, "float32")

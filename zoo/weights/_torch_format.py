@@ -1,0 +1,122 @@
+"""The two formats of PyTorch's files: a zip since 1.6, pickles and numbers in a row before."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from zoo.weights._torch_names import Damaged, Refused, Storage, Tensor
+from zoo.weights._torch_pickle import Unpickler
+from zoo.weights.files import MOST_BYTES, check_zip
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_VERSION = 1001
+
+
+@dataclass(frozen=True)
+class TorchFile:
+    """What a file holds.
+
+    Attributes:
+        content: what was given to `torch.save`; each tensor is a `Tensor`, which `array` reads.
+        block: gives the bytes of a storage; at least as many as the storage says.
+    """
+
+    content: Any
+    block: Callable[[Storage], memoryview]
+
+    def array(self, tensor: Tensor) -> np.ndarray:
+        """The numbers of a tensor, of its type and shape; a view of the file's where it can be."""
+        storage = tensor.storage
+        if not tensor.size:
+            return np.zeros(tensor.shape, storage.dtype)
+        numbers = np.frombuffer(self.block(storage), storage.dtype)[storage.first :]
+        strides = [each * storage.dtype.itemsize for each in tensor.strides]
+        return as_strided(numbers[tensor.offset :], tensor.shape, strides, writeable=False)
+
+
+def open_file(path: Path) -> TorchFile:
+    """Read a file of either format, all but the numbers of its tensors.
+
+    Raises:
+        Refused: it refers to something that is neither a tensor nor plain data.
+        WeightsError: it is a zip that leads outside its folder, or larger than any set.
+        Damaged, OSError or another error of Python's: it is not as PyTorch writes files.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    return _open_zip(path) if zipped else _open_legacy(path)
+
+
+def _open_zip(path: Path) -> TorchFile:
+    check_zip(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        _check_members(archive, path)
+        (pickle,) = [name for name in members if name.endswith("/data.pkl")] or [""]
+        root = pickle.removesuffix("data.pkl")
+        if not root or f"{root}constants.pkl" in members:
+            raise Refused("TorchScript") if root else Damaged("it has no data.pkl")
+        if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
+            raise Damaged("it was written by a big-endian machine")
+        unpickler = Unpickler()
+        content = unpickler.load(io.BytesIO(archive.read(pickle)))
+    for storage in unpickler.storages.values():
+        member = members.get(f"{root}data/{storage.key}")
+        if member is None or member.file_size < storage.numel * storage.dtype.itemsize:
+            raise Damaged("it holds less numbers than it says")
+    read: dict[str, memoryview] = {}  # tensors may share a storage
+
+    def block(storage: Storage) -> memoryview:
+        if storage.key not in read:
+            with zipfile.ZipFile(path) as archive:
+                read[storage.key] = memoryview(archive.read(f"{root}data/{storage.key}"))
+        return read[storage.key]
+
+    return TorchFile(content, block)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """PyTorch compresses nothing, so that the members are not larger than the file."""
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise Damaged("a part of it is compressed, which PyTorch never does")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise Damaged("it says to be larger than it is")
+    if len({member.filename for member in members}) < len(members):
+        raise Damaged("two parts of it have one name")
+
+
+def _open_legacy(path: Path) -> TorchFile:
+    if path.stat().st_size > MOST_BYTES:
+        raise Damaged("it is larger than any set here")
+    content = path.read_bytes()
+    file = io.BytesIO(content)
+    start = [Unpickler().load(file) for _ in range(2)]
+    if start != [LEGACY_MAGIC, LEGACY_VERSION]:
+        raise Damaged("it does not begin as PyTorch's files do")
+    Unpickler().load(file)  # the writer's byte order and sizes; what it wrote is little-endian
+    unpickler = Unpickler()
+    value = unpickler.load(file)
+    keys = Unpickler().load(file)
+    blocks: dict[str, memoryview] = {}
+    position = file.tell()
+    for key in keys:
+        storage = unpickler.storages[key]
+        (numel,) = struct.unpack_from("<q", content, position)
+        start_of = position + 8
+        position = start_of + numel * storage.dtype.itemsize
+        if numel != storage.numel or position > len(content):
+            raise Damaged("it holds less numbers than it says")
+        blocks[key] = memoryview(content)[start_of:position]
+    if set(blocks) != set(unpickler.storages):
+        raise Damaged("numbers are missing")
+    return TorchFile(value, lambda storage: blocks[storage.key])

@@ -69,7 +69,7 @@ def test_python_runs_and_prints_what_stands_below(name, block, capsys):
 REFUSED = {
     "lqz convert SDBNNResNet18 checkpoint.pth.tar": "There is no file 'checkpoint.pth.tar'",
     "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
-    "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "can only be fetched by hand",
+    "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "must be downloaded by hand",
     "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",

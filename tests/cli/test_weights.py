@@ -196,9 +196,9 @@ def test_what_convert_refuses(lqz, file, home, tmp_path):
     assert not (home / "weights").exists()
 
 
-def test_without_pytorch_it_says_how_to_install_it(lqz, monkeypatch, tmp_path):
+def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
+    refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
     says = "'file.pth.tar' needs PyTorch, which is not installed: pip install 'binary-zoo[convert]'"
-    refused(lqz("convert", MODEL, "file.pth.tar"), f"Reading {says}")
     refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

@@ -3,6 +3,7 @@
     ZOO_HOME/weights/MODEL/SET.npz    the set, in this project's format (.h5 for larq-zoo's)
     ZOO_HOME/weights/MODEL/SET.json   its sha256, where it came from, hashes of what was fetched
     ZOO_HOME/locks/MODEL-SET.lock     held while the set is fetched
+    ZOO_HOME/downloads/               files that a person downloaded, imported when first asked for
 
 ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
 """

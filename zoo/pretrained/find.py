@@ -1,4 +1,7 @@
-"""Where a weight set is looked for: in the package, the cache, a mirror, at its authors'."""
+"""Where a weight set is looked for, in this order.
+
+In the package, the cache, the folder of files downloaded by hand, a mirror, at its authors'.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,17 @@ from zoo.errors import WeightsError
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock, public
-from zoo.pretrained.extra import require_torch
 from zoo.pretrained.records import Access, Format, WeightSet
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
 OFFLINE = "ZOO_OFFLINE"
 State = Access | Literal["cached"]
+# Of files as they are downloaded by hand, the one that is recommended first.
+SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "pytorch": (".pth.tar", ".pth", ".pt", ".tar", ".ckpt", ".bin"),
+    "keras": (".h5",),
+    "npz": (".npz",),
+}
 
 # Checks a fetched file against the model it is for, and writes the set as it is kept.
 Prepare = Callable[[WeightSet, Path, Format, Path], None]
@@ -40,7 +48,8 @@ def state_of(record: WeightSet) -> State:
     """How the set stands on this machine; asks no network."""
     if cache.shipped(record.model, record.name):
         return "shipped"
-    return "cached" if cache.cached(record.model, record.name) else record.access
+    here = cache.cached(record.model, record.name) or downloaded(record)
+    return "cached" if here else record.access
 
 
 def present(model: str, name: str) -> Path | None:
@@ -50,6 +59,20 @@ def present(model: str, name: str) -> Path | None:
         WeightsError: the cached file is not what was written.
     """
     return cache.shipped(model, name) or cache.verified(model, name)
+
+
+def places_of(record: WeightSet) -> list[Path]:
+    """Where a file of the set that a person downloaded may lie; the first is recommended."""
+    folder = cache.home() / "downloads"
+    names = [f"{record.model}-{record.name}{suffix}" for suffix in SUFFIXES[record.format]]
+    if record.file:
+        names.insert(0, record.file)
+    return [folder / name for name in names]
+
+
+def downloaded(record: WeightSet) -> Path | None:
+    """The file of the set that a person downloaded, None if there is none."""
+    return next((path for path in places_of(record) if path.is_file()), None)
 
 
 def sources(record: WeightSet) -> list[Source]:
@@ -74,7 +97,7 @@ def offline() -> bool:
 
 
 def obtain(record: WeightSet, prepare: Prepare) -> Path:
-    """The file of a set: from the package, the cache, or fetched into the cache.
+    """The file of a set: from the package, the cache, or imported or fetched into the cache.
 
     Several processes that ask at once fetch once.
 
@@ -84,10 +107,13 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     if path := present(record.model, record.name):
         return path
     reasons = []
-    if places := sources(record):
+    by_hand, places = downloaded(record), sources(record)
+    if by_hand or places:
         with lock(cache.home() / "locks" / f"{record.model}-{record.name}.lock"):
             if path := cache.verified(record.model, record.name):
                 return path  # another process was first
+            if by_hand:
+                return _take(record, by_hand, prepare)
             for source in places:
                 try:
                     return _fetch(record, source, prepare)
@@ -96,9 +122,29 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     raise WeightsError(_how_to_get(record, reasons))
 
 
+def _take(record: WeightSet, path: Path, prepare: Prepare) -> Path:
+    """Import the file that a person downloaded; it stays where it is."""
+    digest = sha256(path)
+    if record.sha256 and digest != record.sha256:
+        raise WeightsError(
+            f"'{path}' is not the file of {record.model}'s '{record.name}': its sha256 begins with "
+            f"{digest[:12]}, not with {record.sha256[:12]}; delete it or download it again."
+        )
+    try:
+        with keeping(record.model, record.name, record.suffix, path.name, digest) as draft:
+            prepare(record, path, record.format, draft)
+    except WeightsError as error:
+        raise WeightsError(f"The file '{path}' cannot be imported: {error}") from error
+    return _kept(record)
+
+
+def _kept(record: WeightSet) -> Path:
+    path = cache.cached(record.model, record.name)
+    assert path is not None
+    return path
+
+
 def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
-    if source.format == "pytorch":
-        require_torch("reading the authors' file")
     pin = cache.pin_of(record.model, record.name)
     place = public(source.address)
     known = source.sha256 or pin.fetched.get(place) or pin.fetched.get(source.address)
@@ -112,9 +158,7 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
                 prepare(record, fetched, source.format, draft)
         finally:
             fetched.unlink(missing_ok=True)
-    path = cache.cached(record.model, record.name)
-    assert path is not None
-    return path
+    return _kept(record)
 
 
 @contextlib.contextmanager
@@ -162,9 +206,10 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
     by_hand = record.access == "only by hand"
-    only = "they can only be fetched by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
+    only = "they must be downloaded by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
     return (
         f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"
-        f"{f' ({record.address})' if record.address else ''}; with it, "
-        f"'lqz convert {record.model} FILE' imports them. weights=None gives random ones."
+        f"{f' ({record.address})' if record.address else ''}: download the file in a browser, save "
+        f"it as '{places_of(record)[0]}' and run the same again, or import it from anywhere with "
+        f"'lqz convert {record.model} FILE'. weights=None gives random ones."
     )

@@ -52,6 +52,7 @@ class WeightSet:
         preprocessing, classes: what its images and its output are.
         where: where the file is, in words.
         address: where this program fetches it.
+        file: its name there, where that is known.
         bytes, sha256: of the file at `address`.
         published_top1, published_top5: in percent.
         measured_top1, measured_row: the figure measured here, and its row in results/.
@@ -70,6 +71,7 @@ class WeightSet:
     classes: str
     where: str | None = None
     address: str | None = None
+    file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
     published_top1: float | None = None

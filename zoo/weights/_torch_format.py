@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from zoo.weights._torch_names import Damaged, Refused, Storage, Tensor
 from zoo.weights._torch_pickle import Unpickler
@@ -38,9 +37,11 @@ class TorchFile:
         storage = tensor.storage
         if not tensor.size:
             return np.zeros(tensor.shape, storage.dtype)
-        numbers = np.frombuffer(self.block(storage), storage.dtype)[storage.first :]
-        strides = [each * storage.dtype.itemsize for each in tensor.strides]
-        return as_strided(numbers[tensor.offset :], tensor.shape, strides, writeable=False)
+        width = storage.dtype.itemsize
+        offset = (storage.first + tensor.offset) * width
+        strides = [each * width for each in tensor.strides]
+        # NumPy once more refuses what would lead out of the block.
+        return np.ndarray(tensor.shape, storage.dtype, self.block(storage), offset, strides)
 
 
 def open_file(path: Path) -> TorchFile:

@@ -141,6 +141,6 @@ def _unwrapped(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 def _plain(value: np.ndarray) -> np.ndarray:
     if value.dtype.kind in "iub":
-        return np.ascontiguousarray(value)
+        return np.asarray(value, order="C")
     with np.errstate(over="ignore"):  # infinity is refused where it is put into a model
-        return np.ascontiguousarray(value, "float32")
+        return np.asarray(value, "float32", order="C")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from server import Served, tree
 from zoo.errors import WeightsError
 from zoo.pretrained import cache
 from zoo.pretrained.download import lock
-from zoo.pretrained.find import keeping, obtain, present, state_of
+from zoo.pretrained.find import downloaded, keeping, obtain, present, state_of
 
 ROOT = Path(__file__).parents[3]
 MODEL, NAME = "ReActNet20", "cifar10"
@@ -138,9 +139,60 @@ def test_nothing_to_be_had_says_where_it_is(record, home, server, unchanged):
         obtain(record, as_it_is)
     assert str(caught.value) == (
         f"The weights 'cifar10' of ReActNet20 are not on this machine: {record.address} cannot be "
-        f"fetched: the server answers 404. They are at the authors' README ({record.address}); "
-        "with it, 'lqz convert ReActNet20 FILE' imports them. weights=None gives random ones."
+        f"fetched: the server answers 404. They are at the authors' README ({record.address}): "
+        f"download the file in a browser, save it as '{home}/downloads/ReActNet20-cifar10.npz' and "
+        "run the same again, or import it from anywhere with 'lqz convert ReActNet20 FILE'. "
+        "weights=None gives random ones."
     )
+
+
+class TestDownloadedByHand:
+    """What the above says to do, and the same line works."""
+
+    @pytest.fixture
+    def place(self, home):
+        (home / "downloads").mkdir(parents=True)
+        return home / "downloads"
+
+    @pytest.mark.parametrize("access", ["to be had", "only by hand"])
+    def test_it_is_imported_and_stays(self, register, home, place, access, server):
+        record = register(MODEL, NAME, access=access, address=f"{server.url}/page")
+        with pytest.raises(WeightsError) as caught:
+            obtain(record, as_it_is)
+        (said,) = re.findall("save it as '(.*)' and run the same", str(caught.value))
+        assert state_of(record) == access
+        Path(said).write_bytes(b"by hand")
+        server.requests.clear()
+        assert state_of(record) == "cached"
+        path = obtain(record, as_it_is)
+        assert path == home / "weights" / MODEL / f"{NAME}.npz" and path.read_bytes() == b"by hand"
+        assert Path(said).exists() and not server.requests
+        digest, name = hashlib.sha256(b"by hand").hexdigest(), Path(said).name
+        assert cache.pin_of(MODEL, NAME) == cache.Pin(digest, name, {name: digest})
+
+    def test_every_usual_name_is_taken(self, register, place):
+        record = register("ReActNetA", "imagenet", file="model.tar")
+        ends = (".pth.tar", ".pth", ".pt", ".tar", ".ckpt", ".bin")
+        for name in ("model.tar", *(f"ReActNetA-imagenet{end}" for end in ends)):
+            assert downloaded(record) is None
+            (place / name).touch()
+            assert downloaded(record) == place / name
+            (place / name).unlink()
+
+    def test_another_file_is_refused(self, record, place, home):
+        (place / f"{MODEL}-{NAME}.npz").write_bytes(b"by hand")
+        before = tree(home)
+        wrong = dataclasses.replace(record, sha256="0" * 64)
+        with pytest.raises(WeightsError, match=r"/downloads/.* is not the file of ReActNet20"):
+            obtain(wrong, as_it_is)
+
+        def refuse(record, source, format, target):
+            target.write_bytes(b"half")
+            raise WeightsError("no.")
+
+        with pytest.raises(WeightsError, match=r"The file '.*' cannot be imported: no\."):
+            obtain(record, refuse)
+        assert tree(home) == before
 
 
 def test_a_set_that_was_never_published(register, home, unchanged):

@@ -16,7 +16,8 @@ from zoo.files import printable, write_atomically
 from zoo.untrusted import archives
 from zoo.untrusted.archives import one_line, read_npz_arrays
 from zoo.untrusted.models import KerasFile, open_keras
-from zoo.untrusted.opening import open_regular
+from zoo.untrusted.opening import open_regular, require_memory
+from zoo.weights.packed import PACKED, pack, unpack
 from zoo.weights.torch_state import latent, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
@@ -24,26 +25,45 @@ TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
 UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False
+) -> None:
     """Write an .npz that is complete or not there."""
     # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if compressed else np.savez)(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def write_npz(
-    model: tf.keras.Model, path: Path, unused: Mapping[str, np.ndarray] | None = None
-) -> None:
+    model: tf.keras.Model, path: Path, unused: Mapping[str, np.ndarray] | None = None, *,
+    packed: bool = False,
+) -> None:  # fmt: skip
     """Write the state of a model of this zoo, with its name.
 
     Args:
         model: the model.
         path: the file.
         unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
+        packed: whether to write one bit per binary weight (`zoo.weights.packed`).
+
+    Raises:
+        WeightsError: a packed kernel would not be equal to the bit.
     """
+    name = {MODEL: np.array(model.name)}
     more = {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
-    write_arrays(path, {**torch_state(model), MODEL: np.array(model.name), **more})
+    if packed:
+        write_arrays(path, {**name, **pack(model, more)}, compressed=True)
+    else:
+        write_arrays(path, {**torch_state(model), **name, **more})
+
+
+def is_packed(path: Path) -> bool:
+    """Whether the file is a packed set, whatever else may be wrong with it."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return f"{PACKED}.npy" in archive.namelist()
 
 
 def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
@@ -76,11 +96,23 @@ def read_unused(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Everything in an .npz. Raises WeightsError: it is none, damaged, unsafe, or holds objects."""
+    """Everything in an .npz, unpacked.
+
+    Raises:
+        WeightsError: it is none, damaged, unsafe, or holds objects.
+    """
     try:
-        return read_npz_arrays(path)
+        arrays = read_npz_arrays(path)
+        if PACKED not in arrays:
+            return arrays
+        name = {MODEL: arrays.pop(MODEL)} if MODEL in arrays else {}
+        return {**unpack(arrays, lambda size: require_memory(size, path)), **name}
     except FileError as error:
         raise WeightsError(str(error)) from error
+    except Exception as error:  # what NumPy and json make of arrays that are no packed set
+        raise WeightsError(
+            f"'{printable(str(path))}' is not a readable .npz of weights: {one_line(error)}."
+        ) from error
 
 
 def check_zip(path: Path) -> None:

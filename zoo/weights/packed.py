@@ -1,0 +1,211 @@
+"""Packed sets: one bit per binary weight and a scale per filter, everything else as it is.
+
+A binary network computes with the signs of its latent kernels and, in some papers, with the mean of
+their magnitudes in each filter. A packed set holds these two, in a 20th of the bytes. When it is
+read it gives latent kernels with which the network computes the very same numbers:
+
+- Each weight has the sign with which the network computed. SD-BNN adds a shift to a filter before
+  it takes signs; the shift is less than a hundredth of the scale and turns none of these.
+- The magnitudes in a filter of n weights are equal to within n / 2**23, and such that their mean is
+  the scale to the bit: they are multiples of one power of two, so large that every sum of them is
+  exact, in any order.
+
+The file is an .npz of few arrays: hundreds of small ones would take more than what they hold.
+
+    zoo.model    the model's name
+    zoo.packed   the version of this format
+    index        JSON in UTF-8: [key, shape, kind, filters] of each entry of the state_dict, in order
+    bits         of the entries of kind "bits", 8 to a byte: 1 is +; filter by filter, each as
+                 PyTorch orders it (in, height, width)
+    scales       float32, one for each filter of these
+    float32 ...  the entries of the other kinds, which are NumPy's types
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.errors import WeightsError
+from zoo.weights._torch_layout import Entry, entries
+from zoo.weights.torch_state import latent, torch_state
+
+PACKED = "zoo.packed"
+VERSION = 1
+BITS = "bits"
+_KINDS = (BITS, "float32", "float64", "float16", "int64", "int32", "uint8", "bool")
+_MOST_AXES = 8
+_MOST_WEIGHTS = 2**20  # of a filter: its magnitudes are equal to within an eighth
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One line of the index."""
+
+    key: str
+    shape: tuple[int, ...]
+    kind: str
+    filters: int = 0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a packed set of `model`, a model of this zoo, and of `more`.
+
+    Raises:
+        WeightsError: a kernel would not be equal to the bit, which is checked.
+    """
+    kernels = _binary_kernels(model)
+    index: list[_Item] = []
+    parts: dict[str, list[np.ndarray]] = {}
+    for key, value in {**torch_state(model), **more}.items():
+        if key in kernels:
+            positive, scales = _signs_and_scales(*kernels[key])
+            parts.setdefault(BITS, []).append(positive.reshape(-1))
+            parts.setdefault("scales", []).append(scales)
+            index.append(_Item(key, value.shape, BITS, len(scales)))
+        else:
+            kind = value.dtype.name
+            parts.setdefault(kind, []).append(value.reshape(-1))
+            index.append(_Item(key, value.shape, kind))
+    arrays = {kind: np.concatenate(values) for kind, values in parts.items()}
+    if BITS in arrays:
+        arrays[BITS] = np.packbits(arrays[BITS])
+    text = json.dumps([astuple(item) for item in index], separators=(",", ":"))
+    return {PACKED: np.array(VERSION), "index": np.frombuffer(text.encode(), np.uint8), **arrays}
+
+
+def unpack(arrays: Mapping[str, np.ndarray], most_bytes: int) -> dict[str, np.ndarray]:
+    """The state_dict in the arrays of a packed set, with latent kernels.
+
+    Raises:
+        ValueError or another error of Python's: they are not as `pack` makes them, or would take
+            more than `most_bytes`; nothing of them was unpacked.
+    """
+    version = arrays[PACKED]
+    if version.shape or version.dtype.kind not in "iu" or version != VERSION:
+        raise ValueError(f"it is packed in another way than this program's version {VERSION}")
+    index = [_item(*line) for line in json.loads(arrays["index"].tobytes())]
+    sizes = dict.fromkeys((item.kind for item in index), 0)
+    for item in index:
+        sizes[item.kind] += item.size
+    filters = sum(item.filters for item in index)
+    _check(arrays, sizes, filters)
+    total = sum(8 * size for size in sizes.values())
+    if total > most_bytes:
+        raise ValueError(f"it unpacks to {total:,} bytes, more than any set here")
+    numbers = {kind: arrays[kind] for kind in sizes}
+    if BITS in numbers:
+        numbers[BITS] = np.unpackbits(numbers[BITS], count=sizes[BITS]).astype(bool)
+    state: dict[str, np.ndarray] = {}
+    used, scales = dict.fromkeys(sizes, 0), arrays.get("scales", np.zeros(0, "float32"))
+    for item in index:
+        values = numbers[item.kind][used[item.kind] :][: item.size]
+        used[item.kind] += item.size
+        if item.kind == BITS:
+            values = latent_kernel(values.reshape(item.filters, -1), scales[: item.filters])
+            scales = scales[item.filters :]
+        state[item.key] = values.reshape(item.shape)
+    return state
+
+
+def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Latent weights with these signs, whose mean magnitude in each filter is its scale to the bit.
+
+    Args:
+        positive: bool (filters, n).
+        scales: float32 (filters,), each from 0 up and the quotient of a float32 by n.
+
+    Returns:
+        float32 (filters, n).
+    """
+    n = positive.shape[1]
+    total = scales * np.float32(n)
+    for near in (np.nextafter(total, np.float32(np.inf)), np.nextafter(total, np.float32(0))):
+        total = np.where(total / np.float32(n) == scales, total, near)
+    mantissa, exponent = np.frexp(total)
+    # The total in units of its last bit, shared out: the first weights get what is left over.
+    each, left = np.divmod((mantissa * 2**24).astype(np.int64), n)
+    units = each[:, None] + (np.arange(n) < left[:, None])
+    magnitudes = np.ldexp(units.astype(np.float64), exponent[:, None] - 24).astype(np.float32)
+    return np.where(positive, magnitudes, -magnitudes)
+
+
+def _binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
+    """Quantizer and entry of each binary kernel, by the entry's key."""
+    quantizers = {
+        id(latent_of(layer.kernel)): layer.kernel_quantizer for layer in model.layers
+        if getattr(layer, "kernel_quantizer", None) is not None
+    }  # fmt: skip
+    found = {}
+    for entry in entries(model):
+        quantizer = quantizers.get(id(latent_of(entry.variable)))
+        if quantizer is not None and entry.oihw:
+            found[entry.key] = quantizer, entry
+    return found
+
+
+def latent_of(variable: Any) -> Any:
+    """The variable itself, where larq wraps that of a binary kernel."""
+    return getattr(variable, "latent_variable", variable)
+
+
+def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    assert entry.oihw is not None
+    kernel = latent(entry.variable).astype("float32")
+
+    def by_filter(hwio: np.ndarray) -> np.ndarray:
+        return entry.to_torch(hwio).reshape(entry.oihw[0], -1)  # type: ignore[index]
+
+    quantized = quantizer(tf.constant(kernel)).numpy()
+    values = by_filter(quantized)
+    scales = np.abs(values[:, 0])
+    if np.all(scales == 1):  # the scale is not computed with, and of use where training goes on
+        total = np.abs(by_filter(kernel)).sum(axis=1, dtype="float64").astype("float32")
+        scales = total / np.float32(values.shape[1])
+    positive = values >= 0
+    again = entry.to_keras(latent_kernel(positive, scales))
+    if not np.array_equal(quantizer(tf.constant(again)).numpy(), quantized):
+        raise WeightsError(f"{entry.key} cannot be packed: its values would not be equal.")
+    return positive, scales
+
+
+def _item(key: Any, shape: Any, kind: Any, filters: Any) -> _Item:
+    """A line of the index, checked by itself."""
+    numbers = [*shape, filters]
+    if not isinstance(key, str) or kind not in _KINDS or len(shape) > _MOST_AXES:
+        raise ValueError("its index is damaged")
+    if any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError("its index has a size that is not a whole number from 0 up")
+    item = _Item(key, tuple(shape), kind, filters)
+    if bool(filters) != (kind == BITS) or (
+        filters and (item.size % filters or not 0 < item.size // filters <= _MOST_WEIGHTS)
+    ):
+        raise ValueError(f"its index has {filters} filters of {item.size} weights")
+    return item
+
+
+def _check(arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], filters: int) -> None:
+    """Refuse arrays that are not exactly what the index says."""
+    wanted = {kind: ((size,), kind) for kind, size in sizes.items()}
+    if BITS in sizes:
+        wanted[BITS] = (((sizes[BITS] + 7) // 8,), "uint8")
+        wanted["scales"] = ((filters,), "float32")
+    found = {
+        name: (array.shape, array.dtype.name) for name, array in arrays.items()
+        if name not in (PACKED, "index")
+    }  # fmt: skip
+    if found != wanted:
+        raise ValueError("its arrays are not those of its index")
+    scales = arrays.get("scales")
+    if scales is not None and not np.all((scales >= 0) & (scales < 1e30)):
+        raise ValueError("a scale is not a number from 0 up")

@@ -128,7 +128,7 @@ def _short(
 
 
 # As the trainings by labels alone have it; one teacher for all, though a better one may come.
-TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0, "teacher.weights": "cifar10-60"}
+TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0, "teacher.weights": "cifar10"}
 TAUGHT_IN_ONE_STAGE = Variant(
     "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
     {**CROPS_FIRST, "first_stage_epochs": 0.0},

@@ -1,7 +1,8 @@
 """Keep a finished run that was evaluated: its learning curves, and on demand its weights.
 
 The curves go to `results/learning_curves.csv`; with `--ship SET` the weights go into the package,
-so that MODEL(weights=SET) loads them, with a record that names the row of `results/accuracy.csv`;
+so that MODEL(weights=SET) loads them, packed to a bit per binary weight, with a record that names
+the row of `results/accuracy.csv`. A set that is there already gets the next version;
 what the network says of the embedded test images goes to `results/predictions.csv`.
 
 Run from the repository root: python -m benchmarks.keep_run RUN [--ship cifar10]
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ from training.data import CIFAR10_SAMPLE
 from training.results import ACCURACY, AccuracyRow, read_rows
 from training.subject import COMPONENTS, read_run
 from zoo.errors import RunError, ZooError
-from zoo.files import write_atomically, write_json
+from zoo.files import sha256, write_atomically, write_json
 from zoo.pretrained import cache
 from zoo.pretrained.records import SHIPPED_RECORDS, WeightSet, forget
+from zoo.weights.files import write_packed
 from zoo.weights.store import load_weights
 
 CURVES = Path(__file__).parents[1] / "results" / "learning_curves.csv"
@@ -32,7 +35,7 @@ COLUMNS = ("run", "model", "stage", "epoch", "learning_rate", "loss", "top1",
            "validation_loss", "validation_top1", "seconds")  # fmt: skip
 PREDICTIONS = CURVES.with_name("predictions.csv")
 PREDICTED = ("model", "set", "image", "class", "score")
-MOST_BYTES = 1_500_000  # of a file in the package
+MOST_BYTES = 3_000_000  # of a file in the package
 
 
 def row_of(run: Path) -> AccuracyRow:
@@ -89,15 +92,12 @@ def keep_predictions(model: str, name: str) -> None:
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:
     """Put the weights of a run into the package, with their record.
 
+    Those of a binary network are packed; of a real-valued one the file is that of the run.
+
     Raises:
         ZooError: they are too large, or not those of the model as the zoo builds it.
     """
     folder, stage = read_run(run)[1][-1]
-    content = (folder / stage.weights).read_bytes()
-    if len(content) > MOST_BYTES:
-        raise RunError(
-            f"{stage.weights} has {len(content):,} bytes; {MOST_BYTES:,} may be shipped."
-        )
     datasets = {component: name for name, component in COMPONENTS.items()}
     if row.dataset not in datasets:
         raise RunError(
@@ -110,17 +110,31 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
         model, folder / stage.weights, name=row.model, include_top=True,
         num_classes=model.output_shape[-1],
     )  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / stage.weights
+        packed = write_packed(model, file)
+        if not packed:
+            file = folder / stage.weights
+        content, digest = file.read_bytes(), sha256(file)
+    if len(content) > MOST_BYTES:
+        raise RunError(f"{file.name} has {len(content):,} bytes; {MOST_BYTES:,} may be shipped.")
+    records = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
+    before = [each for each in records if (each["model"], each["name"]) == (row.model, name)]
+    version = before[0]["version"] + (before[0]["sha256"] != digest) if before else 1
     record = WeightSet(
-        model=row.model, name=name, dataset=dataset, origin="zoo", access="shipped", format="npz",
-        preprocessing=dataset, classes=dataset, where="this package", bytes=len(content),
-        sha256=stage.sha256, published_top1=row.published_top1, measured_top1=row.top1,
-        measured_row=row.weights_sha256[:8], recipe=row.trained_by,
+        model=row.model, name=name, dataset=dataset, origin="zoo", access="shipped",
+        format="packed" if packed else "npz", preprocessing=dataset, classes=dataset,
+        where="this package", bytes=len(content), sha256=digest,
+        published_top1=row.published_top1, measured_top1=row.top1,
+        measured_row=row.weights_sha256[:8], recipe=row.trained_by, version=version,
     )  # fmt: skip
-    target = cache.SHIPPED / row.model / f"{name}.npz"
+    target = cache.SHIPPED / row.model / f"{name}.v{version}.npz"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, lambda file: file.write(content))
-    records = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
-    others = [each for each in records if (each["model"], each["name"]) != (row.model, name)]
+    for old in target.parent.glob(f"{name}.v*.npz"):
+        if old != target:
+            old.unlink()
+    others = [each for each in records if each not in before]
     write_json(SHIPPED_RECORDS, [*others, asdict(record)])
     forget()
     return target

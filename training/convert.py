@@ -18,7 +18,11 @@ from zoo.pretrained.extra import require_torch
 @click.command(context_settings=OPEN)
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [KEY=VALUE]...")
-@click.option("--to", type=click.Choice(["torch"]), help="The other way: write PyTorch's file.")
+@click.option(
+    "--to",
+    type=click.Choice(["torch", "packed"]),
+    help="Write a file instead: PyTorch's, or an .npz with a bit per binary weight.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file that --to writes.")
 @click.option("--name", help="Under which name the set is kept; by default the registered one.")
 @click.option("--force", is_flag=True, help="Replace a set of that name.")
@@ -32,8 +36,9 @@ def convert(
     its .h5. It is read without executing anything in it, compared with the model, and kept, so that
     MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
 
-    With --to torch, FILE is an .npz or the name of a set (by default the registered one), and a
-    state_dict with the authors' keys is written to the file of -o.
+    With --to, FILE is an .npz or the name of a set (by default the registered one), and the file of
+    -o is written. --to torch: a state_dict with the authors' keys. --to packed: an .npz with a bit
+    per binary weight and a scale per filter, with which the network computes the same to the bit.
 
     Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
     """
@@ -61,7 +66,7 @@ def convert(
     else:
         if output is None:
             raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
-        _export(row, files[0] if files else set_name, output, options)
+        _export(row, files[0] if files else set_name, output, options, to)
 
 
 def _format_of(path: Path, row: catalog.Row) -> str:
@@ -105,7 +110,9 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     load_tensorflow()
     from training.show import build_model, typed_arguments
     from zoo.weights import imports, torch_file
-    from zoo.weights.files import check_weights, load_keras, read_npz, read_unused, write_npz
+    from zoo.weights.files import (
+        check_weights, is_packed, load_keras, read_npz, read_unused, write_npz,
+    )  # fmt: skip
     from zoo.weights.torch_state import load_torch_state, unused
 
     options = typed_arguments(row.model, options)
@@ -131,7 +138,7 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
                 shutil.copyfile(file, draft)
             else:
                 rest = read_unused(file) if format == "npz" else state
-                write_npz(model, draft, unused(model, rest))
+                write_npz(model, draft, unused(model, rest), packed=is_packed(file))
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
@@ -163,17 +170,21 @@ def _report(parity: Any, file: Path) -> None:
         raise WeightsError(f"'{file}' failed the parity check and was not kept.")
 
 
-def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any]) -> None:
+def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any], to: str) -> None:
     if row.origin != "zoo":
-        raise InvalidValueError(
-            f"{row.model} is larq-zoo's, of TensorFlow's padding: PyTorch has no such network."
-        )
-    require_torch(f"Writing '{output.name}'")
+        why = "of TensorFlow's padding: PyTorch has no such network" if to == "torch" else (
+            "whose weights are Keras's .h5 and are not packed"
+        )  # fmt: skip
+        raise InvalidValueError(f"{row.model} is larq-zoo's, {why}.")
+    if to == "torch":
+        require_torch(f"Writing '{output.name}'")
+    elif output.suffix != ".npz":
+        raise InvalidValueError(f"Packed weights are written as .npz, not '{output.name}'.")
     load_tensorflow()
     import warnings
 
     from training.show import build_model
-    from zoo.weights.files import read_unused
+    from zoo.weights.files import read_unused, write_npz
     from zoo.weights.store import find_weights, load_weights
     from zoo.weights.torch_file import write
     from zoo.weights.torch_state import torch_state, unused
@@ -184,8 +195,16 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
         warnings.simplefilter("ignore")
         classes = model.output_shape[-1]
         load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
-    state = torch_state(model)
-    if path.suffix == ".npz":
-        state |= unused(model, read_unused(path))
+    rest = unused(model, read_unused(path)) if path.suffix == ".npz" else {}
+    if to == "packed":
+        try:
+            write_npz(model, output, rest, packed=True)
+        except OSError as error:
+            raise WeightsError(f"'{output}' cannot be written: {error.strerror}.") from error
+        click.echo(
+            f"{output}: {output.stat().st_size:,} bytes ({path.name}: {path.stat().st_size:,})."
+        )
+        return
+    state = torch_state(model) | rest
     write(state, output)
     click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

@@ -26,7 +26,7 @@ from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
 from zoo.models._functions import variant
 from zoo.profile import profile
-from zoo.weights.files import read_npz, write_npz
+from zoo.weights.files import read_npz, write_npz, write_packed
 from zoo.weights.store import find_weights
 from zoo.weights.torch_state import load_torch_state
 
@@ -225,6 +225,7 @@ class Execution:
         source = run.stage(len(stages), stages[-1].name) / results[-1].weights
         weights = run.path / source.name
         write_atomically(weights, lambda file: file.write(source.read_bytes()))
+        write_packed(self.models[stages[-1].name], weights.with_stem(f"{weights.stem}-packed"))
         # As one file with its architecture, and with probabilities instead of logits.
         path = weights.with_suffix(".keras")
         variant(base_getattr(self.recipe, "model"), weights=str(weights)).save(path)

@@ -48,6 +48,7 @@ def show_weights(models: list[str], as_json: bool) -> None:
     if wide:
         columns += [
             ("data", [each.dataset for each in found]),
+            ("version", [str(each.version) if each.access == "shipped" else "" for each in found]),
             ("format", [each.format if each.access != "none published" else "" for each in found]),
             ("MiB", [_number(each.bytes and each.bytes / 2**20) for each in found]),
             ("sha256", [(each.sha256 or "")[:12] for each in found]),

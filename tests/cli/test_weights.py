@@ -42,7 +42,7 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
     with keeping("ReActNet34", "mine", ".npz", "test", "digest") as draft:
         draft.write_bytes(b"x")
     (tmp_path / "shipped" / "SDBNNResNet20").mkdir(parents=True)
-    (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10-authors.npz").write_bytes(b"x")
+    (tmp_path / "shipped" / "SDBNNResNet20" / "cifar10-authors.v1.npz").write_bytes(b"x")
     code, out, _ = lqz("list", "--weights")
     head, *lines = out.splitlines()
     assert code == 0 and head.split()[:3] == ["model", "set", "state"]

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import keep_run
@@ -247,9 +248,10 @@ def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
     name, model = "cifar10", "RealResNet20"
     record = find_record(model, name)
     (row,) = [x for x in read_rows(ROOT / ACCURACY) if x.weights_sha256 == record.sha256]
+    file = f"{name}.v{record.version}.npz"
     stage = tmp_path / "run" / "1-real"
     stage.mkdir(parents=True)
-    shutil.copy(REAL_SHIPPED / model / f"{name}.npz", stage / row.weights)
+    shutil.copy(REAL_SHIPPED / model / file, stage / row.weights)
     result = StageResult("real", row.top1, row.top5, row.train_top1, row.images, 60, 1.0,
                          row.weights, record.sha256, {})  # fmt: skip
     write_json(stage / "result.json", dataclasses.asdict(result))
@@ -258,4 +260,15 @@ def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
     for _ in range(2):
         path = keep_run.ship(tmp_path / "run", row, name)
     assert path == cache.shipped(model, name) and sha256(path) == record.sha256
+    assert path.name == file
     assert json.loads((kept / "records.json").read_text()) == [dataclasses.asdict(record)]
+
+    # Other weights under the same name are the next version; the first one's file is gone.
+    with np.load(stage / row.weights) as arrays:
+        np.savez(stage / row.weights, **{**arrays, "bn1.bias": arrays["bn1.bias"] + 1})
+    result = dataclasses.replace(result, sha256=sha256(stage / row.weights))
+    write_json(stage / "result.json", dataclasses.asdict(result))
+    assert keep_run.ship(tmp_path / "run", row, name).name == f"{name}.v2.npz"
+    assert [path.name for path in (kept / model).iterdir()] == [f"{name}.v2.npz"]
+    (second,) = json.loads((kept / "records.json").read_text())
+    assert (second["version"], second["sha256"]) == (2, result.sha256)

@@ -74,6 +74,17 @@ def test_saved_model_loads_and_is_the_trained_one(finished):
     np.testing.assert_array_equal(again(images).numpy(), probabilities)
 
 
+def test_the_packed_weights_beside_it_are_equal_to_the_bit(finished):
+    latent = finished.run.directory / "reactnet20.npz"
+    packed = finished.run.directory / "reactnet20-packed.npz"
+    assert packed.stat().st_size < latent.stat().st_size / 15
+    shape = {"input_shape": (28, 28, 1), "num_classes": 2}
+    models = [zoo.ReActNet20(weights=str(path), **shape) for path in (latent, packed)]
+    images = np.random.default_rng(0).normal(size=(2, 28, 28, 1)).astype("float32")
+    ours, theirs = (model(images).numpy() for model in models)
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_configuration_is_written_and_gives_the_same_recipe(finished):
     config = json.loads((finished.run.directory / "config.json").read_text())
     assert config["task"] == "ReActNet" and config["model"] == "ReActNet20Factory"

@@ -72,8 +72,9 @@ def test_weights_that_can_be_had():
     assert catalog.row("QuickNet").weights == ("imagenet (to be had)",)
     assert catalog.row("XNORNetPlusPlusResNet18").weights == ()
     assert catalog.row("RealResNet34").weights == ("imagenet (only by hand)",)
-    sets = ("cifar10-60 (shipped)", "cifar10-118 (shipped)", "cifar10 (shipped)")
-    assert catalog.row("RealResNet20").weights == sets
+    assert catalog.row("RealResNet20").weights == ("cifar10 (shipped)",)
+    sets = ("cifar10-hour (shipped)", "cifar10 (shipped)")
+    assert catalog.row("ReActNet20").weights == sets
 
 
 @pytest.mark.parametrize(

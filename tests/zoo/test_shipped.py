@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import zoo
@@ -13,15 +14,33 @@ from training.shortest_command import shortest_command
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.records import all_records, measured_top1
+from zoo.weights.files import is_packed
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [each for each in all_records() if each.access == "shipped"]
+
+
+def row_of(record):
+    """The evaluation of the weights that a set was made from."""
+    rows = read_rows(ROOT / ACCURACY)
+    (row,) = [each for each in rows if each.weights_sha256.startswith(record.measured_row)]
+    return row
+
+
+def kernels(model):
+    """(number of weights, bits of each) of every kernel."""
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            bits = getattr(getattr(layer, "kernel_quantizer", None), "precision", 32)
+            yield int(np.prod(layer.kernel.shape)), bits
+
+
 EACH = pytest.mark.parametrize("record", SHIPPED, ids=lambda each: f"{each.model}-{each.name}")
 
 
 def test_every_file_has_a_record():
     files = {(path.parent.name, path.stem) for path in cache.SHIPPED.glob("*/*.npz")}
-    assert files == {(each.model, each.name) for each in SHIPPED}
+    assert files == {(each.model, f"{each.name}.v{each.version}") for each in SHIPPED}
 
 
 @EACH
@@ -29,15 +48,32 @@ def test_the_file_is_small_and_that_of_the_recorded_run(record):
     path = cache.shipped(record.model, record.name)
     assert path.stat().st_size == record.bytes <= MOST_BYTES
     assert sha256(path) == record.sha256
-    (row,) = [each for each in read_rows(ROOT / ACCURACY) if each.weights_sha256 == record.sha256]
-    assert record.measured_row == record.sha256[:8]
+    assert path.name == f"{record.name}.v{record.version}.npz"
+    row = row_of(record)
     assert (row.model, row.images, row.top1) == (record.model, 10_000, record.measured_top1)
     assert row.trained_by == record.recipe and "dataset=Cifar10" in row.trained_by
 
 
 @EACH
+def test_it_is_packed_where_it_is_binary(record):
+    """A packed set has a bit for each weight of the binary kernels, and no latent kernel."""
+    path = cache.shipped(record.model, record.name)
+    binary = sum(
+        weights for weights, bits in kernels(zoo.get_model(record.model, weights=record.name))
+        if bits == 1
+    )  # fmt: skip
+    assert is_packed(path) == (record.format == "packed") == (binary > 0)
+    if binary:
+        with np.load(path) as arrays:
+            assert arrays["bits"].nbytes == (binary + 7) // 8
+        assert record.bytes < 75_000
+    else:
+        assert record.sha256.startswith(record.measured_row)
+
+
+@EACH
 def test_its_command_still_means_what_was_run(record):
-    (row,) = [each for each in read_rows(ROOT / ACCURACY) if each.weights_sha256 == record.sha256]
+    row = row_of(record)
     assert shortest_command(json.loads(row.recipe)) == record.recipe
 
 

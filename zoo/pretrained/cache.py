@@ -11,6 +11,7 @@ ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -58,8 +59,12 @@ def folder(model: str) -> Path:
 
 
 def shipped(model: str, name: str) -> Path | None:
-    """The file of a set that is part of the package."""
-    return _existing(SHIPPED / model, name)
+    """The file of a set that is part of the package: NAME.vN.npz, of the highest N."""
+    found = {}
+    for path in (SHIPPED / model).glob(f"{glob.escape(name)}.v*.npz"):
+        if (number := path.stem.removeprefix(f"{name}.v")).isdigit():
+            found[int(number)] = path
+    return found[max(found)] if found else None
 
 
 def cached(model: str, name: str) -> Path | None:

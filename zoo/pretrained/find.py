@@ -28,6 +28,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "pytorch": (".pth.tar", ".pth", ".pt", ".tar", ".ckpt", ".bin"),
     "keras": (".h5",),
     "npz": (".npz",),
+    "packed": (".npz",),
 }
 
 # Checks a fetched file against the model it is for, and writes the set as it is kept.

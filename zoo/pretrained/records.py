@@ -17,8 +17,9 @@ IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
 # How a set can be had: in this package, fetched by this program, by a person, or not at all.
 Access = Literal["shipped", "to be had", "only by hand", "none published"]
-# What kind of file lies there: PyTorch's, Keras's .h5, or this project's .npz.
-Format = Literal["pytorch", "keras", "npz"]
+# What kind of file lies there: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or
+# with a bit per binary weight (`zoo.weights.packed`).
+Format = Literal["pytorch", "keras", "npz", "packed"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class WeightSet:
 
     Attributes:
         model, name: `MODEL(weights=name)` loads it.
+        version: the file of one version never changes; a better one has the next number.
         dataset: what it was trained on.
         origin: who trained it: "authors", "larq-zoo", "zoo" (here) or "imported".
         access: how it can be had.
@@ -55,7 +57,8 @@ class WeightSet:
         file: its name there, where that is known.
         bytes, sha256: of the file at `address`.
         published_top1, published_top5: in percent.
-        measured_top1, measured_row: the figure measured here, and its row in results/.
+        measured_top1, measured_row: the figure measured here, and the first digits of the sha256
+            in its row in results/; of a packed set, that of the latent weights it was made from.
         recipe: how it was trained, or is trained here.
         licence: of the weights; None where none is stated.
         note: what else one should know.
@@ -81,6 +84,7 @@ class WeightSet:
     recipe: str | None = None
     licence: str | None = None
     note: str | None = None
+    version: int = 1
 
     @property
     def num_classes(self) -> int:

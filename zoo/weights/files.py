@@ -17,7 +17,7 @@ from zoo.untrusted import archives
 from zoo.untrusted.archives import one_line, read_npz_arrays
 from zoo.untrusted.models import KerasFile, open_keras
 from zoo.untrusted.opening import open_regular, require_memory
-from zoo.weights.packed import PACKED, pack, unpack
+from zoo.weights.packed import PACKED, binary_kernels, pack, unpack
 from zoo.weights.torch_state import latent, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
@@ -25,9 +25,7 @@ TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
 UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False
-) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
     """Write an .npz that is complete or not there."""
     # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
     content = io.BytesIO()
@@ -46,9 +44,6 @@ def write_npz(
         path: the file.
         unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
         packed: whether to write one bit per binary weight (`zoo.weights.packed`).
-
-    Raises:
-        WeightsError: a packed kernel would not be equal to the bit.
     """
     name = {MODEL: np.array(model.name)}
     more = {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
@@ -56,6 +51,14 @@ def write_npz(
         write_arrays(path, {**name, **pack(model, more)}, compressed=True)
     else:
         write_arrays(path, {**torch_state(model), **name, **more})
+
+
+def write_packed(model: tf.keras.Model, path: Path) -> bool:
+    """Write a packed set of a model that has binary kernels; False if it has none."""
+    if not binary_kernels(model):
+        return False
+    write_npz(model, path, packed=True)
+    return True
 
 
 def is_packed(path: Path) -> bool:

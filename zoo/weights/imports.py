@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
 from zoo.weights._torch_layout import entries
-from zoo.weights.files import load_keras, read_npz, read_unused, write_npz
+from zoo.weights.files import is_packed, load_keras, read_npz, read_unused, write_npz
 from zoo.weights.torch_state import latent, load_torch_state, torch_state, unused
 
 
@@ -55,7 +55,7 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
     state = {}
     if format == "pytorch":
         state = torch_file.read(source)
-    elif format == "npz":
+    elif format in ("npz", "packed"):
         state = read_npz(source, record.model.lower())
     model = zoo.get_model(record.model, weights=None, num_classes=record.num_classes)
     if format == "keras":
@@ -63,7 +63,8 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
         shutil.copyfile(source, target)
         return
     load_torch_state(model, torch_file.with_counters(state, model))
-    write_npz(model, target, unused(model, read_unused(source) if format == "npz" else state))
+    rest = state if format == "pytorch" else read_unused(source)
+    write_npz(model, target, unused(model, rest), packed=is_packed(source))
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:

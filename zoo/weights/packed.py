@@ -14,7 +14,7 @@ The file is an .npz of few arrays: hundreds of small ones would take more than w
 
     zoo.model    the model's name
     zoo.packed   the version of this format
-    index        JSON in UTF-8: [key, shape, kind, filters] of each entry of the state_dict, in order
+    index        JSON, UTF-8: [key, shape, kind, filters] of each entry of the state_dict, in order
     bits         of the entries of kind "bits", 8 to a byte: 1 is +; filter by filter, each as
                  PyTorch orders it (in, height, width)
     scales       float32, one for each filter of these
@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import WeightsError
 from zoo.weights._torch_layout import Entry, entries
 from zoo.weights.torch_state import latent, torch_state
 
@@ -61,15 +60,15 @@ class _Item:
 def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a packed set of `model`, a model of this zoo, and of `more`.
 
-    Raises:
-        WeightsError: a kernel would not be equal to the bit, which is checked.
+    Every kernel is checked: one that would not be equal to the bit stays as it is.
     """
-    kernels = _binary_kernels(model)
+    kernels = binary_kernels(model)
     index: list[_Item] = []
     parts: dict[str, list[np.ndarray]] = {}
     for key, value in {**torch_state(model), **more}.items():
-        if key in kernels:
-            positive, scales = _signs_and_scales(*kernels[key])
+        found = _signs_and_scales(*kernels[key]) if key in kernels else None
+        if found:
+            positive, scales = found
             parts.setdefault(BITS, []).append(positive.reshape(-1))
             parts.setdefault("scales", []).append(scales)
             index.append(_Item(key, value.shape, BITS, len(scales)))
@@ -140,11 +139,11 @@ def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.where(positive, magnitudes, -magnitudes)
 
 
-def _binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
+def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
     """Quantizer and entry of each binary kernel, by the entry's key."""
     quantizers = {
         id(latent_of(layer.kernel)): layer.kernel_quantizer for layer in model.layers
-        if getattr(layer, "kernel_quantizer", None) is not None
+        if getattr(getattr(layer, "kernel_quantizer", None), "precision", 32) == 1
     }  # fmt: skip
     found = {}
     for entry in entries(model):
@@ -159,7 +158,8 @@ def latent_of(variable: Any) -> Any:
     return getattr(variable, "latent_variable", variable)
 
 
-def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndarray] | None:
+    """bool (filters, n) and float32 (filters,) of a kernel; None if it would not be equal."""
     assert entry.oihw is not None
     kernel = latent(entry.variable).astype("float32")
 
@@ -175,7 +175,7 @@ def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndar
     positive = values >= 0
     again = entry.to_keras(latent_kernel(positive, scales))
     if not np.array_equal(quantizer(tf.constant(again)).numpy(), quantized):
-        raise WeightsError(f"{entry.key} cannot be packed: its values would not be equal.")
+        return None
     return positive, scales
 
 

@@ -20,13 +20,23 @@ from zoo.weights.imports import prepare
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 
-def save_weights(model: tf.keras.Model, path: str | Path) -> None:
-    """Write the state of a model of this zoo to `path`, which must end in .npz."""
+def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = False) -> None:
+    """Write the state of a model of this zoo to a file.
+
+    Args:
+        model: the model.
+        path: where to; it must end in .npz.
+        packed: write one bit per binary weight and a scale per filter in place of the latent
+            kernels: a 20th of the bytes, and the forward pass is equal to the bit.
+
+    Raises:
+        WeightsError: the name ends otherwise, or the file cannot be written.
+    """
     path = Path(path)
     if path.suffix != ".npz":
         raise WeightsError(f"Weights are written as .npz, not '{path.name}'.")
     try:
-        write_npz(model, path)
+        write_npz(model, path, packed=packed)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise WeightsError(f"'{path}' cannot be written: {reason}.") from error

@@ -65,10 +65,19 @@ def test_order(record, mirror, home, server, tmp_path, monkeypatch):
     assert obtain(record, as_it_is) == home / "weights" / MODEL / f"{NAME}.npz"
 
     monkeypatch.setattr(cache, "SHIPPED", tmp_path / "shipped")
-    shipped = tmp_path / "shipped" / MODEL / f"{NAME}.npz"
+    shipped = tmp_path / "shipped" / MODEL / f"{NAME}.v1.npz"
     shipped.parent.mkdir(parents=True)
     shipped.write_bytes(b"shipped")
     assert obtain(record, as_it_is) == shipped and state_of(record) == "shipped"
+
+
+def test_the_newest_version_is_taken(home, tmp_path):
+    folder = tmp_path / "shipped" / MODEL
+    folder.mkdir(parents=True)
+    for name in (f"{NAME}.v2.npz", f"{NAME}.v10.npz", f"{NAME}-hour.v11.npz", f"{NAME}.vx.npz"):
+        (folder / name).touch()
+    assert cache.shipped(MODEL, NAME) == folder / f"{NAME}.v10.npz"
+    assert cache.shipped(MODEL, "cifar1") is None
 
 
 def test_a_mirror_may_be_a_folder(register, home, tmp_path, monkeypatch):

@@ -21,11 +21,12 @@ def test_record(record):
     row = catalog.row(record.model)
     assert record.dataset == record.classes == row.dataset
     assert record.access in ("shipped", "to be had", "only by hand", "none published")
-    assert record.format in ("pytorch", "keras", "npz")
+    assert record.format in ("pytorch", "keras", "npz", "packed")
     assert records.preprocessing(record.preprocessing).size in (32, 224)
     assert record.num_classes == {"imagenet": 1000, "cifar10": 10}[record.classes]
     assert (record.address is not None) == (record.access == "to be had")
     assert (record.where is not None) == (record.access != "none published")
+    assert record.version >= 1
     assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
     assert record.measured_top1 is None or record.measured_row
     # A figure of a set's own is the paper's, or as near as a training done again comes.

@@ -1,0 +1,248 @@
+"""Packed sets: equal to the bit, small, and refused where they are not as they should be."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+
+from case import ROWS, build, images, randomize, tiered
+
+import zoo
+from zoo.errors import WeightsError
+from zoo.quantizers import ScaledSign, SelfDistributionSign
+from zoo.weights import save_weights, torch_state
+from zoo.weights.files import is_packed, read_npz, write_arrays
+from zoo.weights.packed import binary_kernels, latent_kernel, pack
+
+MODEL = "ReActNet20"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return randomize(zoo.ReActNet20(weights=None))
+
+
+@pytest.fixture(scope="module")
+def packed(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("packed") / "packed.npz"
+    save_weights(trained, path, packed=True)
+    return path
+
+
+def quantized(model):
+    """What each binary convolution multiplies with."""
+    return {
+        layer.name: layer.kernel_quantizer(tf.constant(layer.kernel.latent_variable)).numpy()
+        for layer in model.layers
+        if getattr(layer, "kernel_quantizer", None) is not None
+    }
+
+
+@pytest.mark.parametrize("name", [tiered(name) for name in ROWS])
+def test_every_model_is_equal_to_the_bit(name, tmp_path):
+    """Every binary kernel is packed, what it computes with is equal, and so is the output; packed
+    again, the file is the same."""
+    model = randomize(build(name))
+    save_weights(model, tmp_path / "packed.npz", packed=True)
+    again = build(name, weights=tmp_path / "packed.npz")
+    kernels = quantized(model)
+    for key, kernel in quantized(again).items():
+        np.testing.assert_array_equal(kernel, kernels[key])
+    x = images(model)
+    np.testing.assert_array_equal(again(x, training=False), model(x, training=False))
+    if name == MODEL:  # in a graph, too
+        np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    with np.load(tmp_path / "packed.npz") as arrays:
+        size = sum(kernel.size for kernel in kernels.values())
+        assert len(arrays["bits"] if kernels else b"") == (size + 7) // 8
+    save_weights(again, tmp_path / "again.npz", packed=True)
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "packed.npz").read_bytes()
+    binary, ours, theirs = binary_kernels(model), torch_state(again), torch_state(model)
+    assert len(binary) == len(kernels)
+    assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours if key not in binary)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 144, 576, 4608, 9216])
+def test_the_mean_of_the_magnitudes_is_the_scale(n):
+    """In every order of summation, and so in TensorFlow's."""
+    rng = np.random.default_rng(n)
+    kernel = (rng.standard_normal((200, n)) * 10 ** rng.uniform(-6, 2, (200, 1))).astype("float32")
+    quantizer = ScaledSign()
+    signs = kernel >= 0
+    scales = np.abs(quantizer(tf.constant(kernel.T[None, None])).numpy()[0, 0, 0])
+    latent = latent_kernel(signs, scales)
+    np.testing.assert_array_equal(latent > 0, signs)
+    for order in (np.arange(n), rng.permutation(n)):
+        for total in (
+            np.abs(latent)[:, order].sum(axis=1),
+            np.cumsum(np.abs(latent[:, order]), 1)[:, -1],
+        ):
+            np.testing.assert_array_equal(total / np.float32(n), scales)
+    again = quantizer(tf.constant(latent.T[None, None])).numpy()[0, 0]
+    np.testing.assert_array_equal(np.abs(again), np.broadcast_to(scales, again.shape))
+    # One magnitude per filter, but for the last bits of the sum.
+    spread = np.abs(latent).max(axis=1) / np.abs(latent).min(axis=1) - 1
+    assert spread.max() <= n / 2**22
+
+
+def test_zeros_and_what_the_shift_turns():
+    """A filter of zeros keeps its scale 0; SD-BNN's signs are those after the shift."""
+    kernel = np.zeros((1, 1, 4, 3), "float32")
+    kernel[..., 1] = [[[0.5, -1, 0, 2]]]
+    kernel[..., 2] = [[[3.0, 3, 3, -0.01]]]  # which the shift by 0.011 turns
+    shift = SelfDistributionSign()
+    shift.build(kernel.shape)
+    shift.alpha.assign([0.0, 0.0, 9.0])
+    for quantizer in (ScaledSign(), shift):
+        expected = quantizer(tf.constant(kernel)).numpy()
+        values = expected.reshape(4, 3).T
+        total = np.abs(kernel.reshape(4, 3).T).sum(axis=1)
+        latent = latent_kernel(values >= 0, total / np.float32(4)).T.reshape(kernel.shape)
+        np.testing.assert_array_equal(quantizer(tf.constant(latent)).numpy(), expected)
+    assert expected[0, 0, 3, 2] == 1
+
+
+def test_a_kernel_that_would_not_be_equal_stays_as_it_is(trained):
+    """Of a quantizer that computes with more than signs and one scale."""
+
+    class Sloped(type(trained.get_layer("layer1.0.conv1").kernel_quantizer)):
+        def call(self, inputs):
+            return super().call(inputs) + 0.1 * inputs
+
+    model = randomize(zoo.ReActNet20(weights=None))
+    layer = model.get_layer("layer1.0.conv1")
+    layer.kernel_quantizer = Sloped()
+    size = int(np.prod(layer.kernel.shape))
+    assert 8 * (len(pack(trained, {})["bits"]) - len(pack(model, {})["bits"])) == size
+    assert len(pack(model, {})["float32"]) - len(pack(trained, {})["float32"]) == size
+
+
+def test_fine_tuning_starts_from_the_scale(trained, packed):
+    """Latent weights of the same sign, all of the filter's mean magnitude; other classes get a new
+    classifier as with any set."""
+    model = zoo.ReActNet20(weights=packed, num_classes=3)
+    name = "layer2.0.conv1"
+    ours, theirs = (m.get_layer(name).kernel.latent_variable.numpy() for m in (model, trained))
+    np.testing.assert_array_equal(np.sign(ours), np.sign(theirs))
+    means = np.abs(theirs).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(np.abs(ours), np.broadcast_to(means, ours.shape), rtol=1e-3)
+    assert model.output_shape == (None, 3)
+
+
+def test_the_file(packed, trained, tmp_path):
+    save_weights(trained, tmp_path / "latent.npz")
+    assert is_packed(packed) and not is_packed(tmp_path / "latent.npz")
+    assert packed.stat().st_size < 70_000 < (tmp_path / "latent.npz").stat().st_size / 15
+    save_weights(trained, tmp_path / "again.npz", packed=True)
+    assert (tmp_path / "again.npz").read_bytes() == packed.read_bytes()
+    with np.load(packed) as arrays:
+        assert set(arrays) == {"zoo.model", "zoo.packed", "index", "bits", "scales", "float32",
+                               "int64"}  # fmt: skip
+    assert set(read_npz(packed, "reactnet20")) == set(torch_state(trained))
+    with pytest.raises(WeightsError, match="weights of reactnet20, which do not belong to realres"):
+        read_npz(packed, "realresnet20")
+
+
+HUGE = '[["a",[1099511627776],"%s",%d]]'
+LINE = '[["a",[2,9],"bits",2]]'
+
+
+def bits(**changes):
+    """A packed set of one kernel of two filters of nine weights."""
+    arrays = {
+        "zoo.model": np.array("reactnet20"), "zoo.packed": np.array(1), "index": LINE,
+        "bits": np.zeros(3, "uint8"), "scales": np.ones(2, "float32"), **changes,
+    }  # fmt: skip
+    arrays = {key: value for key, value in arrays.items() if value is not None}
+    index = arrays["index"]
+    if isinstance(index, str):
+        arrays["index"] = np.frombuffer(index.encode(), "uint8")
+    return arrays
+
+
+class TestRefused:
+    """One sentence, before room is made for what a file says to hold."""
+
+    def refused(self, path, says):
+        with pytest.raises(WeightsError, match=says) as caught:
+            read_npz(path, "reactnet20")
+        assert "\n" not in str(caught.value)
+
+    def test_what_the_others_are_made_from_is_read(self, tmp_path):
+        write_arrays(tmp_path / "x.npz", bits())
+        assert read_npz(tmp_path / "x.npz", "reactnet20")["a"].shape == (2, 9)
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"zoo.packed": np.array(2)}, "packed in another way than this program's version 1"),
+            ({"zoo.packed": np.array([1, 1])}, "packed in another way"),
+            ({"zoo.packed": np.array("1")}, "packed in another way"),
+            ({"index": None}, "not a readable .npz"),
+            ({"index": "[["}, "not a readable .npz"),
+            ({"index": "[" * 100_000}, "not a readable .npz"),
+            ({"index": "{}"}, "not those of its index"),
+            ({"index": "[3]"}, "not a readable .npz"),
+            ({"index": '[["a",[2,9],"bits"]]'}, "not a readable .npz"),
+            ({"index": '[[3,[2,9],"bits",2]]'}, "its index is damaged"),
+            ({"index": '[["a",[2,9],"object",2]]'}, "its index is damaged"),
+            ({"index": '[["a",[2,-9],"bits",2]]'}, "not a whole number"),
+            ({"index": '[["a",[2,9.0],"bits",2]]'}, "not a whole number"),
+            ({"index": '[["a",[2,true],"bits",2]]'}, "not a whole number"),
+            ({"index": '[["a",[2,9],"bits",0]]'}, "0 filters of 18 weights"),
+            ({"index": '[["a",[2,9],"bits",4]]'}, "4 filters of 18 weights"),
+            ({"index": '[["a",[0],"bits",1]]'}, "1 filters of 0 weights"),
+            ({"index": '[["a",[2097152],"bits",1]]'}, "1 filters of 2097152 weights"),
+            ({"index": HUGE % ("bits", 2**20)}, "not those of its index"),
+            ({"index": HUGE % ("float32", 0)}, "not those of its index"),
+            ({"index": '[["a",[2,9],"bits",2],["a",[2,9],"bits",2]]'}, "not those of its index"),
+            ({"bits": np.zeros(2, "uint8")}, "not those of its index"),
+            ({"bits": np.zeros(3, "int8")}, "not those of its index"),
+            ({"bits": np.zeros((1, 3), "uint8")}, "not those of its index"),
+            ({"bits": np.array([{}] * 3, dtype=object)}, "not a readable .npz"),
+            ({"scales": None}, "not those of its index"),
+            ({"scales": np.ones(3, "float32")}, "not those of its index"),
+            ({"scales": np.float32([1, np.nan])}, "a scale is not a number from 0 up"),
+            ({"scales": np.float32([1, -1])}, "a scale is not a number from 0 up"),
+            ({"scales": np.float32([1, np.inf])}, "a scale is not a number from 0 up"),
+            ({"more": np.zeros(3)}, "not those of its index"),
+        ],
+    )
+    def test_content(self, tmp_path, changes, says):
+        write_arrays(tmp_path / "x.npz", bits(**changes))
+        self.refused(tmp_path / "x.npz", says)
+
+    def test_bits_that_unpack_to_more_than_there_is(self, tmp_path):
+        """64 MiB of zeros in 64 KiB, which would be 4 GiB of latent weights."""
+        line = f'[["a",[{2**29}],"bits",{2**9}]]'
+        arrays = bits(index=line, bits=np.zeros(2**26, "uint8"), scales=np.ones(2**9, "float32"))
+        write_arrays(tmp_path / "x.npz", arrays, compressed=True)
+        assert (tmp_path / "x.npz").stat().st_size < 100_000
+        self.refused(tmp_path / "x.npz", "unpacks to 4,294,967,296 bytes, more than any set")
+
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    def test_cut_short(self, packed, tmp_path, share):
+        whole = packed.read_bytes()
+        (tmp_path / "x.npz").write_bytes(whole[: int(share * len(whole))])
+        self.refused(tmp_path / "x.npz", "not a readable .npz")
+
+    def test_bitten(self, packed, tmp_path):
+        whole = bytearray(packed.read_bytes())
+        whole[len(whole) // 2] ^= 1
+        (tmp_path / "x.npz").write_bytes(whole)
+        self.refused(tmp_path / "x.npz", "not a readable .npz")
+
+    def test_of_other_shapes(self, packed):
+        with pytest.raises(WeightsError, match="another class count, width or input size"):
+            zoo.ReActNet20(weights=packed, input_shape=(32, 32, 1))
+
+    def test_leads_outside(self, packed, tmp_path):
+        (tmp_path / "x.npz").write_bytes(packed.read_bytes())
+        with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
+            archive.writestr("../x.npy", b"")
+        self.refused(tmp_path / "x.npz", "leads outside")

@@ -99,7 +99,7 @@ def unpack(arrays: Mapping[str, np.ndarray], most_bytes: int) -> dict[str, np.nd
         sizes[item.kind] += item.size
     filters = sum(item.filters for item in index)
     _check(arrays, sizes, filters)
-    total = sum(8 * size for size in sizes.values())
+    total = sum(4 * size if kind == BITS else arrays[kind].nbytes for kind, size in sizes.items())
     if total > most_bytes:
         raise ValueError(f"it unpacks to {total:,} bytes, more than any set here")
     numbers = {kind: arrays[kind] for kind in sizes}
@@ -134,9 +134,11 @@ def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
     mantissa, exponent = np.frexp(total)
     # The total in units of its last bit, shared out: the first weights get what is left over.
     each, left = np.divmod((mantissa * 2**24).astype(np.int64), n)
-    units = each[:, None] + (np.arange(n) < left[:, None])
-    magnitudes = np.ldexp(units.astype(np.float64), exponent[:, None] - 24).astype(np.float32)
-    return np.where(positive, magnitudes, -magnitudes)
+    low, high = (
+        np.ldexp(units.astype(np.float32), exponent - 24)[:, None] for units in (each, each + 1)
+    )
+    kernel = np.where(np.arange(n) < left[:, None], high, low)
+    return np.negative(kernel, out=kernel, where=~positive)
 
 
 def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:

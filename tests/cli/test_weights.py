@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
+from training.show_weights import show_weights
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights
 
@@ -166,6 +167,30 @@ def test_our_own_format_is_kept_under_a_name(lqz, model, file, home):
     assert lqz("convert", MODEL, file, "--name", "mine", "--force")[0] == 0
 
 
+def test_packed_weights(lqz, home, tmp_path):
+    """Written from latent weights, kept packed, and the same to the bit when loaded."""
+    latent = zoo.ReActNet20(weights=None)
+    save_weights(latent, tmp_path / "latent.npz")
+    code, out, err = lqz("convert", "ReActNet20", "latent.npz", "--to", "packed", "-o", "small.npz")
+    small, large = ((tmp_path / name).stat().st_size for name in ("small.npz", "latent.npz"))
+    assert code == 0 and err == "" and small < large / 15
+    assert out == f"small.npz: {small:,} bytes (latent.npz: {large:,}).\n"
+    code, out, err = lqz("convert", "ReActNet20", "small.npz", "--name", "mine")
+    assert code == 0 and err == ""
+    kept = home / "weights" / "ReActNet20" / "mine.npz"
+    assert kept.read_bytes() == (tmp_path / "small.npz").read_bytes()
+    images = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(zoo.ReActNet20(weights="mine")(images), latent(images))
+
+
+def test_what_is_packed_is_listed_as_such(capsys):
+    """Of the package itself, which the other tests here do without."""
+    show_weights(["ReActNet20"], as_json=True)
+    sets = json.loads(capsys.readouterr().out)
+    found = {each["name"]: (each["state"], each["format"], each["version"]) for each in sets}
+    assert found["cifar10"] == ("shipped", "packed", 1)
+
+
 def test_larq_zoos_file_under_a_name(lqz, home, tmp_path):
     theirs = zoo.get_model("QuickNetSmall", weights=None)
     theirs.save_weights(tmp_path / "theirs.h5")
@@ -191,6 +216,9 @@ def test_what_convert_refuses(lqz, file, home, tmp_path):
         ((MODEL, file, "--name", "v1.0"), "A set's name has letters, digits, '-', '_', not 'v1.0'"),
         (("RealResNet34", file), "b627a593bcbe; --name keeps another file."),
         (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch has no such network"),
+        (("QuickNet", "--to", "packed", "-o", "x.npz"), "Keras's .h5 and are not packed"),
+        ((MODEL, "--to", "packed", "-o", "x.pth"), "written as .npz, not 'x.pth'"),
+        ((MODEL, file, "--to", "packed", "-o", "none/x.npz"), "'none/x.npz' cannot be written"),
     ):
         refused(lqz("convert", *args), says)
     assert not (home / "weights").exists()

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from zoo.untrusted.archives import open_zip
+from zoo.untrusted.opening import open_regular, read_bytes
 from zoo.weights._torch_names import Damaged, Refused, Storage, Tensor
 from zoo.weights._torch_pickle import Unpickler
-from zoo.weights.files import MOST_BYTES, check_zip
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -49,19 +50,19 @@ def open_file(path: Path) -> TorchFile:
 
     Raises:
         Refused: it refers to something that is neither a tensor nor plain data.
-        WeightsError: it is a zip that leads outside its folder, or larger than any set.
+        FileError: it is no regular file, too large, or an unsafe zip.
         Damaged, OSError or another error of Python's: it is not as PyTorch writes files.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         zipped = file.read(2) == b"PK"
     return _open_zip(path) if zipped else _open_legacy(path)
 
 
 def _open_zip(path: Path) -> TorchFile:
-    check_zip(path)
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
-        _check_members(archive, path)
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+            raise Damaged("a part of it is compressed, which PyTorch never does")
         (pickle,) = [name for name in members if name.endswith("/data.pkl")] or [""]
         root = pickle.removesuffix("data.pkl")
         if not root or f"{root}constants.pkl" in members:
@@ -78,28 +79,15 @@ def _open_zip(path: Path) -> TorchFile:
 
     def block(storage: Storage) -> memoryview:
         if storage.key not in read:
-            with zipfile.ZipFile(path) as archive:
+            with open_zip(path) as archive:
                 read[storage.key] = memoryview(archive.read(f"{root}data/{storage.key}"))
         return read[storage.key]
 
     return TorchFile(content, block)
 
 
-def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """PyTorch compresses nothing, so that the members are not larger than the file."""
-    members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise Damaged("a part of it is compressed, which PyTorch never does")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise Damaged("it says to be larger than it is")
-    if len({member.filename for member in members}) < len(members):
-        raise Damaged("two parts of it have one name")
-
-
 def _open_legacy(path: Path) -> TorchFile:
-    if path.stat().st_size > MOST_BYTES:
-        raise Damaged("it is larger than any set here")
-    content = path.read_bytes()
+    content = read_bytes(path)
     file = io.BytesIO(content)
     start = [Unpickler().load(file) for _ in range(2)]
     if start != [LEGACY_MAGIC, LEGACY_VERSION]:

@@ -63,10 +63,11 @@ def write_packed(model: tf.keras.Model, path: Path) -> bool:
 
 def is_packed(path: Path) -> bool:
     """Whether the file is a packed set, whatever else may be wrong with it."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with archives.open_zip(path) as archive:
+            return f"{PACKED}.npy" in archive.namelist()
+    except (FileError, OSError, zipfile.BadZipFile):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return f"{PACKED}.npy" in archive.namelist()
 
 
 def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -83,12 +83,18 @@ def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.
     return {PACKED: np.array(VERSION), "index": np.frombuffer(text.encode(), np.uint8), **arrays}
 
 
-def unpack(arrays: Mapping[str, np.ndarray], most_bytes: int) -> dict[str, np.ndarray]:
+def unpack(
+    arrays: Mapping[str, np.ndarray], require: Callable[[int], None]
+) -> dict[str, np.ndarray]:
     """The state_dict in the arrays of a packed set, with latent kernels.
 
+    Args:
+        arrays: what the file holds.
+        require: is told how many bytes there will be, before room is made for them; it raises an
+            error where they are too many.
+
     Raises:
-        ValueError or another error of Python's: they are not as `pack` makes them, or would take
-            more than `most_bytes`; nothing of them was unpacked.
+        ValueError or another error of Python's: they are not as `pack` makes them.
     """
     version = arrays[PACKED]
     if version.shape or version.dtype.kind not in "iu" or version != VERSION:
@@ -99,9 +105,7 @@ def unpack(arrays: Mapping[str, np.ndarray], most_bytes: int) -> dict[str, np.nd
         sizes[item.kind] += item.size
     filters = sum(item.filters for item in index)
     _check(arrays, sizes, filters)
-    total = sum(4 * size if kind == BITS else arrays[kind].nbytes for kind, size in sizes.items())
-    if total > most_bytes:
-        raise ValueError(f"it unpacks to {total:,} bytes, more than any set here")
+    require(sum(4 * size if kind == BITS else arrays[kind].nbytes for kind, size in sizes.items()))
     numbers = {kind: arrays[kind] for kind in sizes}
     if BITS in numbers:
         numbers[BITS] = np.unpackbits(numbers[BITS], count=sizes[BITS]).astype(bool)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import WeightsError
+from zoo.errors import FileError, WeightsError
+from zoo.files import printable
 from zoo.pretrained.extra import require_torch
+from zoo.untrusted.archives import one_line
+from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_layout import entries
 from zoo.weights._torch_names import Refused, Tensor
-from zoo.weights.files import MOST_BYTES, one_line
-from zoo.weights.torch_state import printable
 
 # Under which names training scripts put the weights beside epoch, optimizer and so on.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
@@ -50,10 +51,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     total = sum(each.size * max(each.storage.dtype.itemsize, 4) for each in tensors.values())
-    if total > MOST_BYTES:  # a few numbers, repeated by strides of 0, would fill the memory
-        raise WeightsError(f"'{path}' unpacks to {total:,} bytes, more than any set here.")
     try:
+        # A few numbers, repeated by strides of 0, would fill the memory.
+        require_memory(total, path)
         return {key: _plain(file.array(value)) for key, value in tensors.items()}
+    except FileError as error:
+        raise WeightsError(str(error)) from error
     except Exception as error:  # a checksum that is wrong, a file that is gone
         raise WeightsError(
             f"'{path}' is not a readable PyTorch file, or cut short: {one_line(error)}."
@@ -95,7 +98,7 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
 
 def _open(path: Path) -> TorchFile:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(64)
         if not start:
             raise WeightsError(f"'{path}' is empty.")
@@ -106,6 +109,8 @@ def _open(path: Path) -> TorchFile:
         return open_file(path)
     except WeightsError:
         raise
+    except FileError as error:
+        raise WeightsError(str(error)) from error
     except Refused as error:
         raise WeightsError(
             f"'{path}' holds more than numbers: it needs '{one_line(error)}', which is refused."
@@ -134,7 +139,8 @@ def _unwrapped(loaded: Any, path: Path) -> dict[str, Tensor]:
         for name in WRAPPERS:
             if is_state(loaded.get(name)):
                 return loaded[name]
-        held = ", ".join(printable(str(key), 40) for key in list(loaded)[:8]) or "nothing"
+        names = [printable(key, 40) for key in loaded if isinstance(key, str)]
+        held = ", ".join(names[:8]) or "nothing"
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
     raise WeightsError(f"'{path}' holds no weights, but a {type(loaded).__name__}.")
 

@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from case import ROWS, build, images, randomize, tiered
 import zoo
 from zoo.errors import WeightsError
 from zoo.quantizers import ScaledSign, SelfDistributionSign
+from zoo.untrusted.opening import require_memory
 from zoo.weights import files, save_weights, torch_state
 from zoo.weights.files import is_packed, read_npz, write_arrays
 from zoo.weights.packed import binary_kernels, latent_kernel, pack
@@ -223,8 +225,8 @@ class TestRefused:
         arrays = bits(index=line, bits=np.zeros(2**16, "uint8"))
         write_arrays(tmp_path / "x.npz", arrays, compressed=True)
         assert read_npz(tmp_path / "x.npz")["a"].nbytes == 2**21
-        monkeypatch.setattr(files, "MOST_BYTES", 2**20)
-        self.refused(tmp_path / "x.npz", "unpacks to 2,097,152 bytes, more than any set")
+        monkeypatch.setattr(files, "require_memory", partial(require_memory, most_bytes=2**20))
+        self.refused(tmp_path / "x.npz", "unpacks to 2,097,152 bytes, more than the 1,048,576 allow")
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
     def test_cut_short(self, packed, tmp_path, share):
@@ -246,4 +248,4 @@ class TestRefused:
         (tmp_path / "x.npz").write_bytes(packed.read_bytes())
         with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
             archive.writestr("../x.npy", b"")
-        self.refused(tmp_path / "x.npz", "leads outside")
+        self.refused(tmp_path / "x.npz", "points outside")

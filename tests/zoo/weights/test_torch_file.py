@@ -308,6 +308,6 @@ class TestRefused:
         refuse("big-endian", ("x/byteorder", b"big"))
         refuse("it needs 'TorchScript'", ("x/constants.pkl", b""), ("x/code/a.py", b""))
         refuse("not a readable PyTorch file", ("y/data.pkl", content))
-        refuse("leads outside", ("../x", b""))
+        refuse("points outside the archive", ("../x", b""))
         with pytest.warns(UserWarning, match="Duplicate name"):
-            refuse("two parts of it have one name", ("x/data/0", bytes(8)))
+            refuse("its member 'x/data/0' occurs twice", ("x/data/0", bytes(8)))

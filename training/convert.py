@@ -111,7 +111,12 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
     from training.show import build_model, typed_arguments
     from zoo.weights import imports, torch_file
     from zoo.weights.files import (
-        check_weights, is_packed, load_keras, read_npz, read_unused, write_npz,
+        check_weights,
+        is_packed,
+        load_keras,
+        read_npz,
+        read_unused,
+        write_npz,
     )  # fmt: skip
     from zoo.weights.torch_state import load_torch_state, unused
 

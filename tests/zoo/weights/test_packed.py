@@ -226,7 +226,9 @@ class TestRefused:
         write_arrays(tmp_path / "x.npz", arrays, compressed=True)
         assert read_npz(tmp_path / "x.npz")["a"].nbytes == 2**21
         monkeypatch.setattr(files, "require_memory", partial(require_memory, most_bytes=2**20))
-        self.refused(tmp_path / "x.npz", "unpacks to 2,097,152 bytes, more than the 1,048,576 allow")
+        self.refused(
+            tmp_path / "x.npz", "unpacks to 2,097,152 bytes, more than the 1,048,576 allow"
+        )
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
     def test_cut_short(self, packed, tmp_path, share):

@@ -274,3 +274,27 @@ def test_openvino_keeps_them_too():
     results = compiled(batches)
     for index, right in enumerate(model(batches)):
         np.testing.assert_allclose(results[index], right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_models_of_16_bits_are_exported_in_32(policy):
+    rest = {"padding": "same", "dtype": policy, **SIGNS}
+    model = chain(keras.Conv2D(16, 3, dtype=policy), BatchNorm(), SymmetricConv2D(8, 3, **rest))
+    assert model.dtype_policy.name == "float32" and model.output.dtype != tf.float32
+    same = chain(keras.Conv2D(16, 3), BatchNorm(), SymmetricConv2D(8, 3, padding="same", **SIGNS))
+    same.set_weights(model.get_weights())
+    batch = np.random.default_rng(2).normal(size=(1, 8, 8, 16)).astype(np.float32)
+    for run in (in_openvino, in_lce):
+        np.testing.assert_array_equal(run(model, batch), same(batch))
+
+
+def test_a_layer_that_cannot_be_made_anew_says_what_to_do():
+    class Odd(keras.Layer):
+        def __init__(self, size, **kwargs):
+            super().__init__(**kwargs)
+
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(DeployError, match=r"in 16 bits, and cannot .* policy\('float32'\)\.$"):
+        to_tflite(chain(Odd(3, dtype="mixed_float16")))

@@ -22,6 +22,9 @@ RUNTIMES = {
 }
 
 
+POLICIES_16 = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+
+
 @dataclass(frozen=True)
 class Call:
     """One layer applied to tensors; nested models are already opened.
@@ -150,3 +153,44 @@ def runtime(extra: str) -> Any:
     """Import a runtime that is an optional dependency."""
     require_runtime(extra)
     return importlib.import_module(RUNTIMES[extra][0])
+
+
+def in_float32(model: tf.keras.Model) -> tf.keras.Model:
+    """The model itself, or one with its weights whose layers all compute in float32.
+
+    Raises:
+        DeployError: a layer computes in 16 bits and cannot be made anew from its `get_config`.
+    """
+    import tensorflow as tf
+
+    halves = ("float16", "bfloat16")
+    if all(getattr(layer, "compute_dtype", None) not in halves for layer in model.submodules):
+        return model
+
+    def made_anew(layer: Any) -> Any:
+        return type(layer).from_config(_with_float32(layer.get_config()))
+
+    try:
+        again = tf.keras.models.clone_model(model, clone_function=made_anew)
+        again.set_weights(model.get_weights())
+    except Exception as error:  # whatever a layer of the user's own makes of its configuration
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DeployError(
+            f"The model '{model.name}' computes in 16 bits, and cannot be made anew in float32 "
+            f"({reason}): build it under tf.keras.mixed_precision.set_global_policy('float32')."
+        ) from error
+    return again
+
+
+def _with_float32(config: Any) -> Any:
+    """A configuration with float32 for each policy of 16 bits in it."""
+    if isinstance(config, dict):
+        inner = config.get("config")
+        if isinstance(inner, dict) and inner.get("name") in POLICIES_16:
+            return "float32"  # a policy, as Keras writes it
+        return {key: _with_float32(value) for key, value in config.items()}
+    if isinstance(config, tuple):
+        return tuple(map(_with_float32, config))
+    if isinstance(config, list):
+        return [_with_float32(value) for value in config]
+    return "float32" if isinstance(config, str) and config in POLICIES_16 else config

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy._flatbuffer import arranged, operations
-from zoo.deploy._walk import Call, check_exportable, runtime
+from zoo.deploy._walk import Call, check_exportable, in_float32, runtime
 from zoo.errors import DeployError, ZooError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
 def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[bytes, float]:
     """`to_lce`, and by how much the result differs from Keras (relative L2)."""
     check_exportable(model)
+    model = in_float32(model)
     lce = runtime("lce")
     import tensorflow as tf
 
@@ -99,6 +100,7 @@ def to_tflite(model: tf.keras.Model) -> bytes:
 def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
     """`to_tflite`, and by how much the result differs from Keras (relative L2)."""
     check_exportable(model)
+    model = in_float32(model)
     import tensorflow as tf
 
     from zoo.deploy._lce_layers import inference_module

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy._cpu import without_avx2
-from zoo.deploy._walk import calls, check_exportable, runtime
+from zoo.deploy._walk import calls, check_exportable, in_float32, runtime
 from zoo.errors import DeployError, DeployWarning
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -64,6 +64,9 @@ def checked_openvino(
     model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
 ) -> tuple[openvino.Model, float]:
     """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
+    check_exportable(model, batch_size)
+    openvino_runtime()
+    model = in_float32(model)
     converted = _converted(model, batch_size, preprocess, binary)
     return converted, _difference(model, converted, batch_size, preprocess)
 
@@ -71,7 +74,6 @@ def checked_openvino(
 def _converted(
     model: tf.keras.Model, batch_size: int, preprocess: bool, binary: bool
 ) -> openvino.Model:
-    check_exportable(model, batch_size)
     ov = openvino_runtime()
     _builders()
     from zoo.deploy import _ov_layers

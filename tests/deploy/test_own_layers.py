@@ -278,10 +278,17 @@ def test_openvino_keeps_them_too():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_models_of_16_bits_are_exported_in_32(policy):
-    rest = {"padding": "same", "dtype": policy, **SIGNS}
-    model = chain(keras.Conv2D(16, 3, dtype=policy), BatchNorm(), SymmetricConv2D(8, 3, **rest))
-    assert model.dtype_policy.name == "float32" and model.output.dtype != tf.float32
-    same = chain(keras.Conv2D(16, 3), BatchNorm(), SymmetricConv2D(8, 3, padding="same", **SIGNS))
+    def make():
+        conv, binary = keras.Conv2D(16, 3), SymmetricConv2D(8, 3, **SIGNS)
+        return chain(conv, BatchNorm(), binary)
+
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = make()
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert model.output.dtype != tf.float32
+    same = make()
     same.set_weights(model.get_weights())
     batch = np.random.default_rng(2).normal(size=(1, 8, 8, 16)).astype(np.float32)
     for run in (in_openvino, in_lce):

@@ -303,5 +303,5 @@ def test_a_layer_that_cannot_be_made_anew_says_what_to_do():
         def get_config(self):
             raise NotImplementedError("not described")
 
-    with pytest.raises(DeployError, match=r"in 16 bits, and cannot .* policy\('float32'\)\.$"):
+    with pytest.raises(DeployError, match=r"in 16 bits, and cannot .*policy\('float32'\)\.$"):
         to_tflite(chain(Odd(dtype="mixed_float16")))

@@ -87,6 +87,7 @@ def test_the_packed_weights_beside_it_are_equal_to_the_bit(finished):
 
 def test_configuration_is_written_and_gives_the_same_recipe(finished):
     config = json.loads((finished.run.directory / "config.json").read_text())
+    assert config.pop("devices").keys() == set(STAGES)
     assert config["task"] == "ReActNet" and config["model"] == "ReActNet20Factory"
     assert config["learning_rate"] == 5e-4 and config["seed"] == 0
     settings = {k: v for k, v in config.items() if k != "task"}

@@ -66,6 +66,7 @@ def small():
 def float64():
     """Keras computes in float64: by its rounding no sign turns."""
     before = tf.keras.backend.floatx()
+    tf.keras.mixed_precision.set_global_policy(None)  # else it would outweigh floatx
     tf.keras.backend.set_floatx("float64")
     yield
     tf.keras.backend.set_floatx(before)

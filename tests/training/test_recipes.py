@@ -228,7 +228,7 @@ def test_teacher_of_keras_applications_does_its_own_preprocessing():
     ("arguments", "error", "words"),
     [
         ({"application": "ResNet5"}, UnknownNameError, "did you mean 'ResNet50'"),
-        ({"weights": "no/such/file"}, WeightsError, "cannot be had"),
+        ({"weights": "no/such/file"}, WeightsError, "cannot be read as weights"),
         ({"input_shape": (28, 28, 1)}, InvalidValueError, "three colours"),
     ],
 )

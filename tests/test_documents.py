@@ -1,5 +1,6 @@
 """README and docs: their tables are what the data says, and every code block runs."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -74,6 +75,7 @@ REFUSED = {
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }
+RUNNER = util.find_spec("training.portable.run").origin
 LONG = ("lqz export", "lqz benchmark")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -125,6 +127,11 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
         check_lqz(rest, folder, monkeypatch, capfd)
     elif program == "make":
         assert rest[0] in re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python" and rest[0].startswith("programs/"):
+        # A training program's script, which has tests of its own.
+        beside = {**os.environ, "PYTHONPATH": str(ROOT / "training" / "data")}  # philox.py
+        run = [sys.executable, RUNNER, "--help"]
+        subprocess.run(run, check=True, capture_output=True, env=beside)
     elif program == "python":
         assert rest[0] == "-m" and util.find_spec(rest[1])
         if "data.service" not in rest[1]:

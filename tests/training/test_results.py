@@ -158,6 +158,7 @@ def test_a_run_is_evaluated_as_it_was_trained_and_recorded(evaluate, finished, t
     assert row.epochs == "teacher=1 binary-activations=1 binary=1"
     assert row.train_seconds == pytest.approx(sum(r.seconds for r in finished.run.results), abs=0.1)
     config = json.loads((finished.run.directory / "config.json").read_text())
+    assert row.devices.startswith("teacher: 1-1 on CPU, TensorFlow ") and config.pop("devices")
     assert json.loads(row.recipe) == config and row.command == "lqz evaluate run"
 
 

@@ -35,13 +35,13 @@ benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all --threads 1,2 --per-layer \
 		--json results/latency.json --csv results/latency.csv --plot results/latency.png
 	$(PYTHON) -m benchmarks.async_queue ReActNetA --seconds 60 --threads 2
-	$(PYTHON) -m benchmarks.update_tables
+	$(PYTHON) -m tools.update_tables
 
 docs: $(INSTALLED)
 	$(PYTHON) -m mkdocs build --strict
 
 notebooks: $(INSTALLED)
-	$(PYTHON) -m benchmarks.run_notebooks
+	$(PYTHON) -m tools.run_notebooks
 
 lint: $(LINT_INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -28,7 +28,7 @@ INSTALL_REQUIRES = [
     "pillow>=10",
 ]
 
-# training/data/prepare_fashion_mnist.py: another version might compress to other bytes.
+# tools/prepare_fashion_mnist.py: another version might compress to other bytes.
 ZOPFLI = "zopfli==0.4.3"
 
 # OpenVINO's maintainers call BinaryConvolution obsolete: no version is let in that was not tried.

@@ -27,15 +27,15 @@ from typing import Any
 from zookeeper import task
 
 import benchmarks.ablated_networks  # noqa: F401  known by name from here on
-from benchmarks.tables import read_table, write_table
-from benchmarks.update_tables import ABLATION
-from training.configuration import configure_task
-from training.experiment import Recipe
+from tools.tables import read_table, write_table
+from tools.update_tables import ABLATION
+from training.loop.schedules import error_decay
+from training.loop.stage import Stage
+from training.recipes._recipe import Recipe
 from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20
-from training.schedules import error_decay
-from training.stages import Stage
+from training.settings.configuration import configure_task
 from zoo.errors import InvalidValueError, ZooError
 
 RUNS = Path("runs") / "ablation"

@@ -17,11 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 import zoo
-from training.optimizers import adam, sgd
+from training.loop.optimizers import adam, sgd
+from training.loop.stage import Stage
+from training.loop.step import TrainStep
 from training.portable.lowering import lower, read
 from training.portable.program import HERE
-from training.stages import Stage
-from training.step import TrainStep
 from zoo.files import write_json
 
 # Batch, height and width, optimizer: those of the papers' recipes.

@@ -23,11 +23,11 @@ import numpy as np
 import openvino as ov
 import psutil
 
-from benchmarks.tables import write_table
-from training.configuration import parse_arguments
-from training.show import build_model
+from tools.tables import write_table
+from training.commands.network import build_model
+from training.settings.configuration import parse_arguments
 from zoo.deploy import compile_openvino, to_openvino
-from zoo.deploy._cpu import cpu_name
+from zoo.deploy.cpu import cpu_name
 
 RESULTS = Path(__file__).parents[1] / "results" / "async_queue.csv"
 DIFFERENT_IMAGES = 16

@@ -25,15 +25,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.tables import write_table
-from training import engine
-from training.configuration import configure_task
-from training.distribution import alone
-from training.engine import StageTrainer, StopFlag
-from training.execution import Execution
-from training.progress import stage_bar
+from tools.tables import write_table
+from training.loop import stage_trainer as engine
+from training.loop.distribution.workers import alone
+from training.loop.progress import stage_bar
+from training.loop.run import Run
+from training.loop.stage_trainer import StageTrainer, StopFlag
+from training.loop.step import TrainStep
 from training.recipes.sdbnn import SDBNNResNet20
-from training.step import TrainStep
+from training.settings.configuration import configure_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_overhead.csv"
 BATCH = 128
@@ -62,7 +62,7 @@ def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
     recipe = configure_task(SDBNNResNet20, settings)
     [stage] = recipe.planned_stages()
     step = TrainStep(stage, stage.build(), None)
-    pipeline = Execution(recipe, alone()).pipeline(stage)
+    pipeline = Run(recipe, alone()).pipeline(stage)
     trainer = StageTrainer(
         stage, step, pipeline, folder, checkpoint_minutes=10, tensorboard=True, stop=StopFlag()
     )

@@ -18,17 +18,17 @@ import numpy as np
 import tensorflow as tf
 from zookeeper.core.component import base_getattr
 
-from benchmarks.tables import read_table, write_table
-from benchmarks.update_tables import SIGN_FLIPS
-from training.configuration import configure_task
-from training.discovery import find_task, recipe_tasks
-from training.experiment import Recipe
-from training.initialization import start_from
-from training.stages import StageResult
-from training.subject import read_run
+from tools.tables import read_table, write_table
+from tools.update_tables import SIGN_FLIPS
+from training.commands.evaluate.trained_network import read_run
+from training.loop.initialization import start_from
+from training.loop.stage import StageResult
+from training.recipes._recipe import Recipe
+from training.settings.configuration import configure_task
+from training.settings.discovery import find_task, recipe_tasks
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
-from zoo.weights._torch_layout import entries
 from zoo.weights.files import read_npz
+from zoo.weights.torch_layout import entries
 from zoo.weights.torch_state import torch_state
 
 COLUMNS = ("run", "model", "stage", "epochs", "turned", "turned_in_all", "held")

@@ -25,10 +25,10 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from benchmarks.tables import write_table
-from training.optimizers import adam, sgd
-from training.stages import Stage
-from training.step import TrainStep, latent_variables
+from tools.tables import write_table
+from training.loop.optimizers import adam, sgd
+from training.loop.stage import Stage
+from training.loop.step import TrainStep, latent_variables
 from zoo.convolution import bfloat16_convolutions, cpu_multiplies_bfloat16
 
 RESULTS = Path(__file__).parents[1] / "results" / "training_step.csv"

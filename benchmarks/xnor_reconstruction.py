@@ -31,7 +31,7 @@ import tensorflow as tf
 from rich.progress import track
 
 import zoo
-from benchmarks.tables import write_table
+from tools.tables import write_table
 from zoo.layers import LearnedScale, SymmetricConv2D
 
 METHODS = ("alpha", "alpha_K", *LearnedScale.CASES)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.update_tables import DOCUMENTS, ROOT, TABLES, filled
-from training.results import ACCURACY, read_rows
+from tools.update_tables import DOCUMENTS, ROOT, TABLES, filled
+from training.commands.evaluate.accuracy_table import ACCURACY, read_rows
 
 ROOT_DOCUMENTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT_DOCUMENTS}
@@ -34,7 +34,7 @@ def blocks(language: str) -> list:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_tables_are_up_to_date(name):
-    assert filled(TEXTS[name]) == TEXTS[name], "run python -m benchmarks.update_tables"
+    assert filled(TEXTS[name]) == TEXTS[name], "run python -m tools.update_tables"
 
 
 def test_every_table_has_one_place():

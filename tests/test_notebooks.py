@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from benchmarks.run_notebooks import NOTEBOOKS, executed
+from tools.run_notebooks import NOTEBOOKS, executed
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))

@@ -7,30 +7,36 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from training.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
-from training.terminal import OPEN, debugging, load_tensorflow, print_table
-from zoo.errors import InvalidValueError, UnknownNameError, WorkerLostError, ZooError
+from training.commands.train import run_task
+from training.settings.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
+from training.terminal import OPEN, debugging, load_tensorflow
+from zoo.errors import UnknownNameError, WorkerLostError, ZooError
 
 # Where each command is defined, and the line of `lqz --help`, which so imports none of them.
 COMMANDS = {
-    "list": ("training.show:list_models", "Models, with published figures and weights."),
-    "predict": ("training.predict:predict", "What trained weights see in an image."),
-    "convert": ("training.convert:convert", "Weights from PyTorch's files, and back."),
-    "summary": ("training.show:summary", "Layers, operations and memory of a model."),
-    "train": ("training.cli:train", "Train by a paper's recipe, or list the recipes."),
-    "evaluate": ("training.evaluate:evaluate", "Accuracy of a trained network, against records."),
-    "export": ("training.export:export", "Write a model for OpenVINO or Larq Compute Engine."),
-    "benchmark": ("training.bench.command:benchmark", "Measure models in several runtimes."),
+    "list": ("training.commands.list:list_models", "Models, with published figures and weights."),
+    "predict": ("training.commands.predict:predict", "What trained weights see in an image."),
+    "convert": ("training.commands.convert:convert", "Weights from PyTorch's files, and back."),
+    "summary": ("training.commands.summary:summary", "Layers, operations and memory of a model."),
+    "train": ("training.commands.train:train", "Train by a paper's recipe, or list the recipes."),
+    "evaluate": (
+        "training.commands.evaluate.command:evaluate",
+        "Accuracy of a trained network, against records.",
+    ),
+    "export": (
+        "training.commands.export:export",
+        "Write a model for OpenVINO or Larq Compute Engine.",
+    ),
+    "benchmark": (
+        "training.commands.benchmark.command:benchmark",
+        "Measure models in several runtimes.",
+    ),
 }
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-PATH = click.Path(path_type=Path)
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -96,7 +102,7 @@ def main(args: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
         if isinstance(error, WorkerLostError):
-            from training.distribution import rejoin
+            from training.loop.distribution.workers import rejoin
 
             rejoin(error.minutes)
         return 2
@@ -107,119 +113,6 @@ def main(args: Sequence[str] | None = None) -> int:
         click.echo(f"Error: {error.strerror}{where}.", err=True)
         return 2
     return result if isinstance(result, int) else 0
-
-
-TRAIN_OPTIONS = ("--help", "--dry-run", "--program", "--images", "--part-mib", "--from-program")
-
-
-@click.command(context_settings=OPEN, add_help_option=False)
-@click.argument("task", required=False)
-@click.argument("settings", nargs=-1, type=click.UNPROCESSED)
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and train nothing.")
-@click.option(
-    "--program",
-    type=PATH,
-    metavar="DIR",
-    help="Write the next unfinished stage to DIR, to run on JAX anywhere; train nothing.",
-)
-@click.option(
-    "--images",
-    type=PATH,
-    metavar="DIR",
-    help="Folder of the program's images, which several programs may share.",
-)
-@click.option(
-    "--part-mib",
-    type=click.IntRange(1),
-    default=16,
-    show_default=True,
-    help="Most MiB in a file of the program's images.",
-)
-@click.option(
-    "--from-program",
-    type=PATH,
-    metavar="DIR",
-    help="Go on from what the program in DIR has trained.",
-)
-@click.option("-h", "--help", "wants_help", is_flag=True, help="This text; of TASK, its settings.")
-@click.pass_context
-def train(
-    ctx: click.Context,
-    task: str | None,
-    settings: Sequence[str],
-    dry_run: bool,
-    wants_help: bool,
-    program: Path | None,
-    images: Path | None,
-    part_mib: int,
-    from_program: Path | None,
-) -> None:
-    """Train by the recipe TASK, with SETTINGS as key=value; without TASK, list the recipes."""
-    tasks = recipe_tasks()
-    for text in (task or "", *settings):
-        if text.startswith("--") and get_close_matches(text, TRAIN_OPTIONS, cutoff=0.8):
-            raise click.NoSuchOption(text, possibilities=TRAIN_OPTIONS, ctx=ctx)
-    if task is None:
-        if wants_help:
-            click.echo(ctx.get_help() + "\n")
-        print_table(["task", ""], [[info.name, info.summary] for info in tasks])
-        click.echo("\n'lqz train TASK --help' shows what can be set.")
-        return
-    info = find_task(task, tasks)
-    if info is None:
-        raise UnknownNameError("task", task, [info.name for info in tasks])
-    if images and not program:
-        raise InvalidValueError("--images goes with --program DIR.")
-    load_tensorflow()
-    options: dict[str, Any] = {}
-    if program:
-        from training.portable.program import ProgramRequest
-
-        options["program"] = ProgramRequest(program, images, part_mib * 2**20)
-    if from_program:
-        options["state"] = from_program
-    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, options)
-
-
-def run_task(
-    cls: Any,
-    settings: Sequence[str],
-    command: str,
-    wants_help: bool,
-    dry_run: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """Configure a task with `settings` and run it with `options`, or show what can be set."""
-    from training.configuration import configure_task, parse_assignments
-
-    conf = parse_assignments(settings)
-    if wants_help:
-        print_task_help(cls, conf, command)
-        return
-    if dry_run and not hasattr(cls, "dry_run"):
-        raise InvalidValueError(f"{cls.__name__} is larq-zoo's and has no dry run.")
-    task = configure_task(cls, conf)
-    if dry_run:
-        task.dry_run()
-    else:
-        task.train(**options) if options else task.run()
-
-
-def print_task_help(cls: Any, conf: dict[str, Any], command: str) -> None:
-    """The docstring of a task and a table of what can be set in it."""
-    import inspect
-
-    from training.configuration import fields
-
-    # A class without a docstring would show that of its base, written for another purpose.
-    doc = inspect.cleandoc(cls.__doc__) + "\n\n" if cls.__doc__ else ""
-    click.echo(f"Usage: {command} [key=value ...]\n\n{doc}Settings:")
-    rows = []
-    for info in fields(cls, conf):
-        choices = f"One of {', '.join(info.choice_names)}." if info.choices else ""
-        doc = f"{info.doc.removesuffix('.')}. " if info.doc and choices else info.doc
-        rows.append([info.key, info.type_name, info.default, doc + choices])
-    print_table(["key", "type", "default", ""], rows)
 
 
 def larq_zoo_command(info: TaskInfo) -> click.Command:

@@ -56,7 +56,7 @@ def get_model(name: str, **arguments: Any) -> tf.keras.Model:
         # Left to itself, larq-zoo would download its set without what is checked here.
         arguments.setdefault("weights", "imagenet")
         if arguments["weights"] is not None:
-            from zoo.weights.store import neighbours_model
+            from zoo.weights.load import neighbours_model
 
             return neighbours_model(row, arguments)
     return getattr(importlib.import_module(row.module), name)(**arguments)

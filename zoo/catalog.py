@@ -2,7 +2,7 @@
 
 The papers' figures in the table are copied from the papers (XNOR-Net++'s are recalled; for
 larq-zoo's models from its documentation). Parameters, memory and operations are counted from the
-models themselves: `python -m benchmarks.count_catalog` writes them, and a test compares.
+models themselves: `python -m tools.count_catalog` writes them, and a test compares.
 """
 
 from __future__ import annotations

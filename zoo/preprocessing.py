@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import FileError, InvalidValueError
-from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing, resolve
+from zoo.pretrained.find import resolve
+from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -108,7 +108,7 @@ class EDESign(_Registered):
     r"""sign(x) with the error decay estimator of IR-Net, as SD-BNN uses it on CIFAR-10.
 
     The gradient is `k * t * (1 - tanh(t * x)**2)` with `k = max(1 / t, 1)`. A schedule sets `t`
-    once per epoch (see `training.schedules`); it is no weight and is not saved.
+    once per epoch (see `training.loop.schedules`); it is no weight and is not saved.
 
     Args:
         t: the sharpness to start with, > 0. 1 makes the estimate the derivative of tanh.

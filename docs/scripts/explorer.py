@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from benchmarks.count_catalog import LAYERS
-from benchmarks.tables import read_table
-from benchmarks.update_tables import LATENCY
+from tools.count_catalog import LAYERS
+from tools.tables import read_table
+from tools.update_tables import LATENCY
 from zoo import catalog
 from zoo.pretrained.records import measured_top1
 

@@ -17,8 +17,8 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from benchmarks.keep_run import CURVES
-from benchmarks.tables import read_table
+from tools.keep_run import CURVES
+from tools.tables import read_table
 from zoo.layers import LearnableShift, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, StraightThroughSign
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import zoo
-from training.configuration import FieldInfo, fields
-from training.discovery import recipe_tasks
+from training.settings.configuration import FieldInfo, fields
+from training.settings.discovery import recipe_tasks
 from zoo import catalog
 from zoo.models._functions import FIELD_DOCS
 

@@ -98,7 +98,8 @@ def test_a_wrong_key_of_a_larq_zoo_task_is_one_sentence():
 # A command that fails with the error named in the environment, in place of `list`.
 FAILING = """
 import os, sys, click
-from training import cli, show
+from training import cli
+from training.commands import list as show
 from zoo.errors import ZooError
 @click.command("list")
 def failing():

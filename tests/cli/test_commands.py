@@ -7,7 +7,7 @@ from zookeeper import ComponentField, Field, component, task
 
 import zoo
 from training import cli
-from training.discovery import TaskInfo
+from training.settings.discovery import TaskInfo
 
 
 @component

@@ -9,7 +9,7 @@ from typing import Literal, Optional, Union
 import pytest
 from zookeeper import ComponentField, Field, PartialComponent, component, factory, task
 
-from training.configuration import (
+from training.settings.configuration import (
     configure_task,
     convert,
     describe,
@@ -19,7 +19,7 @@ from training.configuration import (
     resolved,
     type_name,
 )
-from training.values import Text
+from training.settings.field_types import Text
 from zoo.errors import InvalidValueError, UnknownNameError
 
 

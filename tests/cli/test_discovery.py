@@ -1,6 +1,6 @@
 """Tasks and docs found in source text."""
 
-from training.discovery import field_docs, find_task, larq_zoo_tasks, recipe_tasks
+from training.settings.discovery import field_docs, find_task, larq_zoo_tasks, recipe_tasks
 
 RECIPE = '''
 import tensorflow_that_is_not_there

@@ -12,13 +12,13 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
+from tools import prepare_fashion_mnist as prepare
 from training import cli
-from training.confusion import draw_confusion, side
-from training.data import prepare_fashion_mnist as prepare
-from training.evaluate import Recorded, compare
-from training.step import Evaluation
+from training.commands.evaluate.command import Recorded, compare
+from training.commands.evaluate.confusion_picture import draw_confusion, side
+from training.loop.step import AccuracyPass
 from zoo.files import sha256
-from zoo.weights.store import save_weights
+from zoo.weights.load import save_weights
 
 CLASSES = [f"class{label}" for label in range(7)]
 PER_CLASS = 4
@@ -108,7 +108,7 @@ def test_one_pass_gives_figures_and_confusion(toy):
     data["position"] = np.arange(len(toy.labels))
     batches = tf.data.Dataset.from_tensor_slices(data).batch(6)
     steps: list[int] = []
-    result, positions = Evaluation(toy.model).run(batches, lambda step, *_: steps.append(step))
+    result, positions = AccuracyPass(toy.model).run(batches, lambda step, *_: steps.append(step))
     confusion, top1, top5 = figures(toy.logits, toy.labels)
     np.testing.assert_array_equal(result["confusion"], confusion)
     np.testing.assert_array_equal(result["confusion"].sum(1), PER_CLASS)
@@ -127,7 +127,7 @@ def test_equal_logits_are_not_all_right():
     model = tf.keras.Model(image, tf.keras.layers.Dense(10, kernel_initializer="zeros")(image))
     labels = np.arange(10, dtype=np.int32)
     batch = {"image": np.ones((10, 1), np.float32), "label": labels, "position": labels}
-    result, _ = Evaluation(model).run(tf.data.Dataset.from_tensors(batch))
+    result, _ = AccuracyPass(model).run(tf.data.Dataset.from_tensors(batch))
     assert result["top1"] == pytest.approx(10) and result["top5"] == pytest.approx(50)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from training.show_weights import show_weights
+from training.commands.list_weights import show_weights
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tools import prepare_fashion_mnist as prepare
 from training.data import Cifar10, FashionMNIST, ImageFolder, ImageNet
-from training.data import prepare_fashion_mnist as prepare
 from training.data.encoded import reading, shuffled
 from zoo.errors import DatasetError, InvalidValueError
 

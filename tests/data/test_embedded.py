@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tools import prepare_fashion_mnist as prepare
 from training.data import CIFAR10_SAMPLE
-from training.data import prepare_fashion_mnist as prepare
 from zoo.errors import DatasetError
 from zoo.pretrained.records import class_names
 

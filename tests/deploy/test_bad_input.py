@@ -13,8 +13,7 @@ import tensorflow as tf
 
 import zoo
 from training import cli
-from zoo.deploy import _cpu as cpu
-from zoo.deploy import check_compiled, compile_openvino, save_openvino, to_lce, to_openvino
+from zoo.deploy import check_compiled, compile_openvino, cpu, save_openvino, to_lce, to_openvino
 from zoo.errors import DeployError, DeployWarning, InvalidValueError, ZooError
 from zoo.layers import SymmetricConv2D
 

@@ -12,12 +12,12 @@ from networks import relative
 from PIL import Image
 
 import zoo
-from benchmarks import update_tables
+from tools import update_tables
 from training import cli
-from training.bench.command import measure
-from training.bench.picture import points
-from training.bench.session import spread
-from training.bench.worker import RUNTIMES
+from training.commands.benchmark.command import measure
+from training.commands.benchmark.picture import points
+from training.commands.benchmark.session import spread
+from training.commands.benchmark.worker import RUNTIMES
 from zoo import catalog
 from zoo.deploy import count_binary_convolutions
 from zoo.weights import save_weights
@@ -228,7 +228,7 @@ def test_spread():
 
 def test_a_worker_that_ends_is_named(tmp_path, capfd, monkeypatch):
     (tmp_path / "model.keras").write_text("nothing")
-    from training.bench.session import Worker
+    from training.commands.benchmark.session import Worker
     from zoo.errors import DeployError
 
     np.save(tmp_path / "images.npy", np.zeros((1, 4, 4, 3), np.float32))

@@ -18,7 +18,7 @@ from zoo.deploy import (
     to_lce,
     to_openvino,
 )
-from zoo.deploy._cpu import without_avx2
+from zoo.deploy.cpu import without_avx2
 from zoo.errors import DeployError
 
 ROWS = catalog.rows(origin="zoo")

@@ -9,7 +9,7 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 from networks import QUICK, beginning, binary_names, quick_network, relative, turned
 
 from zoo.deploy import count_binary_convolutions, to_lce
-from zoo.deploy.lce import to_tflite
+from zoo.deploy.lce.export import to_tflite
 from zoo.errors import DeployError
 from zoo.layers import SymmetricConv2D
 

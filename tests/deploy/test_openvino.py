@@ -22,7 +22,7 @@ from networks import (
 import zoo
 from training.data.preprocessing import PadCropFlip
 from zoo.deploy import check_compiled, compile_openvino, save_openvino, to_openvino
-from zoo.deploy._cpu import without_avx2
+from zoo.deploy.cpu import without_avx2
 from zoo.errors import DeployWarning
 from zoo.layers import BatchNorm, LeakyClip, LearnableShift, LearnedScale, RPReLU, SymmetricConv2D
 

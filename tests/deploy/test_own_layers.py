@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from zoo.deploy import compile_openvino, to_lce, to_openvino
-from zoo.deploy import openvino as openvino_export
-from zoo.deploy.lce import to_tflite
+from zoo.deploy.lce.export import to_tflite
+from zoo.deploy.openvino import export as openvino_export
 from zoo.errors import DeployError
 from zoo.layers import BatchNorm, RPReLU, SymmetricConv2D, SymmetricMaxPool2D
 

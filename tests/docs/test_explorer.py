@@ -45,7 +45,7 @@ def test_the_command_reference_has_every_command(site):
 
 
 def test_the_reference_has_every_model_and_recipe(site):
-    from training.discovery import recipe_tasks
+    from training.settings.discovery import recipe_tasks
 
     def headings(page):
         text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")

@@ -42,8 +42,8 @@ def model():
 
 def a_run(folder, file, model):
     """A run's directory whose saved network is `file`."""
-    from training.run_directory import CONFIG, RESULT
-    from training.stages import StageResult
+    from training.loop.run_directory import CONFIG, RESULT
+    from training.loop.stage import StageResult
 
     run = folder / "run"
     stage = run / "1-binary"
@@ -99,7 +99,7 @@ COMMANDS = {
 def teacher(file):
     from zookeeper import configure
 
-    from training.teachers import KerasApplicationFactory
+    from training.recipes._teachers import KerasApplicationFactory
 
     factory = KerasApplicationFactory()
     configure(factory, {"application": "MobileNet", "weights": str(file), "num_classes": 1000})

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from training.configuration import configure_task
 from training.data import FashionMNIST
+from training.settings.configuration import configure_task
 
 IMAGES = {"train": 40, "validation": 20}  # of each of two classes
 CLASSES = ("shirt", "trouser")

@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 
-from training.checkpoint import Checkpoints
+from training.loop.checkpoint import Checkpoints
 from zoo.errors import RunError
 from zoo.files import write_atomically
 

@@ -6,14 +6,14 @@ import tensorflow as tf
 
 import zoo
 from training.cli import main
-from training.configuration import configure_task, parse_assignments
-from training.optimizers import adam
+from training.loop.optimizers import adam
+from training.loop.schedules import learning_rate
+from training.loop.stage import Stage
+from training.loop.step import TrainStep
 from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20
-from training.schedules import learning_rate
-from training.stages import Stage
-from training.step import TrainStep
+from training.settings.configuration import configure_task, parse_assignments
 from zoo.errors import InvalidValueError
 
 

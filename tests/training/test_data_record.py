@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from training import cli
-from training.configuration import configure_task
-from training.data_record import DATA, differences
+from training.loop.data_record import DATA, differences
 from training.recipes.resnet import RealResNet20
+from training.settings.configuration import configure_task
 from zoo.errors import RunError
 from zoo.files import write_json
 

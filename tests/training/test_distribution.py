@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.cluster import Cluster, cluster_from_environment
-from training.configuration import configure_task
 from training.data import FashionMNIST, InputPipeline, PadCropFlip
-from training.distribution import check_batch_size, connect
+from training.loop.distribution.cluster import Cluster, cluster_from_environment
+from training.loop.distribution.workers import check_batch_size, connect
 from training.recipes.reactnet import ReActNet
+from training.settings.configuration import configure_task
 from zoo.errors import DatasetError, InvalidValueError, UnknownNameError
 from zoo.weights.files import read_npz
 
@@ -365,8 +365,8 @@ import zoo
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from training.cluster import Cluster, cluster_from_environment
-from training.configuration import configure_task
+from training.loop.distribution.cluster import Cluster, cluster_from_environment
+from training.settings.configuration import configure_task
 from training.recipes.reactnet import ReActNet
 settings = { ({**settings, "strategy": "mirrored", "output_dir": str(tmp_path / "run")})!r}
 configure_task(ReActNet, settings).run()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import zoo
-from training.configuration import configure_task
 from training.recipes.reactnet import ReActNet
 from training.recipes.resnet import RealResNet20
+from training.settings.configuration import configure_task
 from zoo.errors import WeightsError
 from zoo.files import sha256
 from zoo.pretrained.find import keeping
@@ -61,7 +61,7 @@ def test_a_registered_name_goes_to_the_first_stage_of_the_network(tiny, tmp_path
 
 
 def dry_run(task):
-    from training.dry_run import describe
+    from training.loop.dry_run import describe
 
     return describe(task)
 

@@ -14,11 +14,11 @@ import pytest
 import tensorflow as tf
 
 from training.cli import main
-from training.configuration import configure_task
 from training.data import philox
-from training.distribution import alone
-from training.engine import StageTrainer, StopFlag
-from training.execution import Execution
+from training.loop.distribution.workers import alone
+from training.loop.run import Run
+from training.loop.stage_trainer import StageTrainer, StopFlag
+from training.loop.step import TrainStep
 from training.portable.images import packed
 from training.portable.program import HERE, ProgramRequest, write_program
 from training.recipes.bireal_net import BiRealNet20
@@ -26,7 +26,7 @@ from training.recipes.reactnet import ReActNet20
 from training.recipes.resnet import RealResNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.recipes.xnornet_plus_plus import XNORNetPlusPlusResNet20
-from training.step import TrainStep
+from training.settings.configuration import configure_task
 from zoo.models._resnet import CifarResNet20
 from zoo.weights.files import read_arrays, write_arrays
 
@@ -84,7 +84,7 @@ def settings(tiny):
 
 def last_stage(recipe, directory: Path) -> StageTrainer:
     """The last stage of a recipe, with a teacher as it was built."""
-    execution = Execution(recipe, alone())
+    execution = Run(recipe, alone())
     execution.cache = "memory"
     tf.keras.utils.set_random_seed(0)
     stages = {stage.name: stage for stage in recipe.planned_stages()}

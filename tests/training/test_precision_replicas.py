@@ -9,9 +9,9 @@ SCRIPT = """
 import numpy as np
 import zoo
 import tensorflow as tf
-from training.optimizers import adam
-from training.stages import Stage
-from training.step import TrainStep
+from training.loop.optimizers import adam
+from training.loop.stage import Stage
+from training.loop.step import TrainStep
 from zoo import convolution
 
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.progress import epoch_line
+from training.loop.progress import epoch_line
 
 SHOW = """
-from training.progress import stage_bar
+from training.loop.progress import stage_bar
 with stage_bar("binary", 200, 50) as bar:
     bar.update(100, 1.2345, 67.8)
     bar.line("epoch 1/2")

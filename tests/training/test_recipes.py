@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from training.cli import main
-from training.configuration import configure_task, parse_assignments
-from training.discovery import recipe_tasks
-from training.initialization import hold_signs
-from training.schedules import error_decay
-from training.stages import batch_norms
-from training.teachers import KerasApplicationFactory
+from training.loop.initialization import hold_signs
+from training.loop.schedules import error_decay
+from training.loop.stage import batch_norms
+from training.recipes._teachers import KerasApplicationFactory
+from training.settings.configuration import configure_task, parse_assignments
+from training.settings.discovery import recipe_tasks
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError, ZooError
 from zoo.models._functions import construct

@@ -10,12 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import keep_run
-from benchmarks.tables import read_table
-from benchmarks.update_tables import NO_ACCURACY, ROOT, accuracy
+from tools import keep_run
+from tools.tables import read_table
+from tools.update_tables import NO_ACCURACY, ROOT, accuracy
 from training import cli
-from training.results import ACCURACY, AccuracyRow, commit, read_rows, write_row
-from training.stages import StageResult
+from training.commands.evaluate.accuracy_table import (
+    ACCURACY,
+    AccuracyRow,
+    commit,
+    read_rows,
+    write_row,
+)
+from training.loop.stage import StageResult
 from zoo.errors import ResultsError, RunError, WeightsError
 from zoo.files import sha256, write_json
 from zoo.pretrained import cache

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import zoo
-from training import engine
-from training.configuration import configure_task
+from training.loop import stage_trainer as engine
+from training.loop.run_directory import RunDirectory
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet
 from training.recipes.resnet import RealResNet20
-from training.run_directory import RunDirectory
+from training.settings.configuration import configure_task
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 from zoo.weights.files import read_npz

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from training.losses import cross_entropy, distributional_loss
-from training.schedules import cosine, held, learning_rate, linear, named, steps
+from training.loop.losses import cross_entropy, distributional_loss
+from training.loop.schedules import cosine, held, learning_rate, linear, named, steps
 from zoo.errors import UnknownNameError
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from training.configuration import configure_task, parse_assignments
-from training.discovery import find_task, recipe_tasks
-from training.shortest_command import shortest_command
+from training.settings.configuration import configure_task, parse_assignments
+from training.settings.discovery import find_task, recipe_tasks
+from training.settings.shortest_command import shortest_command
 
 
 def config_of(task, *settings):

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from benchmarks.sign_flips import measured
-from training.configuration import configure_task
 from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
+from training.settings.configuration import configure_task
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
 from zoo.files import write_json
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import zoo
-from benchmarks.keep_run import MOST_BYTES, PREDICTIONS, predictions
-from benchmarks.tables import read_table
-from training.results import ACCURACY, read_rows
-from training.shortest_command import shortest_command
+from tools.keep_run import MOST_BYTES, PREDICTIONS, predictions
+from tools.tables import read_table
+from training.commands.evaluate.accuracy_table import ACCURACY, read_rows
+from training.settings.shortest_command import shortest_command
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.records import all_records, measured_top1

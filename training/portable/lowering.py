@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from training.step import TrainStep
+from training.loop.step import TrainStep
 from zoo.convolution import bfloat16_convolutions
 from zoo.errors import RunError
 

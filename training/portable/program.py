@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from training.data.preprocessing import PadCropFlip
-from training.engine import StageTrainer
+from training.loop.schedules import learning_rate
+from training.loop.stage_trainer import StageTrainer
 from training.portable.images import packed
 from training.portable.lowering import LoweredStep, lower, read
-from training.schedules import learning_rate
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically, write_json
 

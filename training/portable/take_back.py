@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.engine import StageTrainer
+from training.loop.stage_trainer import StageTrainer
 from training.portable.program import FORMAT, MANIFEST, STATE
 from zoo.errors import FileError, RunError, WeightsError
 from zoo.untrusted.opening import read_text

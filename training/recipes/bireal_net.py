@@ -9,11 +9,11 @@ from dataclasses import replace
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.experiment import Recipe
-from training.optimizers import adam, sgd
-from training.presets import CIFAR, EMBEDDED
-from training.schedules import named, steps
-from training.stages import Stage, batch_norms
+from training.loop.optimizers import adam, sgd
+from training.loop.schedules import named, steps
+from training.loop.stage import Stage, batch_norms
+from training.recipes._datasets import CIFAR, EMBEDDED
+from training.recipes._recipe import Recipe
 from zoo.errors import InvalidValueError
 from zoo.models.bireal_net import BiRealNet18Factory, BiRealNet20Factory
 

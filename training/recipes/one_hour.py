@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.presets import CIFAR, EMBEDDED
+from training.recipes._datasets import CIFAR, EMBEDDED
 from training.recipes.bireal_net import FromScratch
 from zoo.models.reactnet import ReActNet20Factory
 

@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.presets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
-from training.two_stages import DistilledTwoStages
+from training.recipes._datasets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
+from training.recipes._two_stages import DistilledTwoStages
 from zoo.models.reactnet import ReActNet18Factory, ReActNet20Factory, ReActNetAFactory
-from zoo.weights._torch_layout import entries
+from zoo.weights.torch_layout import entries
 
 EMBEDDED_IMAGES = {**EMBEDDED, **EMBEDDED_TEACHER, "learning_rate": 1e-2, "schedule": "cosine"}
 CIFAR_IMAGES = {**CIFAR, **CIFAR_TEACHER}

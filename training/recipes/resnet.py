@@ -6,11 +6,11 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.experiment import Recipe
-from training.optimizers import sgd
-from training.presets import CIFAR, EMBEDDED
-from training.schedules import cosine
-from training.stages import Stage
+from training.loop.optimizers import sgd
+from training.loop.schedules import cosine
+from training.loop.stage import Stage
+from training.recipes._datasets import CIFAR, EMBEDDED
+from training.recipes._recipe import Recipe
 from zoo.models.resnet import RealResNet20Factory
 
 

@@ -6,12 +6,12 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training import optimizers, schedules
-from training.experiment import Recipe
-from training.presets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
-from training.schedules import error_decay
-from training.stages import Stage
-from training.two_stages import DistilledTwoStages
+from training.loop import optimizers, schedules
+from training.loop.schedules import error_decay
+from training.loop.stage import Stage
+from training.recipes._datasets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
+from training.recipes._recipe import Recipe
+from training.recipes._two_stages import DistilledTwoStages
 from zoo.models.sdbnn import (
     SDBNNResNet18CifarFactory,
     SDBNNResNet18Factory,

@@ -10,11 +10,11 @@ from typing import Any
 import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.experiment import Recipe
-from training.optimizers import adam
-from training.presets import CIFAR, EMBEDDED
-from training.schedules import linear, steps
-from training.stages import Stage
+from training.loop.optimizers import adam
+from training.loop.schedules import linear, steps
+from training.loop.stage import Stage
+from training.recipes._datasets import CIFAR, EMBEDDED
+from training.recipes._recipe import Recipe
 from zoo.errors import InvalidValueError
 from zoo.models.xnornet_plus_plus import (
     XNORNetPlusPlusAlexNetFactory,

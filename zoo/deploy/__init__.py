@@ -9,8 +9,8 @@ Importing this imports neither runtime, nor TensorFlow.
 
 from __future__ import annotations
 
-from zoo.deploy.lce import count_binary_convolutions, to_lce
-from zoo.deploy.openvino import (
+from zoo.deploy.lce.export import count_binary_convolutions, to_lce
+from zoo.deploy.openvino.export import (
     check_compiled,
     compile_openvino,
     openvino_runtime,

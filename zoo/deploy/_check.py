@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.deploy._walk import Call, calls
+from zoo.deploy.walk import Call, calls
 from zoo.errors import DeployError
 
 if TYPE_CHECKING:

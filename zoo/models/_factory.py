@@ -208,7 +208,7 @@ class ZooFactory(ModelFactory):
         inputs = tf.keras.utils.get_source_inputs(image)
         model = tf.keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=self.model_name)
         if self.weights is not None:
-            from zoo.weights.store import load_weights
+            from zoo.weights.load import load_weights
 
             load_weights(
                 model, self.weights, name=self.catalog_name,
@@ -219,7 +219,7 @@ class ZooFactory(ModelFactory):
 
     def _check_weights(self) -> None:
         """Refuse weights that cannot be taken, before the network is built."""
-        from zoo.weights.store import find_weights, names_a_file
+        from zoo.weights.load import find_weights, names_a_file
 
         if names_a_file(self.weights):
             find_weights(self.weights, self.catalog_name)

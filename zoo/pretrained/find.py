@@ -18,7 +18,7 @@ from zoo.errors import WeightsError
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock, public
-from zoo.pretrained.records import Access, Format, WeightSet
+from zoo.pretrained.records import Access, Format, WeightSet, all_records, imported_record
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
 OFFLINE = "ZOO_OFFLINE"
@@ -213,4 +213,44 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         f"{f' ({record.address})' if record.address else ''}: download the file in a browser, save "
         f"it as '{places_of(record)[0]}' and run the same again, or import it from anywhere with "
         f"'lqz convert {record.model} FILE'. weights=None gives random ones."
+    )
+
+
+def _imported(model: str | None, name: str) -> WeightSet | None:
+    """The record of a set that `lqz convert` put into the cache under a name of the user's."""
+    from zoo import catalog
+
+    for row in catalog.rows():
+        if model and row.model.casefold() == model.casefold() and present(row.model, name):
+            return imported_record(row.model, name)
+    return None
+
+
+def resolve(weights: str, model: str | None = None) -> WeightSet:
+    """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
+
+    A set that was imported under another name is found too, where the model is given.
+
+    Args:
+        weights: a set's name, with its model in front or without.
+        model: the model's name, in any case, where `weights` does not say it. Without either, all
+            sets of that name of this zoo's own models agree on what a record is asked for here.
+
+    Raises:
+        WeightsError: no such set is registered.
+    """
+    before, slash, name = weights.rpartition("/")
+    model = before if slash else model
+    for each in all_records():
+        same = each.origin != "larq-zoo" if model is None else each.model.casefold() == (
+            model.casefold()
+        )  # fmt: skip
+        if same and each.name == name:
+            return each
+    if imported := _imported(model, name):
+        return imported
+    sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
+    raise WeightsError(
+        f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "
+        f"registered are {', '.join(sets)}."
     )

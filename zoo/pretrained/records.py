@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.errors import UnknownNameError, WeightsError
+from zoo.errors import UnknownNameError
 
 RECORDS = Path(__file__).with_name("records.json")
-SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # benchmarks.keep_run's
+SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # tools.keep_run's
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
 # How a set can be had: in this package, fetched by this program, by a person, or not at all.
@@ -190,44 +190,3 @@ def class_names(classes: str) -> tuple[tuple[str, str], ...]:
         with IMAGENET_CLASSES.open(newline="", encoding="utf-8") as lines:
             return tuple((line["wnid"], line["name"]) for line in csv.DictReader(lines))
     return tuple((name, name) for name in _data()["classes"][classes])
-
-
-def _imported(model: str | None, name: str) -> WeightSet | None:
-    """The record of a set that `lqz convert` put into the cache under a name of the user's."""
-    from zoo import catalog
-    from zoo.pretrained.find import present
-
-    for row in catalog.rows():
-        if model and row.model.casefold() == model.casefold() and present(row.model, name):
-            return imported_record(row.model, name)
-    return None
-
-
-def resolve(weights: str, model: str | None = None) -> WeightSet:
-    """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
-
-    A set that was imported under another name is found too, where the model is given.
-
-    Args:
-        weights: a set's name, with its model in front or without.
-        model: the model's name, in any case, where `weights` does not say it. Without either, all
-            sets of that name of this zoo's own models agree on what a record is asked for here.
-
-    Raises:
-        WeightsError: no such set is registered.
-    """
-    before, slash, name = weights.rpartition("/")
-    model = before if slash else model
-    for each in all_records():
-        same = each.origin != "larq-zoo" if model is None else each.model.casefold() == (
-            model.casefold()
-        )  # fmt: skip
-        if same and each.name == name:
-            return each
-    if imported := _imported(model, name):
-        return imported
-    sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
-    raise WeightsError(
-        f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "
-        f"registered are {', '.join(sets)}."
-    )

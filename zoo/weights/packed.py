@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.weights._torch_layout import Entry, entries
+from zoo.weights.torch_layout import Entry, entries
 from zoo.weights.torch_state import latent, torch_state
 
 PACKED = "zoo.packed"

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import FileError, WeightsError
+from zoo.extras import require_torch
 from zoo.files import printable
-from zoo.pretrained.extra import require_torch
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights._torch_format import TorchFile, open_file
-from zoo.weights._torch_layout import entries
 from zoo.weights._torch_names import Refused, Tensor
+from zoo.weights.torch_layout import entries
 
 # Under which names training scripts put the weights beside epoch, optimizer and so on.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")

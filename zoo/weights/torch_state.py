@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo.errors import WeightsError
 from zoo.files import printable
-from zoo.weights._torch_layout import Entry, entries
+from zoo.weights.torch_layout import Entry, entries
 
 _MOST_NAMED = 8
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from case import build, raw, signed_layers
 
-from training.optimizers import adam
+from training.loop.optimizers import adam
 
 
 def test_imagenet_networks_start_next_to_zero_with_one_sign():

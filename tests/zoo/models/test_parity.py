@@ -15,7 +15,7 @@ import zoo
 from zoo.errors import WeightsError
 from zoo.quantizers import ScaledSign, SelfDistributionSign
 from zoo.weights import load_torch_state, torch_state
-from zoo.weights._torch_layout import entries
+from zoo.weights.torch_layout import entries
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 MODELS = {

@@ -11,7 +11,7 @@ import zoo
 from zoo import catalog
 from zoo.errors import UnknownNameError, WeightsError
 from zoo.pretrained import records
-from zoo.pretrained.find import keeping
+from zoo.pretrained.find import keeping, resolve
 
 ALL = records.all_records()
 
@@ -77,12 +77,12 @@ def test_classes_of_imagenet_are_in_the_order_of_the_data_set():
 
 
 def test_resolving():
-    assert records.resolve("imagenet").model == "ReActNetA"
-    assert records.resolve("cifar10").dataset == "cifar10"
-    assert records.resolve("QuickNet/imagenet").preprocessing == "larq-zoo"
-    assert records.resolve("imagenet", "quicknet").preprocessing == "larq-zoo"
+    assert resolve("imagenet").model == "ReActNetA"
+    assert resolve("cifar10").dataset == "cifar10"
+    assert resolve("QuickNet/imagenet").preprocessing == "larq-zoo"
+    assert resolve("imagenet", "quicknet").preprocessing == "larq-zoo"
     with pytest.raises(WeightsError, match=r"no weight set 'best'; registered are .*ReActNetA/ima"):
-        records.resolve("best")
+        resolve("best")
     with pytest.raises(UnknownNameError, match="did you mean 'imagenet'"):
         records.preprocessing("imagenett")
 
@@ -90,8 +90,8 @@ def test_resolving():
 def test_a_set_imported_under_a_name_of_ones_own_is_prepared_as_its_networks_data(home):
     with keeping("ReActNet20", "mine", ".npz", "test", "digest") as draft:
         draft.write_bytes(b"x")
-    for found in (records.resolve("ReActNet20/mine"), records.resolve("mine", "reactnet20")):
+    for found in (resolve("ReActNet20/mine"), resolve("mine", "reactnet20")):
         assert (found.model, found.name, found.preprocessing) == ("ReActNet20", "mine", "cifar10")
     assert zoo.preprocess_input(np.zeros((32, 32, 3)), "mine", model="ReActNet20").shape[0] == 32
     with pytest.raises(WeightsError, match="no weight set 'mine'"):
-        records.resolve("mine")
+        resolve("mine")

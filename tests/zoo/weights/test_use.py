@@ -21,7 +21,7 @@ from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus
 from zoo.pretrained.find import keeping
 from zoo.weights import load_weights, save_weights, torch_state
 from zoo.weights.files import read_npz
-from zoo.weights.store import find_weights
+from zoo.weights.load import find_weights
 
 MODEL, NAME = "RealResNet20", "cifar10"
 QUICK = "SDBNNResNet20"  # the smallest with more in its head than the classifier

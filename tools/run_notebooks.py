@@ -1,0 +1,78 @@
+"""Run the notebooks from top to bottom and keep what they give.
+
+Each runs in an empty folder of its own. What TensorFlow reports of a machine without a GPU is left
+out; any other message of theirs stays.
+
+Run from the repository root (`make notebooks`): python -m tools.run_notebooks [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from rich.progress import Progress
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+TENSORFLOW = re.compile(r"WARNING: All log messages before absl|[EWI]\d{4} [\d:.]+\s+\d+ \w+\.cc:")
+
+
+def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookNode:
+    """The notebook at `path` with what its cells gave in `folder`, each within `seconds`.
+
+    Raises:
+        CellExecutionError: a cell failed.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    commands = Path(sys.executable).parent  # where lqz is
+    environment = {
+        **os.environ,
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    client = NotebookClient(
+        notebook, timeout=seconds, resources={"metadata": {"path": str(folder)}},
+        coalesce_streams=True,
+    )  # fmt: skip
+    with Progress() as progress:
+        cells = progress.add_task(path.stem, total=len(notebook.cells))
+        client.on_cell_complete = lambda **_: progress.advance(cells)
+        client.execute(env=environment)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when it ran
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(without_tensorflow, cell.outputs) if output]
+    return notebook
+
+
+def without_tensorflow(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """An output without TensorFlow's log; None if nothing else was in it."""
+    if output.output_type != "stream" or output.name != "stderr":
+        return output
+    lines = [line for line in output.text.splitlines(True) if not TENSORFLOW.match(line)]
+    output.text = "".join(lines)
+    return output if output.text.strip() else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of file names; by default all")
+    options = parser.parse_args()
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        if path.name.startswith(tuple(options.names or [""])):
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    nbformat.write(executed(path, Path(folder)), path)
+                except CellExecutionError as error:
+                    sys.exit(f"{path.name}: {error}")
+
+
+if __name__ == "__main__":
+    main()

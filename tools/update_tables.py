@@ -1,0 +1,294 @@
+"""Fill the tables of README and docs from the data they come from; a test fails when they differ.
+
+Run from the repository root: python -m tools.update_tables
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.tables import read_table
+from training.commands.benchmark.report import layers_path
+from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows
+from zoo import catalog
+from zoo.pretrained.records import measured_top1
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = (README, *sorted((ROOT / "docs").rglob("*.md")))
+TRAINING_STEP = ROOT / "results" / "training_step.csv"
+ENGINE_OVERHEAD = ROOT / "results" / "engine_overhead.csv"
+RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
+LATENCY = ROOT / "results" / "latency.csv"
+LAYERS = layers_path(LATENCY)
+ABLATION = ROOT / "results" / "ablation.csv"
+SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
+QUEUE = ROOT / "results" / "async_queue.csv"
+NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
+NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
+NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: first column left, the others right."""
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def table_of(columns: Mapping[str, Callable[[Any], str]], rows: Iterable[Any]) -> str:
+    """A Markdown table of what each column, by its head, says of each row."""
+    return markdown(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
+
+
+def optional(value: float | None, form: str) -> str:
+    """`value` in that form, empty where there is none."""
+    return "" if value is None else format(value, form)
+
+
+def models() -> str:
+    """The catalog, ours first."""
+    columns = _catalog_columns()
+    heads = ("model", "paper", "data", "top-1 %", "params M", "MiB", "binary MACs M",
+             "float MACs M", "OPs M", "here %", "weights")  # fmt: skip
+    return table_of({head: columns[head] for head in heads}, catalog.rows())
+
+
+def family(arxiv: str) -> str:
+    """The models of one paper."""
+    columns = _catalog_columns()
+    heads = ("model", "data", "top-1 %", "top-5 %", "params M", "MiB", "OPs M", "here %",
+             "weights")  # fmt: skip
+    rows = [row for row in catalog.rows(origin="zoo") if row.arxiv == arxiv]
+    return table_of({head: columns[head] for head in heads}, rows)
+
+
+def _catalog_columns() -> dict[str, Callable[[catalog.Row], str]]:
+    measured = measured_top1()
+    return {
+        "model": lambda row: row.model + ("" if row.origin == "zoo" else " (larq-zoo)"),
+        "paper": lambda row: f"[{row.family}](https://arxiv.org/abs/{row.arxiv})",
+        "data": lambda row: row.dataset,
+        "top-1 %": lambda row: optional(row.top1, ".1f"),
+        "top-5 %": lambda row: optional(row.top5, ".1f"),
+        "params M": lambda row: f"{row.params / 1e6:.2f}",
+        "MiB": lambda row: f"{row.memory_bytes / 2**20:.2f}",
+        "binary MACs M": lambda row: f"{row.binary_macs / 1e6:,.1f}",
+        "float MACs M": lambda row: f"{row.float_macs / 1e6:,.1f}",
+        "OPs M": lambda row: f"{row.ops / 1e6:,.1f}",
+        "here %": lambda row: optional(measured.get(row.model), ".2f"),
+        "weights": lambda row: ", ".join(row.weights),
+    }
+
+
+def reconstruction() -> str:
+    """Mean relative L1 error over the layers, by method."""
+    errors: dict[str, list[float]] = {}
+    for row in read_table(RECONSTRUCTION):
+        errors.setdefault(row["method"], []).append(float(row["relative_l1"]))
+    names = {"alpha": "XNOR-Net, per filter", "alpha_K": "XNOR-Net, per filter and pixel"}
+    rows = [
+        (names.get(method, f"learned, {method}"), f"{sum(values) / len(values):.3f}")
+        for method, values in errors.items()
+    ]
+    return markdown(("scale", "relative L1 error"), rows)
+
+
+RUN_COLUMNS: dict[str, Callable[[AccuracyRow], str]] = {
+    "model": lambda row: row.model,
+    "params M": lambda row: f"{row.params / 1e6:.2f}",
+    "data": lambda row: row.dataset,
+    "images": lambda row: f"{row.images:,}",
+    "top-1 %": lambda row: f"{row.top1:.2f}",
+    "top-5 %": lambda row: f"{row.top5:.2f}",
+    "training images %": lambda row: optional(row.train_top1, ".2f"),
+    "published": lambda row: optional(row.published_top1, ".1f"),
+    "gap": lambda row: optional(row.gap, "+.2f"),
+    "epochs": lambda row: row.epochs,
+    "hours": lambda row: optional(row.train_seconds and row.train_seconds / 3600, ".2f"),
+    "seed": lambda row: "" if row.seed is None else str(row.seed),
+    "weights": lambda row: row.weights_sha256[:8],
+    "commit": lambda row: re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit),
+    "command": lambda row: f"`{row.trained_by}`",
+}
+
+
+def accuracy(table: Path = ROOT / ACCURACY) -> str:
+    """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
+    heads = ("model", "params M", "data", "images", "top-1 %", "top-5 %", "published", "gap",
+             "epochs", "hours", "seed", "weights", "commit")  # fmt: skip
+    rows = read_rows(table)
+    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
+
+
+def cifar10(table: Path = ROOT / ACCURACY) -> str:
+    """The runs on CIFAR-10, with the command that repeats each."""
+    heads = ("model", "weights", "top-1 %", "training images %", "published", "gap", "epochs",
+             "hours", "seed", "command")  # fmt: skip
+    rows = [row for row in read_rows(table) if row.dataset == "Cifar10"]
+    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
+
+
+def ablation(table: Path = ABLATION) -> str:
+    """What each idea is worth, by idea."""
+    heads = ("idea", "variant", "top-1 %", "training images %", "epochs", "seed")
+    rows = [
+        tuple(row[key] for key in ("idea", "variant", "top1", "train_top1", "epochs", "seed"))
+        for row in read_table(table)
+    ]
+    return markdown(heads, rows) if rows else NO_ABLATION
+
+
+def sign_flips(table: Path = SIGN_FLIPS) -> str:
+    """Which signs each run turned."""
+    heads = ("model", "weights", "stage", "epochs", "turned in it %", "turned since the start %",
+             "held %")  # fmt: skip
+    columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
+    return markdown(heads, [[row[name] for name in columns] for row in read_table(table)])
+
+
+def latency(table: Path = LATENCY) -> str:
+    """A row a model: milliseconds in each runtime at batch 1, and how OpenVINO's compares."""
+    if not table.exists():
+        return NO_LATENCY
+    rows = read_table(table)
+    found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
+    heads = ("model", "OpenVINO ms", "2 threads", "float ms", "float / binary", "LCE ms",
+             "LCE / binary", "Keras ms", "Keras / binary", "file MB", "weights MB",
+             "difference")  # fmt: skip
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        binary = found[model, "openvino", "1", "1"]
+        two = found.get((model, "openvino", "2", "1"))
+        cells = [model, f"{float(binary['ms']):.2f}", f"{float(two['ms']):.2f}" if two else ""]
+        for runtime in ("openvino-float", "lce", "keras"):
+            other = found.get((model, runtime, "1", "1"))
+            ratio = float(other["ms"]) / float(binary["ms"]) if other else 0
+            cells += [f"{float(other['ms']):.1f}", f"{ratio:.1f}"] if other else ["", ""]
+        sizes = [f"{int(binary[key]) / 1e6:.2f}" for key in ("file_bytes", "memory_bytes")]
+        lines.append([*cells, *sizes, f"{float(binary['relative_l2']):.0e}"])
+    first = rows[0]
+    about = (
+        f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
+        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread where not "
+        f"stated; `{first['command']}`, commit {first['commit'][:8]}."
+    )
+    picture = table.with_suffix(".png")
+    # Beside the page: docs/scripts/hooks.py copies it there.
+    shown = f"\n\n![Latency against top-1]({picture.name})" if picture.exists() else ""
+    return f"{markdown(heads, lines)}\n\n{about}{shown}"
+
+
+def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
+    """One model's times in a sentence."""
+    found = {
+        row["runtime"]: row
+        for row in read_table(table)
+        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
+    }
+    if not found:
+        return NO_LATENCY
+    ms = {runtime: float(row["ms"]) for runtime, row in found.items()}
+    others = {"openvino-float": "with float convolutions in OpenVINO", "keras": "in Keras",
+              "lce": "in Larq Compute Engine, whose binary kernels are for ARM"}  # fmt: skip
+    slower = ", ".join(
+        f"{ms[key]:.0f} ms ({ms[key] / ms['openvino']:.0f} times as long) {text}"
+        for key, text in others.items()
+    )
+    cpu = found["openvino"]["cpu"]
+    return (
+        f"{model}, one image of 224x224, one thread of an {cpu}: {ms['openvino']:.1f} ms; {slower}."
+    )
+
+
+def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
+    """Where the time of one model goes, by kind of layer, one thread, batch 1."""
+    if not table.exists():
+        return NO_LATENCY
+    heads = (f"layers of {model}", "kernel", "ms", "share %")
+    return markdown(heads, [
+        (row["layer"], row["kernel"], f"{float(row['ms']):.3f}", f"{100 * float(row['share']):.1f}")
+        for row in read_table(table)
+        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
+    ])  # fmt: skip
+
+
+def queue(table: Path = QUEUE) -> str:
+    """Images per second of the asynchronous queue, binary and float."""
+    if not table.exists():
+        return NO_LATENCY
+    heads = ("model", "convolutions", "threads", "images/s", "seconds", "wrong results",
+             "memory MiB", "growth MiB")  # fmt: skip
+    return markdown(heads, [
+        (
+            row["model"], row["convolutions"], row["threads"], row["images_per_second"],
+            row["seconds"], row["wrong"], f"{int(row['memory_before']) / 2**20:.0f}",
+            f"{(int(row['memory_after']) - int(row['memory_before'])) / 2**20:+.1f}",
+        )
+        for row in read_table(table)
+    ])  # fmt: skip
+
+
+def training_step() -> str:
+    """How long a training step takes, beside plain Keras and Larq."""
+    heads = ("network", "batch", "plain ms", "zoo ms", "ratio", "gradients",
+             "difference, float32", "difference, bfloat16")  # fmt: skip
+    return markdown(heads, [
+        (
+            row["network"], row["batch"], row["plain_ms"], row["zoo_ms"],
+            f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
+            row["gradients"], row["gradient_difference_float32"],
+            row["gradient_difference_bfloat16"],
+        )
+        for row in read_table(TRAINING_STEP)
+    ])  # fmt: skip
+
+
+def engine_overhead() -> str:
+    """How much longer a step takes in the engine than on its own."""
+    heads = ("network", "data", "batch", "steps", "bare step ms", "engine ms",
+             "more, by the clock %", "more, processors' time %")  # fmt: skip
+    return markdown(heads, [
+        (
+            row["network"], row["dataset"], row["batch"], row["steps"], row["bare_ms"],
+            row["engine_ms"],
+            f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
+            f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
+        )
+        for row in read_table(ENGINE_OVERHEAD)
+    ])  # fmt: skip
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "family_reactnet": lambda: family("2003.03488"),
+    "family_bireal_net": lambda: family("1808.00278"),
+    "family_xnornet_plus_plus": lambda: family("1909.13863"),
+    "family_sdbnn": lambda: family("2103.02394"),
+    "accuracy": accuracy,
+    "cifar10": cifar10,
+    "ablation": ablation,
+    "sign_flips": sign_flips,
+    "reconstruction": reconstruction,
+    "training_step": training_step,
+    "engine_overhead": engine_overhead,
+    "latency": latency,
+    "headline": headline,
+    "layers": layers,
+    "queue": queue,
+}
+
+
+def filled(text: str) -> str:
+    """`text` with each table between its markers made anew."""
+    return re.sub(
+        r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)",
+        lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    for document in DOCUMENTS:
+        document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")

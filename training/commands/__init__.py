@@ -1,0 +1,1 @@
+"""What `lqz` does: a file or a folder for each command."""

@@ -1,0 +1,193 @@
+"""`lqz benchmark`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from training.commands.benchmark.prepare import MEANING, RUNTIMES, prepare
+from training.commands.export import EXTRAS, require_writable
+from training.commands.network import require_model
+from training.terminal import OPEN
+from zoo import catalog
+from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.extras import require_runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SEED = 0
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("benchmark", context_settings=OPEN)
+@click.argument("models", nargs=-1, type=click.UNPROCESSED)
+@click.option("--all", "everything", is_flag=True, help="All models of this project.")
+@click.option("--runtimes", default="openvino,openvino-float,lce,keras", show_default=True,
+              help=f"Of {', '.join(RUNTIMES)}.")  # fmt: skip
+@click.option("--threads", default="1", show_default=True, help="Such as 1,2.")
+@click.option("--batch", default="1", show_default=True, help="Such as 1,8.")
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True,
+              help="Turns of a tenth of a second for each runtime.")  # fmt: skip
+@click.option("--per-layer", is_flag=True, help="Time by kind of layer, from OpenVINO's counters.")
+@click.option("--json", "json_path", type=FILE, help="Write everything as JSON.")
+@click.option("--csv", "csv_path", type=FILE,
+              help="Write a row per measurement, of --per-layer too.")  # fmt: skip
+@click.option("--plot", "plot_path", type=FILE, help="Draw latency against published top-1.")
+def benchmark(
+    models: Sequence[str], everything: bool, runtimes: str, threads: str, batch: str, rounds: int,
+    per_layer: bool, json_path: Path | None, csv_path: Path | None, plot_path: Path | None,
+) -> None:  # fmt: skip
+    """Measure MODELS in several runtimes, in turns.
+
+    MODELS are names of `lqz list` or files of saved models; key=value among them is an argument of
+    all of them. Where weights= is not given they are random, which changes no time.
+    """
+    from training.commands.benchmark import picture, report
+
+    names = [text for text in models if "=" not in text and not text.startswith("--")]
+    settings = [text for text in models if text not in names]
+    if everything:
+        names = list(dict.fromkeys([*names, *(row.model for row in catalog.rows(origin="zoo"))]))
+    if not names:
+        raise InvalidValueError("No model is named; --all measures all of this project's.")
+    for name in names:
+        require_model(name)
+    kinds = _chosen(runtimes)
+    for worker in {RUNTIMES[kind] for kind in kinds} & set(EXTRAS):
+        require_runtime(worker)
+    counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
+    layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
+    for path in (json_path, csv_path, layers_path, plot_path):
+        if path:
+            require_writable(path)  # before the wait, not after it
+    machine = report.machine()
+    click.echo(report.describe(machine))
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        found = measure(name, settings, kinds, counts, batches, rounds, per_layer)
+        report.print_rows(found, per_layer)
+        rows += found
+        # After every model, so that a run cut short is not lost.
+        if json_path:
+            report.write_json(json_path, machine, rows)
+        if csv_path:
+            report.write_csv(csv_path, machine, rows)
+        if layers_path:
+            report.write_layers_csv(layers_path, rows)
+    if plot_path and not picture.draw(plot_path, machine["cpu"], rows):
+        click.echo("No picture: none of these networks has a published accuracy.", err=True)
+
+
+def measure(
+    name: str, settings: Sequence[str], kinds: Sequence[str], threads: Sequence[int],
+    batches: Sequence[int], rounds: int, per_layer: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """A row for each runtime, number of threads and batch size of one model."""
+    import numpy as np
+
+    import zoo
+    from training.commands.export import file_size
+    from training.commands.network import load
+
+    model = load(name, settings, classifier_activation=None)
+    mix_signs(model)
+    counts = zoo.profile(model)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for batch in batches:
+            images = np.random.default_rng(SEED).normal(size=(batch, *model.input_shape[1:]))
+            images = images.astype(np.float32)
+            expected = model(images, training=False).numpy()
+            image_file = Path(folder) / f"images-{batch}.npy"
+            np.save(image_file, images)
+            files = {}
+            for kind in kinds:
+                each = kind if RUNTIMES[kind] != "openvino" else f"{kind}-{batch}"
+                files[kind] = prepare(kind, model, batch, Path(folder) / each)
+            for count in threads:
+                for kind, row in _compared(files, count, image_file, expected, rounds, per_layer):
+                    shared = {"model": name, "runtime": kind, "threads": count, "batch": batch}
+                    file = files[kind]
+                    size = file_size(file.parent if RUNTIMES[kind] == "openvino" else file)
+                    rows.append(
+                        {**shared, **row, "file_bytes": size, "memory_bytes": counts.memory_bytes,
+                         "binary_macs": counts.binary_macs, "float_macs": counts.float_macs}
+                    )  # fmt: skip
+    return rows
+
+
+def mix_signs(model: Any) -> None:
+    """Give kernels whose signs are all +1, as most start, random signs.
+
+    A file holds equal kernels once: that of an untrained network would be smaller than it ever is.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(SEED)
+    for layer in model.layers:
+        if getattr(layer, "kernel_quantizer", None) is not None:
+            kernel = layer.kernel.numpy()
+            if (kernel >= 0).all():
+                layer.kernel.assign(kernel * random.choice([-1, 1], kernel.shape))
+
+
+def _compared(
+    files: dict[str, Path], threads: int, images: Path, expected: np.ndarray, rounds: int,
+    per_layer: bool,
+) -> list[tuple[str, dict[str, Any]]]:  # fmt: skip
+    """Each runtime's figures, measured in turns."""
+    from training.commands.benchmark.session import Worker, measure_in_turns, spread
+
+    with ExitStack() as stack:
+        workers = {
+            kind: stack.enter_context(Worker(RUNTIMES[kind], path, threads, images))
+            for kind, path in files.items()
+        }
+        measure_in_turns(list(workers.values()), rounds)
+        rows = []
+        for kind, worker in workers.items():
+            row = spread(worker.seconds) | {"runs": len(worker.seconds), "load_s": worker.load_s}
+            memory = worker.ask(do="memory")
+            row |= {"peak_memory": memory["peak"], "added_memory": memory["added"]}
+            row |= agreement(worker.outputs, expected)
+            if per_layer and kind == "openvino":
+                row["layers"] = worker.ask(do="layers")["layers"]
+            rows.append((kind, row))
+    return rows
+
+
+def agreement(outputs: Any, expected: np.ndarray) -> dict[str, float]:
+    """How far a runtime's outputs are from Keras's.
+
+    Rounding turns a sign that is next to zero, and the difference grows from layer to layer: a few
+    percent are no error with random weights. The tests compare convolution by convolution.
+    """
+    import numpy as np
+
+    outputs = np.asarray(outputs).reshape(expected.shape)
+    norms = np.linalg.norm(outputs - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+    same = outputs.argmax(-1) == expected.argmax(-1)
+    return {"relative_l2": float(np.median(norms)), "same_top1": float(same.mean())}
+
+
+def _chosen(runtimes: str) -> list[str]:
+    kinds = [kind.strip() for kind in runtimes.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in RUNTIMES:
+            raise UnknownNameError("runtime", kind, RUNTIMES)
+    if not kinds:
+        raise InvalidValueError(f"--runtimes names none; there are {', '.join(MEANING)}.")
+    return list(dict.fromkeys(kinds))
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise InvalidValueError(f"{option} takes whole numbers from 1, such as 1,2, not '{text}'.")
+    return list(dict.fromkeys(map(int, parts)))

@@ -1,0 +1,109 @@
+"""Worker processes, and their measurement in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import DeployError
+
+BURST = 0.1  # seconds that a runtime computes before the next has its turn
+
+
+class Worker:
+    """A runtime with a model, in a process of its own.
+
+    Attributes:
+        load_s: seconds to read and compile the model and to compute once.
+        outputs: what it computed of the images.
+        seconds: every time measured so far.
+    """
+
+    def __init__(self, kind: str, path: Path, threads: int, images: Path):
+        self.kind = kind
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        # OpenMP of other libraries follows the number of threads, too.
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "training.commands.benchmark.worker",
+             kind, str(path), str(threads), str(images)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            env=environment,
+        )  # fmt: skip
+        self.seconds: list[float] = []
+        try:
+            loaded = self._answer()
+        except BaseException:
+            self.close()
+            raise
+        self.load_s, self.outputs = loaded["load_s"], loaded["outputs"]
+
+    def measure(self, runs: int) -> float:
+        """Add `runs` times to `seconds`; their median."""
+        new = self.ask(do="time", runs=runs)["seconds"]
+        self.seconds += new
+        return statistics.median(new)
+
+    def ask(self, **request: Any) -> Any:
+        stdin = self._process.stdin
+        assert stdin
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended; what it said last tells why
+        return self._answer()
+
+    def _answer(self) -> Any:
+        stdout = self._process.stdout
+        assert stdout
+        line = stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace").strip().splitlines()
+            reason = said[-1] if said else f"exit code {self._process.wait()}"
+            raise DeployError(f"The runtime '{self.kind}' ended: {reason.rstrip('.')}.")
+        return json.loads(line)
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                stream.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def measure_in_turns(workers: Sequence[Worker], rounds: int) -> None:
+    """Let every worker compute for a moment, round by round, so that all see the same machine."""
+    runs = [max(1, int(BURST / worker.measure(1))) for worker in workers]
+    for worker in workers:
+        worker.seconds.clear()  # that was the warm-up
+    for turn in range(rounds):
+        order = range(len(workers))
+        for index in order if turn % 2 == 0 else reversed(order):
+            workers[index].measure(runs[index])
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, quartiles and minimum in milliseconds."""
+    times = [1e3 * value for value in seconds]
+    quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
+    return {"ms": statistics.median(times), "ms_q1": quartiles[0], "ms_q3": quartiles[2],
+            "ms_min": min(times)}  # fmt: skip

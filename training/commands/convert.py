@@ -1,0 +1,215 @@
+"""`lqz convert`: PyTorch's files into weight sets, and models into PyTorch's files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.terminal import OPEN, load_tensorflow
+from zoo import catalog
+from zoo.errors import InvalidValueError, WeightsError
+from zoo.extras import require_torch
+
+
+@click.command(context_settings=OPEN)
+@click.argument("model")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [KEY=VALUE]...")
+@click.option(
+    "--to",
+    type=click.Choice(["torch", "packed"]),
+    help="Write a file instead: PyTorch's, or an .npz with a bit per binary weight.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file that --to writes.")
+@click.option("--name", help="Under which name the set is kept; by default the registered one.")
+@click.option("--force", is_flag=True, help="Replace a set of that name.")
+def convert(
+    model: str, arguments: Sequence[str], to: str | None, output: Path | None, name: str | None,
+    force: bool,
+) -> None:  # fmt: skip
+    """Import the weights of MODEL from the authors' FILE, or write them for PyTorch.
+
+    FILE is what the authors' training wrote with torch.save, of any PyTorch; for larq-zoo's models
+    its .h5. It is read without executing anything in it, compared with the model, and kept, so that
+    MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
+
+    With --to, FILE is an .npz or the name of a set (by default the registered one), and the file of
+    -o is written. --to torch: a state_dict with the authors' keys. --to packed: an .npz with a bit
+    per binary weight and a scale per filter, with which the network computes the same to the bit.
+
+    Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
+    """
+    from training.settings.configuration import parse_arguments
+
+    settings = [each for each in arguments if "=" in each and not Path(each).is_file()]
+    files = [each for each in arguments if each not in settings]
+    if len(files) > 1:
+        raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
+    options = parse_arguments(settings)
+    row = catalog.row(model)
+    set_name = name or _registered_name(model, imports=to is None)
+    if not set_name.replace("-", "").replace("_", "").isalnum():
+        raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
+    if "weights" in options:
+        raise InvalidValueError("Give the file's or set's name alone, without weights=.")
+    if to is None and options and not name:
+        raise InvalidValueError(
+            f"With {', '.join(settings)} this is another set than '{set_name}': --name names it."
+        )
+    if to is None:
+        if not files:
+            raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
+        _import(row, Path(files[0]).expanduser(), set_name, options, force)
+    else:
+        if output is None:
+            raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
+        _export(row, files[0] if files else set_name, output, options, to)
+
+
+def _format_of(path: Path, row: catalog.Row) -> str:
+    """What kind of file a user gives; what is named otherwise may be PyTorch's."""
+    if path.suffix in (".h5", ".hdf5", ".keras") or row.origin == "larq-zoo":
+        return "keras"
+    return "npz" if path.suffix == ".npz" else "pytorch"
+
+
+def _registered_name(model: str, imports: bool) -> str:
+    """The set meant where none is named; with `imports` one that can be imported."""
+    from zoo.pretrained.records import default_record
+
+    found = default_record(model, importable=imports)
+    return found.name if found else catalog.row(model).dataset
+
+
+def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool) -> None:
+    from zoo.files import sha256
+    from zoo.pretrained import cache
+    from zoo.pretrained.download import lock
+    from zoo.pretrained.find import keeping
+    from zoo.pretrained.records import find_record, imported_record
+
+    record = find_record(row.model, name) or imported_record(row.model, name)
+    if not file.is_file():
+        raise WeightsError(f"There is no file '{file}'.")
+    if cache.shipped(row.model, name):
+        raise WeightsError(
+            f"{row.model}'s set '{name}' is part of this package and would hide another of that "
+            "name: --name keeps both."
+        )
+    digest = sha256(file)
+    if record.sha256 and digest != record.sha256:
+        raise WeightsError(
+            f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
+            f"with {digest[:12]}, not with {record.sha256[:12]}; --name keeps another file."
+        )
+    _refuse_to_replace(row, name, force)
+    format = _format_of(file, row)
+    load_tensorflow()
+    from training.commands.network import build_model, typed_arguments
+    from zoo.weights import imports, torch_file
+    from zoo.weights.files import (
+        check_weights,
+        is_packed,
+        load_keras,
+        read_npz,
+        read_unused,
+        write_npz,
+    )  # fmt: skip
+    from zoo.weights.torch_state import load_torch_state, unused
+
+    options = typed_arguments(row.model, options)
+    # A file that cannot be read is refused before its model is built.
+    state = {}
+    if format != "keras":
+        state = torch_file.read(file) if format == "pytorch" else read_npz(file, row.model.lower())
+    else:
+        check_weights(file)
+    classes = {"num_classes": record.num_classes}
+    model = build_model(row.model, {**classes, **options, "weights": None})
+    if format == "keras":
+        load_keras(model, file, named=row.origin == "zoo")
+    else:
+        load_torch_state(model, torch_file.with_counters(state, model))
+    if format == "pytorch":
+        _report(imports.parity(model, state), file)
+    suffix = ".h5" if row.origin == "larq-zoo" else ".npz"
+    with lock(cache.home() / "locks" / f"{row.model}-{name}.lock"):
+        _refuse_to_replace(row, name, force)  # another process may have been faster
+        with keeping(row.model, name, suffix, file.name, digest) as draft:
+            if suffix == ".h5":
+                shutil.copyfile(file, draft)
+            else:
+                rest = read_unused(file) if format == "npz" else state
+                write_npz(model, draft, unused(model, rest), packed=is_packed(file))
+    click.echo(f"Kept as {cache.cached(row.model, name)}")
+    built = "".join(f", {key}={value!r}" for key, value in options.items())
+    how = f'{row.model}(weights="{name}"{built})'
+    click.echo(f"{how} loads it." if row.origin == "zoo" else (
+        f'zoo.get_model("{row.model}", weights="{name}"{built}) loads it.'
+    ))  # fmt: skip
+
+
+def _refuse_to_replace(row: catalog.Row, name: str, force: bool) -> None:
+    from zoo.pretrained import cache
+
+    if (path := cache.cached(row.model, name)) and not force:
+        raise WeightsError(
+            f"{row.model} has a set '{name}' already, {path}: --force replaces it, --name keeps "
+            "both."
+        )
+
+
+def _report(parity: Any, file: Path) -> None:
+    """Print the parity check; WeightsError if it failed."""
+    click.echo(
+        f"{file.name}: all {parity.keys} keys used, all {parity.variables} variables set, "
+        f"{'equal to the bit' if parity.equal else 'NOT EQUAL'}.\n"
+        f"{parity.layers} convolutions and dense layers computed by NumPy from the file and by "
+        f"Keras from the model: largest relative difference {parity.difference:.1e}.\n"
+        f"Output for a test image: {'finite' if parity.finite else 'NaN or infinity'}."
+    )
+    if not parity.passed:
+        raise WeightsError(f"'{file}' failed the parity check and was not kept.")
+
+
+def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any], to: str) -> None:
+    if row.origin != "zoo":
+        why = "of TensorFlow's padding: PyTorch has no such network" if to == "torch" else (
+            "whose weights are Keras's .h5 and are not packed"
+        )  # fmt: skip
+        raise InvalidValueError(f"{row.model} is larq-zoo's, {why}.")
+    if to == "torch":
+        require_torch(f"Writing '{output.name}'")
+    elif output.suffix != ".npz":
+        raise InvalidValueError(f"Packed weights are written as .npz, not '{output.name}'.")
+    load_tensorflow()
+    import warnings
+
+    from training.commands.network import build_model
+    from zoo.weights.files import read_unused, write_npz
+    from zoo.weights.load import find_weights, load_weights
+    from zoo.weights.torch_file import write
+    from zoo.weights.torch_state import torch_state, unused
+
+    path = find_weights(weights, row.model)
+    model = build_model(row.model, {**options, "weights": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classes = model.output_shape[-1]
+        load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
+    rest = unused(model, read_unused(path)) if path.suffix == ".npz" else {}
+    if to == "packed":
+        try:
+            write_npz(model, output, rest, packed=True)
+        except OSError as error:
+            raise WeightsError(f"'{output}' cannot be written: {error.strerror}.") from error
+        click.echo(
+            f"{output}: {output.stat().st_size:,} bytes ({path.name}: {path.stat().st_size:,})."
+        )
+        return
+    state = torch_state(model) | rest
+    write(state, output)
+    click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

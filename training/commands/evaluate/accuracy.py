@@ -1,0 +1,103 @@
+"""What `lqz evaluate` measures: the accuracy of a network on a data set.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from zookeeper import ComponentField, Field, component
+from zookeeper.tf import Dataset, Preprocessing
+
+from training.data import ImageFolder, InputPipeline, RandomResizedCropFlip, reading
+from training.data.conventions import SMALL_IMAGES
+from training.loop.progress import say, stage_bar
+from training.loop.step import AccuracyPass
+from training.settings.configuration import resolved
+from training.settings.discovery import fold
+from zoo.errors import DatasetError, InvalidValueError, WeightsError
+
+
+@component
+class EvaluationSettings:
+    """On what a network is evaluated."""
+
+    # The data set: FashionMNIST (in the package), Cifar10, ImageNet or ImageFolder.
+    dataset: Dataset = ComponentField()
+
+    # Decoding, image size and normalisation; by default what the data set's recipes use.
+    preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
+
+    # Images at a time.
+    batch_size: int = Field(128)
+
+    # Share of images that may be unreadable.
+    corrupt_share: float = Field(0.001)
+
+    # EvaluationSettings a run although the data are not those it was trained on.
+    accept_other_data: bool = Field(False)
+
+    @classmethod
+    def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings that come with the data set that `conf` names."""
+        chosen = fold(str(conf.get("dataset")))
+        return next((p for name, p in SMALL_IMAGES.items() if fold(name) == chosen), {})
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set in one word; folders of images go by the folder's name as well."""
+        kind = type(self.dataset).__name__
+        folder = isinstance(self.dataset, ImageFolder)
+        return f"{kind}:{self.dataset.root.resolve().name}" if folder else kind
+
+
+def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
+    """Raise ZooError unless the network takes these images and tells these classes apart."""
+    takes, given = model.input_shape[1:], tuple(evaluate.preprocessing.input_shape)
+    if len(takes) != 3 or any(a not in (None, b) for a, b in zip(takes, given, strict=True)):
+        raise InvalidValueError(
+            f"{model.name} takes images of {takes}, but preprocessing.input_shape is {given}: set "
+            f"preprocessing.input_shape={str(takes).replace(' ', '')}."
+        )
+    classes = len(evaluate.dataset.class_names)
+    if tuple(model.output_shape[1:]) != (classes,):
+        raise DatasetError(
+            f"{model.name} gives {model.output_shape[1:]} figures an image, but data set "
+            f"{evaluate.dataset_name} has {classes} classes: evaluate on the data set it was "
+            "trained on."
+        )
+
+
+def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, Any]:
+    """One pass over every validation image: what `AccuracyPass.run` gives.
+
+    Raises:
+        ZooError: images do not fit or cannot be read, or the network gives NaN.
+    """
+    dataset = evaluate.dataset
+    for remark in dataset.remarks:
+        say(remark)
+    pipeline = InputPipeline(
+        dataset, evaluate.preprocessing, seed=0, cache="none", corrupt_share=evaluate.corrupt_share,
+        # The pipeline refuses batches of more than all training images, which do not matter here.
+        batch_size=min(evaluate.batch_size, dataset.num_examples(dataset.train_split)),
+    )  # fmt: skip
+    with stage_bar(model.name, pipeline.validation_steps, 0) as bar, reading(dataset):
+        result, positions = AccuracyPass(model).run(pipeline.validation(), bar.update)
+    pipeline.note_validation(positions)
+    for name in pipeline.corrupt:
+        say(f"Skipped an unreadable image: {name}")
+    once = np.bincount(positions, minlength=pipeline.num_validation)
+    assert once.size == pipeline.num_validation and once.max() == 1, "an image was seen twice"
+    assert np.count_nonzero(once == 0) == len(pipeline.corrupt), "an image was left out"
+    if not np.isfinite(result["loss"]):
+        raise WeightsError(f"With these weights {model.name} gives NaN or infinity.")
+    return result
+
+
+def depends_on(evaluate: EvaluationSettings) -> dict[str, Any]:
+    """Data set and preprocessing as JSON values: what the result depends on."""
+    own = ("batch_size", "corrupt_share", "accept_other_data")
+    return {key: value for key, value in resolved(evaluate).items() if key not in own}

@@ -1,0 +1,180 @@
+"""`results/*.csv`: measured accuracies, each with what is needed to measure it again."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from zoo.errors import ResultsError
+from zoo.files import write_csv
+
+ACCURACY = Path("results") / "accuracy.csv"
+PACKAGE = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class AccuracyRow:
+    """One network's measured accuracy: a line of `accuracy.csv`.
+
+    Attributes:
+        model: its name in the catalog where it has one.
+        params: how many parameters it has, which tells narrower variants apart.
+        dataset: the component; of an ImageFolder with the folder's name ("ImageFolder:photos").
+        split: the part of the data set that was evaluated.
+        images: how many were evaluated.
+        top1, top5: percent.
+        published_top1: of the catalog, if that is of the same data set, in percent.
+        gap: top1 - published_top1, in points.
+        weights_sha256: of the weights' file; of a set without a file, of its values.
+        weights: that file's name, or the set's.
+        recipe: the configuration that made the network, as JSON: the resolved recipe of a run,
+            else the arguments of its constructor.
+        evaluation: data set and preprocessing it was evaluated with, as JSON.
+        epochs: of each stage ("teacher=6 binary=10"); empty for weights from elsewhere.
+        train_top1: of the last stage on the images it trained on, in percent.
+        train_seconds: spent on all stages.
+        trained_by: the shortest command that trains so; empty for weights from elsewhere.
+        devices: which epochs of each stage ran where; empty for weights from elsewhere and for runs
+            from before this was noted.
+        seed: of the training.
+        commit: of the code that evaluated, with "+dirty" if it was changed since; "unknown"
+            outside a checkout.
+        command: what was typed.
+        date: of the evaluation, UTC.
+        tensorflow, larq: versions.
+    """
+
+    model: str
+    params: int
+    dataset: str
+    split: str
+    images: int
+    top1: float
+    top5: float
+    published_top1: float | None
+    gap: float | None
+    weights_sha256: str
+    weights: str
+    recipe: str
+    evaluation: str
+    epochs: str
+    train_top1: float | None
+    train_seconds: float | None
+    trained_by: str
+    devices: str
+    seed: int | None
+    commit: str
+    command: str
+    date: str
+    tensorflow: str
+    larq: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Rows of the same key are measurements of the same thing: the later one stays."""
+        return self.model, self.weights_sha256, self.dataset, self.split
+
+
+def read_rows(path: Path) -> list[AccuracyRow]:
+    """The rows of a table; none where there is no such file.
+
+    Raises:
+        ResultsError: the file cannot be read or is not such a table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            return [_parsed(line, path, reader.line_num) for line in reader]
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ResultsError(f"The results in {path} cannot be read: {reason}.") from error
+
+
+def write_row(path: Path, row: AccuracyRow) -> None:
+    """Put `row` into the table: in the place of the one with the same key, else at the end.
+
+    The file is replaced as a whole, so a reader never sees half of one; processes that write at the
+    same time wait for each other.
+    """
+    require_writable(path)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        before = read_rows(path)
+        places = [index for index, other in enumerate(before) if other.key == row.key]
+        rows = [other for other in before if other.key != row.key]
+        rows.insert(places[0] if places else len(rows), row)
+        write_csv(path, _names(), map(asdict, rows))
+
+
+def require_writable(path: Path) -> None:
+    """Make the directory of `path`, and raise ResultsError unless a file can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise ResultsError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
+    if path.is_dir():
+        raise ResultsError(f"{path} is a folder; give the name of a file.")
+
+
+def origin() -> dict[str, str]:
+    """What a row says of the code and the day: commit, date, tensorflow, larq."""
+    return {
+        "commit": commit(PACKAGE),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "tensorflow": version("tensorflow"),
+        "larq": version("larq"),
+    }
+
+
+def commit(package: Path) -> str:
+    """The commit of the checkout that holds `package`: 40 hex digits, "+dirty" where the package
+    or the `zoo` beside it has changes or new files; "unknown" where it is not under git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(package), *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    try:
+        # A package installed within someone's checkout is not of that checkout.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        changes = git("status", "--porcelain", "--", ".", "../zoo")
+        return git("rev-parse", "HEAD") + ("+dirty" if changes else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _parsed(line: dict[str, str], path: Path, number: int) -> AccuracyRow:
+    line = {"devices": "", **line}  # tables from before there was this column
+
+    def value(name: str, kind: str) -> object:
+        if kind.endswith("| None") and not line[name]:
+            return None
+        return {"int": int, "float": float, "str": str}[kind.split()[0]](line[name])
+
+    try:
+        if set(line) != set(_names()) or None in line.values():
+            raise ValueError("its columns are others")
+        # Annotations are text here, which is how they can be compared.
+        return AccuracyRow(**{f.name: value(f.name, str(f.type)) for f in fields(AccuracyRow)})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ResultsError(
+            f"Line {number} of {path} is no row of accuracies ({error}): repair or remove it."
+        ) from error
+
+
+def _names() -> Iterable[str]:
+    return (field.name for field in fields(AccuracyRow))

@@ -1,0 +1,224 @@
+"""`lqz evaluate`: how accurate a network is, and whether that is what was recorded."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from training.commands.network import find
+from training.terminal import load_tensorflow, print_table
+from zoo import catalog
+from zoo.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from training.commands.evaluate.accuracy import EvaluationSettings
+    from training.commands.evaluate.accuracy_table import AccuracyRow
+    from training.commands.evaluate.trained_network import TrainedNetwork
+
+OWN_TOLERANCE, PUBLISHED_TOLERANCE = 0.1, 0.5  # points of top-1
+MOST_CLASSES, WORST_CLASSES = 20, 10  # that are all shown; shown of more
+DEFAULT = "results/accuracy.csv"  # accuracy_table.ACCURACY, which --help need not import
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A figure to compare with: top1 in percent, where it stands, and the default tolerance."""
+
+    top1: float
+    source: str
+    tolerance: float
+    ours: bool
+
+
+@click.command()
+@click.argument("model")
+@click.argument("settings", nargs=-1)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help=f"Points of top-1 that may lie between this and the recorded figure; by default "
+    f"{OWN_TOLERANCE} for a figure of our own, {PUBLISHED_TOLERANCE} for a published one.",
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="PATH",
+    help="Where to draw the confusion matrix; by default confusion-MODEL.png, in the run directory "
+    "if there is one.",
+)  # fmt: skip
+@click.option(
+    "--record", is_flag=False, flag_value=DEFAULT, metavar="[CSV]",
+    help=f"Write the result to a table, by default {DEFAULT}.",
+)  # fmt: skip
+def evaluate(
+    model: str, settings: Sequence[str], tolerance: float | None, picture: Path | None,
+    record: str | None,
+) -> int:  # fmt: skip
+    """Top-1 and top-5 accuracy of MODEL on every validation image.
+
+    MODEL is a run directory of `lqz train`, which knows its data set; a .keras file; or a model of
+    `lqz list` with weights=FILE. SETTINGS are key=value: dataset, dataset.data_dir,
+    preprocessing.input_shape, batch_size and so on, for a model of the list also arguments of its
+    constructor.
+
+    Exit code 1: top-1 differs from the recorded figure by more than the tolerance.
+    """
+    if record and "=" in record and not record.endswith(".csv"):
+        record, settings = DEFAULT, [record, *settings]  # `--record weights=x`: click took it
+    if record and not record.endswith(".csv"):
+        raise InvalidValueError(f"--record writes a .csv file, not '{record}'; put it last.")
+    if picture and picture.suffix.lower() != ".png":
+        raise InvalidValueError(f"--picture writes a .png file, not '{picture}'.")
+
+    from training.settings.configuration import parse_assignments
+
+    conf = parse_assignments(settings)
+    found = find(model)
+    load_tensorflow()
+    from training.commands.evaluate.accuracy import measure
+    from training.commands.evaluate.accuracy_table import read_rows, require_writable, write_row
+    from training.commands.evaluate.confusion_picture import draw_confusion
+    from training.commands.evaluate.trained_network import load
+
+    table = Path(record or DEFAULT)
+    network, evaluation = load(found, conf)
+    if picture is None:
+        picture = (network.directory or Path()) / f"confusion-{network.name}.png"
+    for path in (picture, *([table] if record else [])):
+        require_writable(path)  # before the wait
+    before = read_rows(table)
+
+    result = measure(network.model, evaluation)
+    command = shlex.join(["lqz", "evaluate", model, *settings])
+    row = make_row(network, evaluation, result, command)
+    names = evaluation.dataset.class_names
+    click.echo(
+        f"{row.model} ({row.weights}) on {row.dataset}, split {row.split}\n"
+        f"top-1  {row.top1:.2f} %\ntop-5  {row.top5:.2f} %\nof {row.images:,} images\n"
+    )
+    print_classes(result["confusion"], names)
+    draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
+    click.echo(f"\nConfusion matrix: {picture}")
+    recorded = recorded_figure(network, evaluation, row, before, table)
+    passed = compare(row.top1, recorded, tolerance)
+    if record and (passed or not (recorded and recorded.ours)):
+        write_row(table, row)
+        click.echo(f"Recorded in {table}.")
+    elif record:
+        click.echo("Not recorded, as our own figure says otherwise; --tolerance can allow for it.")
+    return 0 if passed else 1
+
+
+def make_row(
+    network: TrainedNetwork, evaluation: EvaluationSettings, result: dict[str, Any], command: str
+) -> AccuracyRow:
+    """The result as a row of the table."""
+    from training.commands.evaluate.accuracy import depends_on
+    from training.commands.evaluate.accuracy_table import AccuracyRow, origin
+    from training.data.conventions import COMPONENTS
+    from training.settings.shortest_command import shortest_command
+    from zoo.profile import profile
+
+    published = None
+    if network.name in (row.model for row in catalog.rows()):
+        of_catalog = catalog.row(network.name)
+        if COMPONENTS[of_catalog.dataset] == evaluation.dataset_name:
+            published = of_catalog.top1
+    top1 = round(result["top1"], 4)
+    stages = network.stages
+    train_top1 = stages[-1].train_top1 if stages else None
+    return AccuracyRow(
+        model=network.name,
+        params=profile(network.model).params,
+        dataset=evaluation.dataset_name,
+        split=evaluation.dataset.validation_split,
+        images=result["images"],
+        top1=top1,
+        top5=round(result["top5"], 4),
+        published_top1=published,
+        gap=None if published is None else round(top1 - published, 4),
+        weights_sha256=network.sha256,
+        weights=network.weights,
+        recipe=compact(network.recipe),
+        evaluation=compact(depends_on(evaluation)),
+        epochs=" ".join(f"{stage.name.replace(' ', '-')}={stage.epochs}" for stage in stages),
+        train_top1=None if train_top1 is None else round(train_top1, 4),
+        train_seconds=round(sum(s.seconds for s in stages), 1) if stages else None,
+        trained_by=shortest_command(network.recipe) if stages else "",
+        devices="; ".join(f"{s.name}: {s.devices}" for s in stages if s.devices),
+        seed=network.recipe.get("seed"),
+        command=command,
+        **origin(),
+    )
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def recorded_figure(
+    network: TrainedNetwork, evaluation: EvaluationSettings, row: AccuracyRow,
+    before: Sequence[AccuracyRow], table: Path,
+) -> Recorded | None:  # fmt: skip
+    """What `row` is to be compared with: the run's own figure, else the table's, else the paper's.
+
+    Each only where it is of the same part of the same data set.
+    """
+    dataset = evaluation.dataset
+    trained_on = (network.recipe.get("dataset"), network.recipe.get("dataset.validation_split"))
+    if not network.same_images:
+        click.echo("These are not the images that the run was validated on.")
+    elif network.stages and trained_on == (type(dataset).__name__, row.split):
+        last = network.stages[-1]
+        if last.images == dataset.num_examples(row.split):
+            source = f"recorded by the run's stage '{last.name}'"
+            return Recorded(last.top1, source, OWN_TOLERANCE, True)
+    for other in before:
+        if other.key == row.key and other.images == row.images:
+            return Recorded(other.top1, f"recorded in {table}", OWN_TOLERANCE, True)
+    whole = row.split == type(dataset).__component_fields__["validation_split"].get_default(dataset)
+    if row.published_top1 is not None and whole:
+        return Recorded(row.published_top1, "published", PUBLISHED_TOLERANCE, False)
+    return None
+
+
+def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:
+    """Say how far `top1` is from the recorded figure; whether that is within the tolerance."""
+    if recorded is None:
+        click.echo("No figure is recorded for these weights on these images.")
+        return True
+    allowed = recorded.tolerance if tolerance is None else tolerance
+    difference = top1 - recorded.top1
+    # Figures are decimals: 88.5 - 88.4 is a little more than 0.1.
+    passed = abs(difference) <= allowed + 1e-9
+    click.echo(
+        f"Difference {difference:+.2f} points from the {recorded.top1:.2f} % {recorded.source}: "
+        f"{'within' if passed else 'beyond'} the tolerance of {allowed:g}."
+    )
+    return passed
+
+
+def print_classes(confusion: np.ndarray, names: Sequence[str]) -> None:
+    """Accuracy of each class, or of the worst where there are many."""
+    counts = confusion.sum(1)
+    right = confusion.diagonal()
+    present = [label for label in range(len(names)) if counts[label]]
+    if len(present) > MOST_CLASSES:
+        worst = sorted(present, key=lambda label: right[label] / counts[label])[:WORST_CLASSES]
+        click.echo(f"The {WORST_CLASSES} worst of {len(present)} classes:")
+        present = worst
+    rows = []
+    for label in present:
+        others = confusion[label].copy()
+        others[label] = 0
+        taken = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+        share = f"{100 * right[label] / counts[label]:.2f} %"
+        rows.append([names[label], str(counts[label]), share, taken])
+    print_table(["class", "images", "accuracy", "most often taken for"], rows, right=(1, 2))

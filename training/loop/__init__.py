@@ -1,0 +1,1 @@
+"""How a list of stages is trained, whatever the recipe."""

@@ -1,0 +1,79 @@
+"""Checkpoints that are complete or not there.
+
+A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index
+that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until
+the next is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.loop.run_directory import read_json
+from zoo.errors import RunError
+from zoo.files import sha256, write_json
+from zoo.weights.files import read_arrays, write_arrays
+
+INDEX = "checkpoints.json"
+KEPT = 2
+
+
+def contents(arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint's file: `arrays`, and the loop's state as JSON in bytes."""
+    return {**arrays, "loop": np.frombuffer(json.dumps(loop).encode(), np.uint8)}
+
+
+class Checkpoints:
+    """The checkpoints of one stage, in one directory."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> None:
+        """Write a checkpoint: the arrays and the state of the loop (JSON values)."""
+        path = self.directory / f"step-{step:09d}.npz"
+        write_arrays(path, contents(arrays, loop))
+        entries = [entry for entry in self._entries() if entry["file"] != path.name]
+        entries.append({"file": path.name, "sha256": sha256(path)})
+        write_json(self.directory / INDEX, entries[-KEPT:])
+        kept = {entry["file"] for entry in entries[-KEPT:]}
+        for old in self.directory.glob("step-*.npz"):
+            if old.name not in kept:
+                old.unlink()
+
+    def load(
+        self, complain: Callable[[str], None]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest checkpoint that is whole; None where none was written yet.
+
+        A damaged one is named to `complain`.
+
+        Raises:
+            RunError: none is whole.
+        """
+        entries = self._entries()
+        for entry in reversed(entries):
+            path = self.directory / entry["file"]
+            if not path.exists():
+                complain(f"Checkpoint {path} is missing.")
+            elif sha256(path) != entry["sha256"]:
+                complain(f"Checkpoint {path} is damaged.")
+            else:
+                arrays = read_arrays(path)
+                return arrays, json.loads(arrays.pop("loop").tobytes())
+        if entries:
+            raise RunError(f"No whole checkpoint is left; {self._remedy}.")
+        return None
+
+    @property
+    def _remedy(self) -> str:
+        return f"remove {self.directory} to train this stage from its start"
+
+    def _entries(self) -> list[dict[str, str]]:
+        index = self.directory / INDEX
+        return read_json(index, self._remedy) if index.exists() else []

@@ -1,0 +1,123 @@
+"""What a run records of its data, and how other data differs: names, numbers, a digest by class."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.data.encoded import WHOLE
+from training.loop.run_directory import CONFIG, read_json
+from zoo.errors import RunError
+from zoo.files import write_json
+
+DATA = "data.json"
+MOST_SHOWN = 10
+BEFORE, BY_CLASS = "by name", "by class"  # how images without a validation folder are held out
+
+
+def record_of(dataset: Any) -> dict[str, Any]:
+    """The record of a data set: class names by label, and what each split holds."""
+    return {
+        "classes": list(dataset.class_names),
+        "held_out": BEFORE if dataset.as_before else BY_CLASS,
+        "training": dataset.content(dataset.train_split),
+        "validation": dataset.content(dataset.validation_split),
+    }
+
+
+def digest_of(record: Mapping[str, Any]) -> str:
+    """A short digest of a record, for workers to compare."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_record(run: Path) -> dict[str, Any] | None:
+    """The record of a run; None where it has none: it is new, or began before there were any."""
+    path = run / DATA
+    return (
+        read_json(path, f"remove it to take the data as it is now, or {run} to start afresh")
+        if path.is_file()
+        else None
+    )
+
+
+def began_before(run: Path) -> bool:
+    """Whether a run found its images as runs did before there were records."""
+    record = read_record(run)
+    return (run / CONFIG).is_file() if record is None else record.get("held_out") == BEFORE
+
+
+def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise RunError where the data of the same place have another number of classes by now.
+
+    Before the recipes are compared, which then differ as well, but do not say which class it is.
+    """
+    before = read_record(run)
+    if before is None or len(before["classes"]) == len(now["classes"]):
+        return
+    recipe = read_json(run / CONFIG, f"remove {run} to start afresh")
+    if all(recipe.get(key) == config.get(key) for key in ("dataset", "dataset.data_dir")):
+        found = class_differences(before["classes"], now["classes"])
+        refuse(f"The run in {run}", before, now, found, accept=False)
+
+
+def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
+    """Compare the data with the run's record, or write it where there is none.
+
+    Raises:
+        RunError: the data differ and `accept` is False, or have another number of classes.
+    """
+    before = read_record(run)
+    found = [] if before is None else differences(before, now)
+    if before is not None and found:
+        refuse(f"The run in {run}", before, now, found, accept)
+    if before is None or found:
+        write_json(run / DATA, now)
+
+
+def refuse(
+    whose: str, before: Mapping[str, Any], now: Mapping[str, Any], found: list[str], accept: bool
+) -> None:
+    """Raise RunError for data with these differences, unless they are accepted and can be."""
+    shown = "; ".join(found[:MOST_SHOWN])
+    shown += f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    if len(before["classes"]) != len(now["classes"]):
+        raise RunError(
+            f"{whose} has {len(before['classes'])} classes, these data {len(now['classes'])} "
+            f"({shown}): give the data it began with."
+        )
+    if not accept:
+        raise RunError(
+            f"{whose} began with other data ({shown}): give those, or accept_other_data=True."
+        )
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any],
+    splits: tuple[str, ...] = ("training", "validation"),
+) -> list[str]:  # fmt: skip
+    """How data differ from a record, one text each; first the classes."""
+    found = class_differences(before["classes"], now["classes"])
+    for split in splits:
+        there, here = before[split], now[split]
+        for part in dict.fromkeys([*there, *here]):
+            what = split if part == WHOLE else f"{split}, '{part}'"
+            if part not in here or part not in there:
+                if part == WHOLE:  # of a class it is said already
+                    found.append(f"{split}: another kind of data set")
+            elif here[part]["images"] != there[part]["images"]:
+                numbers = f"{there[part]['images']:,} images there, {here[part]['images']:,} here"
+                found.append(f"{what}: {numbers}")
+            elif here[part]["digest"] != there[part]["digest"]:
+                found.append(f"{what}: other files")
+    return found
+
+
+def class_differences(before: list[str], now: list[str]) -> list[str]:
+    """How class names differ, by label."""
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    found = [f"class '{name}' is missing" for name in gone] + [f"class '{n}' is new" for n in new]
+    return found or ([] if list(before) == list(now) else ["the classes have another order"])

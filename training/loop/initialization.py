@@ -1,0 +1,55 @@
+"""What a stage starts from: the network of an earlier one, or a file."""
+
+from __future__ import annotations
+
+import warnings
+
+import larq as lq
+import tensorflow as tf
+
+from training.loop.progress import say
+from training.settings.configuration import component_name
+from zoo.files import sha256
+from zoo.models._factory import ZooFactory
+from zoo.weights.load import find_weights, load_weights
+from zoo.weights.torch_layout import entries
+from zoo.weights.torch_state import load_torch_state, torch_state
+
+
+def initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bool) -> None:
+    """Give `model` the weights of `source`, its binary kernels only if asked."""
+    state, own = torch_state(source), torch_state(model)
+    for entry in entries(model):
+        if not binary_kernels and getattr(entry.variable, "precision", 32) == 1:
+            for key in (entry.key, *entry.also):
+                state.pop(key, None)
+            state[entry.key] = own[entry.key]
+    load_torch_state(model, state)
+
+
+def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
+    """Give `model`, which `factory` built, the weights of a file or a registered set; its sha256.
+
+    The file may be a twin's, such as the real-valued network's. A classifier for other classes
+    stays as it is, which is said.
+    """
+    name = component_name(type(factory))
+    path = find_weights(weights, name)
+    with warnings.catch_warnings(record=True) as notes:
+        load_weights(
+            model, path, name=name, include_top=True, num_classes=model.output_shape[-1],
+            classifier=factory.classifier_name, head=factory.head, new_classifier=True,
+            any_model=True,
+        )  # fmt: skip
+    say(f"Starting from the weights {weights} ({path.name}).")
+    for note in notes:
+        say(str(note.message))
+    return sha256(path)
+
+
+def hold_signs(model: tf.keras.Model) -> None:
+    """Set every binary kernel's latent weights to its signs."""
+    for layer in model.layers:
+        latent = getattr(getattr(layer, "kernel", None), "latent_variable", None)
+        if latent is not None:
+            latent.assign(lq.math.sign(latent))

@@ -1,0 +1,153 @@
+"""A recipe is a list of stages; a stage trains one model, from recorded inputs to outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from training.loop.schedules import Schedule, error_decay, linear
+from zoo.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def all_trainable(model: tf.keras.Model) -> Iterable[Any]:
+    """Every trainable variable."""
+    return model.trainable_variables
+
+
+def batch_norms(model: tf.keras.Model) -> Iterable[Any]:
+    """The scales and shifts of batch norm."""
+    import tensorflow as tf
+
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            yield from layer.trainable_variables
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage trains, and how.
+
+    Attributes:
+        name: of its directory and its row in the results.
+        build: makes the model, which must give logits; keyword arguments change the network's.
+        epochs: its length; 0 takes the model as it is built, with weights of its own.
+        batch_size: images per step over all workers.
+        learning_rate: where the schedule's factor is 1.
+        schedule: see `training.loop.schedules`.
+        schedule_every: "epoch" or "step".
+        optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
+            updates are one fused kernel per weight.
+        weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
+        decays: those variables, of the model.
+        trains: the variables that the optimizer moves, of the model.
+        each_epoch: called before each epoch with the model and the share of epochs that have
+            passed, in [0, 1): moves what no optimizer does. By itself it sharpens the estimator of
+            a model that has one that sharpens, as SD-BNN does on CIFAR-10.
+        teacher: name of the stage whose model gives the targets; None trains on the labels.
+        label_smoothing: with labels.
+        initialize_from: name of the stage whose weights this one starts from.
+        weights: the file or registered set that it starts from instead.
+        carry_over_kernels: whether the kernels that are binary here are among them.
+        crop: train on the middle of each image only, so many pixels high and wide.
+        bfloat16: compute binary convolutions in it.
+        hold_signs: start binary kernels at +-1, the signs of those.
+    """
+
+    name: str
+    build: Callable[..., tf.keras.Model]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Callable[[float], tf.keras.optimizers.legacy.Optimizer]
+    schedule: Schedule = field(default_factory=linear)
+    schedule_every: str = "epoch"
+    weight_decay: float = 0.0
+    decays: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
+    trains: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
+    each_epoch: Callable[[tf.keras.Model, float], None] = field(
+        default_factory=partial(error_decay, 1e-3, 10.0)
+    )
+    teacher: str | None = None
+    label_smoothing: float = 0.0
+    initialize_from: str | None = None
+    weights: str | None = None
+    carry_over_kernels: bool = True
+    hold_signs: bool = False
+    crop: int | None = None
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch_size < 1:
+            raise InvalidValueError(
+                f"Stage '{self.name}' cannot have {self.epochs} epochs of batches of "
+                f"{self.batch_size}: epochs must be 0 or more, batch_size 1 or more."
+            )
+        if self.schedule_every not in ("epoch", "step"):
+            raise InvalidValueError(
+                f"schedule_every must be epoch or step, not '{self.schedule_every}'."
+            )
+
+
+def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[Stage]:
+    """`stage` in two: `epochs` on the middle `size` pixels of its images, then its own on them all.
+
+    What follows the course of training (learning rate, estimator) runs through both as through one.
+    A teacher sees the whole image in both.
+    """
+    total = epochs + stage.epochs
+
+    def from_to(begin: int, end: int) -> dict[str, Any]:
+        def of_both(passed: float) -> float:
+            return (begin + passed * (end - begin)) / total
+
+        return {
+            "epochs": end - begin,
+            "schedule": lambda passed: stage.schedule(of_both(passed)),
+            "each_epoch": lambda model, passed: stage.each_epoch(model, of_both(passed)),
+        }
+
+    crops = replace(
+        stage, name=f"{stage.name} crops", crop=size, **from_to(0, epochs),
+        build=partial(stage.build, input_shape=(None, None, channels)),
+    )  # fmt: skip
+    whole = replace(
+        stage, initialize_from=crops.name, carry_over_kernels=True, hold_signs=False,
+        **from_to(epochs, total),
+    )  # fmt: skip
+    return [crops, whole]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage leaves.
+
+    Attributes:
+        name: the stage's.
+        top1, top5: on all validation images, after the last epoch, in percent.
+        train_top1: on the augmented training images of the last epoch, in percent; None
+            for a model that was not trained here.
+        images: number of validation images.
+        epochs: trained.
+        seconds: spent on it, over all sessions.
+        weights: file name in the stage's directory.
+        sha256: of that file.
+        inputs: sha256 of the weights it started from and learned from, by stage name.
+        devices: which epochs ran where; empty for runs from before this was noted.
+    """
+
+    name: str
+    top1: float
+    top5: float
+    train_top1: float | None
+    images: int
+    epochs: int
+    seconds: float
+    weights: str
+    sha256: str
+    inputs: dict[str, str]
+    devices: str = ""

@@ -1,0 +1,1 @@
+"""Larq Compute Engine, for ARM."""

@@ -1,0 +1,300 @@
+"""How each Keras layer of the zoo continues an OpenVINO graph, by the layer's class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+from openvino import opset15 as ops
+
+from zoo import layers as ours
+from zoo.deploy._known import known_class, reason
+from zoo.deploy.openvino._sums import added, concatenated
+from zoo.deploy.openvino._values import Term, Value, constant
+from zoo.errors import DeployError
+
+Builder = Callable[[Any, Sequence[Value], bool], Value]
+BUILDERS: dict[type, Builder] = {}
+
+keras = tf.keras.layers
+
+
+def builds(*classes: type) -> Callable[[Builder], Builder]:
+    """Register a function for layers that the code of these classes computes."""
+
+    def register(function: Builder) -> Builder:
+        BUILDERS.update(dict.fromkeys(classes, function))
+        return function
+
+    return register
+
+
+def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True) -> Value:
+    """The output of `layer`.
+
+    Args:
+        binary: False computes binary convolutions in real numbers, for comparison.
+        plain: whether it is called with its inputs alone.
+
+    Raises:
+        DeployError: the code that computes the layer is not known, or there is no way to say it in
+            OpenVINO's operations.
+    """
+    cls = known_class(layer, BUILDERS)
+    if cls is None:
+        raise unsupported(layer, reason(layer, BUILDERS))
+    if not plain:
+        raise unsupported(layer, "it is called with further arguments")
+    return BUILDERS[cls](layer, inputs, binary)
+
+
+def unsupported(layer: Any, reason: str) -> DeployError:
+    return DeployError(f"The layer '{layer.name}' cannot be exported to OpenVINO: {reason}.")
+
+
+def numbers(weight: Any) -> np.ndarray:
+    """A weight as float64, so that folding several into one rounds once."""
+    return np.asarray(tf.convert_to_tensor(weight), np.float64)
+
+
+def node_value(node: Any, like: Value | None = None, **changes: Any) -> Value:
+    shape = tuple(node.output(0).get_shape()) if like is None else like.shape
+    return Value([Term(node.output(0))], shape, **changes)
+
+
+# --- layers that are numbers per channel ----------------------------------------------------------
+
+
+@builds(keras.BatchNormalization, ours.BatchNorm)
+def batch_norm(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if list(layer.axis) != [len(x.shape) - 1]:
+        raise unsupported(layer, "it does not normalise the last axis")
+    scale = 1 / np.sqrt(numbers(layer.moving_variance) + layer.epsilon)
+    if layer.scale:
+        scale = scale * numbers(layer.gamma)
+    shift = -numbers(layer.moving_mean) * scale
+    return x.affine(scale, shift + numbers(layer.beta) if layer.center else shift)
+
+
+@builds(ours.LearnableShift)
+def learnable_shift(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return inputs[0].affine(None, numbers(layer.shift))
+
+
+@builds(keras.Rescaling)
+def rescaling(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    scale, offset = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+    if any(each.shape not in ((), (1,), (x.channels,)) for each in (scale, offset)):
+        raise unsupported(layer, "only one factor, or one per channel, is supported")
+    return x.affine(np.resize(scale, x.channels), np.resize(offset, x.channels))
+
+
+@builds(ours.LearnedScale)
+def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if layer.case == "case1":
+        return x.affine(numbers(layer.folded()), None)
+    # The factors stay apart in the file, where G would be larger than the network; OpenVINO
+    # multiplies them once, when it compiles the model.
+    factor: Any = None
+    for each in layer.parts():
+        values = numbers(each)
+        values = values.reshape(-1, 1, 1) if values.ndim == 1 else values.transpose(2, 0, 1)
+        part = constant(values[None])
+        factor = part if factor is None else ops.multiply(factor, part)
+    return node_value(ops.multiply(x.output(), factor), x)
+
+
+@builds(ours.RPReLU)
+def rprelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    x = inputs[0].affine(None, numbers(layer.shift_in))
+    node = ops.prelu(x.output(), constant(numbers(layer.slope)))
+    return node_value(node, x, shift=numbers(layer.shift_out))
+
+
+@builds(keras.PReLU)
+def prelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    slope = numbers(layer.alpha)
+    if slope.size != x.channels:
+        raise unsupported(layer, "only one slope per channel is supported (shared_axes=(1, 2))")
+    return node_value(ops.prelu(x.output(), constant(slope.reshape(-1))), x)
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+_NAMED: dict[str, Callable[[Any], Any]] = {
+    "relu": ops.relu,
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "elu": lambda x: ops.elu(x, 1.0),
+    "selu": lambda x: ops.selu(
+        x, constant(np.float32(1.67326324)), constant(np.float32(1.05070098))
+    ),
+    "softplus": ops.softplus,
+    "softsign": ops.softsign,
+    "swish": ops.swish,
+    "gelu": lambda x: ops.gelu(x, "erf"),
+    "exponential": ops.exp,
+    "softmax": lambda x: ops.softmax(x, 1),
+}
+# By the functions themselves: another function may have the same name.
+ACTIVATIONS: dict[Any, Callable[[Any], Any]] = {
+    tf.keras.activations.get(name): make for name, make in _NAMED.items()
+}
+ACTIVATIONS |= {getattr(tf.nn, name): make for name, make in _NAMED.items() if hasattr(tf.nn, name)}
+ACTIVATIONS |= {
+    tf.nn.relu6: lambda x: ops.clamp(x, 0, 6),
+    tf.nn.silu: ops.swish,
+    tf.exp: ops.exp,
+    tf.tanh: ops.tanh,
+    tf.sigmoid: ops.sigmoid,
+    lq.activations.hard_tanh: lambda x: ops.clamp(x, -1, 1),
+}
+
+
+def activated(layer: Any, x: Value, activation: Any) -> Value:
+    if activation is None or activation is tf.keras.activations.linear:
+        return x
+    name = getattr(activation, "__name__", type(activation).__name__)
+    try:
+        make = ACTIVATIONS.get(activation)
+    except TypeError:  # cannot be looked up
+        make = None
+    if make is None:
+        whose = f"is not Keras's own '{name}' and" if name in _NAMED else f"'{name}'"
+        raise unsupported(layer, f"the activation {whose} is not supported")
+    return node_value(make(x.output()), x)
+
+
+@builds(keras.Activation)
+def activation(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return activated(layer, inputs[0], layer.activation)
+
+
+@builds(keras.Softmax)
+def softmax(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    if layer.axis not in (-1, len(inputs[0].shape) - 1):
+        raise unsupported(layer, "it is not over the last axis")
+    return node_value(ops.softmax(inputs[0].output(), 1), inputs[0])
+
+
+@builds(keras.ReLU)
+def relu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if layer.negative_slope or layer.threshold:
+        raise unsupported(layer, "only a plain ReLU is supported")
+    limit = layer.max_value
+    node = ops.relu(x.output()) if limit is None else ops.clamp(x.output(), 0, float(limit))
+    return node_value(node, x)
+
+
+@builds(ours.LeakyClip)
+def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    clipped = ops.clamp(x.output(), -1, 1)
+    if layer.slope:
+        outside = ops.multiply(x.output(), constant(np.float32(layer.slope)))
+        inside = ops.multiply(clipped, constant(np.float32(1 - layer.slope)))
+        return node_value(ops.add(inside, outside), x)
+    return node_value(clipped, x)
+
+
+# Layers that do something in training alone.
+IDLE = (
+    keras.InputLayer, keras.Dropout, keras.SpatialDropout2D, keras.GaussianDropout,
+    keras.AlphaDropout, keras.GaussianNoise, keras.ActivityRegularization, keras.RandomFlip,
+    keras.RandomRotation, keras.RandomTranslation, keras.RandomZoom, keras.RandomContrast,
+    keras.RandomBrightness,
+)  # fmt: skip
+
+
+# --- sums and shapes ------------------------------------------------------------------------------
+
+
+@builds(keras.Add)
+def add(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return added(inputs)
+
+
+@builds(keras.Multiply)
+def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    first, *others = sorted(inputs, key=lambda x: -int(np.prod(x.shape)))
+    if any(len(each.shape) != len(first.shape) for each in others):
+        raise unsupported(layer, "only factors of as many dimensions are supported")
+    node = first.output()
+    for each in others:
+        node = ops.multiply(node, each.output())
+    return node_value(node, first)
+
+
+@builds(keras.Lambda)
+def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    # larq-zoo gives places in the graph names by such layers.
+    if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
+        raise unsupported(layer, "of Lambda layers only those that give their input are supported")
+    return inputs[0]
+
+
+@builds(keras.Concatenate)
+def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    if layer.axis not in (-1, len(inputs[0].shape) - 1):
+        raise unsupported(layer, "it is not over the channels")
+    return concatenated(inputs)
+
+
+@builds(*IDLE)
+def same(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    return inputs[0]
+
+
+@builds(keras.Flatten)
+def flatten(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    flat = (x.shape[0], int(np.prod(x.shape[1:])))
+    if flat[1] == x.channels:
+        return reshaped(x, flat)
+    ordered = ops.transpose(x.output(), ops.constant(np.array([0, 2, 3, 1])))
+    return node_value(ops.reshape(ordered, ops.constant(np.array(flat)), False))
+
+
+@builds(keras.Reshape)
+def reshape(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    shape = (x.shape[0], *layer.output_shape[1:])
+    if len(shape) not in (2, 4):
+        raise unsupported(layer, "only images and vectors are supported")
+    node = x.output()
+    if len(x.shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 2, 3, 1])))
+    node = ops.reshape(node, ops.constant(np.array(shape)), False)
+    if len(shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
+    return Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
+
+
+def reshaped(x: Value, shape: Sequence[int]) -> Value:
+    """x in another shape with the same channels; what is pending stays so."""
+    if tuple(shape) == tuple(x.shape):
+        return x
+    if x.shape[2:] == (1, 1) and len(shape) == 2:
+        # OpenVINO reorders the memory of what it reshapes, even of a single pixel.
+        node = ops.reduce_max(x.settled(), ops.constant(np.array([2, 3])), False)
+    else:
+        node = ops.reshape(x.settled(), ops.constant(np.array(shape)), False)
+    return Value([Term(node.output(0))], tuple(shape), x.shift)
+
+
+@builds(keras.Permute)
+def permute(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
+    (x,) = inputs
+    if len(x.shape) != 4:
+        raise unsupported(layer, "only feature maps can be permuted")
+    # Keras's axes (batch, h, w, c) in the order of this graph, and back.
+    axes = np.array([0, 2, 3, 1])[[0, *layer.dims]][[0, 3, 1, 2]]
+    return node_value(ops.transpose(x.output(), ops.constant(axes)))

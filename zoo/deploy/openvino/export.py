@@ -1,0 +1,297 @@
+"""Keras models as OpenVINO models whose binary convolutions run as such on x86 (AVX2, AVX-512).
+
+OpenVINO's CPU plugin has kernels for a `BinaryConvolution` of packed bits. They are used, and
+exact, if the signs come from a `FakeQuantize` with two levels 0 and 1, the kernel is a constant of
+1-bit values, and all shapes are fixed. `to_openvino` builds the graph so; `check_compiled` looks
+into the compiled model and warns where it was of no avail.
+"""
+
+from __future__ import annotations
+
+import warnings
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.deploy.cpu import without_avx2
+from zoo.deploy.walk import calls, check_exportable, in_float32, runtime
+from zoo.errors import DeployError, DeployWarning
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    import openvino
+    import tensorflow as tf
+
+MOST_CHECKED = 4  # random images that Keras computes as well
+
+
+def openvino_runtime() -> Any:
+    """The module `openvino`; a DeployError that names the extra if it is not installed."""
+    return runtime("openvino")
+
+
+def to_openvino(
+    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
+) -> openvino.Model:
+    """Convert a functional Keras model for one batch size.
+
+    Every convolution whose input and kernel are signs becomes a `BinaryConvolution` with a 1-bit
+    kernel. Its sums are exactly Keras's; batch norms, scales and shifts are folded into thresholds,
+    kernels and each other, which rounds differently.
+
+    Args:
+        model: a built functional model for one image size.
+        batch_size: images at a time.
+        preprocess: take images (batch, height, width, 3) of uint8 from 0 to 255 and normalise them
+            by ImageNet's mean and deviation inside the graph.
+        binary: False computes binary convolutions in float32, to compare with.
+
+    The result is run on random images beside the Keras model before it is given.
+
+    Raises:
+        DeployError: a layer is not supported, or is of a class that changes what a known one
+            computes; a size is open; the result differs from Keras; OpenVINO is not installed.
+    """
+    return checked_openvino(model, batch_size, preprocess=preprocess, binary=binary)[0]
+
+
+def checked_openvino(
+    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
+) -> tuple[openvino.Model, float]:
+    """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
+    check_exportable(model, batch_size)
+    openvino_runtime()
+    model = in_float32(model)
+    converted = _converted(model, batch_size, preprocess, binary)
+    return converted, _difference(model, converted, batch_size, preprocess)
+
+
+def _converted(
+    model: tf.keras.Model, batch_size: int, preprocess: bool, binary: bool
+) -> openvino.Model:
+    ov = openvino_runtime()
+    _builders()
+    from zoo.deploy.openvino import _layers as _ov_layers
+    from zoo.deploy.openvino._values import Value
+
+    values: dict[int, Value] = {}
+    parameters = []
+    for tensor in model.inputs:
+        parameter, values[id(tensor)] = _image(tensor, batch_size, preprocess)
+        parameters.append(parameter)
+    for call in calls(model):
+        if not call.inputs:
+            if call.outputs[0] not in values:
+                raise DeployError(f"'{call.layer.name}' is no input of the model.")
+            continue
+        unbound = [key for key in call.inputs if key not in values]
+        if unbound or len(call.outputs) != 1:
+            raise _ov_layers.unsupported(call.layer, "it has several outputs")
+        inputs = [values[key] for key in call.inputs]
+        values[call.outputs[0]] = _ov_layers.build(call.layer, inputs, binary, call.plain)
+
+    results = [
+        _result(name, values[id(tensor)])
+        for name, tensor in zip(model.output_names, model.outputs, strict=True)
+    ]
+    converted = ov.Model(results, parameters, model.name)
+    converted.validate_nodes_and_infer_types()
+    return converted
+
+
+def _builders() -> dict[type, Any]:
+    """How each kind of layer is built."""
+    # All of these register the layers they build.
+    from zoo.deploy.openvino import (
+        _convolutions,  # noqa: F401
+        _pooling,  # noqa: F401
+    )
+    from zoo.deploy.openvino import _layers as _ov_layers
+
+    return _ov_layers.BUILDERS
+
+
+def _parameter(shape: Sequence[int], kind: Any = None) -> tuple[Any, Any]:
+    """An input (batch, h, w, c) or (batch, c), and its value in float32 with channels first."""
+    import openvino as ov
+    from openvino import opset15 as ops
+
+    from zoo.deploy.openvino._values import Term, Value
+
+    parameter = ops.parameter(list(shape), kind or ov.Type.f32)
+    node = parameter if kind in (None, ov.Type.f32) else ops.convert(parameter, "f32")
+    if len(shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 3, 1, 2])))
+    return parameter, Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
+
+
+def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
+    """An input of the model, and its value."""
+    import openvino as ov
+
+    shape = [batch_size, *tensor.shape[1:]]
+    if len(shape) not in (2, 4):
+        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+    if preprocess and (len(shape) != 4 or shape[-1] != len(IMAGENET_MEAN)):
+        raise DeployError(f"Only colour images are normalised, not inputs of shape {tuple(shape)}.")
+    parameter, value = _parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)
+    name = tensor.node.layer.name
+    parameter.set_friendly_name(name)
+    parameter.output(0).set_names({name})
+    if preprocess:
+        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+        value = value.affine(1 / (255 * std), -mean / std)
+    return parameter, value
+
+
+def _result(name: str, value: Any) -> Any:
+    from openvino import opset15 as ops
+
+    node = value.output()
+    if len(value.shape) == 4:
+        node = ops.transpose(node, ops.constant(np.array([0, 2, 3, 1]))).output(0)
+    node.add_names({name})
+    return ops.result(node)
+
+
+def _difference(
+    model: tf.keras.Model, converted: openvino.Model, batch_size: int, preprocess: bool
+) -> float:
+    """By how much an export differs from Keras on random images; raises DeployError if wrong."""
+    from zoo.deploy._check import check_export, random_inputs
+    from zoo.deploy._signs import takes_signs
+
+    given = random_inputs(model, min(batch_size, MOST_CHECKED))
+    fed: list[np.ndarray] = [each.astype(np.float32) for each in given]
+    if preprocess:
+        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+        fed = [np.clip(128 + 60 * each, 0, 255).astype(np.uint8) for each in given]
+        given = [((each / 255 - mean) / std).astype(np.float32) for each in fed]
+    fed = [np.resize(each, (batch_size, *each.shape[1:])) for each in fed]
+    results = _run(converted, fed)
+    found = [each[: len(given[0])] for each in results]
+
+    def alone(call: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        from zoo.deploy.openvino import _layers as _ov_layers
+
+        parameters, values = zip(*(_parameter(each.shape) for each in inputs), strict=True)
+        result = _result("alone", _ov_layers.build(call.layer, list(values), True))
+        runtime_model = openvino_runtime().Model([result], list(parameters), "alone")
+        return _run(runtime_model, [np.asarray(each, np.float32) for each in inputs])
+
+    return check_export(model, given, found, alone, takes_signs(model))
+
+
+def _run(converted: openvino.Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino_runtime().Core().compile_model(converted, "CPU", settings)
+    results = compiled(inputs)
+    return [np.array(results[index]) for index in range(len(compiled.outputs))]
+
+
+def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tuple[Path, Path]:
+    """Write `directory`/model.xml and model.bin, which holds a binary kernel at 1 bit per weight.
+
+    The directory is made if need be; OpenVINO reads both by the path of the former.
+
+    Raises:
+        DeployError: the directory cannot be written.
+    """
+    ov = openvino_runtime()
+    directory = Path(directory)
+    graph, weights = directory / "model.xml", directory / "model.bin"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in (graph, weights):
+            path.open("ab").close()  # OpenVINO's own message of a read-only directory says less
+        ov.save_model(model, graph, compress_to_fp16=False)
+        tree = ElementTree.parse(graph)
+        for element in tree.iter():  # indentation is half of the file
+            element.text = (element.text or "").strip() or None
+            element.tail = None
+        tree.write(graph, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise DeployError(
+            f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
+        ) from error
+    return graph, weights
+
+
+def compile_openvino(
+    model: openvino.Model | str | PathLike[str], threads: int | None = None, **properties: Any
+) -> openvino.CompiledModel:
+    """Compile for this CPU in float32, and warn if its binary kernels are of no avail.
+
+    OpenVINO's own default rounds to bfloat16 on some CPUs, where a sign may then flip.
+
+    Args:
+        model: what `to_openvino` gave, or the path of an `.xml`.
+        threads: the most threads to use; None leaves it to OpenVINO.
+        properties: more of OpenVINO's, such as PERFORMANCE_HINT="THROUGHPUT".
+    """
+    ov = openvino_runtime()
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", **properties}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    compiled = ov.Core().compile_model(model, "CPU", settings)
+    check_compiled(compiled)
+    return compiled
+
+
+def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) -> int:
+    """Look for binary convolutions that do not run as such.
+
+    Args:
+        compiled: a model compiled for the CPU.
+        strict: raise an error where there would be a warning.
+
+    Returns:
+        The number of binary convolutions that run in a binary kernel.
+
+    Warns:
+        DeployWarning: a binary convolution runs in a reference kernel, its memory is reordered at
+            each inference, or the CPU has no AVX2.
+
+    Raises:
+        DeployError: the same, with `strict`.
+    """
+
+    def kind(node: Any) -> str:
+        return node.get_rt_info()["layerType"].astype(str)
+
+    def readers(node: Any) -> list[Any]:
+        return [each.get_node() for each in node.output(0).get_target_inputs()]
+
+    complaints, good, found = [], 0, 0
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        if kind(node) != "BinaryConvolution":
+            continue
+        found += 1
+        kernel = node.get_rt_info()["primitiveType"].astype(str)
+        name = node.get_friendly_name()
+        # Kernels are reordered once, when compiling; results must be, to be channels-last.
+        beside = [node.input_value(0).get_node()]
+        beside += [
+            each
+            for each in readers(node)
+            if {kind(reader) for reader in readers(each)} != {"Output"}
+        ]
+        if not kernel.startswith("jit"):
+            complaints.append(f"'{name}' runs in OpenVINO's kernel '{kernel}', not a binary one")
+        elif any(kind(each) == "Reorder" for each in beside):
+            complaints.append(f"'{name}' has its memory reordered at each inference")
+        else:
+            good += 1
+    if found and (reason := without_avx2()):
+        complaints.append(reason)
+    if complaints:
+        text = f"{'; '.join(complaints)}."
+        if strict:
+            raise DeployError(text)
+        warnings.warn(text, DeployWarning, stacklevel=2)
+    return good

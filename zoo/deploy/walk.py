@@ -1,0 +1,181 @@
+"""The calls of a functional Keras model in order, and the checks that every export begins with."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import DeployError, InvalidValueError
+from zoo.extras import RUNTIMES, require_runtime
+from zoo.keras2 import require_keras2
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+POLICIES_16 = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer applied to tensors; nested models are already opened.
+
+    Attributes:
+        layer: the Keras layer.
+        inputs, outputs: keys of the tensors, the same for whoever makes and whoever reads one.
+        node: Keras's record of the call.
+    """
+
+    layer: tf.keras.layers.Layer
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    node: Any
+
+    @property
+    def plain(self) -> bool:
+        """Whether the layer was called with its inputs alone, without further arguments."""
+        import tensorflow as tf
+
+        further = [*self.node.call_args[1:], *self.node.call_kwargs.values()]
+        return all(value is None or value is False for value in tf.nest.flatten(further))
+
+    def compute(self, inputs: Sequence[Any]) -> list[Any]:
+        """What Keras computes of these inputs: the outputs, in inference."""
+        import tensorflow as tf
+
+        tensors: dict[str, list[Any]] = {}
+        for tensor, value in zip(self.node.keras_inputs, inputs, strict=True):
+            tensors.setdefault(str(id(tensor)), []).append(value)
+        arguments, keywords = self.node.map_arguments(tensors)
+        if self.layer._expects_training_arg and len(arguments) == 1:
+            keywords["training"] = False
+        return tf.nest.flatten(self.layer(*arguments, **keywords))
+
+
+def check_exportable(model: Any, batch_size: int = 1) -> None:
+    """Raise a ZooError unless `model` is a built functional model of one, fixed image size."""
+    require_keras2()
+    import tensorflow as tf
+
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InvalidValueError(
+            f"batch_size must be a whole number of at least 1, not {batch_size}."
+        )
+    if not isinstance(model, tf.keras.Model):
+        raise DeployError(f"A tf.keras.Model is exported, not {type(model).__name__}.")
+    if not model.built or not getattr(model, "_is_graph_network", False):
+        raise DeployError(
+            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "tf.keras.Model cannot be exported)."
+        )
+    _require_keras_call(model)
+    for image in model.inputs:
+        if None in image.shape[1:]:
+            raise DeployError(
+                f"The input shape {tuple(image.shape)} is open, and binary kernels need fixed "
+                "shapes: build the model for one image size, such as input_shape=(224, 224, 3)."
+            )
+
+
+def calls(model: tf.keras.Model) -> Iterator[Call]:
+    """Every layer call of a functional model, inputs first."""
+    import tensorflow as tf
+
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            inputs = tuple(id(tensor) for tensor in node.keras_inputs)
+            outputs = tuple(id(tensor) for tensor in tf.nest.flatten(node.outputs))
+            if not node.is_input and node.call_kwargs.get("training") not in (None, False, 0):
+                raise DeployError(
+                    f"The layer '{node.layer.name}' cannot be exported: it is called with "
+                    "training=True, and exports compute inference."
+                )
+            if isinstance(node.layer, tf.keras.Model) and not node.is_input:
+                yield from _opened(node.layer, inputs, outputs)
+            else:
+                yield Call(node.layer, inputs, outputs, node)
+
+
+def _opened(
+    inner: tf.keras.Model, inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> Iterator[Call]:
+    """The calls of a nested model, reading and making the outer model's tensors."""
+    if not getattr(inner, "_is_graph_network", False):
+        raise DeployError(
+            f"The layer '{inner.name}' is a subclass of tf.keras.Model, which cannot be exported."
+        )
+    _require_keras_call(inner)
+    outer = dict(zip((id(tensor) for tensor in inner.inputs), inputs, strict=True))
+    outer |= dict(zip((id(tensor) for tensor in inner.outputs), outputs, strict=True))
+    for call in calls(inner):
+        if call.outputs[0] in outer and not call.inputs:
+            continue  # the inner model's own input
+        reads = tuple(outer.get(key, key) for key in call.inputs)
+        makes = tuple(outer.get(key, key) for key in call.outputs)
+        yield Call(call.layer, reads, makes, call.node)
+
+
+def _require_keras_call(model: tf.keras.Model) -> None:
+    """Raise a DeployError unless the graph of `model` is what it computes."""
+    import tensorflow as tf
+    from tf_keras.src.engine.functional import Functional
+
+    for name in ("__call__", "call", "_run_internal_graph"):
+        own = inspect.getattr_static(type(model), name)
+        kinds = (Functional, tf.keras.Sequential)
+        if name in vars(model) or all(own is not inspect.getattr_static(k, name) for k in kinds):
+            raise DeployError(
+                f"The model '{model.name}' cannot be exported: its class {type(model).__name__} "
+                f"has a '{name}' of its own, so that its layers do not say what it computes."
+            )
+
+
+def runtime(extra: str) -> Any:
+    """Import a runtime that is an optional dependency."""
+    require_runtime(extra)
+    return importlib.import_module(RUNTIMES[extra][0])
+
+
+def in_float32(model: tf.keras.Model) -> tf.keras.Model:
+    """The model itself, or one with its weights whose layers all compute in float32.
+
+    Raises:
+        DeployError: a layer computes in 16 bits and cannot be made anew from its `get_config`.
+    """
+    import tensorflow as tf
+
+    halves = ("float16", "bfloat16")
+    if all(getattr(layer, "compute_dtype", None) not in halves for layer in model.submodules):
+        return model
+
+    def made_anew(layer: Any) -> Any:
+        return type(layer).from_config(_with_float32(layer.get_config()))
+
+    try:
+        again = tf.keras.models.clone_model(model, clone_function=made_anew)
+        again.set_weights(model.get_weights())
+    except Exception as error:  # whatever a layer of the user's own makes of its configuration
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DeployError(
+            f"The model '{model.name}' computes in 16 bits, and cannot be made anew in float32 "
+            f"({reason}): build it under tf.keras.mixed_precision.set_global_policy('float32')."
+        ) from error
+    return again
+
+
+def _with_float32(config: Any) -> Any:
+    """A configuration with float32 for each policy of 16 bits in it."""
+    if isinstance(config, dict):
+        inner = config.get("config")
+        if isinstance(inner, dict) and inner.get("name") in POLICIES_16:
+            return "float32"  # a policy, as Keras writes it
+        return {key: _with_float32(value) for key, value in config.items()}
+    if isinstance(config, tuple):
+        return tuple(map(_with_float32, config))
+    if isinstance(config, list):
+        return [_with_float32(value) for value in config]
+    return "float32" if isinstance(config, str) and config in POLICIES_16 else config

@@ -62,7 +62,7 @@ def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
     recipe = configure_task(SDBNNResNet20, settings)
     [stage] = recipe.planned_stages()
     step = TrainStep(stage, stage.build(), None)
-    pipeline = Run(recipe, alone()).pipeline(stage)
+    pipeline = Run(recipe.plan(), alone()).pipeline(stage)
     trainer = StageTrainer(
         stage, step, pipeline, folder, checkpoint_minutes=10, tensorboard=True, stop=StopFlag()
     )

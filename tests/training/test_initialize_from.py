@@ -63,7 +63,7 @@ def test_a_registered_name_goes_to_the_first_stage_of_the_network(tiny, tmp_path
 def dry_run(task):
     from training.loop.dry_run import describe
 
-    return describe(task)
+    return describe(task.plan())
 
 
 def test_what_is_not_there_is_said_before_anything_is_trained(tiny, tmp_path):

@@ -84,7 +84,7 @@ def settings(tiny):
 
 def last_stage(recipe, directory: Path) -> StageTrainer:
     """The last stage of a recipe, with a teacher as it was built."""
-    execution = Run(recipe, alone())
+    execution = Run(recipe.plan(), alone())
     execution.cache = "memory"
     tf.keras.utils.set_random_seed(0)
     stages = {stage.name: stage for stage in recipe.planned_stages()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,21 @@ def train(
     if images and not program:
         raise InvalidValueError("--images goes with --program DIR.")
     load_tensorflow()
-    options: dict[str, Any] = {}
-    if program:
-        from training.portable.program import ProgramRequest
 
-        options["program"] = ProgramRequest(program, images, part_mib * 2**20)
-    if from_program:
-        options["state"] = from_program
-    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, options)
+    def run(task: Any) -> None:
+        if not program and not from_program:
+            task.run()
+            return
+        from training.portable.program import ProgramRequest
+        from training.portable.take_back import ProgramState
+
+        request = ProgramRequest(program, images, part_mib * 2**20) if program else None
+        if request:
+            request.check()
+        state = ProgramState.read(from_program, task.digest) if from_program else None
+        task.train(request, state)
+
+    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, run)
 
 
 def run_task(
@@ -94,9 +101,9 @@ def run_task(
     command: str,
     wants_help: bool,
     dry_run: bool = False,
-    options: Mapping[str, Any] | None = None,
+    run: Callable[[Any], Any] = lambda task: task.run(),
 ) -> None:
-    """Configure a task with `settings` and run it with `options`, or show what can be set."""
+    """Configure a task with `settings` and `run` it, or show what can be set."""
     from training.settings.configuration import configure_task, parse_assignments
 
     conf = parse_assignments(settings)
@@ -109,7 +116,7 @@ def run_task(
     if dry_run:
         task.dry_run()
     else:
-        task.train(**options) if options else task.run()
+        run(task)
 
 
 def print_task_help(cls: Any, conf: dict[str, Any], command: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from training.data.pipeline import check_enough
+from training.loop.plan import Plan
 from training.loop.schedules import learning_rate
 from training.loop.stage import Stage
 from training.loop.step import latent_variables
@@ -17,23 +18,23 @@ from zoo.profile import profile
 POINTS = 10  # of the learning rate's course
 
 
-def describe(recipe: Any) -> Iterator[str]:
+def describe(plan: Plan) -> Iterator[str]:
     """The lines that `lqz train TASK --dry-run` prints.
 
     The network is built, no data is read; a data set that is not on disk is described by its
     published size.
     """
-    yield f"{type(recipe).__name__}, as configured:"
-    settings = {key: value for key, value in recipe.config.items() if key != "task"}
+    yield f"{plan.recipe}, as configured:"
+    settings = {key: value for key, value in plan.config.items() if key != "task"}
     width = max(map(len, settings))
     for key, value in settings.items():
         yield f"  {key:<{width}}  {value}"
 
-    images, where = training_images(recipe.dataset)
+    images, where = training_images(plan.dataset)
     yield ""
-    yield f"{type(recipe.dataset).__name__}: {images:,} training images{where}."
-    yield from recipe.dataset.remarks if not where else ()
-    stages = recipe.planned_stages()
+    yield f"{type(plan.dataset).__name__}: {images:,} training images{where}."
+    yield from plan.dataset.remarks if not where else ()
+    stages = plan.stages()
     for stage in stages:
         check_enough(images, stage.batch_size)
     for index, stage in enumerate(stages, start=1):

@@ -1,13 +1,12 @@
-"""A recipe's stages, run one after the other: from an empty or half-full directory to a model."""
+"""A plan's stages, run one after the other: from an empty or half-full directory to a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import tensorflow as tf
-from zookeeper.core.component import base_getattr
 
 from training.data import InputPipeline
 from training.data.service import reachable
@@ -21,6 +20,7 @@ from training.loop.data_record import (
 )
 from training.loop.distribution.workers import Workers, check_batch_size, connect
 from training.loop.initialization import hold_signs, initialize, start_from
+from training.loop.plan import Plan
 from training.loop.progress import print_results, say
 from training.loop.run_directory import RunDirectory
 from training.loop.stage import Stage, StageResult
@@ -32,8 +32,6 @@ from training.loop.stage_trainer import (
     devices,
 )
 from training.loop.step import TrainStep
-from training.portable.program import ProgramRequest, write_program
-from training.portable.take_back import ProgramState
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
 from zoo.models._functions import variant
@@ -42,8 +40,32 @@ from zoo.weights.files import read_npz, write_npz, write_packed
 from zoo.weights.load import find_weights
 from zoo.weights.torch_state import load_torch_state
 
-if TYPE_CHECKING:
-    from training.recipes._recipe import Recipe
+
+class StageWriter(Protocol):
+    """Writes a stage in another form instead of training it."""
+
+    def write(self, trainer: StageTrainer, *, digest: str, index: int, name: str) -> str:
+        """Write the stage in the state that it would go on from; a sentence for the user.
+
+        Args:
+            trainer: of the stage.
+            digest: of the recipe.
+            index, name: number of the stage, and what to call it.
+        """
+
+
+class StageState(Protocol):
+    """What was trained elsewhere.
+
+    Attributes:
+        stage: name of the stage.
+    """
+
+    @property
+    def stage(self) -> str: ...
+
+    def take_back(self, trainer: StageTrainer) -> None:
+        """Make it the newest checkpoint of the stage."""
 
 
 @dataclass
@@ -56,31 +78,31 @@ class TrainedRun:
 
 
 def execute(
-    recipe: Recipe, program: ProgramRequest | None = None, state: ProgramState | None = None
+    plan: Plan, program: StageWriter | None = None, state: StageState | None = None
 ) -> TrainedRun | None:
-    """Train all stages of `recipe`, or what is left of them, and report.
+    """Train all stages of `plan`, or what is left of them, and report.
 
     Args:
-        recipe: what to train.
-        program: write the next unfinished stage there, as a program, instead of training it.
+        plan: what to train.
+        program: writes the next unfinished stage as a program, instead of training it.
         state: what a program has trained; its stage goes on from there.
 
     Returns:
         None where a program was written.
     """
-    workers = connect(recipe.strategy, recipe.rejoin_minutes)
+    workers = connect(plan.options.strategy, plan.options.rejoin_minutes)
     if workers.count > 1 and (program or state):
         raise InvalidValueError("A program is written and taken back by one process, not several.")
     with workers.quiet():
-        return Run(recipe, workers, program=program, state=state).run()
+        return Run(plan, workers, program=program, state=state).run()
 
 
 @dataclass
 class Run:
-    """One run of a recipe on these workers.
+    """One run of a plan on these workers.
 
     Attributes:
-        recipe: what is run.
+        plan: what is run.
         workers: who runs it.
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
@@ -88,44 +110,44 @@ class Run:
         program, state: see `execute`.
     """
 
-    recipe: Recipe
+    plan: Plan
     workers: Workers
     stop: StopFlag = field(default_factory=StopFlag)
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
     cache: str = field(init=False)
-    program: ProgramRequest | None = None
-    state: ProgramState | None = None
+    program: StageWriter | None = None
+    state: StageState | None = None
 
     def run(self) -> TrainedRun | None:
         """All stages, in order, and the report; None where the next is written as a program."""
-        recipe, workers = self.recipe, self.workers
-        dataset = base_getattr(recipe, "dataset")
-        if workers.from_chief(lambda: began_before(recipe.directory)):
+        plan, options, workers = self.plan, self.plan.options, self.workers
+        dataset = plan.dataset
+        if workers.from_chief(lambda: began_before(plan.directory)):
             dataset.find_as_before()
-        say(recipe.introduction())
+        say(plan.introduction())
         for remark in dataset.remarks:
             say(remark)
-        if recipe.deterministic:
+        if plan.deterministic:
             tf.config.experimental.enable_op_determinism()
         record = record_of(dataset)
         workers.check_same(
-            {**recipe.identity, "validate_every": recipe.validate_every, "data": digest_of(record)}
+            {**plan.identity, "validate_every": options.validate_every, "data": digest_of(record)}
         )
-        if recipe.data_service:
-            reachable(recipe.data_service)
-        directory = RunDirectory(recipe.directory, recipe.config, recipe.places)
-        stages = recipe.planned_stages()
-        recipe.check()
+        if options.data_service:
+            reachable(options.data_service)
+        directory = RunDirectory(plan.directory, plan.config, plan.places)
+        stages = plan.stages()
+        plan.check()
         for stage in stages:
             if stage.weights:
-                find_weights(stage.weights, recipe.model_name)  # before a teacher is trained
+                find_weights(stage.weights, plan.model_name)  # before a teacher is trained
         for stage in stages:
             check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
-        workers.from_chief(lambda: check_classes(directory.path, recipe.config, record))
+        workers.from_chief(lambda: check_classes(directory.path, plan.config, record))
         workers.from_chief(directory.open)
         try:
-            accept = recipe.accept_other_data
+            accept = options.accept_other_data
             workers.from_chief(lambda: check_record(directory.path, record, accept))
             self.cache, bfloat16 = workers.from_chief(lambda: self._decide(directory, stages[-1]))
             stages = [replace(stage, bfloat16=bfloat16) for stage in stages]
@@ -147,12 +169,11 @@ class Run:
 
         Machines differ in memory and CPU; the order of images and the precision must not.
         """
-        recipe = self.recipe
-        cache = recipe.cache
+        asked = cache = self.plan.options.cache
         if cache == "auto":
-            cache = choose_cache("auto", recipe.dataset, None)
+            cache = choose_cache("auto", self.plan.dataset, None)
         decided = run.decide({"cache": cache, "bfloat16": stage.bfloat16})
-        if recipe.cache not in ("auto", decided["cache"]):
+        if asked not in ("auto", decided["cache"]):
             raise RunError(
                 f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "
                 "another order of images: leave cache away or choose another output_dir=..."
@@ -162,7 +183,7 @@ class Run:
     def _stage(self, run: RunDirectory, index: int, stage: Stage) -> bool:
         """Train one stage, or take what it left; False: it was written as a program instead."""
         directory = run.stage(index, stage.name)
-        tf.keras.utils.set_random_seed(self.recipe.seed + index)
+        tf.keras.utils.set_random_seed(self.plan.seed + index)
         model = self.models[stage.name] = stage.build()
         finished = self.workers.from_chief(lambda: run.finished(directory))
         if finished:
@@ -177,19 +198,17 @@ class Run:
         pipeline = self.pipeline(stage)
         step = TrainStep(stage, model, self.models[stage.teacher] if stage.teacher else None)
         self.workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
+        options = self.plan.options
         trainer = StageTrainer(
             stage, step, pipeline, directory, stop=self.stop, workers=self.workers,
-            checkpoint_minutes=self.recipe.checkpoint_minutes,
-            validate_every=self.recipe.validate_every, tensorboard=self.recipe.tensorboard,
+            checkpoint_minutes=options.checkpoint_minutes, validate_every=options.validate_every,
+            tensorboard=options.tensorboard,
         )  # fmt: skip
         if self.state and self.state.stage == stage.name:
             self.state.take_back(trainer)
         if self.program and not trainer.is_done():
-            write_program(
-                self.program, trainer, digest=self.recipe.digest, index=index,
-                name=f"{type(self.recipe).__name__}, stage '{stage.name}'",
-            )  # fmt: skip
-            say(f"Written: {self.program.folder}, for Python with JAX and Pillow: python run.py")
+            name = f"{self.plan.recipe}, stage '{stage.name}'"
+            say(self.program.write(trainer, digest=self.plan.digest, index=index, name=name))
             return False
         last = trainer.run()
 
@@ -213,8 +232,7 @@ class Run:
         for source in filter(None, (stage.initialize_from, stage.teacher)):
             inputs[source] = self.results[source].sha256
         if stage.weights:
-            factory = base_getattr(self.recipe, "model")
-            inputs["initialize_from"] = start_from(model, factory, stage.weights)
+            inputs["initialize_from"] = start_from(model, self.plan.factory, stage.weights)
         if stage.initialize_from:
             initialize(model, self.models[stage.initialize_from], stage.carry_over_kernels)
         if stage.hold_signs:
@@ -223,11 +241,11 @@ class Run:
 
     def pipeline(self, stage: Stage) -> InputPipeline:
         """The stage's images, this worker's share of them."""
-        recipe, workers = self.recipe, self.workers
+        plan, workers = self.plan, self.workers
         return InputPipeline(
-            recipe.dataset, recipe.preprocessing, batch_size=stage.batch_size, seed=recipe.seed,
-            cache=self.cache, cache_dir=recipe.cache_dir, corrupt_share=recipe.corrupt_share,
-            shard=(workers.index, workers.count), data_service=recipe.data_service,
+            plan.dataset, plan.preprocessing, batch_size=stage.batch_size, seed=plan.seed,
+            cache=self.cache, cache_dir=plan.options.cache_dir, corrupt_share=plan.corrupt_share,
+            shard=(workers.index, workers.count), data_service=plan.options.data_service,
         )  # fmt: skip
 
     def _report(self, run: RunDirectory, stages: list[Stage]) -> TrainedRun:
@@ -240,7 +258,7 @@ class Run:
         write_packed(self.models[stages[-1].name], weights.with_stem(f"{weights.stem}-packed"))
         # As one file with its architecture, and with probabilities instead of logits.
         path = weights.with_suffix(".keras")
-        variant(base_getattr(self.recipe, "model"), weights=str(weights)).save(path)
+        variant(self.plan.factory, weights=str(weights)).save(path)
         model = self.models[stages[-1].name]
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")

@@ -50,6 +50,11 @@ class ProgramRequest:
                 "remove it, or choose another folder."
             )
 
+    def write(self, trainer: StageTrainer, *, digest: str, index: int, name: str) -> str:
+        """Write the stage, see `write_program`; what to tell the user."""
+        write_program(self, trainer, digest=digest, index=index, name=name)
+        return f"Written: {self.folder}, for Python with JAX and Pillow: python run.py"
+
 
 def write_program(
     request: ProgramRequest, trainer: StageTrainer, *, digest: str, index: int, name: str

@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
@@ -19,11 +19,10 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset, Preprocessing
 
 from training.data import Cifar10, FashionMNIST, ImageNet, RandomResizedCropFlip
+from training.loop.plan import Plan, RunOptions
 from training.loop.progress import say
-from training.loop.run import TrainedRun, execute
+from training.loop.run import StageState, StageWriter, TrainedRun, execute
 from training.loop.stage import Stage, on_crops_first
-from training.portable.program import ProgramRequest
-from training.portable.take_back import ProgramState
 from training.recipes._teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
 from training.settings.configuration import component_name, resolved
 from training.settings.discovery import fold
@@ -36,10 +35,7 @@ for module in {row.module for row in catalog.rows(origin="zoo")}:
     importlib.import_module(module)  # their factories are components to choose
 
 # Settings of a run that do not say what it computes. (A run keeps the cache it began with.)
-OPERATIONAL = (
-    "output_dir", "cache", "cache_dir", "checkpoint_minutes", "validate_every", "tensorboard",
-    "strategy", "data_service", "rejoin_minutes", "accept_other_data",
-)  # fmt: skip
+OPERATIONAL = ("output_dir", *(field.name for field in fields(RunOptions)))
 
 
 class Recipe:
@@ -234,7 +230,7 @@ class Recipe:
         """Print what `run` would do."""
         from training.loop.dry_run import describe
 
-        for line in describe(self):
+        for line in describe(self.plan()):
             say(line)
 
     def run(self) -> TrainedRun:
@@ -244,18 +240,38 @@ class Recipe:
         return run
 
     def train(
-        self, program: ProgramRequest | None = None, state: str | os.PathLike | None = None
+        self, program: StageWriter | None = None, state: StageState | None = None
     ) -> TrainedRun | None:
         """`run`, with training programs (Zookeeper lets `run` have no arguments).
 
         Args:
-            program: write the next unfinished stage as a program instead; then None is returned.
-            state: folder of a program that has run: its stage goes on from there.
+            program: writes the next unfinished stage instead; then None is returned.
+            state: what was trained elsewhere: its stage goes on from there.
         """
-        if program:
-            program.check()
-        taken = ProgramState.read(Path(state), self.digest) if state else None
-        return execute(self, program, taken)
+        return execute(self.plan(), program, state)
+
+    def plan(self) -> Plan:
+        """The recipe as a run sees it."""
+        return Plan(
+            recipe=type(self).__name__,
+            config=self.config,
+            places=self.places,
+            digest=self.digest,
+            directory=self.directory,
+            dataset=base_getattr(self, "dataset"),
+            preprocessing=base_getattr(self, "preprocessing"),
+            factory=base_getattr(self, "model"),
+            model_name=self.model_name,
+            seed=self.seed,
+            deterministic=self.deterministic,
+            corrupt_share=self.corrupt_share,
+            options=RunOptions(
+                **{each.name: getattr(self, each.name) for each in fields(RunOptions)}
+            ),
+            introduction=self.introduction,
+            stages=self.planned_stages,
+            check=self.check,
+        )
 
     @property
     def model_name(self) -> str:

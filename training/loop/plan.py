@@ -1,0 +1,85 @@
+"""What a run knows of the recipe that it runs: a recipe makes a plan, a run takes one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.loop.stage import Stage
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out: settings that do not say what it computes.
+
+    Attributes:
+        cache: where encoded images wait between epochs: auto, memory, disk or none.
+        cache_dir: where cache=disk keeps them.
+        checkpoint_minutes: between checkpoints within an epoch.
+        validate_every: epochs from one validation to the next.
+        tensorboard: whether to write TensorBoard's event files.
+        strategy: auto, one_device, mirrored or multi_worker.
+        data_service: address of a tf.data service that decodes and augments.
+        rejoin_minutes: that a worker waits for the others.
+        accept_other_data: whether to go on although the data are not those of the run's start.
+    """
+
+    cache: str
+    cache_dir: str | os.PathLike | None
+    checkpoint_minutes: float
+    validate_every: int
+    tensorboard: bool
+    strategy: str
+    data_service: str | None
+    rejoin_minutes: float
+    accept_other_data: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe as a run sees it.
+
+    Attributes:
+        recipe: its name.
+        config: its settings by key: all that determines the result.
+        places: keys of `config` that say where the same data lies, which may move.
+        digest: of `config` without `places`, eight hexadecimal digits.
+        directory: where the run is kept.
+        dataset, preprocessing: what it trains on.
+        factory: builds the network that is saved at the end.
+        model_name: that network's name in the catalog.
+        seed: of everything random.
+        deterministic: whether the same settings give the same bits.
+        corrupt_share: share of images that may be unreadable.
+        options: see `RunOptions`.
+        introduction: gives the run's first line; reads the data set.
+        stages: gives the stages; asks TensorFlow for its devices and raises InvalidValueError for
+            settings that cannot be trained, so it is called once all workers have joined.
+        check: raises InvalidValueError for what the stages do not show; may fetch weights.
+    """
+
+    recipe: str
+    config: Mapping[str, Any]
+    places: tuple[str, ...]
+    digest: str
+    directory: Path
+    dataset: Any
+    preprocessing: Any
+    factory: Any
+    model_name: str
+    seed: int
+    deterministic: bool
+    corrupt_share: float
+    options: RunOptions
+    introduction: Callable[[], str]
+    stages: Callable[[], list[Stage]]
+    check: Callable[[], None]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """`config` without `places`: what two starts of the same run share."""
+        return {key: value for key, value in self.config.items() if key not in self.places}

@@ -12,7 +12,7 @@ from tools.tables import read_table
 from training.commands.benchmark.report import layers_path
 from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows
 from zoo import catalog
-from zoo.pretrained.records import measured_top1
+from zoo.pretrained.records import measured_top1, sets_of
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -77,7 +77,7 @@ def _catalog_columns() -> dict[str, Callable[[catalog.Row], str]]:
         "float MACs M": lambda row: f"{row.float_macs / 1e6:,.1f}",
         "OPs M": lambda row: f"{row.ops / 1e6:,.1f}",
         "here %": lambda row: optional(measured.get(row.model), ".2f"),
-        "weights": lambda row: ", ".join(row.weights),
+        "weights": lambda row: ", ".join(sets_of(row.model)),
     }
 
 

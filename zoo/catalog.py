@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from zoo.errors import UnknownNameError
+
 TABLE = Path(__file__).with_name("catalog.csv")
 COUNTED = ("params", "memory_bytes", "binary_macs", "float_macs")
 
@@ -31,7 +33,6 @@ class Row:
         dataset: what the published accuracy was measured on.
         top1, top5: published accuracy in percent, None where the paper gives none.
         params, memory_bytes, binary_macs, float_macs: see `zoo.Profile`, at the default image size.
-        weights: names of the weight sets, each with how it can be had.
     """
 
     model: str
@@ -46,7 +47,6 @@ class Row:
     memory_bytes: int
     binary_macs: int
     float_macs: int
-    weights: tuple[str, ...]
 
     @property
     def paper(self) -> str:
@@ -61,11 +61,6 @@ class Row:
 
 @functools.cache
 def _rows() -> dict[str, Row]:
-    from zoo.pretrained.records import records_of
-
-    def available(name: str) -> tuple[str, ...]:
-        return tuple(f"{each.name} ({each.access})" for each in records_of(name))
-
     def number(text: str) -> float | None:
         return float(text) if text else None
 
@@ -88,15 +83,12 @@ def _rows() -> dict[str, Row]:
                 memory_bytes=int(line["memory_bytes"] or 0),
                 binary_macs=int(line["binary_macs"] or 0),
                 float_macs=int(line["float_macs"] or 0),
-                weights=available(name),
             )
     return rows
 
 
 def row(model: str) -> Row:
     """The row of one model. Raises UnknownNameError with the nearest name."""
-    from zoo.errors import UnknownNameError
-
     if model not in _rows():
         raise UnknownNameError("model", model, _rows())
     return _rows()[model]

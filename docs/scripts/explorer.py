@@ -9,7 +9,7 @@ from tools.count_catalog import LAYERS
 from tools.tables import read_table
 from tools.update_tables import LATENCY
 from zoo import catalog
-from zoo.pretrained.records import measured_top1
+from zoo.pretrained.records import measured_top1, sets_of
 
 PLACE = "EXPLORER_DATA"
 
@@ -42,7 +42,7 @@ def data() -> dict[str, Any]:
             "top1": row.top1, "measured": measured.get(row.model), "params": row.params,
             "memory_bytes": row.memory_bytes, "binary_macs": row.binary_macs,
             "float_macs": row.float_macs, "ops": row.ops, "latency": latency.get(row.model),
-            "weights": ", ".join(row.weights), "layers": layers.get(row.model, []),
+            "weights": ", ".join(sets_of(row.model)), "layers": layers.get(row.model, []),
         }
         for row in catalog.rows()
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import tensorflow as tf
 import zoo
 from zoo import catalog
 from zoo.errors import UnknownNameError
+from zoo.pretrained.records import sets_of
 
 
 def test_rows_are_those_of_the_table():
@@ -67,14 +68,14 @@ def test_published_accuracies():
 
 
 def test_weights_that_can_be_had():
-    assert catalog.row("ReActNetA").weights == ("imagenet (to be had)",)
-    assert catalog.row("SDBNNResNet18").weights == ("imagenet (only by hand)",)
-    assert catalog.row("QuickNet").weights == ("imagenet (to be had)",)
-    assert catalog.row("XNORNetPlusPlusResNet18").weights == ()
-    assert catalog.row("RealResNet34").weights == ("imagenet (only by hand)",)
-    assert catalog.row("RealResNet20").weights == ("cifar10 (shipped)",)
+    assert sets_of("ReActNetA") == ("imagenet (to be had)",)
+    assert sets_of("SDBNNResNet18") == ("imagenet (only by hand)",)
+    assert sets_of("QuickNet") == ("imagenet (to be had)",)
+    assert sets_of("XNORNetPlusPlusResNet18") == ()
+    assert sets_of("RealResNet34") == ("imagenet (only by hand)",)
+    assert sets_of("RealResNet20") == ("cifar10 (shipped)",)
     sets = ("cifar10-hour (shipped)", "cifar10 (shipped)")
-    assert catalog.row("ReActNet20").weights == sets
+    assert sets_of("ReActNet20") == sets
 
 
 @pytest.mark.parametrize(

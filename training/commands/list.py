@@ -29,6 +29,7 @@ FIGURES = (
 def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
     """Models whose names match or hold PATTERN, with published figures and weights."""
     from zoo import catalog
+    from zoo.pretrained.records import sets_of
 
     rows = catalog.rows(pattern) or catalog.rows(f"*{pattern}*")
     if pattern and not rows:
@@ -39,7 +40,10 @@ def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
         show_weights([row.model for row in rows], as_json)
         return
     if as_json:
-        found = [asdict(row) | {"paper": row.paper, "ops": row.ops} for row in rows]
+        found = [
+            asdict(row) | {"paper": row.paper, "ops": row.ops, "weights": sets_of(row.model)}
+            for row in rows
+        ]
         click.echo(json.dumps(found, indent=2))
         return
     # Where there is little room, the operations must do for both kinds of MACs.
@@ -52,7 +56,7 @@ def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
             (head, [_number(getattr(row, key) or None, *form) for row in rows])
             for head, key, *form in figures
         ),
-        ("weights", [", ".join(row.weights) for row in rows]),
+        ("weights", [", ".join(sets_of(row.model)) for row in rows]),
     ]
     heads, cells = zip(*columns, strict=True)
     right = [column for column, head in enumerate(heads) if head in {f[0] for f in FIGURES}]

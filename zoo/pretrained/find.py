@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.files import sha256
 from zoo.pretrained import cache
@@ -218,8 +219,6 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
 
 def _imported(model: str | None, name: str) -> WeightSet | None:
     """The record of a set that `lqz convert` put into the cache under a name of the user's."""
-    from zoo import catalog
-
     for row in catalog.rows():
         if model and row.model.casefold() == model.casefold() and present(row.model, name):
             return imported_record(row.model, name)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo import catalog
 from zoo.errors import UnknownNameError
 
 RECORDS = Path(__file__).with_name("records.json")
@@ -115,9 +116,7 @@ def all_records() -> tuple[WeightSet, ...]:
 
 def forget() -> None:
     """Read the files anew at the next question."""
-    from zoo import catalog
-
-    for cached in (_data, all_records, class_names, catalog._rows):
+    for cached in (_data, all_records, class_names):
         cached.cache_clear()
 
 
@@ -126,6 +125,11 @@ def records_of(model: str) -> list[WeightSet]:
     return [
         each for each in all_records() if each.model == model and each.access != "none published"
     ]
+
+
+def sets_of(model: str) -> tuple[str, ...]:
+    """The sets of one model as tables show them: name and access, "imagenet (only by hand)"."""
+    return tuple(f"{each.name} ({each.access})" for each in records_of(model))
 
 
 def measured_top1() -> dict[str, float]:
@@ -149,8 +153,6 @@ def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
     Returns:
         None where no set is registered.
     """
-    from zoo import catalog
-
     found = [
         each for each in all_records()
         if each.model == model and not (importable and each.access == "shipped")
@@ -161,8 +163,6 @@ def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
 
 def imported_record(model: str, name: str) -> WeightSet:
     """A record for a set that `lqz convert` wrote and nothing registered describes."""
-    from zoo import catalog
-
     dataset = catalog.row(model).dataset
     return WeightSet(
         model=model, name=name, dataset=dataset, origin="imported", access="only by hand",

@@ -5,7 +5,7 @@
 SOURCE_DIR holds the four original `*-ubyte.gz` files (github.com/zalandoresearch/fashion-mnist,
 or Debian's package dataset-fashion-mnist in /usr/share/datasets/fashion-mnist). OUTPUT_DIR becomes
 a directory that tensorflow-datasets reads without any builder code. Needs the package zopfli
-(`pip install 'binary-zoo[data]'`).
+(`pip install '.[data]'`).
 
 The selection is fixed: the first images of each class in file order, 1,000 of each of the ten
 classes from the original training images and 200 of each from the original test images, written in

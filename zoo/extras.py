@@ -4,42 +4,56 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from dataclasses import dataclass
+from types import ModuleType
 
-from zoo.errors import DeployError, WeightsError
+from zoo.errors import DeployError, RunError, WeightsError, ZooError
 
 
-def require_torch(what: str) -> Any:
-    """The module torch.
+@dataclass(frozen=True)
+class Extra:
+    """An extra of setup.py.
 
-    Args:
-        what: begins the sentence that says it is needed.
-
-    Raises:
-        WeightsError: it is not installed.
+    Attributes:
+        packages: what it installs, in words.
+        modules: what is imported of it.
+        error: says that it is missing.
+        condition: under which it can be installed, if not everywhere.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise WeightsError(
-            f"{what} needs PyTorch, which is not installed: pip install 'binary-zoo[convert]' "
-            "(in a clone: pip install '.[convert]')."
-        ) from error
-    return torch
+
+    packages: str
+    modules: tuple[str, ...]
+    error: type[ZooError]
+    condition: str = ""
 
 
-# By the extra that installs it, a runtime's module and name.
-RUNTIMES = {
-    "openvino": ("openvino", "OpenVINO"),
-    "lce": ("larq_compute_engine", "Larq Compute Engine"),
+EXTRAS = {
+    "convert": Extra("PyTorch", ("torch",), WeightsError),
+    "openvino": Extra("OpenVINO", ("openvino",), DeployError),
+    "lce": Extra("Larq Compute Engine", ("larq_compute_engine",), DeployError),
+    "portable": Extra("JAX and Pillow", ("jax", "PIL"), RunError, ", with Python 3.11 or 3.12"),
 }
 
 
-def require_runtime(extra: str) -> None:
-    """Raise a DeployError that names the extra unless its runtime is installed; imports nothing."""
-    module, package = RUNTIMES[extra]
-    if importlib.util.find_spec(module) is None:
-        raise DeployError(
-            f"{package} is not installed; it is an extra: pip install 'binary-zoo[{extra}]' "
-            f"(in a clone: pip install '.[{extra}]')."
+def require(extra: str, what: str) -> None:
+    """Raise an error that says how to install `extra` unless it is installed; imports nothing.
+
+    Args:
+        extra: a key of EXTRAS.
+        what: begins the sentence that says it is needed.
+
+    Raises:
+        WeightsError, DeployError, RunError: it is not installed.
+    """
+    needed = EXTRAS[extra]
+    if any(importlib.util.find_spec(module) is None for module in needed.modules):
+        raise needed.error(
+            f"{what} needs {needed.packages}, not installed here: pip install '.[{extra}]' in a "
+            f"clone of this project{needed.condition}."
         )
+
+
+def module_of(extra: str, what: str) -> ModuleType:
+    """The first module of an extra, imported; raises as `require` does."""
+    require(extra, what)
+    return importlib.import_module(EXTRAS[extra].modules[0])

@@ -228,5 +228,5 @@ def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
     refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
-    says = "'file.pth.tar' needs PyTorch, which is not installed: pip install 'binary-zoo[convert]'"
+    says = "'file.pth.tar' needs PyTorch, not installed here: pip install '.[convert]'"
     refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

@@ -12,7 +12,7 @@ import click
 from training.terminal import OPEN, load_tensorflow
 from zoo import catalog
 from zoo.errors import InvalidValueError, WeightsError
-from zoo.extras import require_torch
+from zoo.extras import require
 
 
 @click.command(context_settings=OPEN)
@@ -182,7 +182,7 @@ def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any
         )  # fmt: skip
         raise InvalidValueError(f"{row.model} is larq-zoo's, {why}.")
     if to == "torch":
-        require_torch(f"Writing '{output.name}'")
+        require("convert", f"Writing '{output.name}'")
     elif output.suffix != ".npz":
         raise InvalidValueError(f"Packed weights are written as .npz, not '{output.name}'.")
     load_tensorflow()

@@ -12,7 +12,7 @@ import click
 from training.commands.network import load
 from training.terminal import OPEN, quiet_errors
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
-from zoo.extras import require_runtime
+from zoo.extras import require
 
 FORMATS = ("openvino", "lce", "saved_model", "tflite")
 EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
@@ -48,7 +48,7 @@ def export(
     if allow_float and kind != "lce":
         raise InvalidValueError(f"--allow-float is for --format lce, not {kind}.")
     if kind in EXTRAS:
-        require_runtime(kind)
+        require(kind, f"--format {kind}")
     check_output(output, kind)
     network = load(model, arguments)
     write: dict[str, Callable[[], int]] = {

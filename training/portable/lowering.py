@@ -16,10 +16,7 @@ import tensorflow as tf
 
 from training.loop.step import TrainStep
 from zoo.convolution import bfloat16_convolutions
-from zoo.errors import RunError
-
-INSTALL = "pip install '.[portable]' in a clone of this project, with Python 3.11 or 3.12"
-
+from zoo.extras import require
 
 # NumPy's names of MLIR's types.
 TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "i1": "bool"}
@@ -55,7 +52,7 @@ def lower(step: TrainStep, input_shape: tuple[int, int, int]) -> LoweredStep:
     Raises:
         RunError: JAX is not installed.
     """
-    require_jax()
+    require("portable", "Writing a training program")
 
     def body(images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         step.optimizer.learning_rate.assign(learning_rate)
@@ -100,15 +97,6 @@ def read(handle: tf.Tensor) -> np.ndarray:
     """The value of the variable behind a captured resource."""
     data = handle._handle_data.shape_and_type[0]
     return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.as_dtype(data.dtype)).numpy()
-
-
-def require_jax() -> None:
-    """Raise RunError where JAX is missing."""
-    try:
-        import jax  # noqa: F401
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise RunError(f"A training program needs JAX and Pillow here, too: {INSTALL}.") from error
 
 
 def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import DeployError, InvalidValueError
-from zoo.extras import RUNTIMES, require_runtime
 from zoo.keras2 import require_keras2
 
 if TYPE_CHECKING:
@@ -132,12 +129,6 @@ def _require_keras_call(model: tf.keras.Model) -> None:
                 f"The model '{model.name}' cannot be exported: its class {type(model).__name__} "
                 f"has a '{name}' of its own, so that its layers do not say what it computes."
             )
-
-
-def runtime(extra: str) -> Any:
-    """Import a runtime that is an optional dependency."""
-    require_runtime(extra)
-    return importlib.import_module(RUNTIMES[extra][0])
 
 
 def in_float32(model: tf.keras.Model) -> tf.keras.Model:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import FileError, WeightsError
-from zoo.extras import require_torch
+from zoo.extras import module_of
 from zoo.files import printable
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, require_memory
@@ -79,7 +79,7 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     Raises:
         WeightsError: torch is not installed, or the file cannot be written.
     """
-    torch = require_torch(f"Writing '{path.name}'")
+    torch = module_of("convert", f"Writing '{path.name}'")
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     content = io.BytesIO()
     torch.save(collections.OrderedDict(tensors), content)

@@ -16,7 +16,7 @@ from training.commands.network import require_model
 from training.terminal import OPEN
 from zoo import catalog
 from zoo.errors import InvalidValueError, UnknownNameError
-from zoo.extras import require_runtime
+from zoo.extras import require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def benchmark(
         require_model(name)
     kinds = _chosen(runtimes)
     for worker in {RUNTIMES[kind] for kind in kinds} & set(EXTRAS):
-        require_runtime(worker)
+        require(worker, f"Measuring {worker}")
     counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
     layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
     for path in (json_path, csv_path, layers_path, plot_path):

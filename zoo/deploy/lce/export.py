@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy.lce._flatbuffer import arranged, operations
-from zoo.deploy.walk import Call, check_exportable, in_float32, runtime
+from zoo.deploy.walk import Call, check_exportable, in_float32
 from zoo.errors import DeployError, ZooError
+from zoo.extras import module_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -57,7 +58,7 @@ def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[by
     """`to_lce`, and by how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     model = in_float32(model)
-    lce = runtime("lce")
+    lce = module_of("lce", "This format")
     import tensorflow as tf
 
     from zoo.deploy.lce._layers import binary_layers, inference_module

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy.cpu import without_avx2
-from zoo.deploy.walk import calls, check_exportable, in_float32, runtime
+from zoo.deploy.walk import calls, check_exportable, in_float32
 from zoo.errors import DeployError, DeployWarning
+from zoo.extras import module_of
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ MOST_CHECKED = 4  # random images that Keras computes as well
 
 def openvino_runtime() -> Any:
     """The module `openvino`; a DeployError that names the extra if it is not installed."""
-    return runtime("openvino")
+    return module_of("openvino", "This format")
 
 
 def to_openvino(

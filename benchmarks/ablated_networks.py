@@ -10,7 +10,7 @@ from zookeeper import factory
 
 from zoo.batch_norm import BatchNorm
 from zoo.layers import LearnedScale
-from zoo.models._factory import ZooFactory
+from zoo.models import ZooFactory
 from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActNet20Factory
 from zoo.models.sdbnn import SDBNNResNet20Factory

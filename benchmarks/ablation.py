@@ -31,7 +31,7 @@ from tools.tables import read_table, write_table
 from tools.update_tables import ABLATION
 from training.loop.schedules import error_decay
 from training.loop.stage import Stage
-from training.recipes._recipe import Recipe
+from training.recipes import Recipe
 from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20

@@ -23,7 +23,7 @@ from tools.update_tables import SIGN_FLIPS
 from training.commands.evaluate.trained_network import read_run
 from training.loop.initialization import start_from
 from training.loop.stage import StageResult
-from training.recipes._recipe import Recipe
+from training.recipes import Recipe
 from training.settings.configuration import configure_task
 from training.settings.discovery import find_task, recipe_tasks
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError

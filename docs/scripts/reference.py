@@ -11,7 +11,7 @@ import zoo
 from training.settings.configuration import FieldInfo, fields
 from training.settings.discovery import recipe_tasks
 from zoo import catalog
-from zoo.models._functions import FIELD_DOCS
+from zoo.models import FIELD_DOCS
 
 
 def models() -> str:

@@ -13,7 +13,7 @@ from training.cli import main
 from training.loop.initialization import hold_signs
 from training.loop.schedules import error_decay
 from training.loop.stage import batch_norms
-from training.recipes._teachers import KerasApplicationFactory
+from training.recipes import KerasApplicationFactory
 from training.settings.configuration import configure_task, parse_assignments
 from training.settings.discovery import recipe_tasks
 from zoo.convolution import cpu_multiplies_bfloat16

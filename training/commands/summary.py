@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from training.commands.list import _number
 from training.commands.network import build_model, typed_arguments
 from training.terminal import OPEN, load_tensorflow
 
@@ -42,7 +41,7 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
         return
     larq_summary(network, print_fn=click.echo)
     click.echo(
-        f"{model}: {figures['params']:,} parameters, {_number(totals.memory_bytes, 2**20, 2)} MiB, "
+        f"{model}: {figures['params']:,} parameters, {totals.memory_bytes / 2**20:,.2f} MiB, "
         f"{totals.binary_macs:,} binary and {totals.float_macs:,} float MACs, {totals.ops:,.0f} OPs"
     )
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from training.loop.progress import say
 from training.settings.configuration import component_name
 from zoo.files import sha256
-from zoo.models._factory import ZooFactory
+from zoo.models import ZooFactory
 from zoo.weights.load import find_weights, load_weights
 from zoo.weights.torch_layout import entries
 from zoo.weights.torch_state import load_torch_state, torch_state

@@ -34,7 +34,7 @@ from training.loop.stage_trainer import (
 from training.loop.step import TrainStep
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
-from zoo.models._functions import variant
+from zoo.models import variant
 from zoo.profile import profile
 from zoo.weights.files import read_npz, write_npz, write_packed
 from zoo.weights.load import find_weights

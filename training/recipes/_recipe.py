@@ -29,7 +29,7 @@ from training.settings.discovery import fold
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
-from zoo.models._functions import variant
+from zoo.models import variant
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
     importlib.import_module(module)  # their factories are components to choose

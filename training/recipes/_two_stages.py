@@ -16,7 +16,7 @@ from training.loop.schedules import cosine, named
 from training.loop.stage import Stage
 from training.recipes._recipe import Recipe
 from zoo.errors import InvalidValueError
-from zoo.models._factory import ZooFactory
+from zoo.models import ZooFactory
 from zoo.models.resnet import RealResNet34Factory
 from zoo.weights.load import classes_of, find_weights
 
@@ -63,7 +63,7 @@ class DistilledTwoStages(Recipe):
         teacher, own = base_getattr(self, "teacher"), self.dataset.num_classes
         if teacher.weights is None or not isinstance(teacher, ZooFactory):
             return  # Keras's applications refuse other classes themselves
-        name = type(teacher).__name__.removesuffix("Factory")
+        name = teacher.catalog_name
         known = classes_of(find_weights(teacher.weights, name), name, teacher.classifier_name)
         if known not in (None, own):
             raise InvalidValueError(

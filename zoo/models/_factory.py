@@ -233,10 +233,12 @@ class ZooFactory(ModelFactory):
 
     @property
     def catalog_name(self) -> str:
+        """The model's name in the catalog, which is its function's."""
         return type(self).__name__.removesuffix("Factory")
 
     @property
     def model_name(self) -> str:
+        """Keras's name of the model."""
         return self.catalog_name.lower()
 
 

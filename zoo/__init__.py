@@ -59,7 +59,7 @@ def get_model(name: str, **arguments: Any) -> tf.keras.Model:
             from zoo.weights.load import neighbours_model
 
             return neighbours_model(row, arguments)
-    return getattr(importlib.import_module(row.module), name)(**arguments)
+    return row.function()(**arguments)
 
 
 def load_model(
@@ -92,7 +92,7 @@ def load_model(
 def __getattr__(name: str) -> Any:
     if name in _OURS:
         require_keras2()
-        return getattr(importlib.import_module(catalog.row(name).module), name)
+        return catalog.row(name).function()
     if name in _MODULES:
         require_keras2()
         return importlib.import_module(f"zoo.{name}")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import UnknownNameError
 
@@ -47,6 +49,10 @@ class Row:
     memory_bytes: int
     binary_macs: int
     float_macs: int
+
+    def function(self) -> Callable[..., Any]:
+        """The function that builds the model, imported with TensorFlow."""
+        return getattr(importlib.import_module(self.module), self.model)
 
     @property
     def paper(self) -> str:

@@ -74,3 +74,8 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in valid}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return f"; did you mean '{by_folded[near[0]]}'?" if near else "."
+
+
+def printable(text: str, most: int = 200) -> str:
+    """What a file says or is called, fit for one line of a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text[:most])

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from zoo.untrusted.opening import open_regular
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Let `write` fill a new file, and put it in the place of `path` when it is safely on disk."""
@@ -42,15 +44,8 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 def sha256(path: Path) -> str:
     """Hex digest of a regular file. Raises FileError: it is too large, none, or cannot be read."""
-    from zoo.untrusted.opening import open_regular
-
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def printable(text: str, most: int = 200) -> str:
-    """What a file says or is called, fit for one line of a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text[:most])

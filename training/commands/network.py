@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ def typed_arguments(name: str, options: dict[str, Any]) -> dict[str, Any]:
     import zoo
     from training.settings.configuration import typed
 
-    function = getattr(importlib.import_module(zoo.catalog.row(name).module), name)
+    function = zoo.catalog.row(name).function()
     valid = inspect.signature(function).parameters
     for key in options:
         if key not in valid:
@@ -67,9 +66,8 @@ def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
     if options.get("weights") is None:
         click.echo(f"{model} has random weights; give weights=PATH for others.", err=True)
     load_tensorflow()
-    import importlib
 
-    valid = inspect.signature(getattr(importlib.import_module(row.module), model)).parameters
+    valid = inspect.signature(row.function()).parameters
     taken = {key: value for key, value in defaults.items() if key in valid}
     return build_model(model, {"weights": None, **taken, **options})
 

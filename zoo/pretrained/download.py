@@ -15,8 +15,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
-from zoo.errors import FileError, WeightsError
-from zoo.files import printable
+from zoo.errors import FileError, WeightsError, printable
 from zoo.files import sha256 as digest_of
 from zoo.pretrained.cache import writing_to
 from zoo.untrusted.opening import open_regular, read_text

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import FileError
-from zoo.files import printable
+from zoo.errors import FileError, printable
 from zoo.untrusted.names import (
     ACTIVATIONS,
     FUNCTIONS,

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from zoo.errors import FileError
-from zoo.files import printable
+from zoo.errors import FileError, printable
 from zoo.untrusted.opening import open_regular, require_memory, unsafe
 
 MOST_MEMBERS = 20_000

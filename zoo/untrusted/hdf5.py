@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import h5py
 
-from zoo.files import printable
+from zoo.errors import printable
 from zoo.untrusted.archives import MOST_DEFLATED, NUMBERS
 from zoo.untrusted.opening import MOST_TEXT, open_regular, require_memory, unsafe
 

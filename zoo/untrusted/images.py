@@ -7,8 +7,7 @@ import warnings
 from pathlib import Path
 
 import zoo.images
-from zoo.errors import FileError
-from zoo.files import printable
+from zoo.errors import FileError, printable
 from zoo.untrusted.opening import read_bytes, require_memory, unsafe
 
 MOST_FILE = 256 * 2**20

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from zoo.errors import FileError
-from zoo.files import printable
+from zoo.errors import FileError, printable
 from zoo.untrusted.architecture import (
     check_architecture,
     check_outputs,

@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 import psutil
 
-from zoo.errors import FileError
-from zoo.files import printable
+from zoo.errors import FileError, printable
 
 MOST_BYTES = 4 * 2**30  # of a file, and of what it unpacks to; no set of weights here has more
 MOST_TEXT = 64 * 2**20  # of a JSON file

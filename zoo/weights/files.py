@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import FileError, WeightsError
-from zoo.files import printable, write_atomically
+from zoo.errors import FileError, WeightsError, printable
+from zoo.files import write_atomically
 from zoo.untrusted import archives
 from zoo.untrusted.archives import one_line, read_npz_arrays
 from zoo.untrusted.models import KerasFile, open_keras

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo import catalog
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
 from zoo.weights.files import is_packed, load_keras, read_npz, read_unused, write_npz
@@ -49,15 +50,13 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
     Raises:
         WeightsError: it is not what it should be; nothing is written.
     """
-    import zoo
-
     # A file that cannot be read is refused before its model is built.
     state = {}
     if format == "pytorch":
         state = torch_file.read(source)
     elif format in ("npz", "packed"):
         state = read_npz(source, record.model.lower())
-    model = zoo.get_model(record.model, weights=None, num_classes=record.num_classes)
+    model = catalog.row(record.model).function()(weights=None, num_classes=record.num_classes)
     if format == "keras":
         load_keras(model, source, named=False)
         shutil.copyfile(source, target)

@@ -130,9 +130,7 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
         WeightsError: the set cannot be had, or does not fit.
         ValueError: larq-zoo refuses an argument.
     """
-    import importlib
-
-    function = getattr(importlib.import_module(row.module), row.model)
+    function = row.function()
     path = find_weights(arguments["weights"], row.model)
     model = function(**{**arguments, "weights": None})
     has_top = arguments.get("include_top", True)

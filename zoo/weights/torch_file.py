@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import FileError, WeightsError
+from zoo.errors import FileError, WeightsError, printable
 from zoo.extras import module_of
-from zoo.files import printable
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights._torch_format import TorchFile, open_file

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import WeightsError
-from zoo.files import printable
+from zoo.errors import WeightsError, printable
 from zoo.weights.torch_layout import Entry, entries
 
 _MOST_NAMED = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 from collections.abc import Mapping
@@ -97,7 +96,7 @@ def _from_catalog(
 ) -> tuple[TrainedNetwork, EvaluationSettings]:
     name = row.model
     conf = {"dataset": COMPONENTS[row.dataset], **conf}
-    arguments = inspect.signature(getattr(importlib.import_module(row.module), name)).parameters
+    arguments = inspect.signature(row.function()).parameters
     settings = {key: value for key, value in conf.items() if key not in arguments}
     valid = [*arguments, *(info.key for info in fields(EvaluationSettings, settings))]
     for key in conf:

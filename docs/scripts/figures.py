@@ -15,7 +15,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 
 from tools.keep_run import CURVES
 from tools.tables import read_table
@@ -131,47 +130,6 @@ def sdbnn() -> plt.Figure:
     return figure
 
 
-def architecture() -> plt.Figure:
-    """How data flows from a command to a result: boxes are code, notes are files."""
-    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    axes.set(xlim=(0, 100), ylim=(0, 44))
-    axes.axis("off")
-
-    def box(x: float, y: float, text: str, color: str = "#dbe9f6", width: float = 15) -> None:
-        style = {"boxstyle": "round,pad=0.1", "facecolor": color, "edgecolor": GREY}
-        axes.add_patch(FancyBboxPatch((x, y), width, 7, mutation_scale=4, **style))
-        axes.text(x + width / 2, y + 3.5, text, ha="center", va="center", fontsize=8)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
-        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY})
-
-    files = "#fde8d3"
-    box(1, 30, "lqz train TASK\nkey=value ...")
-    box(21, 30, "recipe of a paper:\nstages")
-    box(41, 30, "engine:\nepochs, checkpoints")
-    box(61, 30, "run directory:\nrecipe, logs, weights", files, 17)
-    box(83, 30, "lqz evaluate\n--record")
-    box(21, 16, "data set,\naugmentation")
-    box(41, 16, "zoo: networks,\nlayers, quantizers")
-    box(61, 16, "weight sets:\nshipped, cached", files, 17)
-    box(83, 16, "results/*.csv", files)
-    box(41, 2, "lqz export:\nOpenVINO, LCE")
-    box(61, 2, "lqz benchmark:\nlatency, memory", width=17)
-    box(83, 2, "tables, pictures,\nthis site", files)
-    for y, ends in ((33.5, ((17, 20), (37, 40), (57, 60), (79, 82))), (5.5, ((57, 60),))):
-        for start, end in ends:
-            arrow((start, y), (end, y))
-    arrow((36.5, 22), (42, 29.5))
-    arrow((48, 23.5), (48, 29.5))
-    arrow((60.5, 19.5), (57, 19.5))
-    arrow((69, 29.5), (69, 23.5))
-    arrow((90, 29.5), (90, 23.5))
-    arrow((90, 15.5), (90, 9.5))
-    arrow((48, 15.5), (48, 9.5))
-    arrow((78.5, 7), (84, 15.5))
-    return figure
-
-
 def learning_curves() -> plt.Figure:
     """Top-1 on the test images by epoch, of every kept run on CIFAR-10; dashed in training."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
@@ -200,7 +158,7 @@ def draw_all(docs: Path) -> None:
     """Write every figure into the folder of the page that shows it, the same bytes each time."""
     plt.rcParams["svg.hashsalt"] = "zoo"
     drawn = {f"papers/{name}.svg": draw for name, draw in PAPERS.items()}
-    drawn |= {"architecture.svg": architecture, "results/learning_curves.svg": learning_curves}
+    drawn["results/learning_curves.svg"] = learning_curves
     for name, draw in drawn.items():
         figure = draw()
         figure.savefig(docs / name, metadata={"Date": None})

@@ -1,5 +1,6 @@
 """What the commands print, in this process, with stand-ins for the recipes and the zoo."""
 
+import importlib
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from zookeeper import ComponentField, Field, component, task
 import zoo
 from training import cli
 from training.settings.discovery import TaskInfo
+from training.terminal import print_table
 
 
 @component
@@ -41,8 +43,10 @@ class Planned(Toy):
 def run(monkeypatch, capsys):
     """Run `lqz` with the toy recipes; gives exit code, stdout and stderr."""
     tasks = [TaskInfo(cls.__name__, __name__, "Trains a toy.") for cls in (Planned, Toy)]
-    monkeypatch.setattr(cli, "recipe_tasks", lambda: tasks)
-    monkeypatch.setattr(cli, "load_tensorflow", lambda: None)
+    module = importlib.import_module("training.commands.train")
+    for where in (cli, module):
+        monkeypatch.setattr(where, "recipe_tasks", lambda: tasks)
+        monkeypatch.setattr(where, "load_tensorflow", lambda: None)
 
     def run(*args):
         code = cli.main(args)
@@ -137,7 +141,7 @@ def terminal(monkeypatch):
 
 
 def test_a_table_on_a_terminal_fits_it(terminal, capsys):
-    cli.print_table(["key", "text"], [["[red]", "word " * 30]])
+    print_table(["key", "text"], [["[red]", "word " * 30]])
     out = capsys.readouterr().out
     assert "[red]" in out and max(map(len, out.splitlines())) <= 80
 

@@ -1,0 +1,231 @@
+"""A schedule as C: constants, one struct a layer, and the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from zoo.deploy.c.graph import (
+    LANES,
+    LARGEST,
+    Affine,
+    Clip,
+    Combine,
+    Function,
+    Kind,
+    PRelu,
+    Reorder,
+    Scale,
+    Softmax,
+    Value,
+    Window,
+    filled,
+)
+from zoo.deploy.c.memory import Memory, sign_stride
+from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StoreSigns, merged
+from zoo.deploy.c.packing import pack_depthwise, pack_real, pack_signs
+
+TYPES = {"float32": "float", "uint32": "uint32_t", "uint16": "uint16_t"}
+
+
+class Source:
+    """The text of NAME.c's constants, layers and calls.
+
+    Attributes:
+        constants, layers, calls: lines of C.
+        binary: the names of the binary convolutions, in order.
+    """
+
+    def __init__(self, schedule: Schedule, memory: Memory):
+        self.constants: list[str] = []
+        self.layers: list[str] = []
+        self.calls: list[str] = []
+        self.binary: list[str] = []
+        self._memory = memory
+        self._image = schedule.image
+        self._names: dict[tuple[str, bytes], str] = {}
+        for operation in schedule.operations:
+            if isinstance(operation, Loop):
+                self._loop(operation)
+            elif not memory.is_view(operation):
+                self._copy(operation)
+        output = schedule.output
+        place = memory.of(output)
+        self.calls.append(
+            f"bnn_output(ws + {place.offset}, {output.pixels}, {output.channels}, {place.stride}, "
+            "logits);"
+        )
+
+    # --- constants --------------------------------------------------------------------------------
+
+    def constant(self, values: np.ndarray) -> str:
+        """The name of an array with these values, made once."""
+        key = (values.dtype.name, values.tobytes())
+        if key not in self._names:
+            name = self._names[key] = f"c{len(self._names)}"
+            kind = TYPES[values.dtype.name]
+            lines = "\n".join(_lines(values))
+            self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{lines}\n}};")
+        return self._names[key]
+
+    def _channels(self, values: np.ndarray | None, rest: float = 0.0) -> str:
+        """Numbers by channel, filled up to whole vectors."""
+        if values is None:
+            return "0"
+        missing = filled(len(values)) - len(values)
+        return self.constant(np.pad(values.astype(np.float32), (0, missing), constant_values=rest))
+
+    # --- loops ------------------------------------------------------------------------------------
+
+    def _loop(self, loop: Loop) -> None:
+        index = len(self.layers)
+        window, output = loop.window, loop.window.output
+        steps = merged(loop.steps)
+        rows = ",\n    ".join(self._step(step, output) for step in steps)
+        (height, width, channels), (out_h, out_w, out_c) = self._input_shape(window), output.shape
+        if window.geometry.pointwise:  # one row: nothing is different at the borders
+            height, width, out_h, out_w = 1, height * width, 1, out_h * out_w
+        where = window.geometry
+        if window.signs is not None:
+            place = self._memory.of(window.signs)
+            offset, stride = str(place.offset), sign_stride(channels)
+        elif window.inputs[0] is self._image:
+            offset, stride = "BNN_IMAGE", 4 * channels
+        else:
+            place = self._memory.of(window.inputs[0])
+            offset, stride = str(place.offset), place.stride
+        group_in, group_out = channels // window.groups, filled(out_c) // window.groups
+        numbers = ", ".join(
+            str(number)
+            for number in (
+                height, width, channels, stride, out_h, out_w, out_c, *where.kernel,
+                *where.strides, *where.pads, *where.dilations, group_in, group_out, window.fill,
+                window.channel,
+            )
+        )  # fmt: skip
+        weights = self._weights(window)
+        if window.kind is Kind.BINARY:
+            self.binary.append(window.name)
+        comment = window.name.replace("*/", "* /")
+        self.layers.append(
+            f"/* {comment} */\nstatic const bnn_step steps_{index}[{len(steps)}] = {{\n    {rows}\n}};\n"
+            f"static const bnn_layer layer_{index} = {{\n    {window.kind.value}, {numbers},\n"
+            f"    {offset}, {self._memory.scratch(loop)}, {weights}, steps_{index}, {len(steps)}\n}};"
+        )
+        self.calls.append(f"bnn_run(&layer_{index}, image, ws);")
+
+    def _input_shape(self, window: Window) -> tuple[int, int, int]:
+        return window.signs.root.shape if window.signs is not None else window.inputs[0].shape
+
+    def _weights(self, window: Window) -> str:
+        if window.weights is None:
+            return "0"
+        if window.kind is Kind.BINARY:
+            return self.constant(pack_signs(window.weights))
+        if window.kind is Kind.REAL:
+            return self.constant(pack_real(window.weights))
+        return self.constant(pack_depthwise(window.weights))
+
+    def _step(self, step: Step, output: Value) -> str:
+        """One element of a layer's array of steps."""
+
+        def row(kind: str, offset: object = 0, stride: object = 0, a: str = "0", b: str = "0",
+                flip: str = "0") -> str:  # fmt: skip
+            return f"{{{kind}, {offset}, {stride}, {a}, {b}, {flip}}}"
+
+        match step:
+            case Affine():
+                kind = "SHIFT" if step.scale is None else "SCALE" if step.shift is None else "AFFINE"
+                return row(f"BNN_{kind}", a=self._channels(step.scale), b=self._channels(step.shift))
+            case Scale():
+                return self._scale(step, row)
+            case PRelu():
+                return row("BNN_PRELU", a=self._channels(step.slope))
+            case Clip():
+                limits = np.array([step.low, step.high, step.slope], np.float32)
+                return row("BNN_CLIP", a=self.constant(limits))
+            case Function():
+                return row("BNN_FUNCTION", stride=step.function)
+            case Combine():
+                other = step.inputs[1]
+                place = self._memory.of(other)
+                stride = 0 if other.pixels == 1 and output.pixels > 1 else place.stride
+                kind = "BNN_MULTIPLY" if step.multiply else "BNN_ADD"
+                return row(kind, place.offset, stride)
+            case Store():
+                place = self._memory.of(step.value)
+                return row("BNN_STORE", place.offset, place.stride)
+            case StoreSigns():
+                place = self._memory.of(step.signs)
+                here = slice(step.channel, step.channel + output.channels)
+                flip = np.packbits(step.signs.flip[here], bitorder="little")
+                words = np.pad(flip, (0, filled(output.channels) // 8 - len(flip))).view("<u2")
+                return row(
+                    "BNN_SIGN", place.offset + step.channel // 8, place.stride,
+                    self._channels(step.signs.threshold[here], LARGEST),
+                    flip=self.constant(words) if flip.any() else "0",
+                )  # fmt: skip
+        raise AssertionError(step)
+
+    def _scale(self, step: Scale, row: object) -> str:
+        assert callable(row)
+        if step.full is not None:
+            height, width, channels = step.full.shape
+            missing = filled(channels) - channels
+            values = np.pad(step.full, [(0, 0), (0, 0), (0, missing)]).astype(np.float32)
+            return row("BNN_CONSTANT", stride=filled(channels), a=self.constant(values))
+        if step.pixel is not None:
+            return row("BNN_PIXEL", a=self.constant(step.pixel.astype(np.float32)))
+        assert step.row is not None and step.column is not None
+        return row(
+            "BNN_ROW", stride=len(step.column), a=self.constant(step.row.astype(np.float32)),
+            b=self.constant(step.column.astype(np.float32)),
+        )  # fmt: skip
+
+    # --- copies -----------------------------------------------------------------------------------
+
+    def _copy(self, copy: Copy) -> None:
+        node = copy.node
+        source, target = node.inputs[0], node.output
+        here, there = self._memory.of(source), self._memory.of(target)
+        if isinstance(node, Reorder) and node.axes is not None:
+            index = len(self.calls)
+            _, width, _ = source.shape
+            steps = (width * here.stride, here.stride, 4)
+            shape = ", ".join(map(str, target.shape))
+            moves = ", ".join(str(steps[axis]) for axis in node.axes)
+            self.layers.append(
+                f"static const int32_t shape_{index}[3] = {{{shape}}}, moves_{index}[3] = {{{moves}}};"
+            )
+            self.calls.append(
+                f"bnn_gather(ws + {here.offset}, ws + {there.offset}, shape_{index}, "
+                f"moves_{index}, {there.stride});"
+            )
+            return
+        count = source.pixels * source.channels
+        self.calls.append(
+            f"bnn_reshape(ws + {here.offset}, {source.channels}, {here.stride}, "
+            f"ws + {there.offset}, {target.channels}, {there.stride}, {count});"
+        )
+        if isinstance(node, Softmax):
+            self.calls.append(
+                f"bnn_softmax(ws + {there.offset}, {target.pixels}, {target.channels}, "
+                f"{there.stride});"
+            )
+
+
+def _lines(values: np.ndarray) -> Iterable[str]:
+    """Initialisers, some a line. Nine digits give every float32 back."""
+    flat = values.reshape(-1)
+    if values.dtype == np.float32:
+        texts = [_float(number) for number in flat.tolist()]
+    else:
+        texts = [f"0x{number:x}u" for number in flat.tolist()]
+    for start in range(0, len(texts), LANES):
+        yield ", ".join(texts[start : start + LANES]) + ","
+
+
+def _float(number: float) -> str:
+    text = f"{number:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

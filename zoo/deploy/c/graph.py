@@ -1,0 +1,232 @@
+"""What a Keras model is before it becomes C: feature maps, and the few kinds of nodes between them.
+
+Everything is channels-last and of one image; a vector is a map of one pixel. `zoo.deploy.c.layers`
+makes the graph, `zoo.deploy.c.operations` joins its nodes into the loops that the C code runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, int, int]  # height, width, channels
+LANES = 16  # channels that the kernels compute together
+SMALLEST = np.finfo(np.float32).tiny
+LARGEST = np.finfo(np.float32).max
+
+
+def filled(channels: int) -> int:
+    """Channels of a map in memory: up to whole vectors."""
+    return -(-channels // LANES) * LANES
+
+
+@dataclass(eq=False)
+class Value:
+    """A feature map of float32."""
+
+    shape: Shape
+    maker: Node | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.shape[2]
+
+    @property
+    def pixels(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+class Kind(Enum):
+    """How a `Window` computes; the names of bnn.h."""
+
+    BINARY = "BNN_BINARY"
+    REAL = "BNN_REAL"
+    DEPTHWISE = "BNN_DEPTHWISE"
+    MAXIMUM = "BNN_MAXIMUM"
+    MEAN = "BNN_MEAN"
+    LOAD = "BNN_LOAD"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a kernel goes, each (vertical, horizontal); `pads` are before the first pixel."""
+
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int] = (0, 0)
+    dilations: tuple[int, int] = (1, 1)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel comes from the input pixel at the same place."""
+        return self == Geometry()
+
+
+@dataclass(eq=False)
+class Node:
+    """What makes a value of others."""
+
+    inputs: list[Value]
+    output: Value
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.output.maker = self
+
+
+@dataclass(eq=False)
+class Window(Node):
+    """A convolution, pooling or copy.
+
+    Attributes:
+        weights: REAL (h, w, in / groups, out), DEPTHWISE (h, w, c), BINARY -1 and 1 (h, w, in, out).
+        groups: of REAL.
+        fill: the sign of BINARY's padding, 0 for none.
+        channel: where LOAD puts the input's first channel.
+        signs: what BINARY reads.
+    """
+
+    kind: Kind = Kind.LOAD
+    geometry: Geometry = Geometry()
+    weights: np.ndarray | None = None
+    groups: int = 1
+    fill: int = 0
+    channel: int = 0
+    signs: Signs | None = None
+
+
+@dataclass(eq=False)
+class Affine(Node):
+    """x * scale + shift by channel, either of them None for nothing; float64 until it is written."""
+
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+
+@dataclass(eq=False)
+class Scale(Node):
+    """x times numbers by pixel: `full` (h, w, c), `pixel` (h, w), or `row` (h,) times `column` (w,)."""
+
+    full: np.ndarray | None = None
+    pixel: np.ndarray | None = None
+    row: np.ndarray | None = None
+    column: np.ndarray | None = None
+
+
+@dataclass(eq=False)
+class PRelu(Node):
+    """x, or x * slope by channel where it is below 0."""
+
+    slope: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(eq=False)
+class Clip(Node):
+    """x clipped, with a slope beyond."""
+
+    low: float = -LARGEST
+    high: float = LARGEST
+    slope: float = 0.0
+
+
+@dataclass(eq=False)
+class Function(Node):
+    """A function of each number, by its name in bnn.h."""
+
+    function: str = ""
+
+
+@dataclass(eq=False)
+class Combine(Node):
+    """The sum or product of two values, the second perhaps of one pixel."""
+
+    multiply: bool = False
+
+
+@dataclass(eq=False)
+class Concat(Node):
+    """Values one after another along the channels."""
+
+
+@dataclass(eq=False)
+class Reorder(Node):
+    """The same numbers in another shape, or with the axes (h, w, c) in another order."""
+
+    axes: tuple[int, int, int] | None = None
+
+
+@dataclass(eq=False)
+class Softmax(Node):
+    """Over the channels."""
+
+
+@dataclass(eq=False)
+class Signs:
+    """Bits (x >= threshold) ^ flip of a value, by channel."""
+
+    root: Value
+    threshold: np.ndarray
+    flip: np.ndarray
+
+
+class Graph:
+    """Nodes in an order in which they can be computed."""
+
+    def __init__(self, image: Shape):
+        self.image = Value(image)
+        self.nodes: list[Node] = []
+        self._signs: dict[int, Signs] = {}
+        self._padded: Value | None = None
+
+    def add(self, node: Node) -> Value:
+        """Append a node; its output."""
+        if not (isinstance(node, Window) and node.kind is Kind.REAL):
+            node.inputs = [self._whole(value) for value in node.inputs]
+        self.nodes.append(node)
+        return node.output
+
+    def affine(self, x: Value, scale: Any, shift: Any, name: str = "") -> Value:
+        """x * scale + shift; an affine map of an affine map is one."""
+        scale = None if scale is None else np.asarray(scale, np.float64)
+        shift = None if shift is None else np.asarray(shift, np.float64)
+        return self.add(Affine([x], Value(x.shape), name, scale, shift))
+
+    def signs(self, x: Value) -> Signs:
+        """The signs of x, +1 for x >= 0, as a comparison of what x is an affine map of."""
+        if id(x) not in self._signs:
+            root, scale, shift = self._whole(x), np.ones(x.channels), np.zeros(x.channels)
+            while isinstance(root.maker, Affine | Clip):
+                maker = root.maker
+                if isinstance(maker, Affine):
+                    shift = shift + (0 if maker.shift is None else scale * maker.shift)
+                    scale = scale * (1 if maker.scale is None else maker.scale)
+                elif (shift != 0).any() or not maker.low < 0 < maker.high:
+                    break  # a clip around 0 keeps the sign, but not what is added to it
+                root = maker.inputs[0]
+            self._signs[id(x)] = Signs(root, *thresholds(scale, shift))
+        return self._signs[id(x)]
+
+    def _whole(self, value: Value) -> Value:
+        """The image with its channels filled up, for all but convolutions."""
+        if value is not self.image or value.channels % LANES == 0:
+            return value
+        if self._padded is None:
+            self._padded = Value(value.shape)
+            self.nodes.append(Window([value], self._padded, "image"))
+        return self._padded
+
+
+def thresholds(scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The float32 t for which (x >= t) says `scale * x + shift >= 0`, and where the contrary."""
+    flip = scale < 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = np.clip(-shift / scale, -LARGEST, LARGEST)
+    turn = np.where(np.abs(turn) < SMALLEST, 0, turn)
+    t = turn.astype(np.float32)
+    t = np.where(t < turn, np.nextafter(t, LARGEST), t)  # the smallest that is not below the turn
+    t = np.where(flip & (t == turn), np.nextafter(t, LARGEST), t)  # which itself is "at least 0"
+    always = np.where(shift >= 0, -LARGEST, LARGEST)
+    return np.where(scale == 0, always, t).astype(np.float32), flip

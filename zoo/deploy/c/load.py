@@ -1,0 +1,141 @@
+"""A network in C, compiled on this machine and called with NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo import files
+from zoo.deploy.c.write import MANIFEST
+from zoo.errors import DeployError, InvalidValueError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c11", "-O3")
+
+
+class CNetwork:
+    """A compiled network: `network(images)` gives its outputs.
+
+    Attributes:
+        name: of the network in C.
+        input_shape, output_shape: of one image and of its outputs.
+        classes: their names, or None.
+        binary_convolutions: names of the layers.
+        instructions: the instruction set that it takes on this machine.
+    """
+
+    def __init__(self, manifest: dict[str, Any], library: Path):
+        self.name = manifest["name"]
+        self.input_shape = tuple(manifest["input_shape"])
+        self.output_shape = tuple(manifest["output_shape"])
+        self.classes = manifest["classes"]
+        self.binary_convolutions = tuple(manifest["binary_convolutions"])
+        self._workspace = manifest["workspace"]
+        self._library = ctypes.CDLL(str(library))
+        self._library.bnn_instructions.restype = ctypes.c_char_p
+        self.instructions = self._library.bnn_instructions().decode()
+        self._run = {np.dtype(np.float32): self._function("run")}
+        if manifest["uint8"]:
+            self._run[np.dtype(np.uint8)] = self._function("run_uint8")
+
+    def _function(self, name: str) -> Any:
+        function = getattr(self._library, f"{self.name}_{name}")
+        function.argtypes = [ctypes.c_void_p] * 3
+        function.restype = None
+        return function
+
+    def __call__(self, images: Any) -> np.ndarray:
+        """The outputs (batch, ...) of images (batch, ...), or those of a single image without batch.
+
+        Args:
+            images: normalised numbers; or uint8 from 0 to 255, which are normalised.
+
+        Raises:
+            InvalidValueError: the shape is another one, or the network takes no bytes.
+        """
+        array = np.asarray(images)
+        array = np.ascontiguousarray(array, np.uint8 if array.dtype == np.uint8 else np.float32)
+        single = array.shape == self.input_shape
+        batch = array[None] if single else array
+        if batch.shape[1:] != self.input_shape:
+            raise InvalidValueError(
+                f"{self.name} takes images of shape {self.input_shape}, or a batch of them, not "
+                f"{array.shape}."
+            )
+        if batch.dtype not in self._run:
+            raise InvalidValueError(f"{self.name} takes float32 images, not bytes.")
+        run, workspace = self._run[batch.dtype], np.empty(self._workspace, np.uint8)
+        outputs = np.empty((len(batch), *self.output_shape), np.float32)
+        for image, output in zip(batch, outputs, strict=True):
+            run(image.ctypes.data, output.ctypes.data, workspace.ctypes.data)
+        return outputs[0] if single else outputs
+
+
+def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> CNetwork:
+    """Compile what `to_c` wrote with this machine's C compiler, for NumPy arrays.
+
+    Args:
+        directory: of the export.
+        flags: the compiler's; the environment's CC names another compiler.
+
+    Raises:
+        DeployError: there is no compiler, it fails, or the directory is no complete export.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    compiler = find_compiler()
+    name = manifest["name"]
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / f"{name}.so"
+        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(library),
+                   str(directory / f"{name}.c"), str(directory / "bnn.c"), "-lm"]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+            raise DeployError(f"'{compiler[0]}' could not compile '{directory}': {said.strip()}.")
+        return CNetwork(manifest, library)  # the file may go once it is loaded
+
+
+def find_compiler() -> list[str]:
+    """The command of a C compiler: the environment's CC, or the first that is installed."""
+    named = shlex.split(os.environ.get("CC", ""))
+    for command in [named] if named else [[name] for name in COMPILERS]:
+        if shutil.which(command[0]):
+            return command
+    what = f"The compiler '{named[0]}' of CC" if named else "A C compiler"
+    raise DeployError(f"{what} is not installed: install gcc or clang, or name one with CC.")
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """What an export says of itself, after a look at its files.
+
+    Raises:
+        DeployError: there is no export, or a file is missing or was changed.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DeployError(
+            f"'{directory}' is no complete export to C: it has no readable {MANIFEST}."
+        ) from error
+    for name, digest in manifest["files"].items():
+        if name.endswith((".c", ".h")):
+            path = directory / name
+            if not path.is_file():
+                raise DeployError(f"'{directory}' is no complete export to C: '{name}' is missing.")
+            if files.sha256(path) != digest:
+                raise DeployError(f"'{path}' was changed after the export: export it again.")
+    return manifest

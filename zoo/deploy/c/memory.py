@@ -1,0 +1,191 @@
+"""Where each map lies in the workspace: maps that are not needed at the same time share bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from zoo.deploy.c.graph import Combine, Concat, Kind, Reorder, Signs, Value, filled
+from zoo.deploy.c.operations import Copy, Loop, Operation, Schedule, Store
+
+ALIGNMENT = 64
+CHUNK = 64  # pixels whose patches are made at a time; bnn.c's
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes from the workspace's start, and from pixel to pixel."""
+
+    offset: int
+    stride: int
+
+
+@dataclass
+class Block:
+    """Bytes that are in use from one operation to another."""
+
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+def sign_stride(channels: int) -> int:
+    """Bytes of a pixel's signs."""
+    return filled(channels) // 8
+
+
+def patch_bytes(loop: Loop) -> int:
+    """What a convolution of pixels that are no whole words needs beside its input."""
+    window = loop.window
+    if window.kind is not Kind.BINARY or window.signs is None:
+        return 0
+    stride = sign_stride(window.signs.root.channels)
+    height, width = window.geometry.kernel
+    words = -(-height * width * stride // 4)
+    pixels = min(CHUNK, window.output.pixels)
+    return 4 * words * pixels if stride % 4 else 0
+
+
+class Memory:
+    """The plan of a schedule.
+
+    Attributes:
+        size: bytes of the workspace, without what aligning its start takes.
+    """
+
+    def __init__(self, schedule: Schedule):
+        self._schedule = schedule
+        self._blocks: dict[Hashable, Block] = {}
+        self._same: dict[Value, Value] = {}
+        operations = schedule.operations
+        self._find_views(operations)
+        for index, operation in enumerate(operations):
+            for value in operation.writes() + operation.reads():
+                self._use(value, index)
+            if isinstance(operation, Loop) and (size := patch_bytes(operation)):
+                self._blocks[operation] = Block(size, index, index)
+        self._use(schedule.output, len(operations))
+        self._use(schedule.image, 0)
+        self._share(operations)
+        self.size = self._pack()
+
+    def of(self, what: Value | Signs) -> Place:
+        """The place of a value or of signs."""
+        if isinstance(what, Signs):
+            return Place(self._blocks[what].offset, sign_stride(what.root.channels))
+        if what is self._schedule.image:
+            return Place(self._blocks[what].offset, 4 * what.channels)
+        root, channel = self._root(what)
+        return Place(self._blocks[root].offset + 4 * channel, 4 * filled(self._width(root, what)))
+
+    def scratch(self, loop: Loop) -> int:
+        """Where the patches of a loop lie."""
+        return self._blocks[loop].offset if loop in self._blocks else 0
+
+    def is_view(self, operation: Operation) -> bool:
+        """Whether a copy leaves everything in its place."""
+        return isinstance(operation, Copy) and operation.node.output in self._same
+
+    def _width(self, root: Value, what: Value) -> int:
+        """Channels of a pixel in memory: those of the concatenation a value is part of."""
+        if what in self._same:
+            return what.channels
+        while what in self._schedule.parts:
+            what = self._schedule.parts[what][0]
+        return what.channels
+
+    def _root(self, value: Value) -> tuple[Value, int]:
+        """The value whose bytes these are, and at which channel of it."""
+        channel = 0
+        while value in self._schedule.parts or value in self._same:
+            if value in self._same:
+                value = self._same[value]
+                continue
+            value, start = self._schedule.parts[value]
+            channel += start
+        return value, channel
+
+    def _find_views(self, operations: list[Operation]) -> None:
+        """Reshapings of whole vectors, which are nothing in memory."""
+        for operation in operations:
+            if not isinstance(operation, Copy) or not isinstance(operation.node, Reorder):
+                continue
+            node = operation.node
+            source, target = node.inputs[0], node.output
+            whole = all(filled(v.channels) == v.channels for v in (source, target))
+            placed = any(v in self._schedule.parts for v in (source, target))
+            if node.axes is None and whole and not placed and source is not self._schedule.image:
+                self._same[target] = source
+
+    def _use(self, what: Value | Signs, index: int) -> None:
+        key: Value | Signs = what
+        if isinstance(what, Value):
+            if what is self._schedule.image:
+                size = 4 * what.pixels * what.channels
+            else:
+                key, _ = self._root(what)
+                size = 4 * key.pixels * filled(key.channels)
+        else:
+            size = what.root.pixels * sign_stride(what.root.channels)
+        block = self._blocks.setdefault(key, Block(size, index, index))
+        block.first, block.last = min(block.first, index), max(block.last, index)
+
+    def _share(self, operations: list[Operation]) -> None:
+        """Let a loop's result take the place of a map that it reads pixel by pixel for the last time.
+
+        Both are then one block: 16 channels of a pixel are read before they are written.
+        """
+        for index, operation in enumerate(operations):
+            if not isinstance(operation, Loop):
+                continue
+            stored = [i for i, step in enumerate(operation.steps) if isinstance(step, Store)]
+            if len(stored) != 1:
+                continue
+            store = operation.steps[stored[0]]
+            assert isinstance(store, Store)
+            result = store.value
+            reads = [(i, s.inputs[1]) for i, s in enumerate(operation.steps)
+                     if isinstance(s, Combine)]  # fmt: skip
+            window = operation.window
+            if window.kind is Kind.LOAD and window.geometry.pointwise and not window.channel:
+                reads.append((-1, window.inputs[0]))
+            elsewhere = [] if len(reads) and reads[-1][0] == -1 else window.inputs
+            for position, value in reads:
+                if (
+                    position < stored[0] and self._free(value, result, index)
+                    and not any(self._root(v)[0] is self._root(value)[0] for v in elsewhere)
+                    and [v for _, v in reads].count(value) == 1
+                ):  # fmt: skip
+                    root, _ = self._root(value)
+                    mine = self._blocks.pop(result)
+                    self._blocks[root].last = mine.last
+                    self._same[result] = root
+                    break
+
+    def _free(self, value: Value, result: Value, index: int) -> bool:
+        if value is self._schedule.image or isinstance(value.maker, Concat):
+            return False
+        root, channel = self._root(value)
+        return (
+            result in self._blocks and root is not result and value not in self._schedule.parts
+            and result not in self._schedule.parts and channel == 0
+            and root.shape == value.shape == result.shape and self._blocks[root].last == index
+            and self._blocks[result].first == index
+        )  # fmt: skip
+
+    def _pack(self) -> int:
+        """Give every block an offset: the largest first, each as low as it fits."""
+        placed: list[Block] = []
+        for block in sorted(self._blocks.values(), key=lambda b: (-b.size, b.first)):
+            size = -(-block.size // ALIGNMENT) * ALIGNMENT
+            others = sorted(
+                (other for other in placed if other.first <= block.last and block.first <= other.last),
+                key=lambda other: other.offset,
+            )  # fmt: skip
+            for other in others:
+                if block.offset + size <= other.offset:
+                    break
+                block.offset = max(block.offset, other.offset + -(-other.size // ALIGNMENT) * ALIGNMENT)
+            placed.append(block)
+        return max((b.offset + -(-b.size // ALIGNMENT) * ALIGNMENT for b in placed), default=0)

@@ -1,0 +1,411 @@
+"""The loops that the C code runs: each makes 16 channels at a time and finishes them in registers.
+
+A node that changes numbers in place (batch norm, shortcut, activation) joins the loop that makes
+its input, if nothing else reads that input but signs, which are written on the way. So a binary
+convolution, its batch norm, the shortcut, the activation and the next convolution's signs are one
+pass, and of the values between them only those are stored that something else reads.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zoo.deploy.c.graph import (
+    LANES,
+    Affine,
+    Combine,
+    Concat,
+    Graph,
+    Kind,
+    Node,
+    Reorder,
+    Signs,
+    Softmax,
+    Value,
+    Window,
+)
+
+
+@dataclass(eq=False)
+class Store:
+    """Write the value of this moment."""
+
+    value: Value
+
+
+@dataclass(eq=False)
+class StoreSigns:
+    """Write signs of the value of this moment, channels from `channel` on of those of `signs`."""
+
+    signs: Signs
+    channel: int = 0
+
+
+Step = Node | Store | StoreSigns
+
+
+@dataclass(eq=False)
+class Loop:
+    """A window and what is done to its values.
+
+    Attributes:
+        window: how the values are made.
+        steps: in order; a Node's first input is the value of the moment, another one is read.
+        head: the value after the last step.
+    """
+
+    window: Window
+    steps: list[Step] = field(default_factory=list)
+    head: Value = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.head = self.window.output
+
+    def insert(self, value: Value, step: Store | StoreSigns) -> None:
+        """Put a step where `value` is the value of the moment."""
+        position = 0
+        if value is not self.window.output:
+            position = 1 + next(
+                i for i, s in enumerate(self.steps) if isinstance(s, Node) and s.output is value
+            )
+        self.steps.insert(position, step)
+
+    def reads(self) -> list[Value | Signs]:
+        """What it needs to be there."""
+        read: list[Value | Signs] = list(self.window.inputs)
+        if self.window.signs:
+            read.append(self.window.signs)
+        for step in self.steps:
+            if isinstance(step, Combine):
+                read.append(step.inputs[1])
+        return read
+
+    def writes(self) -> list[Value | Signs]:
+        """What it leaves in memory."""
+        return [
+            step.value if isinstance(step, Store) else step.signs
+            for step in self.steps
+            if not isinstance(step, Node)
+        ]
+
+
+@dataclass(eq=False)
+class Copy:
+    """A node that moves numbers about, or softmax: no part of a loop."""
+
+    node: Node
+
+    def reads(self) -> list[Value | Signs]:
+        return list(self.node.inputs)
+
+    def writes(self) -> list[Value | Signs]:
+        return [self.node.output]
+
+
+Operation = Loop | Copy
+
+
+class Schedule:
+    """The operations of a graph in order, and where each concatenation's parts lie.
+
+    Attributes:
+        operations: loops and copies.
+        parts: by value, the concatenation it is written into and at which channel.
+    """
+
+    def __init__(self, graph: Graph, output: Value):
+        self.image, self.output = graph.image, output
+        self.parts: dict[Value, tuple[Value, int]] = {}
+        self._loops: dict[Value, Loop] = {}
+        self._signs_done: set[Signs] = set()
+        self._makers: dict[Value | Signs, list[Operation]] = defaultdict(list)
+        self.operations: list[Operation] = []
+        nodes = _through_concatenations(_split_concatenations(_live(graph, output)))
+        self._users: dict[Value, list[Node]] = defaultdict(list)
+        self._sign_roots: set[Value] = set()
+        for node in nodes:
+            for value in node.inputs:
+                self._users[value].append(node)
+        for node in nodes:
+            self._place(node)
+        self._store()
+        self.operations = self._sorted()
+
+    # --- which loop does what ---------------------------------------------------------------------
+
+    def _place(self, node: Node) -> None:
+        if isinstance(node, Window):
+            if node.signs is not None:
+                self._sign(node.signs)
+            self._loop(node)
+        elif isinstance(node, Concat):
+            channel = 0
+            for value in node.inputs:
+                self.parts[value] = (node.output, channel)
+                channel += value.channels
+        elif isinstance(node, Reorder | Softmax):
+            copy = Copy(node)
+            self.operations.append(copy)
+            self._makers[node.output].append(copy)
+        else:
+            self._join(node)
+
+    def _loop(self, window: Window) -> Loop:
+        loop = Loop(window)
+        self.operations.append(loop)
+        self._loops[window.output] = loop
+        return loop
+
+    def _load(self, value: Value) -> Loop:
+        """A new loop that begins by reading a value."""
+        return self._loop(Window([value], Value(value.shape), "load"))
+
+    def _join(self, node: Node) -> None:
+        """Let the loop that makes an input of `node` go on with it."""
+        candidates = node.inputs[:1] if not isinstance(node, Combine) else node.inputs
+        candidates = [value for value in candidates if value.shape == node.output.shape]
+        # A convolution's result is joined rather than a copy's: it would be stored otherwise.
+        candidates.sort(key=lambda value: -self._worth(value))
+        for value in candidates:
+            loop = self._loops.get(value)
+            others = [other for other in node.inputs if other is not value]
+            if (
+                loop is not None and loop.head is value and self._users[value] == [node]
+                and not any(self._depends(other, loop) for other in others)
+            ):  # fmt: skip
+                break
+        else:
+            value = candidates[0]
+            loop = self._load(value)
+            others = [other for other in node.inputs if other is not value] or [value] * (
+                len(node.inputs) - 1
+            )
+        node.inputs = [value, *others]
+        assert loop is not None
+        loop.steps.append(node)
+        loop.head = node.output
+        self._loops[node.output] = loop
+
+    def _worth(self, value: Value) -> int:
+        loop = self._loops.get(value)
+        order = (Kind.LOAD, Kind.MEAN, Kind.MAXIMUM, Kind.DEPTHWISE, Kind.REAL, Kind.BINARY)
+        return -1 if loop is None else order.index(loop.window.kind)
+
+    def _depends(self, value: Value, loop: Loop) -> bool:
+        """Whether `value` can only be made after something that `loop` makes."""
+        seen: set[int] = set()
+        waiting: list[Operation] = self._made_by(value)
+        while waiting:
+            operation = waiting.pop()
+            if operation is loop:
+                return True
+            if id(operation) not in seen:
+                seen.add(id(operation))
+                for read in operation.reads():
+                    waiting += self._made_by(read)
+        return False
+
+    def _made_by(self, read: Value | Signs) -> list[Operation]:
+        if isinstance(read, Signs):
+            return self._makers[read]
+        if read in self._loops:
+            return [self._loops[read]]
+        if isinstance(read.maker, Concat):
+            return [maker for part in read.maker.inputs for maker in self._made_by(part)]
+        return self._makers[read]
+
+    def _sign(self, signs: Signs) -> None:
+        """Let a loop write these signs."""
+        if signs in self._signs_done:
+            return
+        self._signs_done.add(signs)
+        root = signs.root
+        concat = root.maker if isinstance(root.maker, Concat) else None
+        if root in self._loops:
+            pieces = [(root, 0)]
+        elif concat and all(self._users[part] == [concat] and part in self._loops
+                            for part in concat.inputs):  # fmt: skip
+            pieces = [(part, self.parts[part][1]) for part in concat.inputs]
+        else:
+            loop = self._load(root)
+            self._users[root].append(loop.window)
+            pieces = [(loop.window.output, 0)]
+        for value, channel in pieces:
+            self._loops[value].insert(value, StoreSigns(signs, channel))
+            self._makers[signs].append(self._loops[value])
+
+    # --- what is stored, and the order ------------------------------------------------------------
+
+    def _store(self) -> None:
+        needed = {self.output}
+        for operation in self.operations:
+            needed |= {read for read in operation.reads() if isinstance(read, Value)}
+        waiting = list(needed)
+        while waiting:  # a concatenation is its parts
+            value = waiting.pop()
+            if isinstance(value.maker, Concat):
+                waiting += value.maker.inputs
+                needed |= set(value.maker.inputs)
+        for value in needed:
+            if value in self._loops:
+                self._loops[value].insert(value, Store(value))
+
+    def _sorted(self) -> list[Operation]:
+        """Every operation after those whose results it reads."""
+        done: list[Operation] = []
+        state: dict[int, bool] = {}
+        for first in self.operations:
+            stack = [first]
+            while stack:
+                operation = stack[-1]
+                if state.get(id(operation)):
+                    stack.pop()
+                    continue
+                before = [
+                    maker for read in operation.reads() for maker in self._made_by(read)
+                    if maker is not operation and not state.get(id(maker))
+                ]  # fmt: skip
+                if before:
+                    assert id(operation) not in state or operation is stack[-1]
+                    stack += before
+                    continue
+                state[id(operation)] = True
+                done.append(operation)
+                stack.pop()
+        return done
+
+
+def _live(graph: Graph, output: Value) -> list[Node]:
+    """Nodes that the output needs, in order."""
+    needed, live = {output}, []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            live.append(node)
+            needed |= set(node.inputs)
+            if isinstance(node, Window) and node.signs is not None:
+                needed.add(node.signs.root)
+    return live[::-1]
+
+
+def _split_concatenations(nodes: list[Node]) -> list[Node]:
+    """Concatenations that cannot be written in place, as sums of parts among zeros."""
+    placed: set[Value] = set()
+    result: list[Node] = []
+    for node in nodes:
+        if not isinstance(node, Concat):
+            result.append(node)
+            continue
+        starts = np.cumsum([0, *(value.channels for value in node.inputs)])
+        if any(start % LANES for start in starts[:-1]):
+            total: Value | None = None
+            for part, start in zip(node.inputs, starts, strict=False):
+                moved = Value(node.output.shape)
+                result.append(Window([part], moved, node.name, Kind.LOAD, channel=int(start)))
+                if total is not None:
+                    moved, both = Value(node.output.shape), [total, moved]
+                    result.append(Combine(both, moved, node.name))
+                total = moved
+            assert total is not None
+            _replace_output(result[-1], node.output)
+            continue
+        for index, part in enumerate(node.inputs):
+            if part in placed or part.maker is None or isinstance(part.maker, Reorder | Softmax):
+                node.inputs[index] = copied = Value(part.shape)
+                result.append(Window([part], copied, node.name))
+            placed.add(node.inputs[index])
+        result.append(node)
+    return result
+
+
+def _replace_output(node: Node, output: Value) -> None:
+    node.output = output
+    output.maker = node
+
+
+def _through_concatenations(nodes: list[Node]) -> list[Node]:
+    """What changes a concatenation by channel changes its parts instead, which are in registers."""
+    users: dict[Value, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for value in node.inputs:
+            users[value].append(node)
+    roots = {node.signs.root for node in nodes if isinstance(node, Window) and node.signs}
+    result: list[Node] = []
+    for node in nodes:
+        concat = node.inputs[0].maker if len(node.inputs) == 1 else None
+        exclusive = (
+            isinstance(concat, Concat) and users[concat.output] == [node]
+            and concat.output not in roots and concat in result
+            and all(users[part] == [concat] and part not in roots and part.maker is not None
+                    and not isinstance(part.maker, Concat) for part in concat.inputs)
+        )  # fmt: skip
+        parts = _by_part(node, concat) if exclusive and isinstance(concat, Concat) else None
+        if parts is None or not isinstance(concat, Concat):
+            result.append(node)
+            continue
+        result.remove(concat)
+        result += parts
+        joined = Concat([part.output for part in parts], node.output, concat.name)
+        result.append(joined)
+        for part in parts:
+            users[part.inputs[0]] = [part]
+            users[part.output] = [joined]
+    return result
+
+
+def _by_part(node: Node, concat: Concat) -> list[Node] | None:
+    """A node by channel as one for each part of a concatenation; None where it is no such node."""
+    from zoo.deploy.c.graph import Clip, PRelu
+
+    made: list[Node] = []
+    channel = 0
+    for value in concat.inputs:
+        here = slice(channel, channel + value.channels)
+        channel += value.channels
+        output = Value(value.shape)
+        if isinstance(node, Affine):
+            scale = None if node.scale is None else node.scale[here]
+            shift = None if node.shift is None else node.shift[here]
+            made.append(Affine([value], output, node.name, scale, shift))
+        elif isinstance(node, PRelu):
+            made.append(PRelu([value], output, node.name, node.slope[here]))
+        elif isinstance(node, Clip):
+            made.append(Clip([value], output, node.name, node.low, node.high, node.slope))
+        else:
+            return None
+    return made
+
+
+def merged(steps: Iterable[Step]) -> list[Step]:
+    """Steps with neighbouring affine maps made one; a shift after a sum goes before it."""
+    result: list[Step] = []
+    for step in steps:
+        if isinstance(step, Affine):
+            position = len(result) - 1
+            if step.scale is None:
+                while position >= 0 and _is_sum(result[position]):
+                    position -= 1
+            before = result[position] if position >= 0 else None
+            if isinstance(before, Affine):
+                result[position] = _after(before, step)
+                continue
+        result.append(step)
+    return result
+
+
+def _is_sum(step: Step) -> bool:
+    return isinstance(step, Combine) and not step.multiply
+
+
+def _after(first: Affine, second: Affine) -> Affine:
+    scale, shift = first.scale, first.shift
+    if second.scale is not None:
+        scale = second.scale if scale is None else scale * second.scale
+        shift = None if shift is None else shift * second.scale
+    if second.shift is not None:
+        shift = second.shift if shift is None else shift + second.shift
+    output = Value(second.output.shape)
+    return Affine(first.inputs, output, first.name or second.name, scale, shift)

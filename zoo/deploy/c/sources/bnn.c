@@ -1,0 +1,397 @@
+/* See bnn.h. The instruction set is chosen when compiled, and among x86's when run. */
+#include "bnn.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#define BNN_PORTABLE 0
+#define BNN_AVX2 1
+#define BNN_AVX512 2
+#define BNN_NEON 3
+#define BNN_WASM 4
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "The packed weights are little-endian."
+#endif
+
+#if defined(__GNUC__)
+#define BNN_INLINE static inline __attribute__((always_inline))
+#define BNN_NEVER_INLINE static __attribute__((noinline))
+#else
+#define BNN_INLINE static inline
+#define BNN_NEVER_INLINE static
+#endif
+#if defined(__clang__)
+#define BNN_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define BNN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define BNN_UNROLL
+#endif
+#define EACH BNN_UNROLL for (int i = 0; i < P; ++i)
+
+/* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 leave instruction sets out. */
+#if defined(BNN_ONLY_PORTABLE)
+#elif defined(__GNUC__) && defined(__x86_64__)
+#define BNN_X86
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define BNN_ARM
+#include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#define BNN_WEB
+#include <wasm_simd128.h>
+#endif
+
+/* Pixels that go through a layer together: their inputs stay in the nearest cache. */
+#define CHUNK 64
+
+/* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
+typedef struct {
+    int32_t rows, columns, length;
+    ptrdiff_t row, column;            /* bytes from run to run in the input */
+    int32_t w_row, w_column;          /* words from run to run in a filter's weights */
+    int32_t first, filter;            /* words before the part; words of a whole filter */
+    int32_t top, left, bottom, right; /* the part, in positions of the kernel */
+} bnn_taps;
+
+BNN_INLINE const float *bnn_floats(const unsigned char *p)
+{
+    return (const float *)(const void *)p;
+}
+
+BNN_INLINE float *bnn_floats_at(unsigned char *p) { return (float *)(void *)p; }
+
+BNN_INLINE float bnn_float(const unsigned char *p)
+{
+    float x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+BNN_INLINE uint32_t bnn_word(const unsigned char *p)
+{
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+static float bnn_function(int32_t number, float x)
+{
+    switch (number) {
+    case BNN_SIGMOID: return 1.0f / (1.0f + expf(-x));
+    case BNN_TANH: return tanhf(x);
+    case BNN_ELU: return x > 0 ? x : expm1f(x);
+    case BNN_SELU: return 1.05070098f * (x > 0 ? x : 1.67326324f * expm1f(x));
+    case BNN_SOFTPLUS: return (x > 0 ? x : 0) + log1pf(expf(-fabsf(x)));
+    case BNN_SOFTSIGN: return x / (1.0f + fabsf(x));
+    case BNN_SWISH: return x / (1.0f + expf(-x));
+    case BNN_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case BNN_SIGN_OF: return x >= 0 ? 1.0f : -1.0f;
+    default: return expf(x);
+    }
+}
+
+static uint32_t bnn_popcount(uint32_t x)
+{
+    x -= x >> 1 & 0x55555555u;
+    x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
+    return ((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
+}
+
+static int32_t bnn_words(const bnn_layer *layer)
+{
+    return (layer->kernel_h * layer->kernel_w * layer->in_stride + 3) / 4;
+}
+
+/* What a sum of signs is before the differing bits are taken from it twice: the number of signs.
+ *
+ * Positions outside of the image count `fill` times the weight's sign. In a patch they are zeros,
+ * which differ from the weights of +1: that is taken back.
+ */
+static void bnn_base(const bnn_layer *layer, const bnn_taps *taps, int32_t block, float *base)
+{
+    const bool patch = layer->in_stride % 4 != 0;
+    const int32_t halves = layer->in_stride / 2, columns = layer->kernel_w;
+    const uint32_t *weights = (const uint32_t *)layer->weights + 16 * block * (ptrdiff_t)taps->filter;
+    const int32_t inside = (taps->bottom - taps->top) * (taps->right - taps->left);
+    const int32_t outside = layer->kernel_h * columns - inside;
+    const int32_t factor = 2 * (layer->fill + patch);
+    int32_t sum[16];
+    for (int k = 0; k < 16; ++k) sum[k] = (inside - layer->fill * outside) * layer->in_c;
+    if (outside > 0 && factor != 0)
+        for (int32_t position = 0; position < layer->kernel_h * columns; ++position) {
+            const int32_t y = position / columns, x = position % columns;
+            if (y >= taps->top && y < taps->bottom && x >= taps->left && x < taps->right) continue;
+            for (int32_t half = position * halves; half < (position + 1) * halves; ++half)
+                for (int k = 0; k < 16; ++k) {
+                    const uint32_t word = weights[16 * (half / 2) + k];
+                    sum[k] += factor * (int32_t)bnn_popcount(word >> 16 * (half % 2) & 0xffffu);
+                }
+        }
+    for (int k = 0; k < 16; ++k) base[k] = (float)sum[k];
+}
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* g++ 12 says so of its own immintrin.h */
+#endif
+#define BNN_SET BNN_PORTABLE
+#include "bnn_vectors.h"
+#include "bnn_layers.h"
+#undef BNN_SET
+#ifdef BNN_X86
+#define BNN_SET BNN_AVX2
+#include "bnn_vectors.h"
+#include "bnn_layers.h"
+#undef BNN_SET
+#ifndef BNN_NO_AVX512
+#define BNN_SET BNN_AVX512
+#include "bnn_vectors.h"
+#include "bnn_layers.h"
+#undef BNN_SET
+#endif
+#endif
+#ifdef BNN_ARM
+#define BNN_SET BNN_NEON
+#include "bnn_vectors.h"
+#include "bnn_layers.h"
+#undef BNN_SET
+#endif
+#ifdef BNN_WEB
+#define BNN_SET BNN_WASM
+#include "bnn_vectors.h"
+#include "bnn_layers.h"
+#undef BNN_SET
+#endif
+
+static int bnn_set(void)
+{
+#ifdef BNN_X86
+#ifndef BNN_NO_AVX512
+    if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        return BNN_AVX512;
+#endif
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return BNN_AVX2;
+#endif
+#ifdef BNN_ARM
+    return BNN_NEON;
+#elif defined(BNN_WEB)
+    return BNN_WASM;
+#else
+    return BNN_PORTABLE;
+#endif
+}
+
+const char *bnn_instructions(void)
+{
+    static const char *const names[] = {"portable C", "AVX2", "AVX-512", "NEON", "WebAssembly SIMD"};
+    return names[bnn_set()];
+}
+
+static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
+                      const unsigned char *const *at, const int32_t *px, int32_t pixels,
+                      int32_t block, unsigned char *ws)
+{
+    switch (set) {
+#ifdef BNN_X86
+#ifndef BNN_NO_AVX512
+    case BNN_AVX512: bnn_chunk_avx512(layer, taps, at, px, pixels, block, ws); return;
+#endif
+    case BNN_AVX2: bnn_chunk_avx2(layer, taps, at, px, pixels, block, ws); return;
+#endif
+#ifdef BNN_ARM
+    case BNN_NEON: bnn_chunk_neon(layer, taps, at, px, pixels, block, ws); return;
+#endif
+#ifdef BNN_WEB
+    case BNN_WASM: bnn_chunk_wasm(layer, taps, at, px, pixels, block, ws); return;
+#endif
+    default: bnn_chunk_portable(layer, taps, at, px, pixels, block, ws);
+    }
+}
+
+/* Outputs from `first` on whose kernels have the same positions [from, to) in the image. */
+typedef struct { int32_t first, last, from, to; } bnn_range;
+
+static void bnn_positions(int32_t output, int32_t inputs, int32_t kernel, int32_t stride,
+                          int32_t pad, int32_t dilation, int32_t *from, int32_t *to)
+{
+    const int32_t origin = output * stride - pad;
+    *from = origin >= 0 ? 0 : (-origin + dilation - 1) / dilation;
+    *to = origin >= inputs ? 0 : (inputs - 1 - origin) / dilation + 1;
+    if (*to > kernel) *to = kernel;
+    if (*from > *to) *from = *to;
+}
+
+static bnn_range bnn_range_from(int32_t first, int32_t outputs, int32_t inputs, int32_t kernel,
+                                int32_t stride, int32_t pad, int32_t dilation)
+{
+    bnn_range range = {first, first + 1, 0, 0};
+    bnn_positions(first, inputs, kernel, stride, pad, dilation, &range.from, &range.to);
+    for (; range.last < outputs; ++range.last) {
+        int32_t from, to;
+        bnn_positions(range.last, inputs, kernel, stride, pad, dilation, &from, &to);
+        if (from != range.from || to != range.to) break;
+    }
+    return range;
+}
+
+static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
+{
+    bnn_taps taps;
+    const bool binary = layer->kind == BNN_BINARY, real = layer->kind == BNN_REAL;
+    /* Words of a position: of a pixel's signs, of the channels that a filter sees, or one. */
+    const int32_t words = binary ? layer->in_stride / 4 : real ? layer->group_in : 1;
+    taps.top = y.from, taps.bottom = y.to, taps.left = x.from, taps.right = x.to;
+    taps.row = (ptrdiff_t)layer->dilation_h * layer->in_w * layer->in_stride;
+    taps.column = (ptrdiff_t)layer->dilation_w * layer->in_stride;
+    taps.rows = y.to - y.from;
+    taps.columns = x.to - x.from;
+    taps.length = words;
+    taps.w_column = words;
+    taps.w_row = layer->kernel_w * words;
+    taps.first = y.from * taps.w_row + x.from * taps.w_column;
+    taps.filter = layer->kernel_h * taps.w_row;
+    if (binary && layer->in_stride % 4 != 0) {
+        taps.rows = taps.columns = 1;
+        taps.length = taps.filter = bnn_words(layer);
+        taps.first = 0;
+    } else if ((binary || real) && taps.column == 4 * (ptrdiff_t)words) {
+        taps.length *= taps.columns; /* neighbours in memory */
+        taps.columns = taps.columns > 0;
+    }
+    return taps;
+}
+
+/* A pixel's window as one run of words. */
+static void bnn_patch(const bnn_layer *layer, const bnn_taps *taps, const unsigned char *at,
+                      unsigned char *patch)
+{
+    const ptrdiff_t bytes = layer->in_stride;
+    memset(patch, 0, 4 * (size_t)bnn_words(layer));
+    for (int32_t y = taps->top; y < taps->bottom; ++y, at += taps->row) {
+        unsigned char *target = patch + (y * layer->kernel_w + taps->left) * bytes;
+        if (layer->dilation_w == 1) {
+            memcpy(target, at, (size_t)((taps->right - taps->left) * bytes));
+            continue;
+        }
+        for (int32_t x = taps->left; x < taps->right; ++x, target += bytes)
+            memcpy(target, at + (x - taps->left) * taps->column, (size_t)bytes);
+    }
+}
+
+static void bnn_region(int set, const bnn_layer *layer, bnn_range y, bnn_range x,
+                       const unsigned char *input, unsigned char *ws)
+{
+    const bnn_taps taps = bnn_taps_of(layer, y, x);
+    const int32_t width = x.last - x.first, pixels = width * (y.last - y.first);
+    const int32_t blocks = (layer->out_c + 15) / 16, chunks = (pixels + CHUNK - 1) / CHUNK;
+    const bool patches = layer->kind == BNN_BINARY && layer->in_stride % 4 != 0;
+    const bool empty = taps.top == taps.bottom || taps.left == taps.right;
+#ifdef _OPENMP
+#pragma omp parallel for if (!patches)
+#endif
+    for (int32_t chunk = 0; chunk < chunks; ++chunk) {
+        const unsigned char *at[CHUNK];
+        int32_t px[CHUNK];
+        int32_t count = pixels - chunk * CHUNK, row, column;
+        if (count > CHUNK) count = CHUNK;
+        row = y.first + chunk * CHUNK / width;
+        column = x.first + chunk * CHUNK % width;
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t top = row * layer->stride_h - layer->pad_h + taps.top * layer->dilation_h;
+            const int32_t left =
+                column * layer->stride_w - layer->pad_w + taps.left * layer->dilation_w;
+            px[i] = row * layer->out_w + column;
+            /* Where nothing of the kernel lies in the image, nothing is read. */
+            at[i] = empty ? input : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride;
+            if (patches) {
+                unsigned char *patch = ws + layer->scratch + 4 * (ptrdiff_t)i * bnn_words(layer);
+                bnn_patch(layer, &taps, at[i], patch);
+                at[i] = patch;
+            }
+            if (++column == x.last) column = x.first, ++row;
+        }
+        for (int32_t block = 0; block < blocks; ++block)
+            bnn_chunk(set, layer, &taps, at, px, count, block, ws);
+    }
+}
+
+void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
+{
+    const int set = bnn_set();
+    const unsigned char *input = layer->input == BNN_IMAGE
+        ? (const unsigned char *)(const void *)image : workspace + layer->input;
+    for (bnn_range y = {0, 0, 0, 0}; y.last < layer->out_h;) {
+        y = bnn_range_from(y.last, layer->out_h, layer->in_h, layer->kernel_h, layer->stride_h,
+                           layer->pad_h, layer->dilation_h);
+        for (bnn_range x = {0, 0, 0, 0}; x.last < layer->out_w;) {
+            x = bnn_range_from(x.last, layer->out_w, layer->in_w, layer->kernel_w, layer->stride_w,
+                               layer->pad_w, layer->dilation_w);
+            bnn_region(set, layer, y, x, input, workspace);
+        }
+    }
+}
+
+unsigned char *bnn_aligned(void *workspace)
+{
+    unsigned char *start = (unsigned char *)workspace;
+    return start + (64 - (uintptr_t)start % 64) % 64;
+}
+
+void bnn_gather(const unsigned char *source, unsigned char *target, const int32_t *shape,
+                const int32_t *step, int32_t out_stride)
+{
+    for (int32_t y = 0; y < shape[0]; ++y)
+        for (int32_t x = 0; x < shape[1]; ++x, target += out_stride)
+            for (int32_t c = 0; c < shape[2]; ++c)
+                memcpy(target + 4 * (ptrdiff_t)c,
+                       source + (ptrdiff_t)y * step[0] + (ptrdiff_t)x * step[1] + (ptrdiff_t)c * step[2],
+                       4);
+}
+
+void bnn_reshape(const unsigned char *source, int32_t in_c, int32_t in_stride,
+                 unsigned char *target, int32_t out_c, int32_t out_stride, int32_t count)
+{
+    for (int32_t i = 0; i < count; ++i)
+        memcpy(target + (ptrdiff_t)(i / out_c) * out_stride + 4 * (ptrdiff_t)(i % out_c),
+               source + (ptrdiff_t)(i / in_c) * in_stride + 4 * (ptrdiff_t)(i % in_c), 4);
+}
+
+void bnn_softmax(unsigned char *values, int32_t pixels, int32_t channels, int32_t stride)
+{
+    for (int32_t pixel = 0; pixel < pixels; ++pixel, values += stride) {
+        float highest = -FLT_MAX, sum = 0.0f;
+        for (int32_t c = 0; c < channels; ++c) {
+            const float x = bnn_float(values + 4 * (ptrdiff_t)c);
+            if (x > highest) highest = x;
+        }
+        for (int32_t c = 0; c < channels; ++c) {
+            const float x = expf(bnn_float(values + 4 * (ptrdiff_t)c) - highest);
+            memcpy(values + 4 * (ptrdiff_t)c, &x, 4);
+            sum += x;
+        }
+        for (int32_t c = 0; c < channels; ++c) {
+            const float x = bnn_float(values + 4 * (ptrdiff_t)c) / sum;
+            memcpy(values + 4 * (ptrdiff_t)c, &x, 4);
+        }
+    }
+}
+
+void bnn_output(const unsigned char *source, int32_t pixels, int32_t channels, int32_t stride,
+                float *target)
+{
+    for (int32_t pixel = 0; pixel < pixels; ++pixel, source += stride, target += channels)
+        memcpy(target, source, 4 * (size_t)channels);
+}
+
+void bnn_normalize(const uint8_t *image, int32_t pixels, int32_t channels, const float *table,
+                   unsigned char *target)
+{
+    for (int32_t pixel = 0; pixel < pixels; ++pixel)
+        for (int32_t c = 0; c < channels; ++c, ++image, target += 4)
+            memcpy(target, &table[256 * c + *image], 4);
+}

@@ -1,0 +1,261 @@
+"""The directory of a network in C."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo import files
+from zoo.deploy._walk import check_exportable
+from zoo.errors import DeployError, InvalidValueError
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import tensorflow as tf
+
+SOURCES = Path(__file__).parent / "sources"
+KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_vectors.h")
+MANIFEST = "model.json"  # written last: a directory without it is not complete
+VECTORS = 2
+KEYWORDS = frozenset(
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue default "
+    "delete do double else enum explicit export extern false float for friend goto if inline int "
+    "long main namespace new not nullptr operator or private protected public register restrict "
+    "return short signed sizeof static struct switch template this throw true try typedef typeid "
+    "typename union unsigned using virtual void volatile wchar_t while xor".split()
+)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `to_c` wrote.
+
+    Attributes:
+        directory: where.
+        name: of the network in C.
+        binary: the names of its binary convolutions, in order.
+        workspace: bytes that the caller gives.
+    """
+
+    directory: Path
+    name: str
+    binary: tuple[str, ...]
+    workspace: int
+
+
+def to_c(
+    model: tf.keras.Model,
+    directory: str | PathLike[str],
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Export:
+    """Write a functional Keras model as C source: NAME.c, NAME.h, kernels, an example, a test.
+
+    The sums of every binary convolution are exactly Keras's. The C code computes what the model
+    computes: logits, or with an activation at the end what that makes of them.
+
+    Args:
+        model: a built functional model for one image size, with one input and one output.
+        directory: made, with the directories above it. An earlier export there is replaced.
+        name: a C identifier, the prefix of what NAME.h declares; by default the model's name.
+        classes: a name for each output, for NAME_class.
+        mean, std: by which NAME_run_uint8 normalises images of bytes, by channel, after a division
+            by 255; only for images of as many channels.
+
+    Raises:
+        DeployError: a layer is not supported, a size is open, the name is no C identifier, or the
+            directory cannot be written. Nothing is left behind.
+    """
+    check_exportable(model)
+    name = checked_name(model.name if name is None else name)
+    directory = Path(directory)
+    check_directory(directory)
+    from zoo.deploy.c.emit import Source
+    from zoo.deploy.c.layers import build_graph
+    from zoo.deploy.c.memory import ALIGNMENT, Memory
+    from zoo.deploy.c.operations import Schedule
+
+    graph, output = build_graph(model)
+    if classes is not None and len(classes) != output.channels:
+        raise InvalidValueError(
+            f"{len(classes)} class names were given for {output.channels} outputs."
+        )
+    schedule = Schedule(graph, output)
+    memory = Memory(schedule)
+    if memory.size >= 2**31:
+        raise DeployError(f"The network needs a workspace of {memory.size:,} bytes, 2 GiB or more.")
+    source = Source(schedule, memory)
+    image = graph.image
+    table = _table(image.channels, mean, std)
+    table_name = None if table is None else source.constant(table)
+    values: dict[str, Any] = {
+        "name": name, "NAME": name.upper(), "height": image.shape[0], "width": image.shape[1],
+        "channels": image.channels, "inputs": image.pixels * image.channels,
+        "outputs": output.pixels * output.channels, "workspace": memory.size + ALIGNMENT - 1,
+        "constants": "\n".join(source.constants), "layers": "\n".join(source.layers),
+        "calls": "\n    ".join(source.calls), "binary": len(source.binary),
+        "image_offset": memory.of(image).offset, "table": table_name,
+        "classes": ",\n    ".join(map(_string, classes or ())), "vectors": VECTORS,
+        "title": _comment(model.name),
+    }  # fmt: skip
+    values["expected"] = _expected(model, values["inputs"], table)
+    conditions = {
+        "uint8": table is not None, "float": table is None, "classes": bool(classes),
+        "numbers": not classes,
+    }  # fmt: skip
+    texts = {
+        f"{name}.h": "model.h", f"{name}.c": "model.c", "main.c": "main.c",
+        f"{name}_vectors.h": "vectors.h", "CMakeLists.txt": "CMakeLists.txt",
+        "README.md": "README.md",
+    }  # fmt: skip
+    manifest = {
+        "format": 1, "name": name, "input_shape": list(model.input_shape[1:]),
+        "output_shape": list(model.output_shape[1:]), "workspace": values["workspace"],
+        "uint8": table is not None, "classes": list(classes) if classes else None,
+        "binary_convolutions": source.binary,
+    }  # fmt: skip
+
+    def fill(folder: Path) -> None:
+        for kernel in KERNELS:
+            shutil.copyfile(SOURCES / kernel, folder / kernel)
+        for target, template in texts.items():
+            text = (SOURCES / "templates" / template).read_text(encoding="utf-8")
+            (folder / target).write_text(_filled(text, values, conditions), encoding="utf-8")
+        hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+        files.write_json(folder / MANIFEST, {**manifest, "files": hashes})
+
+    _write_directory(directory, fill)
+    return Export(directory, name, tuple(source.binary), values["workspace"])
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it may begin the names in a C program; else a DeployError."""
+    good = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name) and name not in KEYWORDS
+    if not good or name.lower() == "bnn" or name.lower().startswith("bnn_"):
+        raise DeployError(
+            f"'{name}' cannot be a name in C: give one of letters, digits and '_' that begins with "
+            "a letter and is no keyword (name=, or --name)."
+        )
+    return name
+
+
+def check_directory(directory: Path) -> None:
+    """Raise a DeployError unless an export can be written there; changes nothing."""
+    if directory.exists() or directory.is_symlink():
+        if not directory.is_dir():
+            raise DeployError(f"'{directory}' is no directory.")
+        if any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+            raise DeployError(
+                f"'{directory}' holds other files than an export's: choose another directory."
+            )
+    above = directory.absolute().parent
+    while not above.exists():
+        above = above.parent
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise DeployError(f"'{directory}' cannot be written: {error.strerror}.") from error
+
+
+def _write_directory(directory: Path, fill: Any) -> None:
+    """Fill a new directory beside it, and put that in its place when it is complete."""
+    made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
+    draft: Path | None = None
+    try:
+        target = directory.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        fill(draft)
+        draft.chmod(0o755)
+        if target.is_dir():
+            old = draft.with_name(f"{draft.name}-old")
+            target.rename(old)
+            draft.rename(target)
+            shutil.rmtree(old)
+        else:
+            draft.rename(target)
+    except BaseException as error:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+        for each in made:  # the innermost first; those that are not empty stay
+            try:
+                each.rmdir()
+            except OSError:
+                break
+        if isinstance(error, OSError):
+            raise DeployError(
+                f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
+            ) from error
+        raise
+
+
+def _filled(text: str, values: dict[str, Any], conditions: dict[str, bool]) -> str:
+    """A template with its @names@ replaced, and the parts `@if x@ ... @end@` that do not apply gone."""
+    for condition, holds in conditions.items():
+        pattern = rf"(?ms)^@if {condition}@\n(.*?)^@end@\n"
+        text = re.sub(pattern, r"\1" if holds else "", text)
+    return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), text)
+
+
+def _string(text: str) -> str:
+    """A C string; what is not ASCII in bytes of UTF-8, written so that nothing joins them."""
+    out = ""
+    for byte in text.encode("utf-8"):
+        plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
+        out += chr(byte) if plain else f"\\{byte:03o}"
+    return f'"{out}"'
+
+
+def _comment(text: str) -> str:
+    return "".join(each if 32 <= ord(each) < 127 else "?" for each in text).replace("*/", "* /")
+
+
+def _table(channels: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray | None:
+    """What each byte becomes, (channels, 256) in float32, computed as `zoo.preprocess_input` does."""
+    if not len(mean) == len(std) == channels:
+        return None
+    pixels = np.arange(256, dtype=np.float32)[None] / np.float32(255)
+    by_channel = np.float32(mean)[:, None], np.float32(std)[:, None]
+    return (pixels - by_channel[0]) / by_channel[1]
+
+
+def vector_bytes(number: int, count: int) -> np.ndarray:
+    """The bytes of a test image, by a hash that main.c computes as well."""
+    x = (np.arange(count, dtype=np.uint64) + np.uint64(number * count)).astype(np.uint32)
+    x = x * np.uint32(2654435761)
+    x ^= x >> np.uint32(16)
+    x = x * np.uint32(2246822519)
+    x ^= x >> np.uint32(13)
+    return (x & np.uint32(255)).astype(np.uint8)
+
+
+def vector_image(number: int, count: int, table: np.ndarray | None) -> np.ndarray:
+    """The test image as the network takes it, flat."""
+    pixels = vector_bytes(number, count)
+    if table is None:
+        return (pixels.astype(np.float32) - np.float32(128)) / np.float32(64)
+    return table[np.arange(count) % len(table), pixels]
+
+
+def _expected(model: tf.keras.Model, count: int, table: np.ndarray | None) -> str:
+    """Keras's outputs for the test images, as C."""
+    from zoo.deploy.c.emit import _lines
+
+    images = np.stack([vector_image(number, count, table) for number in range(VECTORS)])
+    outputs = model(images.reshape(-1, *model.input_shape[1:]), training=False).numpy()
+    rows = ["\n".join(_lines(row.astype(np.float32).reshape(-1))) for row in outputs]
+    return "\n".join(f"{{\n{row}\n}}," for row in rows)

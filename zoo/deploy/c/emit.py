@@ -22,7 +22,7 @@ from zoo.deploy.c.graph import (
     Window,
     filled,
 )
-from zoo.deploy.c.memory import Memory, sign_stride
+from zoo.deploy.c.memory import Memory
 from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StoreSigns, merged
 from zoo.deploy.c.packing import pack_depthwise, pack_real, pack_signs
 
@@ -89,7 +89,7 @@ class Source:
         where = window.geometry
         if window.signs is not None:
             place = self._memory.of(window.signs)
-            offset, stride = str(place.offset), sign_stride(channels)
+            offset, stride = str(place.offset), place.stride
         elif window.inputs[0] is self._image:
             offset, stride = "BNN_IMAGE", 4 * channels
         else:
@@ -111,7 +111,7 @@ class Source:
         self.layers.append(
             f"/* {comment} */\nstatic const bnn_step steps_{index}[{len(steps)}] = {{\n    {rows}\n}};\n"
             f"static const bnn_layer layer_{index} = {{\n    {window.kind.value}, {numbers},\n"
-            f"    {offset}, {self._memory.scratch(loop)}, {weights}, steps_{index}, {len(steps)}\n}};"
+            f"    {offset}, {weights}, steps_{index}, {len(steps)}\n}};"
         )
         self.calls.append(f"bnn_run(&layer_{index}, image, ws);")
 
@@ -122,7 +122,8 @@ class Source:
         if window.weights is None:
             return "0"
         if window.kind is Kind.BINARY:
-            return self.constant(pack_signs(window.weights))
+            assert window.signs is not None
+            return self.constant(pack_signs(window.weights, window.signs.stride))
         if window.kind is Kind.REAL:
             return self.constant(pack_real(window.weights))
         return self.constant(pack_depthwise(window.weights))
@@ -161,8 +162,12 @@ class Source:
                 here = slice(step.channel, step.channel + output.channels)
                 flip = np.packbits(step.signs.flip[here], bitorder="little")
                 words = np.pad(flip, (0, filled(output.channels) // 8 - len(flip))).view("<u2")
+                signs = step.signs
+                # The last 16 channels of a word's 32 may be missing: zeros in their place.
+                ends = step.channel + output.channels == signs.root.channels
+                half = signs.stride > 2 and filled(signs.root.channels) % 32
                 return row(
-                    "BNN_SIGN", place.offset + step.channel // 8, place.stride,
+                    "BNN_LAST_SIGN" if ends and half else "BNN_SIGN", place.offset + step.channel // 8, place.stride,
                     self._channels(step.signs.threshold[here], LARGEST),
                     flip=self.constant(words) if flip.any() else "0",
                 )  # fmt: skip
@@ -220,10 +225,15 @@ def _lines(values: np.ndarray) -> Iterable[str]:
     flat = values.reshape(-1)
     if values.dtype == np.float32:
         texts = [_float(number) for number in flat.tolist()]
-    else:
-        texts = [f"0x{number:x}u" for number in flat.tolist()]
-    for start in range(0, len(texts), LANES):
-        yield ", ".join(texts[start : start + LANES]) + ","
+        for start in range(0, len(texts), LANES):
+            yield ", ".join(texts[start : start + LANES]) + ","
+        return
+    digits = 2 * flat.itemsize  # as one array of characters: there may be millions
+    text = np.frombuffer(flat.astype(flat.dtype.newbyteorder(">")).tobytes().hex().encode(), "u1")
+    text = np.pad(text.reshape(-1, digits), [(0, 0), (2, 2)])
+    text[:, :2], text[:, -2:] = np.frombuffer(b"0x", "u1"), np.frombuffer(b"u,", "u1")
+    for start in range(0, len(text), LANES):
+        yield text[start : start + LANES].tobytes().decode()
 
 
 def _float(number: float) -> str:

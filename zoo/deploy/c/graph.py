@@ -165,11 +165,21 @@ class Softmax(Node):
 
 @dataclass(eq=False)
 class Signs:
-    """Bits (x >= threshold) ^ flip of a value, by channel."""
+    """Bits (x >= threshold) ^ flip of a value, by channel.
+
+    Attributes:
+        narrow: whether a pixel of up to 16 channels may take 16 bits, else whole words of 32.
+    """
 
     root: Value
     threshold: np.ndarray
     flip: np.ndarray
+    narrow: bool = True
+
+    @property
+    def stride(self) -> int:
+        """Bytes of a pixel."""
+        return 2 if self.narrow and self.root.channels <= 16 else 4 * -(-self.root.channels // 32)
 
 
 class Graph:

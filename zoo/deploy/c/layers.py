@@ -179,12 +179,10 @@ def _convolved(
         if groups > 1:
             raise unsupported(layer, "a binary convolution in groups is not supported")
         fill = 0 if getattr(layer, "_is_native_padding", True) else 1 if pad_value >= 0 else -1
-        graph.add(
-            Window(
-                [], output, layer.name, Kind.BINARY, where, signs.transpose(1, 2, 3, 0),
-                fill=fill, signs=graph.signs(x),
-            )
-        )  # fmt: skip
+        bits = graph.signs(x)
+        bits.narrow &= where.dilations[1] == 1  # neighbours share a word
+        weights = signs.transpose(1, 2, 3, 0)
+        graph.add(Window([], output, layer.name, Kind.BINARY, where, weights, 1, fill, 0, bits))
         scale = None if (sizes == 1).all() else sizes
     else:
         if not getattr(layer, "_is_native_padding", True) and pad_value:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from zoo.deploy.c.graph import Combine, Concat, Kind, Reorder, Signs, Value, filled
 from zoo.deploy.c.operations import Copy, Loop, Operation, Schedule, Store
 
 ALIGNMENT = 64
-CHUNK = 64  # pixels whose patches are made at a time; bnn.c's
+GUARD = 64  # around signs: of 16-bit pixels, a word may begin before or end behind them
 
 
 @dataclass(frozen=True)
@@ -30,23 +29,6 @@ class Block:
     offset: int = 0
 
 
-def sign_stride(channels: int) -> int:
-    """Bytes of a pixel's signs."""
-    return filled(channels) // 8
-
-
-def patch_bytes(loop: Loop) -> int:
-    """What a convolution of pixels that are no whole words needs beside its input."""
-    window = loop.window
-    if window.kind is not Kind.BINARY or window.signs is None:
-        return 0
-    stride = sign_stride(window.signs.root.channels)
-    height, width = window.geometry.kernel
-    words = -(-height * width * stride // 4)
-    pixels = min(CHUNK, window.output.pixels)
-    return 4 * words * pixels if stride % 4 else 0
-
-
 class Memory:
     """The plan of a schedule.
 
@@ -56,15 +38,13 @@ class Memory:
 
     def __init__(self, schedule: Schedule):
         self._schedule = schedule
-        self._blocks: dict[Hashable, Block] = {}
+        self._blocks: dict[Value | Signs, Block] = {}
         self._same: dict[Value, Value] = {}
         operations = schedule.operations
         self._find_views(operations)
         for index, operation in enumerate(operations):
             for value in operation.writes() + operation.reads():
                 self._use(value, index)
-            if isinstance(operation, Loop) and (size := patch_bytes(operation)):
-                self._blocks[operation] = Block(size, index, index)
         self._use(schedule.output, len(operations))
         self._use(schedule.image, 0)
         self._share(operations)
@@ -73,15 +53,11 @@ class Memory:
     def of(self, what: Value | Signs) -> Place:
         """The place of a value or of signs."""
         if isinstance(what, Signs):
-            return Place(self._blocks[what].offset, sign_stride(what.root.channels))
+            return Place(self._blocks[what].offset + GUARD, what.stride)
         if what is self._schedule.image:
             return Place(self._blocks[what].offset, 4 * what.channels)
         root, channel = self._root(what)
         return Place(self._blocks[root].offset + 4 * channel, 4 * filled(self._width(root, what)))
-
-    def scratch(self, loop: Loop) -> int:
-        """Where the patches of a loop lie."""
-        return self._blocks[loop].offset if loop in self._blocks else 0
 
     def is_view(self, operation: Operation) -> bool:
         """Whether a copy leaves everything in its place."""
@@ -127,7 +103,7 @@ class Memory:
                 key, _ = self._root(what)
                 size = 4 * key.pixels * filled(key.channels)
         else:
-            size = what.root.pixels * sign_stride(what.root.channels)
+            size = what.root.pixels * what.stride + 2 * GUARD
         block = self._blocks.setdefault(key, Block(size, index, index))
         block.first, block.last = min(block.first, index), max(block.last, index)
 

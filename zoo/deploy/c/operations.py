@@ -126,7 +126,7 @@ class Schedule:
         self.operations: list[Operation] = []
         nodes = _through_concatenations(_split_concatenations(_live(graph, output)))
         self._users: dict[Value, list[Node]] = defaultdict(list)
-        self._sign_roots: set[Value] = set()
+        self._nodes = set(nodes)
         for node in nodes:
             for value in node.inputs:
                 self._users[value].append(node)
@@ -224,12 +224,15 @@ class Schedule:
             return
         self._signs_done.add(signs)
         root = signs.root
-        concat = root.maker if isinstance(root.maker, Concat) else None
+        parts = root.maker.inputs if isinstance(root.maker, Concat) else []
+        # Of a concatenation's parts that only it reads, or that `_through_concatenations` dissolved.
+        inside = all(part in self._loops and (self._users[part] == [root.maker] or
+                                              root.maker not in self._nodes) for part in parts)
         if root in self._loops:
             pieces = [(root, 0)]
-        elif concat and all(self._users[part] == [concat] and part in self._loops
-                            for part in concat.inputs):  # fmt: skip
-            pieces = [(part, self.parts[part][1]) for part in concat.inputs]
+        elif parts and inside:
+            starts = np.cumsum([0, *(part.channels for part in parts)]).tolist()
+            pieces = list(zip(parts, starts[:-1], strict=True))
         else:
             loop = self._load(root)
             self._users[root].append(loop.window)
@@ -332,14 +335,13 @@ def _through_concatenations(nodes: list[Node]) -> list[Node]:
     for node in nodes:
         for value in node.inputs:
             users[value].append(node)
-    roots = {node.signs.root for node in nodes if isinstance(node, Window) and node.signs}
     result: list[Node] = []
     for node in nodes:
         concat = node.inputs[0].maker if len(node.inputs) == 1 else None
         exclusive = (
             isinstance(concat, Concat) and users[concat.output] == [node]
-            and concat.output not in roots and concat in result
-            and all(users[part] == [concat] and part not in roots and part.maker is not None
+            and concat in result
+            and all(users[part] == [concat] and part.maker is not None
                     and not isinstance(part.maker, Concat) for part in concat.inputs)
         )  # fmt: skip
         parts = _by_part(node, concat) if exclusive and isinstance(concat, Concat) else None

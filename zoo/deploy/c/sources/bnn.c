@@ -56,6 +56,8 @@ typedef struct {
     int32_t w_row, w_column;          /* words from run to run in a filter's weights */
     int32_t first, filter;            /* words before the part; words of a whole filter */
     int32_t top, left, bottom, right; /* the part, in positions of the kernel */
+    uint32_t first_mask, last_mask;   /* of runs of 16-bit pixels: what counts of a run's ends */
+    float signs;                      /* how many signs are in the part */
 } bnn_taps;
 
 BNN_INLINE const float *bnn_floats(const unsigned char *p)
@@ -95,6 +97,11 @@ static float bnn_function(int32_t number, float x)
     }
 }
 
+BNN_NEVER_INLINE void bnn_functions(int32_t number, float *lanes, int count)
+{
+    for (int k = 0; k < count; ++k) lanes[k] = bnn_function(number, lanes[k]);
+}
+
 static uint32_t bnn_popcount(uint32_t x)
 {
     x -= x >> 1 & 0x55555555u;
@@ -102,34 +109,25 @@ static uint32_t bnn_popcount(uint32_t x)
     return ((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }
 
-static int32_t bnn_words(const bnn_layer *layer)
-{
-    return (layer->kernel_h * layer->kernel_w * layer->in_stride + 3) / 4;
-}
-
-/* What a sum of signs is before the differing bits are taken from it twice: the number of signs.
- *
- * Positions outside of the image count `fill` times the weight's sign. In a patch they are zeros,
- * which differ from the weights of +1: that is taken back.
- */
+/* What a sum of signs is before the differing bits are taken from it twice, where the padding is no
+ * zero: the number of signs, and `fill` times the weights' signs outside of the image. */
 static void bnn_base(const bnn_layer *layer, const bnn_taps *taps, int32_t block, float *base)
 {
-    const bool patch = layer->in_stride % 4 != 0;
     const int32_t halves = layer->in_stride / 2, columns = layer->kernel_w;
-    const uint32_t *weights = (const uint32_t *)layer->weights + 16 * block * (ptrdiff_t)taps->filter;
+    const uint32_t *weights =
+        (const uint32_t *)layer->weights + 16 * (ptrdiff_t)block * taps->filter;
     const int32_t inside = (taps->bottom - taps->top) * (taps->right - taps->left);
-    const int32_t outside = layer->kernel_h * columns - inside;
-    const int32_t factor = 2 * (layer->fill + patch);
     int32_t sum[16];
-    for (int k = 0; k < 16; ++k) sum[k] = (inside - layer->fill * outside) * layer->in_c;
-    if (outside > 0 && factor != 0)
-        for (int32_t position = 0; position < layer->kernel_h * columns; ++position) {
-            const int32_t y = position / columns, x = position % columns;
+    for (int k = 0; k < 16; ++k)
+        sum[k] = (inside - layer->fill * (layer->kernel_h * columns - inside)) * layer->in_c;
+    for (int32_t y = 0; y < layer->kernel_h; ++y)
+        for (int32_t x = 0; x < columns; ++x) {
             if (y >= taps->top && y < taps->bottom && x >= taps->left && x < taps->right) continue;
-            for (int32_t half = position * halves; half < (position + 1) * halves; ++half)
+            for (int32_t half = x * halves; half < (x + 1) * halves; ++half)
                 for (int k = 0; k < 16; ++k) {
-                    const uint32_t word = weights[16 * (half / 2) + k];
-                    sum[k] += factor * (int32_t)bnn_popcount(word >> 16 * (half % 2) & 0xffffu);
+                    const uint32_t word = weights[16 * (y * taps->w_row + half / 2) + k];
+                    sum[k] += 2 * layer->fill
+                        * (int32_t)bnn_popcount(word >> 16 * (half % 2) & 0xffffu);
                 }
         }
     for (int k = 0; k < 16; ++k) base[k] = (float)sum[k];
@@ -255,32 +253,20 @@ static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
     taps.w_row = layer->kernel_w * words;
     taps.first = y.from * taps.w_row + x.from * taps.w_column;
     taps.filter = layer->kernel_h * taps.w_row;
-    if (binary && layer->in_stride % 4 != 0) {
-        taps.rows = taps.columns = 1;
-        taps.length = taps.filter = bnn_words(layer);
-        taps.first = 0;
+    taps.signs = (float)(taps.rows * taps.columns * layer->in_c);
+    taps.first_mask = taps.last_mask = 0xffffffffu;
+    if (binary && layer->in_stride == 2) {
+        taps.w_row = (layer->kernel_w + 1) / 2;
+        taps.filter = layer->kernel_h * taps.w_row;
+        taps.first = y.from * taps.w_row + x.from / 2;
+        taps.length = (x.to + 1) / 2 - x.from / 2;
+        if (x.from % 2) taps.first_mask = 0xffff0000u;
+        if (x.to % 2) taps.last_mask = 0x0000ffffu;
     } else if ((binary || real) && taps.column == 4 * (ptrdiff_t)words) {
         taps.length *= taps.columns; /* neighbours in memory */
         taps.columns = taps.columns > 0;
     }
     return taps;
-}
-
-/* A pixel's window as one run of words. */
-static void bnn_patch(const bnn_layer *layer, const bnn_taps *taps, const unsigned char *at,
-                      unsigned char *patch)
-{
-    const ptrdiff_t bytes = layer->in_stride;
-    memset(patch, 0, 4 * (size_t)bnn_words(layer));
-    for (int32_t y = taps->top; y < taps->bottom; ++y, at += taps->row) {
-        unsigned char *target = patch + (y * layer->kernel_w + taps->left) * bytes;
-        if (layer->dilation_w == 1) {
-            memcpy(target, at, (size_t)((taps->right - taps->left) * bytes));
-            continue;
-        }
-        for (int32_t x = taps->left; x < taps->right; ++x, target += bytes)
-            memcpy(target, at + (x - taps->left) * taps->column, (size_t)bytes);
-    }
 }
 
 static void bnn_region(int set, const bnn_layer *layer, bnn_range y, bnn_range x,
@@ -289,10 +275,11 @@ static void bnn_region(int set, const bnn_layer *layer, bnn_range y, bnn_range x
     const bnn_taps taps = bnn_taps_of(layer, y, x);
     const int32_t width = x.last - x.first, pixels = width * (y.last - y.first);
     const int32_t blocks = (layer->out_c + 15) / 16, chunks = (pixels + CHUNK - 1) / CHUNK;
-    const bool patches = layer->kind == BNN_BINARY && layer->in_stride % 4 != 0;
+    /* A run of 16-bit pixels begins with a whole word. */
+    const ptrdiff_t before = taps.first_mask == 0xffffffffu ? 0 : layer->in_stride;
     const bool empty = taps.top == taps.bottom || taps.left == taps.right;
 #ifdef _OPENMP
-#pragma omp parallel for if (!patches)
+#pragma omp parallel for
 #endif
     for (int32_t chunk = 0; chunk < chunks; ++chunk) {
         const unsigned char *at[CHUNK];
@@ -307,12 +294,8 @@ static void bnn_region(int set, const bnn_layer *layer, bnn_range y, bnn_range x
                 column * layer->stride_w - layer->pad_w + taps.left * layer->dilation_w;
             px[i] = row * layer->out_w + column;
             /* Where nothing of the kernel lies in the image, nothing is read. */
-            at[i] = empty ? input : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride;
-            if (patches) {
-                unsigned char *patch = ws + layer->scratch + 4 * (ptrdiff_t)i * bnn_words(layer);
-                bnn_patch(layer, &taps, at[i], patch);
-                at[i] = patch;
-            }
+            at[i] = empty ? input
+                : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride - before;
             if (++column == x.last) column = x.first, ++row;
         }
         for (int32_t block = 0; block < blocks; ++block)

@@ -1,7 +1,7 @@
 /* Layers of binary neural networks, as the generated code next to this file calls them.
  *
  * A feature map is channels-last: of float32, its channels filled up to a multiple of 16; or of
- * signs, one bit a channel (1 is +1, 0 is -1), filled up with zeros to whole 16 bits. Each layer
+ * signs, one bit a channel (1 is +1, 0 is -1), filled up with zeros to 16 bits or whole 32. Each layer
  * computes 16 channels of a few pixels in registers and runs its steps (batch norm, shortcut,
  * activation, next sign) on them before anything is written.
  *
@@ -32,7 +32,8 @@ enum {
     BNN_CLIP,    /* clip(v, a[0], a[1]), and beyond it the slope a[2] */
     BNN_FUNCTION,/* function number `stride` of v */
     BNN_STORE,   /* write v to tensor */
-    BNN_SIGN     /* write the bits (v >= a[c]) ^ flip to tensor */
+    BNN_SIGN,    /* write the bits (v >= a[c]) ^ flip to tensor */
+    BNN_LAST_SIGN/* the same, and 16 zeros behind the last */
 };
 
 enum {
@@ -66,7 +67,6 @@ typedef struct {
     int32_t fill;     /* BINARY: the sign of the padding, or 0 */
     int32_t channel;  /* LOAD: the output channel at which the input's first one lies */
     int32_t input;    /* bytes from the workspace's start, or BNN_IMAGE */
-    int32_t scratch;  /* BINARY whose pixels are no whole 32-bit words: place for patches */
     const void *weights; /* [16 filters][kernel row][kernel column][channels] of 16 words each */
     const bnn_step *steps;
     int32_t step_count;

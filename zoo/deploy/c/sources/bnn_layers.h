@@ -1,12 +1,10 @@
 /* The layers in one instruction set; see bnn_vectors.h. Included by bnn.c after it. */
 
 /* Run the layer's steps on channels `16 * block` and following of P pixels, numbers `px`. */
-TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, const V(f) *values,
+TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, V(f) *v,
                                 const int32_t *px, const int32_t block, unsigned char *ws)
 {
     const int32_t c = 16 * block;
-    V(f) v[PIXELS];
-    EACH v[i] = values[i];
     for (const bnn_step *s = layer->steps, *end = s + layer->step_count; s != end; ++s) {
         unsigned char *tensor = ws + s->offset + 4 * c;
         switch (s->kind) {
@@ -55,21 +53,27 @@ TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, const V(f) 
             }
             break;
         }
-        case BNN_FUNCTION:
-            EACH {
-                float lane[16];
-                F_STORE(lane, v[i]);
-                for (int k = 0; k < 16; ++k) lane[k] = bnn_function(s->stride, lane[k]);
-                v[i] = F_LOAD(lane);
-            }
+        case BNN_FUNCTION: { /* by memory, as no value may stay in a register during the call */
+            float lanes[16 * PIXELS];
+            EACH F_STORE(lanes + 16 * i, v[i]);
+            bnn_functions(s->stride, lanes, 16 * P);
+            EACH v[i] = F_LOAD(lanes + 16 * i);
             break;
+        }
         case BNN_STORE:
             EACH F_STORE(bnn_floats_at(tensor + (ptrdiff_t)px[i] * s->stride), v[i]);
             break;
-        default: { /* BNN_SIGN */
+        default: { /* BNN_SIGN, BNN_LAST_SIGN */
             const V(f) threshold = F_LOAD(s->a + c);
             const unsigned flip = s->flip ? s->flip[block] : 0;
             unsigned char *bits = ws + s->offset + 2 * block;
+            if (s->kind == BNN_LAST_SIGN && 16 * (block + 1) >= layer->out_c) {
+                EACH {
+                    const uint32_t sign = F_REACHES(v[i], threshold) ^ flip;
+                    memcpy(bits + (ptrdiff_t)px[i] * s->stride, &sign, sizeof sign);
+                }
+                break;
+            }
             EACH {
                 const uint16_t sign = (uint16_t)(F_REACHES(v[i], threshold) ^ flip);
                 memcpy(bits + (ptrdiff_t)px[i] * s->stride, &sign, sizeof sign);
@@ -77,18 +81,6 @@ TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, const V(f) 
         }
         }
     }
-}
-
-TARGET BNN_NEVER_INLINE void V(steps_all)(const bnn_layer *layer, const V(f) *values,
-                                          const int32_t *px, int32_t block, unsigned char *ws)
-{
-    V(steps)(PIXELS, layer, values, px, block, ws);
-}
-
-TARGET BNN_NEVER_INLINE void V(steps_one)(const bnn_layer *layer, const V(f) *values,
-                                          const int32_t *px, int32_t block, unsigned char *ws)
-{
-    V(steps)(1, layer, values, px, block, ws);
 }
 
 /* Sums of signs: 16 filters, one in each lane, times P pixels. Each weight is read once for all
@@ -119,6 +111,33 @@ TARGET BNN_INLINE void V(binary)(const int P, V(f) *v, const unsigned char *cons
                 }
             }
         }
+    EACH v[i] = F_SUMS(v[i], count[i]);
+}
+
+/* The same for pixels of 16 signs, two to a word. A row of the kernel may begin or end within a
+ * word: the half outside is masked, whatever the neighbouring pixel there holds. */
+TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const *at,
+                                const bnn_taps *taps, const uint32_t *weights, const V(f) base)
+{
+    V(counts) count[PIXELS];
+    int32_t left = BURST;
+    EACH count[i] = C_ZERO();
+    EACH v[i] = base;
+    for (int32_t row = 0; row < taps->rows; ++row) {
+        const uint32_t *w = weights + 16 * (ptrdiff_t)(row * taps->w_row);
+        ptrdiff_t offset = row * taps->row;
+        for (int32_t k = 0; k < taps->length; ++k, w += 16, offset += 4) {
+            const V(words) x = W_LOAD(w);
+            const uint32_t mask = (k == 0 ? taps->first_mask : 0xffffffffu)
+                & (k == taps->length - 1 ? taps->last_mask : 0xffffffffu);
+            EACH count[i] = C_COUNT_MASKED(count[i], x, bnn_word(at[i] + offset), mask);
+            if (--left == 0) {
+                left = BURST;
+                EACH v[i] = F_SUMS(v[i], count[i]);
+                EACH count[i] = C_ZERO();
+            }
+        }
+    }
     EACH v[i] = F_SUMS(v[i], count[i]);
 }
 
@@ -181,11 +200,16 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
     V(f) v[PIXELS];
     const ptrdiff_t c = 16 * (ptrdiff_t)block;
     switch (layer->kind) {
-    case BNN_BINARY:
-        V(binary)(P, v, at, taps,
-                  (const uint32_t *)layer->weights + 16 * (taps->first + block * taps->filter),
-                  F_LOAD(base));
+    case BNN_BINARY: {
+        const uint32_t *w =
+            (const uint32_t *)layer->weights + 16 * (ptrdiff_t)(taps->first + block * taps->filter);
+        const V(f) start = base ? F_LOAD(base) : F_ALL(taps->signs);
+        if (layer->in_stride == 2)
+            V(pairs)(P, v, at, taps, w, start);
+        else
+            V(binary)(P, v, at, taps, w, start);
         break;
+    }
     case BNN_REAL: {
         const unsigned char *moved[PIXELS];
         const ptrdiff_t first = 4 * (c / layer->group_out * layer->group_in);
@@ -206,10 +230,7 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
     default:
         EACH v[i] = V(window)(layer, taps, at[i] + 4 * c, block);
     }
-    if (P == 1)
-        V(steps_one)(layer, v, px, block, ws);
-    else
-        V(steps_all)(layer, v, px, block, ws);
+    V(steps)(P, layer, v, px, block, ws);
 }
 
 /* Every channel of up to CHUNK pixels that have the same positions of the kernel in the image. */
@@ -217,12 +238,20 @@ TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *ta
                                       const unsigned char *const *at, const int32_t *px,
                                       int32_t pixels, int32_t block, unsigned char *ws)
 {
-    float base[16];
+    float outside[16], *base = 0;
     int32_t i = 0;
-    if (layer->kind == BNN_BINARY) bnn_base(layer, taps, block, base);
+    if (layer->kind == BNN_BINARY && layer->fill != 0) bnn_base(layer, taps, block, base = outside);
     for (; i + PIXELS <= pixels; i += PIXELS)
         V(group)(PIXELS, layer, taps, at + i, px + i, block, base, ws);
-    for (; i < pixels; ++i) V(group)(1, layer, taps, at + i, px + i, block, base, ws);
+    if (PIXELS > 4 && i + 4 <= pixels) {
+        V(group)(PIXELS > 4 ? 4 : 1, layer, taps, at + i, px + i, block, base, ws);
+        i += 4;
+    }
+    if (PIXELS > 2 && i + 2 <= pixels) {
+        V(group)(PIXELS > 2 ? 2 : 1, layer, taps, at + i, px + i, block, base, ws);
+        i += 2;
+    }
+    if (i < pixels) V(group)(1, layer, taps, at + i, px + i, block, base, ws);
 }
 
 #undef V
@@ -243,3 +272,4 @@ TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *ta
 #undef W_LOAD
 #undef C_ZERO
 #undef C_COUNT
+#undef C_COUNT_MASKED

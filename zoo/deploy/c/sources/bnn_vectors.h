@@ -28,6 +28,10 @@ typedef __m512i V(counts);
 /* VPOPCNTDQ (Intel, 2019; AMD, 2022): exclusive or with a broadcast word, popcount, sum. */
 #define C_COUNT(c, w, x) \
     _mm512_add_epi32(c, _mm512_popcnt_epi32(_mm512_xor_si512(w, _mm512_set1_epi32((int)(x)))))
+/* 0x28 is (w ^ x) & mask. */
+#define C_COUNT_MASKED(c, w, x, mask) \
+    _mm512_add_epi32(c, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32( \
+        w, _mm512_set1_epi32((int)(x)), _mm512_set1_epi32((int)(mask)), 0x28)))
 /* base - 2 * counts, exact below 2^24 */
 #define F_SUMS(base, c) _mm512_fnmadd_ps(_mm512_cvtepi32_ps(c), _mm512_set1_ps(2.0f), base)
 
@@ -70,6 +74,13 @@ TARGET BNN_INLINE V(counts) V(count)(V(counts) c, V(words) w, uint32_t word)
     c.h = _mm256_add_epi8(c.h, V(bits)(_mm256_xor_si256(w.h, x)));
     return c;
 }
+TARGET BNN_INLINE V(words) V(masked)(V(words) w, uint32_t mask)
+{
+    const __m256i m = _mm256_set1_epi32((int)mask);
+    w.l = _mm256_and_si256(w.l, m);
+    w.h = _mm256_and_si256(w.h, m);
+    return w;
+}
 TARGET BNN_INLINE __m256 V(wide)(__m256i c)
 {
     const __m256i pairs = _mm256_maddubs_epi16(c, _mm256_set1_epi8(1));
@@ -94,6 +105,7 @@ TARGET BNN_INLINE __m256 V(wide)(__m256i c)
 #define W_LOAD(p) V(load)(p)
 #define C_ZERO() V(zero)()
 #define C_COUNT(c, w, x) V(count)(c, w, x)
+#define C_COUNT_MASKED(c, w, x, mask) V(count)(c, V(masked)(w, mask), (x) & (mask))
 #define F_SUMS(base, c) \
     V(pair)(_mm256_fnmadd_ps(V(wide)((c).l), _mm256_set1_ps(2.0f), (base).l), \
             _mm256_fnmadd_ps(V(wide)((c).h), _mm256_set1_ps(2.0f), (base).h))
@@ -119,6 +131,7 @@ typedef uint8x16_t V(b);
 #define B_LOAD(p) vreinterpretq_u8_u32(vld1q_u32(p))
 #define B_ALL(x) vreinterpretq_u8_u32(vdupq_n_u32(x))
 #define B_ZERO() vdupq_n_u8(0)
+#define B_AND(a, b) vandq_u8(a, b)
 #define B_COUNT(c, w, x) vaddq_u8(c, vcntq_u8(veorq_u8(w, x)))
 #define B_WIDE(c) vcvtq_f32_u32(vpaddlq_u16(vpaddlq_u8(c)))
 BNN_INLINE unsigned V(reaches4)(V(q) v, V(q) t)
@@ -143,6 +156,7 @@ typedef v128_t V(b);
 #define B_LOAD(p) wasm_v128_load(p)
 #define B_ALL(x) wasm_i32x4_splat((int)(x))
 #define B_ZERO() wasm_i32x4_splat(0)
+#define B_AND(a, b) wasm_v128_and(a, b)
 #define B_COUNT(c, w, x) wasm_i8x16_add(c, wasm_i8x16_popcnt(wasm_v128_xor(w, x)))
 #define B_WIDE(c) \
     wasm_f32x4_convert_u32x4(wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(c)))
@@ -180,6 +194,11 @@ BNN_INLINE V(counts) V(count)(V(counts) c, V(words) w, uint32_t word)
 {
     const V(b) x = B_ALL(word);
     FOUR(V(counts), b, B_COUNT(c.b[k], w.b[k], x));
+}
+BNN_INLINE V(words) V(masked)(V(words) w, uint32_t mask)
+{
+    const V(b) x = B_ALL(mask);
+    FOUR(V(words), b, B_AND(w.b[k], x));
 }
 BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 {
@@ -230,6 +249,7 @@ BNN_INLINE V(counts) V(count)(V(counts) c, V(words) w, uint32_t x)
 {
     SIXTEEN(V(counts), c.v[k] + V(bytes)(w.v[k] ^ x));
 }
+BNN_INLINE V(words) V(masked)(V(words) w, uint32_t mask) { SIXTEEN(V(words), w.v[k] & mask); }
 BNN_INLINE uint32_t V(wide)(uint32_t x)
 {
     x = (x & 0x00ff00ffu) + (x >> 8 & 0x00ff00ffu);
@@ -258,5 +278,6 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #define W_LOAD(p) V(words16)(p)
 #define C_ZERO() V(zero)()
 #define C_COUNT(c, w, x) V(count)(c, w, x)
+#define C_COUNT_MASKED(c, w, x, mask) V(count)(c, V(masked)(w, mask), (x) & (mask))
 #define F_SUMS(base, c) V(sums)(base, c)
 #endif

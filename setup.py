@@ -90,6 +90,7 @@ setup(
     packages=find_packages(include=["zoo", "zoo.*", "training", "training.*"]),
     package_data={
         "zoo": ["*.csv", "pretrained/*.json", "pretrained/*.csv", "pretrained/shipped/**/*"],
+        "zoo.deploy.c": ["sources/**/*"],
         "training.data": ["embedded/**/*"],
     },
     install_requires=INSTALL_REQUIRES,

@@ -14,7 +14,7 @@ from training.terminal import OPEN, quiet_errors
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
 
-FORMATS = ("openvino", "lce", "saved_model", "tflite")
+FORMATS = ("openvino", "lce", "c", "saved_model", "tflite")
 EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 
 
@@ -22,18 +22,19 @@ EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
-              help="openvino for x86; lce (Larq Compute Engine) for ARM.")  # fmt: skip
+              help="openvino: x86; lce (Larq Compute Engine): ARM; c: any machine.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
-              help="A directory for openvino and saved_model, else a .tflite file.")  # fmt: skip
+              help="A directory for openvino, c and saved_model, else a .tflite file.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
               help="Images at a time (openvino).")  # fmt: skip
 @click.option("--preprocess", is_flag=True,
               help="Take uint8 images and normalise them in the graph (openvino).")  # fmt: skip
+@click.option("--name", help="Prefix of the names in C (c); by default the model's.")
 @click.option("--allow-float", is_flag=True,
               help="Write binary layers that cannot be converted in float32 (lce).")  # fmt: skip
 def export(
     model: str, arguments: Sequence[str], kind: str, output: Path, batch: int, preprocess: bool,
-    allow_float: bool,
+    name: str | None, allow_float: bool,
 ) -> None:  # fmt: skip
     """Write MODEL, built with ARGUMENTS, for a runtime.
 
@@ -42,18 +43,21 @@ def export(
     """
     if kind not in FORMATS:
         raise UnknownNameError("format", kind, FORMATS)
-    for name, given in (("--preprocess", preprocess), ("--batch", batch != 1)):
-        if given and kind != "openvino":
-            raise InvalidValueError(f"{name} is for --format openvino, not {kind}.")
-    if allow_float and kind != "lce":
-        raise InvalidValueError(f"--allow-float is for --format lce, not {kind}.")
+    for option, given, of in (
+        ("--preprocess", preprocess, "openvino"), ("--batch", batch != 1, "openvino"),
+        ("--allow-float", allow_float, "lce"), ("--name", name is not None, "c"),
+    ):  # fmt: skip
+        if given and kind != of:
+            raise InvalidValueError(f"{option} is for --format {of}, not {kind}.")
     if kind in EXTRAS:
         require(kind, f"--format {kind}")
     check_output(output, kind)
-    network = load(model, arguments)
+    # The C code gives logits, unless the command says otherwise.
+    network = load(model, arguments, **({"classifier_activation": None} if kind == "c" else {}))
     write: dict[str, Callable[[], int]] = {
         "openvino": lambda: _openvino(network, output, batch, preprocess),
         "lce": lambda: _lce(network, output, allow_float),
+        "c": lambda: _c(network, output, name, model, arguments),
         "tflite": lambda: _tflite(network, output),
         "saved_model": lambda: _saved_model(network, output),
     }
@@ -73,6 +77,10 @@ def check_output(output: Path, kind: str) -> None:
         if output.suffix != ".tflite":
             raise InvalidValueError(f"--format {kind} writes a .tflite file, not '{output}'.")
         require_writable(output)
+    elif kind == "c":
+        from zoo.deploy.c.write import check_directory
+
+        check_directory(output)
     else:
         require_writable(output / "model")
 
@@ -113,6 +121,25 @@ def _lce(network: Any, output: Path, allow_float: bool) -> int:
     output.write_bytes(flatbuffer)
     _say(difference)
     return count_binary_convolutions(flatbuffer)
+
+
+def _c(network: Any, output: Path, name: str | None, model: str, arguments: Sequence[str]) -> int:
+    from training.configuration import parse_assignments
+    from zoo.deploy import to_c
+    from zoo.pretrained.records import all_records, class_names, find_record, preprocessing
+
+    weights = parse_assignments(arguments).get("weights")
+    record = None if weights is None else find_record(model, str(weights))
+    if record is None:  # a file: as the model's registered set has it
+        record = next((each for each in all_records() if each.model == model), None)
+    options: dict[str, Any] = {}
+    if record is not None:
+        how = preprocessing(record.preprocessing)
+        options = {"mean": how.mean, "std": how.std}
+        names = [label for _, label in class_names(record.classes)]
+        if weights is not None and len(names) == network.output_shape[-1]:
+            options["classes"] = names
+    return len(to_c(network, output, name=name, **options).binary)
 
 
 def _tflite(network: Any, output: Path) -> int:

@@ -1,4 +1,4 @@
-"""Deployment: models of this zoo for OpenVINO (x86) and Larq Compute Engine (ARM).
+"""Deployment: models of this zoo as C source, for OpenVINO (x86), for Larq Compute Engine (ARM).
 
     from zoo.deploy import compile_openvino, to_openvino
 
@@ -9,6 +9,7 @@ Importing this imports neither runtime, nor TensorFlow.
 
 from __future__ import annotations
 
+from zoo.deploy.c import load_c, to_c
 from zoo.deploy.lce.export import count_binary_convolutions, to_lce
 from zoo.deploy.openvino.export import (
     check_compiled,
@@ -19,6 +20,6 @@ from zoo.deploy.openvino.export import (
 )
 
 __all__ = [
-    "check_compiled", "compile_openvino", "count_binary_convolutions", "openvino_runtime",
-    "save_openvino", "to_lce", "to_openvino",
+    "check_compiled", "compile_openvino", "count_binary_convolutions", "load_c",
+    "openvino_runtime", "save_openvino", "to_c", "to_lce", "to_openvino",
 ]  # fmt: skip

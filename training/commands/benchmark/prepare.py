@@ -15,6 +15,7 @@ RUNTIMES = {
     "openvino-float": "openvino",
     "openvino-twin": "openvino",
     "lce": "lce",
+    "c": "c",
     "keras": "keras",
 }
 MEANING = {
@@ -22,6 +23,7 @@ MEANING = {
     "openvino-float": "float convolutions, by OpenVINO's own converter",
     "openvino-twin": "float convolutions in the graph of zoo.deploy.to_openvino",
     "lce": "binary convolutions by zoo.deploy.to_lce, one image after another",
+    "c": "C source by zoo.deploy.to_c, compiled here, one image after another",
     "keras": "the Keras model in a tf.function",
 }
 
@@ -38,6 +40,7 @@ def prepare(runtime: str, model: Any, batch: int, folder: Path) -> Path:
         "openvino-float": _openvino_converter,
         "openvino-twin": _openvino_twin,
         "lce": _lce,
+        "c": _c,
         "keras": _keras,
     }
     with quiet_errors():
@@ -70,6 +73,17 @@ def _lce(model: Any, batch: int, folder: Path) -> Path:
     if not path.exists():
         path.write_bytes(to_lce(model))
     return path
+
+
+def _c(model: Any, batch: int, folder: Path) -> Path:
+    from zoo.deploy import to_c
+    from zoo.deploy.c.load import compile_c
+
+    library = folder / "network.so"  # what is deployed, and how large that is
+    if not library.exists():
+        to_c(model, folder / "c", name="network")
+        compile_c(folder / "c", library)
+    return library
 
 
 def _keras(model: Any, batch: int, folder: Path) -> Path:

@@ -57,6 +57,17 @@ def lce_runtime(path: str, threads: int) -> Callable[[], Run]:
     return load
 
 
+def c_runtime(path: str, threads: int) -> Callable[[], Run]:
+    from zoo.deploy.c.load import FLAGS, CNetwork, compile_c, read_manifest
+
+    library, source = Path(path), Path(path).parent / "c"
+    if threads > 1:
+        library = library.with_name("threads.so")
+        if not library.exists():
+            compile_c(source, library, (*FLAGS, "-fopenmp"))
+    return lambda: CNetwork(read_manifest(source), library)
+
+
 def keras_runtime(path: str, threads: int) -> Callable[[], Run]:
     import tensorflow as tf
 
@@ -73,7 +84,8 @@ def keras_runtime(path: str, threads: int) -> Callable[[], Run]:
     return load
 
 
-RUNTIMES = {"openvino": openvino_runtime, "lce": lce_runtime, "keras": keras_runtime}
+RUNTIMES = {"openvino": openvino_runtime, "lce": lce_runtime, "c": c_runtime,
+            "keras": keras_runtime}  # fmt: skip
 
 
 def layer_times(path: str, threads: int, images: Images, runs: int = 30) -> list[dict[str, Any]]:

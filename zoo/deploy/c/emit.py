@@ -109,7 +109,8 @@ class Source:
             self.binary.append(window.name)
         comment = window.name.replace("*/", "* /")
         self.layers.append(
-            f"/* {comment} */\nstatic const bnn_step steps_{index}[{len(steps)}] = {{\n    {rows}\n}};\n"
+            f"/* {comment} */\n"
+            f"static const bnn_step steps_{index}[{len(steps)}] = {{\n    {rows}\n}};\n"
             f"static const bnn_layer layer_{index} = {{\n    {window.kind.value}, {numbers},\n"
             f"    {offset}, {weights}, steps_{index}, {len(steps)}\n}};"
         )
@@ -137,8 +138,12 @@ class Source:
 
         match step:
             case Affine():
-                kind = "SHIFT" if step.scale is None else "SCALE" if step.shift is None else "AFFINE"
-                return row(f"BNN_{kind}", a=self._channels(step.scale), b=self._channels(step.shift))
+                kind = (
+                    "SHIFT" if step.scale is None else "SCALE" if step.shift is None else "AFFINE"
+                )
+                return row(
+                    f"BNN_{kind}", a=self._channels(step.scale), b=self._channels(step.shift)
+                )
             case Scale():
                 return self._scale(step, row)
             case PRelu():
@@ -167,7 +172,8 @@ class Source:
                 ends = step.channel + output.channels == signs.root.channels
                 half = signs.stride > 2 and filled(signs.root.channels) % 32
                 return row(
-                    "BNN_LAST_SIGN" if ends and half else "BNN_SIGN", place.offset + step.channel // 8, place.stride,
+                    "BNN_LAST_SIGN" if ends and half else "BNN_SIGN",
+                    place.offset + step.channel // 8, place.stride,
                     self._channels(step.signs.threshold[here], LARGEST),
                     flip=self.constant(words) if flip.any() else "0",
                 )  # fmt: skip
@@ -176,7 +182,7 @@ class Source:
     def _scale(self, step: Scale, row: object) -> str:
         assert callable(row)
         if step.full is not None:
-            height, width, channels = step.full.shape
+            channels = step.full.shape[2]
             missing = filled(channels) - channels
             values = np.pad(step.full, [(0, 0), (0, 0), (0, missing)]).astype(np.float32)
             return row("BNN_CONSTANT", stride=filled(channels), a=self.constant(values))
@@ -201,7 +207,8 @@ class Source:
             shape = ", ".join(map(str, target.shape))
             moves = ", ".join(str(steps[axis]) for axis in node.axes)
             self.layers.append(
-                f"static const int32_t shape_{index}[3] = {{{shape}}}, moves_{index}[3] = {{{moves}}};"
+                f"static const int32_t shape_{index}[3] = {{{shape}}};\n"
+                f"static const int32_t moves_{index}[3] = {{{moves}}};"
             )
             self.calls.append(
                 f"bnn_gather(ws + {here.offset}, ws + {there.offset}, shape_{index}, "

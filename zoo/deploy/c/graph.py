@@ -14,8 +14,8 @@ import numpy as np
 
 Shape = tuple[int, int, int]  # height, width, channels
 LANES = 16  # channels that the kernels compute together
-SMALLEST = np.finfo(np.float32).tiny
-LARGEST = np.finfo(np.float32).max
+SMALLEST = float(np.finfo(np.float32).tiny)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def filled(channels: int) -> int:
@@ -82,7 +82,7 @@ class Window(Node):
     """A convolution, pooling or copy.
 
     Attributes:
-        weights: REAL (h, w, in / groups, out), DEPTHWISE (h, w, c), BINARY -1 and 1 (h, w, in, out).
+        weights: REAL (h, w, in / groups, out), DEPTHWISE (h, w, c), BINARY (h, w, in, out).
         groups: of REAL.
         fill: the sign of BINARY's padding, 0 for none.
         channel: where LOAD puts the input's first channel.
@@ -100,7 +100,7 @@ class Window(Node):
 
 @dataclass(eq=False)
 class Affine(Node):
-    """x * scale + shift by channel, either of them None for nothing; float64 until it is written."""
+    """x * scale + shift by channel, either of them None for nothing; in float64."""
 
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
@@ -108,7 +108,7 @@ class Affine(Node):
 
 @dataclass(eq=False)
 class Scale(Node):
-    """x times numbers by pixel: `full` (h, w, c), `pixel` (h, w), or `row` (h,) times `column` (w,)."""
+    """x times numbers by pixel: `full` (h, w, c), `pixel` (h, w), or `row` (h,), `column` (w,)."""
 
     full: np.ndarray | None = None
     pixel: np.ndarray | None = None
@@ -189,12 +189,14 @@ class Graph:
         self.image = Value(image)
         self.nodes: list[Node] = []
         self._signs: dict[int, Signs] = {}
-        self._padded: Value | None = None
+        self._copy: Value | None = None
 
     def add(self, node: Node) -> Value:
         """Append a node; its output."""
-        if not (isinstance(node, Window) and node.kind is Kind.REAL):
-            node.inputs = [self._whole(value) for value in node.inputs]
+        # Windows read the image where the caller has it; all but convolutions read whole vectors.
+        whole = self.image.channels % LANES == 0
+        if not (isinstance(node, Window) and (whole or node.kind is Kind.REAL)):
+            node.inputs = [self.loaded(value) for value in node.inputs]
         self.nodes.append(node)
         return node.output
 
@@ -207,7 +209,7 @@ class Graph:
     def signs(self, x: Value) -> Signs:
         """The signs of x, +1 for x >= 0, as a comparison of what x is an affine map of."""
         if id(x) not in self._signs:
-            root, scale, shift = self._whole(x), np.ones(x.channels), np.zeros(x.channels)
+            root, scale, shift = self.loaded(x), np.ones(x.channels), np.zeros(x.channels)
             while isinstance(root.maker, Affine | Clip):
                 maker = root.maker
                 if isinstance(maker, Affine):
@@ -219,14 +221,14 @@ class Graph:
             self._signs[id(x)] = Signs(root, *thresholds(scale, shift))
         return self._signs[id(x)]
 
-    def _whole(self, value: Value) -> Value:
-        """The image with its channels filled up, for all but convolutions."""
-        if value is not self.image or value.channels % LANES == 0:
+    def loaded(self, value: Value) -> Value:
+        """A value; of the image, a copy in the workspace with its channels filled up."""
+        if value is not self.image:
             return value
-        if self._padded is None:
-            self._padded = Value(value.shape)
-            self.nodes.append(Window([value], self._padded, "image"))
-        return self._padded
+        if self._copy is None:
+            self._copy = Value(value.shape)
+            self.nodes.append(Window([value], self._copy, "image"))
+        return self._copy
 
 
 def thresholds(scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

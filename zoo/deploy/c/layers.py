@@ -100,7 +100,7 @@ def build_graph(model: tf.keras.Model) -> tuple[Graph, Value]:
             raise unsupported(call.layer, f"its weights are of {call.layer.dtype}")
         inputs = [values[key] for key in call.inputs]
         values[call.outputs[0]] = rule_of(call.layer)(graph, call.layer, inputs)
-    return graph, graph._whole(values[id(model.outputs[0])])
+    return graph, graph.loaded(values[id(model.outputs[0])])
 
 
 def as_image(shape: Any) -> Shape:
@@ -313,7 +313,11 @@ def leaky_clip(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return graph.add(Clip([x], Value(x.shape), layer.name, -1.0, 1.0, float(layer.slope)))
 
 
-CLIPS = {"relu": (0.0, LARGEST), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
+CLIPS: dict[str, tuple[float, float]] = {
+    "relu": (0.0, LARGEST),
+    "relu6": (0.0, 6.0),
+    "hard_tanh": (-1.0, 1.0),
+}
 FUNCTIONS = {
     "sigmoid": "BNN_SIGMOID", "tanh": "BNN_TANH", "elu": "BNN_ELU", "selu": "BNN_SELU",
     "softplus": "BNN_SOFTPLUS", "softsign": "BNN_SOFTSIGN", "swish": "BNN_SWISH",
@@ -438,8 +442,11 @@ def permute(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     if len(layer.dims) != 3:
         raise unsupported(layer, "only feature maps can be permuted")
-    axes = tuple(dimension - 1 for dimension in layer.dims)
-    return graph.add(Reorder([x], Value(tuple(x.shape[axis] for axis in axes)), layer.name, axes))
+    first, second, third = (dimension - 1 for dimension in layer.dims)
+    axes = (first, second, third)
+    return graph.add(
+        Reorder([x], Value((x.shape[first], x.shape[second], x.shape[third])), layer.name, axes)
+    )
 
 
 def _pooled(

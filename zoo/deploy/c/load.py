@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo import files
-from zoo.deploy.c.write import MANIFEST
+from zoo.deploy.c.write import FORMAT, MANIFEST
 from zoo.errors import DeployError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CNetwork:
         self._library = ctypes.CDLL(str(library))
         self._library.bnn_instructions.restype = ctypes.c_char_p
         self.instructions = self._library.bnn_instructions().decode()
-        self._run = {np.dtype(np.float32): self._function("run")}
+        self._run: dict[Any, Any] = {np.dtype(np.float32): self._function("run")}
         if manifest["uint8"]:
             self._run[np.dtype(np.uint8)] = self._function("run_uint8")
 
@@ -58,7 +58,7 @@ class CNetwork:
         return function
 
     def __call__(self, images: Any) -> np.ndarray:
-        """The outputs (batch, ...) of images (batch, ...), or those of a single image without batch.
+        """The outputs (batch, ...) of images (batch, ...), or those of one image.
 
         Args:
             images: normalised numbers; or uint8 from 0 to 255, which are normalised.
@@ -95,18 +95,26 @@ def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> C
         DeployError: there is no compiler, it fails, or the directory is no complete export.
     """
     directory = Path(directory)
-    manifest = read_manifest(directory)
-    compiler = find_compiler()
-    name = manifest["name"]
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / f"{name}.so"
-        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(library),
-                   str(directory / f"{name}.c"), str(directory / "bnn.c"), "-lm"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
-            raise DeployError(f"'{compiler[0]}' could not compile '{directory}': {said.strip()}.")
-        return CNetwork(manifest, library)  # the file may go once it is loaded
+        library = Path(folder) / "network.so"
+        compile_c(directory, library, flags)
+        return CNetwork(read_manifest(directory), library)  # the file may go once it is loaded
+
+
+def compile_c(
+    directory: Path, library: Path, flags: Sequence[str] = FLAGS
+) -> None:  # fmt: skip
+    """Compile an export to a shared library, with the errors of `load_c`."""
+    name = read_manifest(directory)["name"]
+    compiler = find_compiler()
+    command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(library),
+               str(directory / f"{name}.c"), str(directory / "bnn.c"), "-lm"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+        raise DeployError(
+            f"'{compiler[0]}' could not compile '{directory}': {said.strip().rstrip('.')}."
+        )
 
 
 def find_compiler() -> list[str]:
@@ -127,7 +135,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if manifest["format"] != FORMAT:
+            raise ValueError(manifest["format"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise DeployError(
             f"'{directory}' is no complete export to C: it has no readable {MANIFEST}."
         ) from error

@@ -104,11 +104,12 @@ class Memory:
                 size = 4 * key.pixels * filled(key.channels)
         else:
             size = what.root.pixels * what.stride + 2 * GUARD
+        size = -(-size // ALIGNMENT) * ALIGNMENT
         block = self._blocks.setdefault(key, Block(size, index, index))
         block.first, block.last = min(block.first, index), max(block.last, index)
 
     def _share(self, operations: list[Operation]) -> None:
-        """Let a loop's result take the place of a map that it reads pixel by pixel for the last time.
+        """Let a loop's result replace a map that it is the last to read, pixel by pixel.
 
         Both are then one block: 16 channels of a pixel are read before they are written.
         """
@@ -154,14 +155,10 @@ class Memory:
         """Give every block an offset: the largest first, each as low as it fits."""
         placed: list[Block] = []
         for block in sorted(self._blocks.values(), key=lambda b: (-b.size, b.first)):
-            size = -(-block.size // ALIGNMENT) * ALIGNMENT
-            others = sorted(
-                (other for other in placed if other.first <= block.last and block.first <= other.last),
-                key=lambda other: other.offset,
-            )  # fmt: skip
-            for other in others:
-                if block.offset + size <= other.offset:
+            at_once = [b for b in placed if b.first <= block.last and block.first <= b.last]
+            for other in sorted(at_once, key=lambda b: b.offset):
+                if block.offset + block.size <= other.offset:
                     break
-                block.offset = max(block.offset, other.offset + -(-other.size // ALIGNMENT) * ALIGNMENT)
+                block.offset = max(block.offset, other.offset + other.size)
             placed.append(block)
-        return max((b.offset + -(-b.size // ALIGNMENT) * ALIGNMENT for b in placed), default=0)
+        return max((block.offset + block.size for block in placed), default=0)

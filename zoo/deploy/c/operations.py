@@ -225,9 +225,12 @@ class Schedule:
         self._signs_done.add(signs)
         root = signs.root
         parts = root.maker.inputs if isinstance(root.maker, Concat) else []
-        # Of a concatenation's parts that only it reads, or that `_through_concatenations` dissolved.
-        inside = all(part in self._loops and (self._users[part] == [root.maker] or
-                                              root.maker not in self._nodes) for part in parts)
+        # Of parts that only the concatenation reads, or if `_through_concatenations` dissolved it.
+        inside = all(
+            part in self._loops
+            and (self._users[part] == [root.maker] or root.maker not in self._nodes)
+            for part in parts
+        )
         if root in self._loops:
             pieces = [(root, 0)]
         elif parts and inside:

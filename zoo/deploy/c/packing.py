@@ -38,5 +38,5 @@ def pack_depthwise(kernel: np.ndarray) -> np.ndarray:
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
-    """float32 as the whole numbers of the same bits, which a compiler reads several times faster."""
+    """float32 as the whole numbers of the same bits, which compilers read much faster."""
     return np.ascontiguousarray(values).view(np.uint32)

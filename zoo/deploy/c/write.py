@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -26,14 +25,19 @@ if TYPE_CHECKING:
 SOURCES = Path(__file__).parent / "sources"
 KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
+FORMAT = 1  # of the manifest
 VECTORS = 2
-KEYWORDS = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue default "
-    "delete do double else enum explicit export extern false float for friend goto if inline int "
-    "long main namespace new not nullptr operator or private protected public register restrict "
-    "return short signed sizeof static struct switch template this throw true try typedef typeid "
-    "typename union unsigned using virtual void volatile wchar_t while xor".split()
-)
+# Of C and C++, and main.
+KEYWORDS = frozenset({
+    "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class",
+    "const", "constexpr", "continue", "default", "delete", "do", "double", "else", "enum",
+    "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
+    "int", "long", "main", "namespace", "new", "not", "nullptr", "operator", "or", "private",
+    "protected", "public", "register", "restrict", "return", "short", "signed", "sizeof",
+    "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid",
+    "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while",
+    "xor",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def to_c(
         "README.md": "README.md",
     }  # fmt: skip
     manifest = {
-        "format": 1, "name": name, "input_shape": list(model.input_shape[1:]),
+        "format": FORMAT, "name": name, "input_shape": list(model.input_shape[1:]),
         "output_shape": list(model.output_shape[1:]), "workspace": values["workspace"],
         "uint8": table is not None, "classes": list(classes) if classes else None,
         "binary_convolutions": source.binary,
@@ -195,7 +199,7 @@ def _write_directory(directory: Path, fill: Any) -> None:
             try:
                 each.rmdir()
             except OSError:
-                break
+                continue
         if isinstance(error, OSError):
             raise DeployError(
                 f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
@@ -204,7 +208,7 @@ def _write_directory(directory: Path, fill: Any) -> None:
 
 
 def _filled(text: str, values: dict[str, Any], conditions: dict[str, bool]) -> str:
-    """A template with its @names@ replaced, and the parts `@if x@ ... @end@` that do not apply gone."""
+    """A template with its @names@ replaced, and without `@if x@ ... @end@` that do not apply."""
     for condition, holds in conditions.items():
         pattern = rf"(?ms)^@if {condition}@\n(.*?)^@end@\n"
         text = re.sub(pattern, r"\1" if holds else "", text)
@@ -225,12 +229,12 @@ def _comment(text: str) -> str:
 
 
 def _table(channels: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray | None:
-    """What each byte becomes, (channels, 256) in float32, computed as `zoo.preprocess_input` does."""
+    """What each byte becomes, float32 (channels, 256), as `zoo.preprocess_input` computes it."""
     if not len(mean) == len(std) == channels:
         return None
     pixels = np.arange(256, dtype=np.float32)[None] / np.float32(255)
-    by_channel = np.float32(mean)[:, None], np.float32(std)[:, None]
-    return (pixels - by_channel[0]) / by_channel[1]
+    centre, size = (np.asarray(each, np.float32)[:, None] for each in (mean, std))
+    return (pixels - centre) / size
 
 
 def vector_bytes(number: int, count: int) -> np.ndarray:

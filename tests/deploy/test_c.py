@@ -1,0 +1,226 @@
+"""Networks as C: compiled by this machine's compiler, run, and compared with Keras."""
+
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+from case import images, randomize
+from networks import QUICK, binary_names, quick_network, relative, turned
+
+import zoo
+from zoo.deploy import load_c, to_c
+from zoo.layers import LeakyClip, SubsamplePad, SymmetricConv2D
+
+layers = tf.keras.layers
+QUICKLY = ("-std=c11", "-O1")  # compiles in a third of the time, and computes the same
+SETS = {"best": (), "avx2": ("-DBNN_NO_AVX512",), "portable": ("-DBNN_ONLY_PORTABLE",)}
+needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+pytestmark = needs_compiler
+
+
+def compiled(model, folder, *flags, **options):
+    return load_c(to_c(model, folder, **options).directory, flags=(*QUICKLY, *flags))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_networks_of_every_family(name, tmp_path):
+    model = turned(quick_network(name))
+    network = compiled(model, tmp_path / "c")
+    assert sorted(network.binary_convolutions) == sorted(binary_names(model))
+    batch = images(model, 4)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def binary(filters, size, **options):
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    return lq.layers.QuantConv2D(filters, size, use_bias=False, **signs, **options)
+
+
+def symmetric(filters, size, **options):
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    return SymmetricConv2D(filters, size, **signs, **options)
+
+
+CONVOLUTIONS = {
+    "plain": lambda: binary(9, 3),
+    "same": lambda: binary(32, 3, padding="same"),
+    "strided": lambda: binary(16, 3, padding="same", strides=2),
+    "symmetric": lambda: symmetric(17, 3, strides=2),
+    "wide": lambda: symmetric(33, 5),
+    "pointwise": lambda: binary(40, 1),
+    "pointwise strided": lambda: binary(16, 1, strides=2),
+    "ones outside": lambda: binary(20, 3, padding="same", pad_values=1.0),
+    "minus ones outside": lambda: binary(20, 5, padding="same", pad_values=-1.0, strides=2),
+    "dilated": lambda: binary(16, 3, padding="same", dilation_rate=2),
+    "oblong": lambda: binary(16, (1, 7), padding="same"),
+    "large": lambda: binary(16, (7, 5)),
+}
+
+
+@pytest.mark.parametrize("instructions", SETS)
+@pytest.mark.parametrize("channels", [3, 16, 40, 96])
+def test_sums_of_signs_are_exact(channels, instructions, tmp_path):
+    """All convolutions in one network, which gives the sums one after another."""
+    image = tf.keras.Input((11, 10, channels))
+    sums = [make()(image) for make in CONVOLUTIONS.values()]
+    if channels != 16:  # of which the dilated one makes pixels of 32 bits
+        sums.pop(list(CONVOLUTIONS).index("dilated"))
+    flat = layers.Concatenate()([layers.Flatten()(each) for each in sums])
+    model = randomize(tf.keras.Model(image, flat, name="sums"))
+    network = compiled(model, tmp_path / "c", *SETS[instructions])
+    batch = images(model, 2)
+    batch[0, :5] = np.round(batch[0, :5])  # and zeros, whose sign is +1
+    found, expected = network(batch), model(batch, training=False).numpy()
+    assert (found == np.round(found)).all() and np.array_equal(found, expected)
+
+
+def test_pixels_of_16_bits_between_layers(tmp_path):
+    """As the last test, but the signs are a layer's and lie between other maps."""
+    image = tf.keras.Input((9, 9, 16))
+    x = layers.Add()([symmetric(16, 3)(image), image])
+    x = layers.Add()([symmetric(16, 3)(x), layers.AveragePooling2D(1)(x)])
+    model = randomize(tf.keras.Model(image, binary(16, (3, 2), padding="same")(x), name="pairs"))
+    network = compiled(model, tmp_path / "c")
+    batch = np.round(4 * images(model, 8))  # whole numbers, so that no sum is rounded
+    assert np.array_equal(network(batch), model(batch, training=False))
+
+
+# --- what stands around them ----------------------------------------------------------------------
+
+
+def everything():
+    """A network with every kind of layer that the catalog's do not have."""
+    image = tf.keras.Input((13, 11, 5))
+    x = layers.Rescaling([1.5, 1, 1, 1, 2], 0.1)(image)
+    x = layers.ZeroPadding2D(((1, 2), (0, 1)))(layers.LeakyReLU(0.2)(x))
+    x = layers.Conv2D(24, 3, padding="same", activation="elu", dilation_rate=2)(x)
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="gelu")(x)
+    y = layers.Conv2D(24, 3, groups=3, padding="same", activation="softplus")(x)
+    y = layers.Activation("swish")(layers.BatchNormalization(scale=False)(y))
+    z = layers.AveragePooling2D(3, 1, padding="same")(x)
+    x = layers.Concatenate()([y, z, layers.MaxPooling2D(2, 1, padding="same")(x)])
+    x = layers.Dropout(0.5)(LeakyClip(0.1)(x))
+    gate = layers.Dense(72, "tanh")(layers.GlobalMaxPooling2D()(x))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 72))(gate)])
+    x = layers.Add()([x, x])
+    x = layers.Permute((2, 3, 1))(layers.Conv2D(10, 1, activation="selu")(x))
+    x = SubsamplePad(13)(layers.Reshape((6, 8, 10))(layers.Reshape((480,))(layers.Flatten()(x))))
+    both = x + layers.Activation("softsign")(layers.ReLU(1.0)(layers.PReLU(shared_axes=(1, 2))(x)))
+    flat = layers.Dense(8, "sigmoid")(layers.Flatten()(both))
+    one = symmetric(20, 3)(layers.BatchNormalization()(x))
+    return tf.keras.Model(
+        image,
+        layers.Softmax()(
+            layers.Concatenate()([flat, layers.GlobalAveragePooling2D()(one)])
+        ),
+        name="everything",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("instructions", SETS)
+def test_every_kind_of_layer(instructions, tmp_path):
+    model = turned(randomize(everything()))
+    network = compiled(model, tmp_path / "c", *SETS[instructions])
+    batch = images(model, 4)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
+def test_nested_concatenations_of_a_dense_network(tmp_path):
+    image = tf.keras.Input((8, 8, 32))
+    x = layers.Conv2D(32, 1)(image)
+    for _ in range(3):
+        y = symmetric(16, 3)(layers.BatchNormalization()(x))
+        x = layers.Concatenate()([x, y])
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(x)])
+    model = turned(randomize(tf.keras.Model(image, x, name="dense")))
+    network = compiled(model, tmp_path / "c")
+    batch = images(model, 4)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
+# --- trained networks, and the C code as such -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """ReActNet20's shipped weights in C."""
+    model = zoo.ReActNet20(classifier_activation=None)
+    names = [f'class "{number}"??\\ é' for number in range(10)]
+    folder = tmp_path_factory.mktemp("trained") / "deep" / "c"
+    return model, to_c(model, folder, classes=names), names
+
+
+def test_trained_logits_of_numbers_and_of_bytes(trained):
+    model, export, _ = trained
+    network = load_c(export.directory, flags=QUICKLY)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    batch = zoo.preprocess_input(pixels, "cifar10")
+    expected = model(batch, training=False).numpy()
+    found = network(batch)
+    assert np.array_equal(network(pixels), found)  # normalised as in training, to the bit
+    assert np.array_equal(network(pixels[3]), found[3])
+    each = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert np.median(each) < 1e-5 and (found.argmax(1) == expected.argmax(1)).all()
+
+
+def test_calls_at_the_same_time(trained):
+    network = load_c(trained[1].directory, flags=QUICKLY)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    alone = network(pixels)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(network, pixels))
+    assert np.array_equal(alone, together)
+
+
+STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
+SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@pytest.mark.parametrize("compiler", ["gcc -std=c11", "clang -std=c11", "g++ -x c++"])
+@pytest.mark.parametrize("options", [SANITIZED, [*SANITIZED, "-DBNN_ONLY_PORTABLE"]])
+def test_the_example_is_clean_and_equal(trained, compiler, options, tmp_path):
+    compiler = compiler.split()
+    if not shutil.which(compiler[0]):
+        pytest.skip(f"{compiler[0]} is not installed")
+    folder = trained[1].directory
+    sources = [str(folder / file) for file in ("main.c", "reactnet20.c", "bnn.c")]
+    command = [*compiler, *STRICT, *options, *sources, "-o", str(tmp_path / "example"), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run([tmp_path / "example"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("equal\n"), done.stdout + done.stderr
+    assert max(float(each) for each in re.findall(r"by (\S+) of", done.stdout)) < 1e-5
+
+
+def test_the_example_classifies_a_picture(trained, tmp_path):
+    model, export, names = trained
+    sources = [str(export.directory / file) for file in ("main.c", "reactnet20.c", "bnn.c")]
+    subprocess.run(["cc", "-std=c11", *sources, "-o", tmp_path / "example", "-lm"], check=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    (tmp_path / "picture.ppm").write_bytes(b"P6\n32 32\n255\n" + pixels.tobytes())
+    done = subprocess.run([tmp_path / "example", "picture.ppm"], cwd=tmp_path,
+                          capture_output=True, text=True)  # fmt: skip
+    expected = model(zoo.preprocess_input(pixels, "cifar10")[None], training=False).numpy()[0]
+    best = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines()]
+    assert best == [names[number] for number in np.argsort(-expected)[:5]]
+    done = subprocess.run([tmp_path / "example", "none.ppm"], capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot be read" in done.stderr
+
+
+def test_with_cmake_as_the_readme_says(trained, tmp_path):
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    folder = tmp_path / "copied elsewhere"
+    shutil.copytree(trained[1].directory, folder)
+    for command in (["cmake", "-B", "build", "-DBNN_OPENMP=ON"], ["cmake", "--build", "build"],
+                    ["ctest", "--test-dir", "build", "--no-tests=error"]):  # fmt: skip
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -34,6 +34,8 @@ from zoo.errors import DeployError
 keras = tf.keras.layers
 Rule = Callable[[Graph, Any, Sequence[Value]], Value]
 RULES: dict[type, Rule] = {}
+# The class of the layer that Keras makes of `x + y`.
+OPERATOR: type = type((tf.keras.Input((1,)) + tf.keras.Input((1,))).node.layer)
 # What a subclass may define without computing anything else.
 HARMLESS = {
     "__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "__dict__",
@@ -64,7 +66,7 @@ def rule_of(layer: Any) -> Rule:
     """
     for cls in type(layer).__mro__:
         if cls in RULES:
-            if "call" in vars(layer):
+            if "call" in vars(layer) and cls is not OPERATOR:  # which Keras gives one of its own
                 raise unsupported(layer, "its method 'call' was replaced")
             return RULES[cls]
         if changed := sorted(set(vars(cls)) - HARMLESS):
@@ -393,12 +395,7 @@ def multiply(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return combined(graph, layer, inputs, multiply=True)
 
 
-def _plus_layer() -> type:
-    """The class of the layer that Keras makes of `x + y`."""
-    return type((tf.keras.Input((1,)) + tf.keras.Input((1,))).node.layer)
-
-
-@rule(_plus_layer())
+@rule(OPERATOR)
 def operator(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     if layer.symbol != "__operators__.add" or len(inputs) != 2:
         raise unsupported(layer, f"of TensorFlow's functions only x + y is, not {layer.symbol}")

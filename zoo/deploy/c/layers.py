@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from zoo import layers as zoo_layers
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
-from zoo.deploy._walk import calls
+from zoo.deploy.walk import calls
 from zoo.deploy.c.graph import (
     LARGEST,
     Clip,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo import files
-from zoo.deploy._walk import check_exportable
+from zoo.deploy.walk import check_exportable
 from zoo.errors import DeployError, InvalidValueError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 

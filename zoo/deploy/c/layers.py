@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from zoo import layers as zoo_layers
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
-from zoo.deploy.walk import calls
 from zoo.deploy.c.graph import (
     LARGEST,
     Clip,
@@ -29,6 +28,7 @@ from zoo.deploy.c.graph import (
     Value,
     Window,
 )
+from zoo.deploy.walk import calls
 from zoo.errors import DeployError
 
 keras = tf.keras.layers

@@ -89,12 +89,12 @@ def test_layers_are_refused_by_name_before_anything_is_written(layer, text, tmp_
 
 
 def test_a_subclass_that_changes_nothing_is_its_base(tmp_path):
-    model = model_of(Renamed(4, 3, strides=2))
-    same = model_of(SymmetricConv2D(4, 3, strides=2))
+    model = model_of(Renamed(4, 3, strides=2, name="conv"))
+    same = model_of(SymmetricConv2D(4, 3, strides=2, name="conv"))
     same.set_weights(model.get_weights())
     texts = [(to_c(each, tmp_path / str(i)).directory / "net.c").read_text()
              for i, each in enumerate((model, same))]  # fmt: skip
-    assert texts[0].replace("renamed", "symmetric_conv2d") == texts[1]
+    assert texts[0] == texts[1]
 
 
 def test_several_inputs_or_outputs(tmp_path):

@@ -141,7 +141,7 @@ def test_wheel_holds_the_two_packages_and_their_data(wheel):
     assert modules == files("zoo", "**/*.py") | files("training", "**/*.py")
     embedded = files("training/data/embedded", "**/*")
     assert any(name.endswith("dataset_info.json") for name in embedded)
-    assert names - modules == embedded | {
+    assert names - modules == embedded | files("zoo/deploy/c/sources", "**/*") | {
         "zoo/catalog.csv",
         "zoo/pretrained/records.json",
         *files("zoo/pretrained/shipped", "**/*"),

@@ -124,7 +124,7 @@ def _lce(network: Any, output: Path, allow_float: bool) -> int:
 
 
 def _c(network: Any, output: Path, name: str | None, model: str, arguments: Sequence[str]) -> int:
-    from training.configuration import parse_assignments
+    from training.settings.configuration import parse_assignments
     from zoo.deploy import to_c
     from zoo.pretrained.records import all_records, class_names, find_record, preprocessing
 

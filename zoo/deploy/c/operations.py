@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zoo.deploy.c.graph import (
-    LANES,
     Affine,
     Combine,
     Concat,
@@ -28,6 +27,7 @@ from zoo.deploy.c.graph import (
     Value,
     Window,
 )
+from zoo.deploy.c.rewriting import rewritten
 
 
 @dataclass(eq=False)
@@ -124,7 +124,7 @@ class Schedule:
         self._signs_done: set[Signs] = set()
         self._makers: dict[Value | Signs, list[Operation]] = defaultdict(list)
         self.operations: list[Operation] = []
-        nodes = _through_concatenations(_split_concatenations(_live(graph, output)))
+        nodes = rewritten(graph, output)
         self._users: dict[Value, list[Node]] = defaultdict(list)
         self._nodes = set(nodes)
         for node in nodes:
@@ -225,7 +225,7 @@ class Schedule:
         self._signs_done.add(signs)
         root = signs.root
         parts = root.maker.inputs if isinstance(root.maker, Concat) else []
-        # Of parts that only the concatenation reads, or if `_through_concatenations` dissolved it.
+        # Of parts that only the concatenation reads, or if `rewritten` dissolved it.
         inside = all(
             part in self._loops
             and (self._users[part] == [root.maker] or root.maker not in self._nodes)
@@ -283,105 +283,6 @@ class Schedule:
                 done.append(operation)
                 stack.pop()
         return done
-
-
-def _live(graph: Graph, output: Value) -> list[Node]:
-    """Nodes that the output needs, in order."""
-    needed, live = {output}, []
-    for node in reversed(graph.nodes):
-        if node.output in needed:
-            live.append(node)
-            needed |= set(node.inputs)
-            if isinstance(node, Window) and node.signs is not None:
-                needed.add(node.signs.root)
-    return live[::-1]
-
-
-def _split_concatenations(nodes: list[Node]) -> list[Node]:
-    """Concatenations that cannot be written in place, as sums of parts among zeros."""
-    placed: set[Value] = set()
-    result: list[Node] = []
-    for node in nodes:
-        if not isinstance(node, Concat):
-            result.append(node)
-            continue
-        starts = np.cumsum([0, *(value.channels for value in node.inputs)])
-        if any(start % LANES for start in starts[:-1]):
-            total: Value | None = None
-            for part, start in zip(node.inputs, starts, strict=False):
-                moved = Value(node.output.shape)
-                result.append(Window([part], moved, node.name, Kind.LOAD, channel=int(start)))
-                if total is not None:
-                    moved, both = Value(node.output.shape), [total, moved]
-                    result.append(Combine(both, moved, node.name))
-                total = moved
-            assert total is not None
-            _replace_output(result[-1], node.output)
-            continue
-        for index, part in enumerate(node.inputs):
-            if part in placed or part.maker is None or isinstance(part.maker, Reorder | Softmax):
-                node.inputs[index] = copied = Value(part.shape)
-                result.append(Window([part], copied, node.name))
-            placed.add(node.inputs[index])
-        result.append(node)
-    return result
-
-
-def _replace_output(node: Node, output: Value) -> None:
-    node.output = output
-    output.maker = node
-
-
-def _through_concatenations(nodes: list[Node]) -> list[Node]:
-    """What changes a concatenation by channel changes its parts instead, which are in registers."""
-    users: dict[Value, list[Node]] = defaultdict(list)
-    for node in nodes:
-        for value in node.inputs:
-            users[value].append(node)
-    result: list[Node] = []
-    for node in nodes:
-        concat = node.inputs[0].maker if len(node.inputs) == 1 else None
-        exclusive = (
-            isinstance(concat, Concat) and users[concat.output] == [node]
-            and concat in result
-            and all(users[part] == [concat] and part.maker is not None
-                    and not isinstance(part.maker, Concat) for part in concat.inputs)
-        )  # fmt: skip
-        parts = _by_part(node, concat) if exclusive and isinstance(concat, Concat) else None
-        if parts is None or not isinstance(concat, Concat):
-            result.append(node)
-            continue
-        result.remove(concat)
-        result += parts
-        joined = Concat([part.output for part in parts], node.output, concat.name)
-        result.append(joined)
-        for part in parts:
-            users[part.inputs[0]] = [part]
-            users[part.output] = [joined]
-    return result
-
-
-def _by_part(node: Node, concat: Concat) -> list[Node] | None:
-    """A node by channel as one for each part of a concatenation; None where it is no such node."""
-    from zoo.deploy.c.graph import Clip, PRelu
-
-    made: list[Node] = []
-    channel = 0
-    for value in concat.inputs:
-        here = slice(channel, channel + value.channels)
-        channel += value.channels
-        output = Value(value.shape)
-        if isinstance(node, Affine):
-            scale = None if node.scale is None else node.scale[here]
-            shift = None if node.shift is None else node.shift[here]
-            made.append(Affine([value], output, node.name, scale, shift))
-        elif isinstance(node, PRelu):
-            made.append(PRelu([value], output, node.name, node.slope[here]))
-        elif isinstance(node, Clip):
-            made.append(Clip([value], output, node.name, node.low, node.high, node.slope))
-        else:
-            return None
-    return made
 
 
 def merged(steps: Iterable[Step]) -> list[Step]:

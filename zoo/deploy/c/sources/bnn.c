@@ -46,8 +46,12 @@
 #include <wasm_simd128.h>
 #endif
 
-/* Pixels that go through a layer together: their inputs stay in the nearest cache. */
-#define CHUNK 64
+/* Pixels that go through a layer together, and parts of regions among them. Their inputs stay in
+ * the nearest caches, and the weights are read once for all of them. -DCHUNK takes less stack. */
+#ifndef CHUNK
+#define CHUNK 256
+#endif
+#define PARTS 16
 
 /* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
 typedef struct {
@@ -269,38 +273,60 @@ static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
     return taps;
 }
 
-static void bnn_region(int set, const bnn_layer *layer, bnn_range y, bnn_range x,
-                       const unsigned char *input, unsigned char *ws)
+/* Pixels on their way through a layer: parts of regions, each with its own taps. */
+typedef struct {
+    const unsigned char *at[CHUNK]; /* where the first word of a pixel's window lies */
+    int32_t px[CHUNK];
+    bnn_taps taps[PARTS];
+    int32_t ends[PARTS]; /* in `at` and `px` */
+    int32_t parts;
+} bnn_batch;
+
+/* Add pixels of a region to a batch; how many. */
+static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned char *input,
+                        bnn_range y, bnn_range x, int32_t first)
 {
-    const bnn_taps taps = bnn_taps_of(layer, y, x);
-    const int32_t width = x.last - x.first, pixels = width * (y.last - y.first);
-    const int32_t blocks = (layer->out_c + 15) / 16, chunks = (pixels + CHUNK - 1) / CHUNK;
+    bnn_taps *taps = &batch->taps[batch->parts];
+    const int32_t width = x.last - x.first, start = batch->parts ? batch->ends[batch->parts - 1] : 0;
+    int32_t count = width * (y.last - y.first) - first, row = y.first + first / width;
+    int32_t column = x.first + first % width;
+    *taps = bnn_taps_of(layer, y, x);
+    const bool empty = taps->top == taps->bottom || taps->left == taps->right;
     /* A run of 16-bit pixels begins with a whole word. */
-    const ptrdiff_t before = taps.first_mask == 0xffffffffu ? 0 : layer->in_stride;
-    const bool empty = taps.top == taps.bottom || taps.left == taps.right;
+    const ptrdiff_t before = taps->first_mask == 0xffffffffu ? 0 : layer->in_stride;
+    const ptrdiff_t step = (ptrdiff_t)layer->stride_w * layer->in_stride;
+    if (count > CHUNK - start) count = CHUNK - start;
+    for (int32_t i = start; i < start + count;) {
+        const int32_t top = row * layer->stride_h - layer->pad_h + taps->top * layer->dilation_h;
+        const int32_t left =
+            column * layer->stride_w - layer->pad_w + taps->left * layer->dilation_w;
+        /* Where nothing of the kernel lies in the image, nothing is read. */
+        const unsigned char *at = empty ? input
+            : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride - before;
+        const int32_t number = row * layer->out_w;
+        for (; column < x.last && i < start + count; ++column, ++i) {
+            batch->at[i] = at;
+            batch->px[i] = number + column;
+            if (!empty) at += step;
+        }
+        column = x.first;
+        ++row;
+    }
+    batch->ends[batch->parts++] = start + count;
+    return count;
+}
+
+/* All channels of a batch: the weights of 16 filters are read once and serve all of its pixels. */
+static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch, unsigned char *ws)
+{
+    const int32_t blocks = (layer->out_c + 15) / 16;
 #ifdef _OPENMP
 #pragma omp parallel for
 #endif
-    for (int32_t chunk = 0; chunk < chunks; ++chunk) {
-        const unsigned char *at[CHUNK];
-        int32_t px[CHUNK];
-        int32_t count = pixels - chunk * CHUNK, row, column;
-        if (count > CHUNK) count = CHUNK;
-        row = y.first + chunk * CHUNK / width;
-        column = x.first + chunk * CHUNK % width;
-        for (int32_t i = 0; i < count; ++i) {
-            const int32_t top = row * layer->stride_h - layer->pad_h + taps.top * layer->dilation_h;
-            const int32_t left =
-                column * layer->stride_w - layer->pad_w + taps.left * layer->dilation_w;
-            px[i] = row * layer->out_w + column;
-            /* Where nothing of the kernel lies in the image, nothing is read. */
-            at[i] = empty ? input
-                : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride - before;
-            if (++column == x.last) column = x.first, ++row;
-        }
-        for (int32_t block = 0; block < blocks; ++block)
-            bnn_chunk(set, layer, &taps, at, px, count, block, ws);
-    }
+    for (int32_t block = 0; block < blocks; ++block)
+        for (int32_t part = 0, first = 0; part < batch->parts; first = batch->ends[part++])
+            bnn_chunk(set, layer, &batch->taps[part], batch->at + first, batch->px + first,
+                      batch->ends[part] - first, block, ws);
 }
 
 void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
@@ -308,15 +334,25 @@ void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspac
     const int set = bnn_set();
     const unsigned char *input = layer->input == BNN_IMAGE
         ? (const unsigned char *)(const void *)image : workspace + layer->input;
+    bnn_batch batch;
+    batch.parts = 0;
     for (bnn_range y = {0, 0, 0, 0}; y.last < layer->out_h;) {
         y = bnn_range_from(y.last, layer->out_h, layer->in_h, layer->kernel_h, layer->stride_h,
                            layer->pad_h, layer->dilation_h);
         for (bnn_range x = {0, 0, 0, 0}; x.last < layer->out_w;) {
             x = bnn_range_from(x.last, layer->out_w, layer->in_w, layer->kernel_w, layer->stride_w,
                                layer->pad_w, layer->dilation_w);
-            bnn_region(set, layer, y, x, input, workspace);
+            const int32_t pixels = (x.last - x.first) * (y.last - y.first);
+            for (int32_t done = 0; done < pixels;) {
+                done += bnn_fill(&batch, layer, input, y, x, done);
+                if (batch.parts == PARTS || batch.ends[batch.parts - 1] == CHUNK) {
+                    bnn_compute(set, layer, &batch, workspace);
+                    batch.parts = 0;
+                }
+            }
         }
     }
+    if (batch.parts > 0) bnn_compute(set, layer, &batch, workspace);
 }
 
 unsigned char *bnn_aligned(void *workspace)

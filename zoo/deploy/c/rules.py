@@ -1,0 +1,100 @@
+"""Which rule a Keras layer goes by, told by its class, and what rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import layers as zoo_layers
+from zoo.deploy.c.graph import Geometry, Graph, Shape, Value
+from zoo.errors import DeployError
+
+keras = tf.keras.layers
+Rule = Callable[[Graph, Any, Sequence[Value]], Value]
+RULES: dict[type, Rule] = {}
+# The class of the layer that Keras makes of `x + y`.
+OPERATOR: type = type((tf.keras.Input((1,)) + tf.keras.Input((1,))).node.layer)
+# What a subclass may define without computing anything else.
+HARMLESS = {
+    "__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "__dict__",
+    "__weakref__", "__orig_bases__", "__parameters__", "__abstractmethods__", "_abc_impl",
+    "__firstlineno__", "__static_attributes__", "get_config", "from_config",
+}  # fmt: skip
+
+
+def unsupported(layer: Any, reason: str) -> DeployError:
+    return DeployError(f"The layer '{layer.name}' cannot be exported to C: {reason}.")
+
+
+def rule(*classes: type) -> Callable[[Rule], Rule]:
+    """Register a function for layers of these classes."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(classes, function))
+        return function
+
+    return register
+
+
+def rule_of(layer: Any) -> Rule:
+    """The rule of a layer's class, or of a base from which it changes nothing that computes.
+
+    Raises:
+        DeployError: the class is not known, or overrides something.
+    """
+    for cls in type(layer).__mro__:
+        if cls in RULES:
+            if "call" in vars(layer) and cls is not OPERATOR:  # which Keras gives one of its own
+                raise unsupported(layer, "its method 'call' was replaced")
+            return RULES[cls]
+        if changed := sorted(set(vars(cls)) - HARMLESS):
+            if any(base in RULES for base in cls.__mro__):
+                raise unsupported(
+                    layer, f"its class {type(layer).__name__} overrides '{changed[0]}'"
+                )
+            break
+    raise unsupported(layer, f"its kind, {type(layer).__name__}, is not supported")
+
+
+def as_image(shape: Any) -> Shape:
+    """A Keras shape (batch, h, w, c) or (batch, c) as (h, w, c)."""
+    sizes = tuple(int(size) for size in shape[1:])
+    if len(sizes) not in (1, 3):
+        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+    return sizes if len(sizes) == 3 else (1, 1, sizes[0])  # type: ignore[return-value]
+
+
+def numbers(weight: Any) -> np.ndarray:
+    """A weight as float64, so that folding several into one rounds once."""
+    return np.asarray(tf.convert_to_tensor(weight), np.float64)
+
+
+def same_padding(size: int, span: int, step: int) -> int:
+    """Pixels before the first in TensorFlow's "same"; the one over stands behind."""
+    return max((-(-size // step) - 1) * step + span - size, 0) // 2
+
+
+def geometry(layer: Any, x: Value, kernel: Sequence[int], dilations: Sequence[int]) -> Geometry:
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    if layer.padding == "same" and isinstance(layer, zoo_layers.SymmetricConv2D):
+        pads = [span // 2 for span in spans]
+    elif layer.padding == "same":
+        pads = [same_padding(*each) for each in zip(x.shape, spans, layer.strides, strict=False)]
+    elif layer.padding == "valid":
+        pads = [0, 0]
+    else:
+        raise unsupported(layer, f"padding='{layer.padding}' is not supported")
+    return Geometry(two(kernel), two(layer.strides), two(pads), two(dilations))
+
+
+def two(numbers: Sequence[int]) -> tuple[int, int]:
+    first, second = numbers
+    return int(first), int(second)
+
+
+def require_channels_last(layer: Any) -> None:
+    if layer.data_format != "channels_last":
+        raise unsupported(layer, "only data_format='channels_last' is supported")

@@ -74,11 +74,11 @@ def replaced():
                                  kernel_quantizer="ste_sign", name="mine"), "in groups"),
         (lambda: lq.layers.QuantConv2D(4, 3, input_quantizer="dorefa_quantizer",
                                        kernel_quantizer="ste_sign", name="mine"), "not a sign"),
-        (lambda: Shifted(name="mine"), "its class Shifted overrides 'call'"),
-        (lambda: Sharper(name="mine"), "its class Sharper overrides 'call'"),
-        (lambda: Tripled(2, name="mine"), "its class Tripled overrides 'call'"),
-        (lambda: Doubled(4, 3, name="mine"), "its class Doubled overrides 'convolution_op'"),
-        (replaced, "its method 'call' was replaced"),
+        (lambda: Shifted(name="mine"), r"Shifted changes what RPReLU computes \(call\)"),
+        (lambda: Sharper(name="mine"), r"Sharper changes what BatchNorm computes \(call\)"),
+        (lambda: Tripled(2, name="mine"), r"Tripled changes what Dense computes \(call\)"),
+        (lambda: Doubled(4, 3, name="mine"), r"SymmetricConv2D computes \(convolution_op\)"),
+        (replaced, r"changed on the object \(call\)"),
     ],
 )  # fmt: skip
 def test_layers_are_refused_by_name_before_anything_is_written(layer, text, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import layers as zoo_layers
+from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy.c.activations import activated
 from zoo.deploy.c.graph import (
     Function,
@@ -29,7 +30,6 @@ from zoo.deploy.c.rules import (
     rule,
     unsupported,
 )
-from zoo.deploy.signs import binary_kernel, is_sign, quantized_kernel
 
 
 @rule(keras.Conv2D, lq.layers.QuantConv2D, zoo_layers.SymmetricConv2D)

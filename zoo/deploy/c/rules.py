@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import layers as zoo_layers
+from zoo.deploy._known import known_class, reason
 from zoo.deploy.c.graph import Geometry, Graph, Shape, Value
 from zoo.errors import DeployError
 
@@ -17,12 +18,6 @@ Rule = Callable[[Graph, Any, Sequence[Value]], Value]
 RULES: dict[type, Rule] = {}
 # The class of the layer that Keras makes of `x + y`.
 OPERATOR: type = type((tf.keras.Input((1,)) + tf.keras.Input((1,))).node.layer)
-# What a subclass may define without computing anything else.
-HARMLESS = {
-    "__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "__dict__",
-    "__weakref__", "__orig_bases__", "__parameters__", "__abstractmethods__", "_abc_impl",
-    "__firstlineno__", "__static_attributes__", "get_config", "from_config",
-}  # fmt: skip
 
 
 def unsupported(layer: Any, reason: str) -> DeployError:
@@ -43,20 +38,13 @@ def rule_of(layer: Any) -> Rule:
     """The rule of a layer's class, or of a base from which it changes nothing that computes.
 
     Raises:
-        DeployError: the class is not known, or overrides something.
+        DeployError: the code that computes the layer is not known.
     """
-    for cls in type(layer).__mro__:
-        if cls in RULES:
-            if "call" in vars(layer) and cls is not OPERATOR:  # which Keras gives one of its own
-                raise unsupported(layer, "its method 'call' was replaced")
-            return RULES[cls]
-        if changed := sorted(set(vars(cls)) - HARMLESS):
-            if any(base in RULES for base in cls.__mro__):
-                raise unsupported(
-                    layer, f"its class {type(layer).__name__} overrides '{changed[0]}'"
-                )
-            break
-    raise unsupported(layer, f"its kind, {type(layer).__name__}, is not supported")
+    # Keras gives each layer of a function a `call` of its own; the rule looks which function.
+    cls = OPERATOR if type(layer) is OPERATOR else known_class(layer, RULES)
+    if cls is None:
+        raise unsupported(layer, reason(layer, RULES))
+    return RULES[cls]
 
 
 def as_image(shape: Any) -> Shape:

@@ -23,7 +23,7 @@ from zoo.deploy.c.graph import (
     filled,
 )
 from zoo.deploy.c.memory import Memory
-from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StoreSigns, merged
+from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StorePool, StoreSigns, merged
 from zoo.deploy.c.packing import pack_depthwise, pack_real, pack_signs
 
 TYPES = {"float32": "float", "uint32": "uint32_t", "uint16": "uint16_t"}
@@ -84,7 +84,9 @@ class Source:
         steps = merged(loop.steps)
         rows = ",\n    ".join(self._step(step, output) for step in steps)
         (height, width, channels), (out_h, out_w, out_c) = self._input_shape(window), output.shape
-        if window.geometry.pointwise:  # one row: nothing is different at the borders
+        if (
+            window.geometry.pointwise and not loop.quads
+        ):  # one row: nothing is different at the borders
             height, width, out_h, out_w = 1, height * width, 1, out_h * out_w
         where = window.geometry
         if window.signs is not None:
@@ -101,7 +103,7 @@ class Source:
             for number in (
                 height, width, channels, stride, out_h, out_w, out_c, *where.kernel,
                 *where.strides, *where.pads, *where.dilations, group_in, group_out, window.fill,
-                window.channel,
+                window.channel, int(loop.quads),
             )
         )  # fmt: skip
         weights = self._weights(window)
@@ -162,6 +164,9 @@ class Source:
             case Store():
                 place = self._memory.of(step.value)
                 return row("BNN_STORE", place.offset, place.stride)
+            case StorePool():
+                place = self._memory.of(step.value)
+                return row("BNN_POOL", place.offset + 4 * step.channel, place.stride)
             case StoreSigns():
                 place = self._memory.of(step.signs)
                 here = slice(step.channel, step.channel + output.channels)

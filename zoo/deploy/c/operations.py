@@ -18,6 +18,7 @@ from zoo.deploy.c.graph import (
     Affine,
     Combine,
     Concat,
+    Geometry,
     Graph,
     Kind,
     Node,
@@ -45,7 +46,15 @@ class StoreSigns:
     channel: int = 0
 
 
-Step = Node | Store | StoreSigns
+@dataclass(eq=False)
+class StorePool:
+    """Write the mean of each 2x2 pixels to a map, from its channel `channel` on."""
+
+    value: Value
+    channel: int = 0
+
+
+Step = Node | Store | StoreSigns | StorePool
 
 
 @dataclass(eq=False)
@@ -56,16 +65,18 @@ class Loop:
         window: how the values are made.
         steps: in order; a Node's first input is the value of the moment, another one is read.
         head: the value after the last step.
+        quads: whether pixels are computed in fours, 2x2.
     """
 
     window: Window
     steps: list[Step] = field(default_factory=list)
     head: Value = field(init=False)
+    quads: bool = False
 
     def __post_init__(self) -> None:
         self.head = self.window.output
 
-    def insert(self, value: Value, step: Store | StoreSigns) -> None:
+    def insert(self, value: Value, step: Store | StoreSigns | StorePool) -> None:
         """Put a step where `value` is the value of the moment."""
         position = 0
         if value is not self.window.output:
@@ -87,7 +98,7 @@ class Loop:
     def writes(self) -> list[Value | Signs]:
         """What it leaves in memory."""
         return [
-            step.value if isinstance(step, Store) else step.signs
+            step.signs if isinstance(step, StoreSigns) else step.value
             for step in self.steps
             if not isinstance(step, Node)
         ]
@@ -132,6 +143,7 @@ class Schedule:
                 self._users[value].append(node)
         for node in nodes:
             self._place(node)
+        self._pool_at_once()
         self._store()
         self.operations = self._sorted()
 
@@ -243,6 +255,37 @@ class Schedule:
         for value, channel in pieces:
             self._loops[value].insert(value, StoreSigns(signs, channel))
             self._makers[signs].append(self._loops[value])
+
+    def _pool_at_once(self) -> None:
+        """Let a pointwise loop write 2x2 means instead of what only a pooling reads."""
+        for pooling in list(self.operations):
+            if not isinstance(pooling, Loop) or pooling.steps:
+                continue
+            window, value = pooling.window, (*pooling.window.inputs, None)[0]
+            if (
+                value is None or window.kind is not Kind.MEAN
+                or window.geometry != Geometry((2, 2), (2, 2)) or value.shape[0] % 2
+                or value.shape[1] % 2 or self._users[value] != [window] or value is self.output
+            ):  # fmt: skip
+                continue
+            parts = value.maker.inputs if isinstance(value.maker, Concat) else [value]
+            if any(
+                part not in self._loops or self._loops[part].head is not part
+                or not self._loops[part].window.geometry.pointwise
+                or (part is not value and self._users[part] != [value.maker])
+                for part in parts
+            ):  # fmt: skip
+                continue
+            self.operations.remove(pooling)
+            del self._loops[window.output]
+            channel = 0
+            for part in parts:
+                self.parts.pop(part, None)
+                loop = self._loops[part]
+                loop.quads = True
+                loop.insert(part, StorePool(window.output, channel))
+                self._makers[window.output].append(loop)
+                channel += part.channels
 
     # --- what is stored, and the order ------------------------------------------------------------
 

@@ -51,6 +51,9 @@
 #ifndef CHUNK
 #define CHUNK 256
 #endif
+#if CHUNK % 8 != 0
+#error "CHUNK must be a multiple of 8."
+#endif
 #define PARTS 16
 
 /* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
@@ -233,6 +236,11 @@ static bnn_range bnn_range_from(int32_t first, int32_t outputs, int32_t inputs, 
 {
     bnn_range range = {first, first + 1, 0, 0};
     bnn_positions(first, inputs, kernel, stride, pad, dilation, &range.from, &range.to);
+    if (range.from == 0 && range.to == kernel) { /* up to the last whose kernel ends inside */
+        range.last = (inputs - 1 - (kernel - 1) * dilation + pad) / stride + 1;
+        if (range.last > outputs) range.last = outputs;
+        return range;
+    }
     for (; range.last < outputs; ++range.last) {
         int32_t from, to;
         bnn_positions(range.last, inputs, kernel, stride, pad, dilation, &from, &to);
@@ -296,6 +304,18 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
     const ptrdiff_t before = taps->first_mask == 0xffffffffu ? 0 : layer->in_stride;
     const ptrdiff_t step = (ptrdiff_t)layer->stride_w * layer->in_stride;
     if (count > CHUNK - start) count = CHUNK - start;
+    if (layer->quads) {
+        const int32_t across = layer->out_w / 2;
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t quad = (first + i) / 4;
+            const int32_t pixel = (2 * (quad / across) + i % 4 / 2) * layer->out_w
+                + 2 * (quad % across) + i % 2;
+            batch->px[start + i] = pixel;
+            batch->at[start + i] = input + (ptrdiff_t)pixel * layer->in_stride;
+        }
+        batch->ends[batch->parts++] = start + count;
+        return count;
+    }
     for (int32_t i = start; i < start + count;) {
         const int32_t top = row * layer->stride_h - layer->pad_h + taps->top * layer->dilation_h;
         const int32_t left =

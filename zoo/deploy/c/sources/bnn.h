@@ -32,6 +32,7 @@ enum {
     BNN_CLIP,    /* clip(v, a[0], a[1]), and beyond it the slope a[2] */
     BNN_FUNCTION,/* function number `stride` of v */
     BNN_STORE,   /* write v to tensor */
+    BNN_POOL,    /* write the mean of each 2x2 pixels to tensor; of a layer with `quads` */
     BNN_SIGN,    /* write the bits (v >= a[c]) ^ flip to tensor */
     BNN_LAST_SIGN/* the same, and 16 zeros behind the last */
 };
@@ -66,6 +67,7 @@ typedef struct {
     int32_t group_in, group_out; /* REAL: channels and filters in a group */
     int32_t fill;     /* BINARY: the sign of the padding, or 0 */
     int32_t channel;  /* LOAD: the output channel at which the input's first one lies */
+    int32_t quads;    /* whether pixels are computed in fours, 2x2 (1x1 kernel, even size) */
     int32_t input;    /* bytes from the workspace's start, or BNN_IMAGE */
     const void *weights; /* [16 filters][kernel row][kernel column][channels] of 16 words each */
     const bnn_step *steps;

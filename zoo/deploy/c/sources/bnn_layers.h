@@ -63,6 +63,15 @@ TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, V(f) *v,
         case BNN_STORE:
             EACH F_STORE(bnn_floats_at(tensor + (ptrdiff_t)px[i] * s->stride), v[i]);
             break;
+        case BNN_POOL: /* pixels come in fours, two above two */
+            for (int i = 0; i + 4 <= P; i += 4) {
+                const int32_t row = px[i] / layer->out_w, column = px[i] % layer->out_w;
+                const ptrdiff_t pixel = (ptrdiff_t)(row / 2) * (layer->out_w / 2) + column / 2;
+                const V(f) sum = F_ADD(F_ADD(v[i], v[(i + 1) % PIXELS]),
+                                       F_ADD(v[(i + 2) % PIXELS], v[(i + 3) % PIXELS]));
+                F_STORE(bnn_floats_at(tensor + pixel * s->stride), F_MUL(sum, F_ALL(0.25f)));
+            }
+            break;
         default: { /* BNN_SIGN, BNN_LAST_SIGN */
             const V(f) threshold = F_LOAD(s->a + c);
             const unsigned flip = s->flip ? s->flip[block] : 0;
@@ -126,12 +135,27 @@ TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const
     for (int32_t row = 0; row < taps->rows; ++row) {
         const uint32_t *w = weights + 16 * (ptrdiff_t)(row * taps->w_row);
         ptrdiff_t offset = row * taps->row;
-        for (int32_t k = 0; k < taps->length; ++k, w += 16, offset += 4) {
+        int32_t k = 0;
+        for (; k + 2 <= taps->length; k += 2, w += 32, offset += 8) {
+            const V(words) x = W_LOAD(w), y = W_LOAD(w + 16);
+            const uint32_t first = k == 0 ? taps->first_mask : 0xffffffffu;
+            const uint32_t second = k + 2 == taps->length ? taps->last_mask : 0xffffffffu;
+            EACH {
+                const unsigned char *p = at[i] + offset;
+                count[i] = C_COUNT_MASKED(count[i], x, bnn_word(p), first);
+                count[i] = C_COUNT_MASKED(count[i], y, bnn_word(p + 4), second);
+            }
+            if ((left -= 2) < 2) {
+                left = BURST;
+                EACH v[i] = F_SUMS(v[i], count[i]);
+                EACH count[i] = C_ZERO();
+            }
+        }
+        if (k < taps->length) {
             const V(words) x = W_LOAD(w);
-            const uint32_t mask = (k == 0 ? taps->first_mask : 0xffffffffu)
-                & (k == taps->length - 1 ? taps->last_mask : 0xffffffffu);
+            const uint32_t mask = taps->last_mask & (k == 0 ? taps->first_mask : 0xffffffffu);
             EACH count[i] = C_COUNT_MASKED(count[i], x, bnn_word(at[i] + offset), mask);
-            if (--left == 0) {
+            if (--left < 2) {
                 left = BURST;
                 EACH v[i] = F_SUMS(v[i], count[i]);
                 EACH count[i] = C_ZERO();
@@ -185,10 +209,14 @@ TARGET BNN_INLINE V(f) V(window)(const bnn_layer *layer, const bnn_taps *taps,
 /* 16 channels of a pixel, moved by layer->channel; zeros where there are none. */
 TARGET BNN_INLINE V(f) V(moved)(const bnn_layer *layer, const unsigned char *at, int32_t c)
 {
-    float lane[16];
-    c -= layer->channel;
-    for (int32_t k = 0; k < 16; ++k)
-        lane[k] = c + k >= 0 && c + k < layer->in_c ? bnn_float(at + 4 * (ptrdiff_t)(c + k)) : 0.0f;
+    float lane[16] = {0};
+    const int32_t start = c < layer->channel ? layer->channel - c : 0;
+    const int32_t end = layer->channel + layer->in_c - c < 16 ? layer->channel + layer->in_c - c : 16;
+    const unsigned char *from = at + 4 * (ptrdiff_t)(c + start - layer->channel);
+    if (end - start == 8) /* half, as between 16 and 32 channels; of a constant size, a copy is fast */
+        memcpy(lane + start, from, 8 * sizeof *lane);
+    else if (end > start)
+        memcpy(lane + start, from, (size_t)(end - start) * sizeof *lane);
     return F_LOAD(lane);
 }
 

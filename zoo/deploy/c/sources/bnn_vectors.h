@@ -31,7 +31,7 @@ typedef __m512i V(counts);
 /* 0x28 is (w ^ x) & mask. */
 #define C_COUNT_MASKED(c, w, x, mask) \
     _mm512_add_epi32(c, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32( \
-        w, _mm512_set1_epi32((int)(x)), _mm512_set1_epi32((int)(mask)), 0x28)))
+        _mm512_set1_epi32((int)(x)), w, _mm512_set1_epi32((int)(mask)), 0x28)))
 /* base - 2 * counts, exact below 2^24 */
 #define F_SUMS(base, c) _mm512_fnmadd_ps(_mm512_cvtepi32_ps(c), _mm512_set1_ps(2.0f), base)
 
@@ -210,7 +210,7 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #else /* portable C: a word's bits, added up in its own bytes (Warren, Hacker's Delight, 5-1) */
 #define V(name) bnn_##name##_portable
 #define TARGET
-#define PIXELS 2
+#define PIXELS 4
 #define BURST 31
 typedef struct { float v[16]; } V(f);
 typedef struct { uint32_t v[16]; } V(words);

@@ -55,7 +55,8 @@ def test_the_demo_is_said_to_end_where_recorded_runs_of_it_ended():
 
 
 @pytest.mark.parametrize(("name", "block"), blocks("python"))
-def test_python_runs_and_prints_what_stands_below(name, block, capsys):
+def test_python_runs_and_prints_what_stands_below(name, block, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     code = textwrap.dedent(block[3])
     exec(compile(code, name, "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out.strip()

@@ -8,7 +8,7 @@ read it gives latent kernels with which the network computes the very same numbe
   it takes signs; the shift is less than a hundredth of the scale, and no magnitude is so small.
 - The mean of the magnitudes in a filter is its scale to the bit: they are multiples of one power of
   two, so large that every sum of them is exact, in any order.
-- The magnitudes are spread, from a hundredth of the scale to four times, most of them small, so
+- The magnitudes are spread, from a hundredth of the scale to three times, more of them small, so
   that signs can turn. With equal ones, fine-tuning on few images lost five points.
 
 The file is an .npz of few arrays: hundreds of small ones would take more than what they hold.
@@ -152,7 +152,7 @@ def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
 def _shared_out(totals: np.ndarray, n: int, first: int) -> np.ndarray:
     """n whole numbers that add up to each of `totals`, none below a hundredth of their mean.
 
-    They are as the cubes of numbers drawn evenly from 0 to 1.
+    They are as the squares of numbers drawn evenly from 0 to 1.
 
     Args:
         totals: int64 (filters,), each 0 or from 2**23 up to 2**24.
@@ -160,7 +160,7 @@ def _shared_out(totals: np.ndarray, n: int, first: int) -> np.ndarray:
         first: which filter of the kernel is the first here; every filter is shared out differently.
     """
     position = np.arange(first * n, (first + len(totals)) * n).reshape(-1, n)
-    shares = _LEAST + ((_mixed(position) >> 16) ** 3 >> 32)
+    shares = _LEAST + ((_mixed(position) >> 16) ** 2 >> 16)
     parts = shares * totals[:, None] // shares.sum(axis=1, keepdims=True)
     left = totals - parts.sum(axis=1)  # fewer than n
     return parts + (np.arange(n) < left[:, None])

@@ -86,6 +86,8 @@ setup(
     description="Binary neural networks for Keras: ReActNet, Bi-Real Net, XNOR-Net++ and SD-BNN",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["zoo", "zoo.*", "training", "training.*"]),
     package_data={

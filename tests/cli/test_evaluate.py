@@ -276,3 +276,11 @@ def test_a_thousand_classes_fit_in_a_picture(tmp_path):
     draw_confusion(counts, [str(i) for i in range(1000)], "many", tmp_path / "many.png")
     with Image.open(tmp_path / "many.png") as picture:
         assert picture.size == (1400, 1400)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_classes_are_drawn_as_they_are(tmp_path):
+    names = [r"$\frac{a}$", "猫", "$5", r"a$b$\undefined"]
+    draw_confusion(np.eye(4, dtype=int), names, r"runs/$\x$", tmp_path / "names.png")
+    with Image.open(tmp_path / "names.png") as picture:
+        assert picture.size == (side(4), side(4))

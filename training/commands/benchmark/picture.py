@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.commands._pictures import save_figure
 from zoo import catalog
-from zoo.files import write_atomically
 
 INCHES, DPI = (7.0, 5.0), 120
 
@@ -52,7 +52,8 @@ def draw(path: Path, title: str, rows: Sequence[dict[str, Any]]) -> bool:
             if runtime == runtimes[0]:  # one name a model is enough
                 for p in mine:
                     axes.annotate(p["model"], (p["ms"], p["top1"]), (4, 4),
-                                  textcoords="offset points", fontsize=7)  # fmt: skip
+                                  textcoords="offset points", fontsize=7,
+                                  parse_math=False)  # fmt: skip
         axes.set_xscale("log")
         axes.set(
             title=dataset,
@@ -61,6 +62,6 @@ def draw(path: Path, title: str, rows: Sequence[dict[str, Any]]) -> bool:
         )
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle(title, fontsize=9)
-    write_atomically(path, lambda file: figure.savefig(file, format="png"))
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    save_figure(figure, path)
     return True

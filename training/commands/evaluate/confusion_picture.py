@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.files import write_atomically
+from training.commands._pictures import save_figure
 
 DPI = 100
 MOST_NUMBERS, MOST_NAMES = 20, 60  # classes up to which cells hold counts, and axes names
@@ -36,12 +36,14 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str, path: P
     axes = figure.add_subplot()
     shading = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(shading, ax=axes, shrink=0.7, label="share of the class")
-    axes.set(title=title, xlabel="predicted", ylabel="class")
+    axes.set(xlabel="predicted", ylabel="class")
+    # Names are a user's: '$' in them begins no formula.
+    axes.set_title(title, parse_math=False)
     if classes <= MOST_NAMES:
-        axes.set_xticks(range(classes), names, rotation=90)
-        axes.set_yticks(range(classes), names)
+        axes.set_xticks(range(classes), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(classes), names, parse_math=False)
     if classes <= MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
-    write_atomically(path, lambda file: figure.savefig(file, format="png"))
+    save_figure(figure, path)

@@ -13,8 +13,9 @@ import click
 
 from training.commands.train import run_task
 from training.settings.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
-from training.terminal import OPEN, debugging, load_tensorflow
+from training.terminal import OPEN, load_tensorflow
 from zoo.errors import UnknownNameError, WorkerLostError, ZooError
+from zoo.quiet import debugging
 
 # Where each command is defined, and the line of `lqz --help`, which so imports none of them.
 COMMANDS = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
+
+from zoo.quiet import import_tensorflow
 
 OPEN = {"ignore_unknown_options": True}  # --key and --no-key are settings, not options
 
@@ -19,41 +19,7 @@ def load_tensorflow() -> None:
     # larq warns of binary kernels without `kernel_constraint`, which no paper has: only our small
     # networks clip latent weights.
     logging.getLogger("larq").setLevel(logging.ERROR)
-    # CUDA's plugins report at import and when devices are first listed that they are registered
-    # twice or find no driver.
-    if debugging():
-        return  # whoever needs it imports it
-    with quiet_errors():
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()
-
-
-@contextmanager
-def quiet_errors() -> Iterator[int]:
-    """Nothing is written to standard error by TensorFlow's C++, whatever the log level.
-
-    Gives a file descriptor that still writes there. ZOO_DEBUG=1 lets all through.
-    """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
-        stderr = -1
-    if stderr < 0 or debugging():
-        yield 2
-        return
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield stderr
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def debugging() -> bool:
-    """Whether the user wants to see more than a sentence."""
-    return os.environ.get("ZOO_DEBUG") == "1"
+    import_tensorflow()
 
 
 def on_terminal() -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import catalog
 from zoo.errors import ZooError
-from zoo.keras2 import prefer_keras2, quiet_tensorflow, require_keras2
+from zoo.keras2 import prefer_keras2, require_keras2
 from zoo.preprocessing import decode_predictions, preprocess_input
 from zoo.profile import Profile, profile
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 prefer_keras2()
-quiet_tensorflow()
 
 _OURS = [row.model for row in catalog.rows(origin="zoo")]
 _MODULES = ("deploy", "layers", "quantizers", "weights")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from zoo.errors import KerasVersionError
+from zoo.quiet import import_tensorflow
 
 VARIABLE = "TF_USE_LEGACY_KERAS"
 YES = ("1", "true", "True")  # what TensorFlow takes for yes
@@ -30,6 +31,7 @@ def prefer_keras2() -> None:
 
 def require_keras2() -> None:
     """Raise KerasVersionError unless `tf.keras` is Keras 2. Imports TensorFlow."""
+    import_tensorflow()
     import tensorflow as tf
 
     if not tf.keras.Model.__module__.startswith("tf_keras"):
@@ -39,9 +41,3 @@ def require_keras2() -> None:
             f"Keras 3 is already active ({VARIABLE} {when}): set the environment variable "
             f"{VARIABLE}=1 before TensorFlow is imported, or import zoo first."
         )
-
-
-def quiet_tensorflow() -> None:
-    """Silence TensorFlow's start-up chatter unless the user asked for it; before its import."""
-    if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

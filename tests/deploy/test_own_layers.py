@@ -215,6 +215,11 @@ def test_layers_that_do_nothing_at_inference():
         compare(run, chain(*layers, keras.ActivityRegularization(l2=0.1), keras.Conv2D(2, 1)))
 
 
+def test_a_conversion_prints_nothing(capfd):
+    to_tflite(chain(keras.Conv2D(2, 1)))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_a_converter_does_not_know_is_one_sentence():
     class Turned(SymmetricMaxPool2D):
         def call(self, inputs):

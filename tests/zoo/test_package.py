@@ -15,10 +15,15 @@ from zoo.errors import UnknownNameError
 ROOT = Path(__file__).parents[2]
 
 
-def python(code, keras=None):
-    """Output of a new interpreter; `keras` is TF_USE_LEGACY_KERAS, by default unset."""
+def python(code, keras=None, silent=False):
+    """Output of a new interpreter; `keras` is TF_USE_LEGACY_KERAS, by default unset.
+
+    `silent`: nothing may be written to standard error, at TensorFlow's own log level.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    if silent:
+        del environment["TF_CPP_MIN_LOG_LEVEL"]
     if keras is not None:
         environment["TF_USE_LEGACY_KERAS"] = keras
     done = subprocess.run(
@@ -30,7 +35,18 @@ def python(code, keras=None):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert not silent or done.stderr == ""
     return done.stdout
+
+
+def test_a_first_prediction_prints_nothing_of_its_own():
+    code = """
+import zoo
+import numpy as np
+model = zoo.ReActNet20()
+print(model.predict(np.zeros((1, 32, 32, 3), "float32"), verbose=0).shape)
+"""
+    assert python(code, silent=True) == "(1, 10)\n"
 
 
 def test_importing_imports_no_tensorflow():

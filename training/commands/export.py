@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from training.commands.network import load
-from training.terminal import OPEN, quiet_errors
+from training.terminal import OPEN
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
+from zoo.quiet import quiet_errors
 
 FORMATS = ("openvino", "lce", "c", "saved_model", "tflite")
 EXTRAS = ("openvino", "lce")  # formats that need the extra of this name

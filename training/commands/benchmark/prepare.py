@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.terminal import quiet_errors
 from zoo.errors import DeployError
+from zoo.quiet import quiet_errors
 
 # What is measured, and which worker runs it.
 RUNTIMES = {

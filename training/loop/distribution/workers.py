@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from training.loop.distribution.cluster import EXAMPLE, Cluster, cluster_from_environment
-from training.terminal import quiet_errors
 from zoo.errors import InvalidValueError, RunError, UnknownNameError, WorkerLostError, ZooError
+from zoo.quiet import quiet_errors
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 # Until when (seconds since 1970) a worker waits for the others; kept over restarts of itself.

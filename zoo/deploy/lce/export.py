@@ -25,6 +25,7 @@ from zoo.deploy.lce._flatbuffer import arranged, operations
 from zoo.deploy.walk import Call, check_exportable, in_float32
 from zoo.errors import DeployError, ZooError
 from zoo.extras import module_of
+from zoo.quiet import quiet_errors
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -129,11 +130,12 @@ def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
 
 @contextlib.contextmanager
 def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
-    """Turn what a converter or an interpreter raises into a DeployError."""
+    """Turn what a converter or an interpreter raises into a DeployError; print nothing."""
     from zoo.deploy.lce._layers import layers_by_their_code
 
     try:
-        yield
+        with quiet_errors():
+            yield
     except ZooError:
         raise
     except Exception as error:  # of C++, of many classes

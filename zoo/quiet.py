@@ -1,0 +1,51 @@
+"""TensorFlow without the noise that its C++ writes to standard error.
+
+Log levels do not reach it: CUDA's plugins report, before logging is set up, that they are
+registered twice. ZOO_DEBUG=1 lets everything through. Importing this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def debugging() -> bool:
+    """Whether the user wants to see everything."""
+    return os.environ.get("ZOO_DEBUG") == "1"
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and let it look for devices, once, without noise; then it may report."""
+    if "tensorflow" in sys.modules or debugging():
+        return  # whoever needs it imports it
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_errors():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+
+
+@contextmanager
+def quiet_errors() -> Iterator[int]:
+    """Keep what C++ writes off standard error, whatever the log level.
+
+    Gives a file descriptor that still writes there. Exceptions and Python's warnings are not
+    concerned.
+    """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed: nothing to keep quiet
+        stderr = -1
+    if stderr < 0 or debugging():
+        yield 2
+        return
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield stderr
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

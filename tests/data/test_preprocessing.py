@@ -80,10 +80,15 @@ def test_many_seeds_at_once_are_tensorflows(first):
     seconds = np.array([0, 1, 5, 49_999, 2**31 - 1])
     found = philox.uniform(first, seconds)
     assert found.dtype == np.float32 and found.shape == (5, 4)
-    for second, numbers in zip(seconds, found, strict=True):
-        for count in (3, 4):
-            expected = p.uniform(tf.constant([first, second], tf.int32), count)
-            np.testing.assert_array_equal(numbers[:count], expected)
+    many, normal = philox.uniform(first, seconds, 23), philox.normal(first, seconds, 3)
+    np.testing.assert_array_equal(many[:, :4], found)
+    for second, numbers, gauss in zip(seconds, many, normal, strict=True):
+        seed = tf.constant([first, second], tf.int32)
+        for count in (3, 4, 23):
+            np.testing.assert_array_equal(numbers[:count], p.uniform(seed, count))
+        apart = tf.random.experimental.stateless_fold_in(seed, 1, alg="philox")
+        expected = tf.random.stateless_normal([3], apart, alg="philox")
+        np.testing.assert_allclose(gauss, expected, atol=1e-6)
 
 
 def test_a_batch_is_augmented_as_its_images_are(make, images):

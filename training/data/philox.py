@@ -11,27 +11,59 @@ import numpy as np
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 INCREMENTS = (0x9E3779B9, 0xBB67AE85)
 SEEDS_KEY = (0x3EC8F720, 0x02461E29)  # with which TensorFlow makes key and counter from a seed
-LOW = np.uint64(0xFFFFFFFF)
+LOW, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 Words = tuple[np.ndarray, ...]
 
 
-def uniform(first: int, seconds: np.ndarray) -> np.ndarray:
-    """`tf.random.stateless_uniform([4], (first, second), alg="philox")` for every second.
+def uniform(first: int, seconds: np.ndarray, count: int = 4) -> np.ndarray:
+    """`tf.random.stateless_uniform([count], (first, second), alg="philox")` for every second.
 
     Args:
         first: first half of the seed, 0 or more, below 2^31.
         seconds: second halves, [n], likewise.
+        count: of numbers for each seed.
 
     Returns:
-        float32 [n, 4], in [0, 1).
+        float32 [n, count], in [0, 1).
     """
-    seconds = np.asarray(seconds, np.uint64)
-    zero = np.zeros_like(seconds)
-    mixed = _philox((zero + np.uint64(first), zero, seconds, zero),
-                    (zero + np.uint64(SEEDS_KEY[0]), zero + np.uint64(SEEDS_KEY[1])))  # fmt: skip
-    words = np.stack(_philox((zero, zero, mixed[2], mixed[3]), mixed[:2]), axis=-1)
-    # 23 bits become the fraction of a number in [1, 2).
+    seconds = np.asarray(seconds)
+    return _unit(_words(np.full(seconds.shape, first), seconds, count))
+
+
+def normal(first: int, seconds: np.ndarray, count: int) -> np.ndarray:
+    """`tf.random.stateless_normal` of each seed (first, second), folded in with 1.
+
+    That is of the seed (w, 1), where w is the first word of the seed (first, second), as in
+    `tf.random.experimental.stateless_fold_in(seed, 1)`. Box and Muller's method.
+
+    Returns:
+        float32 [n, count]; equal but for the rounding of sine, cosine and logarithm.
+    """
+    seconds = np.asarray(seconds)
+    words = _words(np.full(seconds.shape, first), seconds, 1)[:, 0]
+    folded = words.astype(np.uint32).view(np.int32).astype(np.int64)
+    pairs = _unit(_words(folded, np.ones_like(folded), count + count % 2))
+    length = np.sqrt(-2 * np.log(np.maximum(pairs[:, ::2], np.float32(1e-7))))
+    angle = np.float32(2 * np.pi) * pairs[:, 1::2]
+    both = np.stack([np.sin(angle) * length, np.cos(angle) * length], axis=-1)
+    return both.reshape(len(seconds), -1)[:, :count]
+
+
+def _words(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """Words of 32 bits in 64, [n, count], of seeds of two whole numbers of 64 bits."""
+    first, second = (np.asarray(each, np.int64).view(np.uint64) for each in (first, second))
+    counter = (first & LOW, first >> WORD, second & LOW, second >> WORD)
+    zero = np.zeros_like(first)
+    mixed = _philox(counter, tuple(zero + np.uint64(key) for key in SEEDS_KEY))
+    blocks = np.arange(-(-count // 4), dtype=np.uint64)[:, None]
+    counters = tuple(np.broadcast_arrays(blocks, zero, mixed[2], mixed[3]))
+    words = np.stack(_philox(counters, mixed[:2]), axis=-1)
+    return words.swapaxes(0, 1).reshape(len(first), -1)[:, :count]
+
+
+def _unit(words: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1): 23 bits become the fraction of a number in [1, 2)."""
     bits = (words & np.uint64(0x7FFFFF)).astype(np.uint32) | np.uint32(127 << 23)
     return bits.view(np.float32) - np.float32(1)
 
@@ -42,8 +74,8 @@ def _philox(counter: Words, key: Words) -> Words:
         first = np.uint64(MULTIPLIERS[0]) * counter[0]
         second = np.uint64(MULTIPLIERS[1]) * counter[2]
         counter = (
-            (second >> np.uint64(32)) ^ counter[1] ^ key[0], second & LOW,
-            (first >> np.uint64(32)) ^ counter[3] ^ key[1], first & LOW,
+            (second >> WORD) ^ counter[1] ^ key[0], second & LOW,
+            (first >> WORD) ^ counter[3] ^ key[1], first & LOW,
         )  # fmt: skip
         key = tuple((k + np.uint64(i)) & LOW for k, i in zip(key, INCREMENTS, strict=True))
     return counter

@@ -1,0 +1,96 @@
+"""Pillow's crops of photographs beside TensorFlow's: the same parts, and values to a rounding."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from training.data import RandomResizedCropFlip, philox
+from training.data import preprocessing as p
+from training.data.photographs import RandomCrops, random_box
+
+KEY = 11
+
+
+def photograph(images, width, height) -> Image.Image:
+    """A smooth coloured picture of real images, as a camera would see a poster of them."""
+    rows = [np.concatenate(list(images[10 * i : 10 * i + 10, :, :, 0]), 1) for i in range(10)]
+    grey = Image.fromarray(np.concatenate(rows)).resize((width, height), Image.Resampling.BICUBIC)
+    turned = grey.transpose(Image.Transpose.ROTATE_180)
+    return Image.merge("RGB", [grey, turned, grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])
+
+
+def saved(image, form="JPEG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def crops(prep) -> RandomCrops:
+    return RandomCrops(prep.input_shape, prep.scale, prep.ratio, prep.lighting, prep.flip)
+
+
+def by_tensorflow(prep, content: bytes, position: int) -> np.ndarray:
+    seed = tf.constant([KEY, position], tf.int32)
+    return prep.transform(prep.decode(content), seed).numpy()
+
+
+@pytest.mark.parametrize("shape", [(500, 375), (64, 64), (40, 400), (400, 40), (3, 200), (1, 1)])
+def test_the_parts_are_those_of_tensorflow(shape):
+    draws = philox.uniform(KEY, np.arange(200), 23)
+    for scale, ratio in (((0.08, 1.0), (3 / 4, 4 / 3)), ((0.5, 0.6), (1.2, 1.3))):
+
+        def box(numbers, scale=scale, ratio=ratio):
+            return p.random_box(tf.constant(shape), numbers, scale, ratio)
+
+        data = tf.data.Dataset.from_tensor_slices(draws[:, :22]).map(box)
+        expected = list(data.as_numpy_iterator())
+        found = [random_box(shape, each, scale, ratio) for each in draws]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_tensorflows_but_for_roundings(make, images, channels):
+    lighting = 0.1 if channels == 3 else 0.0
+    prep = make(RandomResizedCropFlip, input_shape=(48, 56, channels), lighting=lighting)
+    contents = [saved(photograph(images, 90 + i, 70)) for i in range(8)]
+    contents[1] = saved(photograph(images, 80, 80).convert("L"))
+    contents[2] = saved(photograph(images, 80, 80), "PNG")
+    contents[3] = saved(photograph(images, 80, 80).convert("RGBA"), "PNG")
+    for number, orientation in ((4, 6), (5, 3), (6, 5)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        contents[number] = saved(photograph(images, 100, 60), exif=exif)
+    positions = np.array([3, 1, 4, 15, 92, 65, 35, 89])
+    found, kept = crops(prep).pixels(contents, KEY, positions)
+    assert found.dtype == np.uint8 and kept.tolist() == list(range(8))
+    for content, position, pixels in zip(contents, positions, found, strict=True):
+        difference = np.abs(by_tensorflow(prep, content, position) - pixels)
+        assert difference.max() <= 2.01  # twice a rounding, and one of the JPEG decoders
+        assert difference.mean() < 0.6
+
+
+def test_what_cannot_be_decoded_is_left_out(make, images):
+    prep = make(RandomResizedCropFlip, input_shape=(32, 32, 3))
+    whole = saved(photograph(images, 90, 70))
+    found, kept = crops(prep).pixels([b"", whole, whole[:500], b"GIF89a"], KEY, np.arange(4))
+    assert kept.tolist() == [1] and found.shape == (1, 32, 32, 3)
+    alone, _ = crops(prep).pixels([whole], KEY, np.array([1]))
+    np.testing.assert_array_equal(found, alone)  # a seed is an image's own
+
+
+def test_large_photographs_are_decoded_smaller(make, images):
+    """At an eighth of their size, close to the resize of the whole; a pixel aside would be 12."""
+    prep = make(RandomResizedCropFlip, input_shape=(32, 32, 3), lighting=0.0)
+    contents = [saved(photograph(images, 1200, 900))]
+    for orientation in (3, 6, 8):
+        turned = Image.Exif()
+        turned[0x0112] = orientation
+        contents.append(saved(photograph(images, 900, 1200), exif=turned))
+    for content in contents:
+        found, _ = crops(prep).pixels([content] * 4, KEY, np.arange(4))
+        for position, pixels in enumerate(found):
+            difference = np.abs(by_tensorflow(prep, content, position) - pixels)
+            assert difference.mean() < 2.5 and difference.max() < 40  # hard edges everywhere

@@ -35,6 +35,9 @@ ZOPFLI = "zopfli==0.4.3"
 OPENVINO = "openvino>=2026.4.1,<2026.5"
 LCE = "larq-compute-engine>=0.16,<0.17"
 
+# The newest onnx and tf2onnx that live with the protobuf that zookeeper allows.
+ONNX = ["tf2onnx>=1.17,<1.18", "onnx>=1.17,<1.18", "onnxruntime>=1.20"]
+
 # `lqz train --program`: the newest JAX that lives with NumPy 1.26 beside TensorFlow 2.19. Its
 # runner needs no TensorFlow and takes any newer JAX.
 PORTABLE = [
@@ -52,6 +55,7 @@ EXTRAS_REQUIRE = {
     "portable": PORTABLE,
     "openvino": [OPENVINO],
     "lce": [LCE],
+    "onnx": ONNX,
     "docs": DOCS,
     "notebooks": [*NOTEBOOKS, "jupyterlab>=4", OPENVINO],
     "test": [
@@ -60,6 +64,7 @@ EXTRAS_REQUIRE = {
         *PORTABLE,
         OPENVINO,
         LCE,
+        *ONNX,
         "pytest>=8",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",

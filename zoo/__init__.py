@@ -19,11 +19,13 @@ from zoo.errors import ZooError
 from zoo.keras2 import prefer_keras2, require_keras2
 from zoo.preprocessing import decode_predictions, preprocess_input
 from zoo.profile import Profile, profile
+from zoo.quiet import prefer_quiet
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 prefer_keras2()
+prefer_quiet()
 
 _OURS = [row.model for row in catalog.rows(origin="zoo")]
 _MODULES = ("deploy", "layers", "quantizers", "weights")

@@ -31,6 +31,7 @@ EXTRAS = {
     "convert": Extra("PyTorch", ("torch",), WeightsError),
     "openvino": Extra("OpenVINO", ("openvino",), DeployError),
     "lce": Extra("Larq Compute Engine", ("larq_compute_engine",), DeployError),
+    "onnx": Extra("ONNX Runtime and tf2onnx", ("tf2onnx", "onnx", "onnxruntime"), DeployError),
     "portable": Extra("JAX and Pillow", ("jax", "PIL"), RunError, ", with Python 3.11 or 3.12"),
 }
 

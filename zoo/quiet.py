@@ -17,11 +17,17 @@ def debugging() -> bool:
     return os.environ.get("ZOO_DEBUG") == "1"
 
 
+def prefer_quiet() -> None:
+    """Ask TensorFlow for errors alone, unless the user asked for more; before it is imported."""
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and let it look for devices, once, without noise; then it may report."""
     if "tensorflow" in sys.modules or debugging():
         return  # whoever needs it imports it
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prefer_quiet()
     with quiet_errors():
         import tensorflow
 

@@ -13,7 +13,15 @@ import tensorflow as tf
 
 import zoo
 from training import cli
-from zoo.deploy import check_compiled, compile_openvino, cpu, save_openvino, to_lce, to_openvino
+from zoo.deploy import (
+    check_compiled,
+    compile_openvino,
+    cpu,
+    save_openvino,
+    to_lce,
+    to_onnx,
+    to_openvino,
+)
 from zoo.errors import DeployError, DeployWarning, InvalidValueError, ZooError
 from zoo.layers import SymmetricConv2D
 
@@ -186,6 +194,11 @@ def test_reference_kernels_are_found_out(small):
             "larq_compute_engine",
             to_lce,
             r"needs Larq Compute Engine, not installed .*\[lce\]",
+        ),
+        (
+            "tf2onnx",
+            to_onnx,
+            r"needs ONNX Runtime and tf2onnx, not installed .*\[onnx\]",
         ),
     ],
 )

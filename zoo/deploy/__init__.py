@@ -1,4 +1,5 @@
-"""Deployment: models of this zoo as C source, for OpenVINO (x86), for Larq Compute Engine (ARM).
+"""Deployment: models of this zoo as C source, for OpenVINO (x86), for Larq Compute
+Engine (ARM), as ONNX.
 
     from zoo.deploy import compile_openvino, to_openvino
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from zoo.deploy.c import load_c, to_c
 from zoo.deploy.lce.export import count_binary_convolutions, to_lce
+from zoo.deploy.onnx.export import to_onnx
 from zoo.deploy.openvino.export import (
     check_compiled,
     compile_openvino,
@@ -21,5 +23,6 @@ from zoo.deploy.openvino.export import (
 
 __all__ = [
     "check_compiled", "compile_openvino", "count_binary_convolutions", "load_c",
-    "openvino_runtime", "save_openvino", "to_c", "to_lce", "to_openvino",
+    "openvino_runtime", "save_openvino", "to_c", "to_lce", "to_onnx",
+    "to_openvino",
 ]  # fmt: skip

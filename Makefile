@@ -32,7 +32,7 @@ test-convert: $(CONVERT_INSTALLED)
 	$(PYTHON) -m pytest -m convert tests/convert
 
 benchmark: $(INSTALLED)
-	$(VENV)/bin/lqz benchmark --all --threads 1,2 --per-layer \
+	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \
 		--json results/latency.json --csv results/latency.csv --plot results/latency.png
 	$(PYTHON) -m benchmarks.async_queue ReActNetA --seconds 60 --threads 2
 	$(PYTHON) -m tools.update_tables

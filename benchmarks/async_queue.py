@@ -24,7 +24,7 @@ import openvino as ov
 import psutil
 
 from tools.tables import write_table
-from training.commands.network import build_model
+from training.commands.arguments import build_model
 from training.settings.configuration import parse_arguments
 from zoo.deploy import compile_openvino, to_openvino
 from zoo.deploy.cpu import cpu_name

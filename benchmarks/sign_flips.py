@@ -20,7 +20,7 @@ from zookeeper.core.component import base_getattr
 
 from tools.tables import read_table, write_table
 from tools.update_tables import SIGN_FLIPS
-from training.commands.evaluate.trained_network import read_run
+from training.commands.saved_network import read_run
 from training.loop.initialization import start_from
 from training.loop.stage import StageResult
 from training.recipes import Recipe

@@ -21,7 +21,7 @@ from typing import Any
 import zoo
 from tools.tables import read_table, write_table
 from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows
-from training.commands.evaluate.trained_network import read_run
+from training.commands.saved_network import read_run
 from training.data import CIFAR10_SAMPLE
 from training.data.conventions import COMPONENTS
 from zoo.errors import RunError, ZooError
@@ -107,10 +107,7 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
     dataset = datasets[row.dataset]
     # Before anything is written, and strictly: another classifier is not replaced.
     model = zoo.get_model(row.model, weights=None)
-    load_weights(
-        model, folder / stage.weights, name=row.model, include_top=True,
-        num_classes=model.output_shape[-1],
-    )  # fmt: skip
+    load_weights(model, folder / stage.weights, name=row.model)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / stage.weights
         packed = write_packed(model, file)

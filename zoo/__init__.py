@@ -68,8 +68,12 @@ def load_model(
 ) -> tf.keras.Model:
     """A model that Keras saved, with this zoo's layers known to Keras.
 
+    A network that `lqz train` saved brings its class names and preprocessing, which
+    `preprocess_input` and `decode_predictions` use when they are given it as `model`.
+
     Args:
-        path: a .keras or .h5 file; without `safe_mode` also the folder of a SavedModel.
+        path: a .keras or .h5 file, or the directory of a finished run; without `safe_mode` also the
+            folder of a SavedModel.
         safe_mode: refuse whatever could run a program: Lambda layers, SavedModels, classes and
             functions that are not Keras's, larq's, this zoo's or in `custom_objects`. False
             executes what the file holds: for files of people whom you trust as you trust a program.
@@ -79,15 +83,11 @@ def load_model(
         FileError: in safe mode: the file is unsafe or cannot be read.
     """
     require_keras2()
-    import tensorflow as tf
-
     for module in ("layers", "quantizers"):
         importlib.import_module(f"zoo.{module}")
-    if safe_mode:
-        from zoo.untrusted.models import load_keras_model
+    from zoo.saved import load
 
-        return load_keras_model(Path(path).expanduser(), **arguments)
-    return tf.keras.models.load_model(path, safe_mode=False, **arguments)
+    return load(Path(path).expanduser(), safe_mode, arguments)
 
 
 def __getattr__(name: str) -> Any:

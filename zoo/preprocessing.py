@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import FileError, InvalidValueError
+from zoo.card import NetworkCard, card_of
+from zoo.errors import FileError, InvalidValueError, WeightsError
 from zoo.pretrained.find import resolve
 from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing
 
@@ -21,29 +22,36 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def preprocess_input(
-    image: Any, weights: str = "imagenet", *, model: str | None = None, size: Any = None
-) -> np.ndarray:
+    image: Any, weights: str = "imagenet", *, model: str | tf.keras.Model | None = None,
+    size: Any = None,
+) -> np.ndarray:  # fmt: skip
     """An image as the networks with these weights take it: cut, scaled, normalised.
 
     Args:
         image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of an image
             file (JPEG, PNG, BMP, GIF, WebP, TIFF), turned as its EXIF data say.
         weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
-        model: the model's name, for larq-zoo's models (whose sets are cut in another way).
+        model: the model's name, for larq-zoo's models (whose sets are cut in another way); or a
+            model that `zoo.load_model` read, whose file says how: then `weights` does not matter.
         size: (height, width), by default the record's.
 
     Returns:
         float32, with as many dimensions as `image`.
 
     Raises:
-        WeightsError: no such set is registered.
+        WeightsError: no such set is registered, or the model's file does not say how.
         InvalidValueError: `image` is none.
     """
+    if model is not None and not isinstance(model, str):
+        how = _card(model).preprocessing
+        if how is None:
+            raise _unknown(model)
+        return preprocess(image, how, size or _size(model, how))
     return preprocess(image, preprocessing(resolve(weights, model).preprocessing), size)
 
 
 def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndarray:
-    """`preprocess_input` by a known preprocessing."""
+    """`preprocess_input` by a known preprocessing; for one channel the image becomes grey."""
     import numpy as np
     import tensorflow as tf
 
@@ -63,6 +71,8 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
         from larq_zoo import preprocess_input as theirs
 
         return theirs(pixels)
+    if len(how.mean) == 1:
+        pixels = luma(pixels)
     height, width = size or (how.size, how.size)
     tensor = tf.convert_to_tensor(pixels)
     if pixels.shape[:2] != (height, width) or how.resize:
@@ -76,7 +86,11 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
 
 
 def decode_predictions(
-    predictions: Any, top: int = 5, weights: str = "imagenet", *, model: str | None = None
+    predictions: Any,
+    top: int = 5,
+    weights: str = "imagenet",
+    *,
+    model: str | tf.keras.Model | None = None,
 ) -> list[list[tuple[str, str, float]]]:
     """The likeliest classes of each image, likeliest first, as (identifier, name, score).
 
@@ -84,14 +98,40 @@ def decode_predictions(
         predictions: the network's output, [batch, classes].
         top: how many classes to give.
         weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
-        model: the model's name, where `weights` does not say it.
+        model: the model's name, where `weights` does not say it; or a model that `zoo.load_model`
+            read, whose file names its classes: then `weights` does not matter.
 
     Raises:
-        WeightsError: no such set is registered.
+        WeightsError: no such set is registered, or the model's file names no classes.
         InvalidValueError: the output is not one of its classes.
     """
+    if model is not None and not isinstance(model, str):
+        own = _card(model).classes
+        if own is None:
+            raise _unknown(model)
+        return top_classes(predictions, own, top)
     names = class_names(resolve(weights, model).classes)
     return top_classes(predictions, names, top)
+
+
+def _card(model: Any) -> NetworkCard:
+    found = card_of(model)
+    if found is None:
+        raise _unknown(model)
+    return found
+
+
+def _unknown(model: Any) -> WeightsError:
+    return WeightsError(
+        f"The model '{getattr(model, 'name', model)}' does not say what its classes are called and "
+        "how its images are made: give weights=SET, such as 'imagenet', in place of model=."
+    )
+
+
+def _size(model: Any, how: ImagePreprocessing) -> tuple[int, int] | None:
+    """The size of the images that a model takes; None for that of its preprocessing."""
+    height, width = model.input_shape[1:3]
+    return None if None in (height, width) or height == width == how.size else (height, width)
 
 
 def top_classes(
@@ -135,6 +175,17 @@ def read_image(path: str | Path) -> np.ndarray:
         return upright(image, tf.constant(contents)).numpy()
     except (tf.errors.InvalidArgumentError, ValueError) as error:
         raise InvalidValueError(f"'{path}' is not a readable {FORMATS}.") from error
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """[h, w, 3] to [h, w, 1]: ITU-R 601 luma, of bytes in integers, equal to PIL's "L"."""
+    import numpy as np
+
+    weights = np.array([19595, 38470, 7471])
+    if pixels.dtype.kind == "f":
+        return (pixels @ (weights / 65536))[..., None].astype(pixels.dtype)
+    grey = (pixels.astype(np.int64) @ weights + 0x8000) >> 16
+    return grey[..., None].astype(pixels.dtype)
 
 
 def resize(image: tf.Tensor, size) -> tf.Tensor:

@@ -110,7 +110,7 @@ def test_batch_sizes(batch_size):
 
 def test_only_colour_images_are_preprocessed():
     model = zoo.RealResNet20(weights=None, width=0.25, input_shape=(28, 28, 1))
-    with pytest.raises(DeployError, match=r"Only colour images .* \(1, 28, 28, 1\)"):
+    with pytest.raises(DeployError, match=r"Only images of 3 channels .* \(1, 28, 28, 1\)"):
         to_openvino(model, preprocess=True)
 
 

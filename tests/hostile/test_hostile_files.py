@@ -16,7 +16,7 @@ from hostile_files import ALL, HARMLESS_WEIGHTS, RUNS, open_carelessly, png
 import zoo
 from zoo.errors import ZooError
 from zoo.files import sha256
-from zoo.weights import load_weights, save_weights
+from zoo.weights import load_features, load_weights, save_weights
 
 MODEL = "RealResNet20"
 MOST_MEMORY = 700 * 2**20  # bytes that the process may take besides what it has
@@ -112,9 +112,8 @@ FUNCTIONS = {
     "get_model": lambda file, model: zoo.get_model(MODEL, weights=file),
     "get_model, text": lambda file, model: zoo.get_model(MODEL, weights=str(file)),
     "get_model, larq-zoo": lambda file, model: zoo.get_model("QuickNet", weights=str(file)),
-    "load_weights": lambda file, model: load_weights(
-        model, file, name=MODEL, include_top=True, num_classes=10
-    ),
+    "load_weights": lambda file, model: load_weights(model, file),
+    "load_features": lambda file, model: load_features(model, file),
     "preprocess_input": lambda file, model: zoo.preprocess_input(file, "cifar10"),
     "teacher": lambda file, model: teacher(file),
 }
@@ -166,7 +165,15 @@ def test_the_files_are_hostile(kind, tmp_path, monkeypatch):
 
 def table(entries):
     """Every entry with every file."""
-    only_weights = {"summary", "train", "get_model", "load_weights", "teacher", "convert"}
+    only_weights = {
+        "summary",
+        "train",
+        "get_model",
+        "load_weights",
+        "load_features",
+        "teacher",
+        "convert",
+    }
     return [
         pytest.param(entry, kind, id=f"{entry}-{kind}") for entry in entries for kind in ALL
         if kind not in HARMLESS_WEIGHTS

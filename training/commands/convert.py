@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 
+from training.commands.arguments import build_model, read_options, typed_arguments
+from training.commands.known_network import catalog_row
+from training.commands.network import Found, expanded, find, resolve
 from training.terminal import OPEN, load_tensorflow
 from zoo import catalog
-from zoo.errors import InvalidValueError, WeightsError
+from zoo.errors import InvalidValueError, WeightsError, printable
 from zoo.extras import require
 
 
@@ -26,9 +29,14 @@ from zoo.extras import require
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file that --to writes.")
 @click.option("--name", help="Under which name the set is kept; by default the registered one.")
 @click.option("--force", is_flag=True, help="Replace a set of that name.")
+@click.option(
+    "--entry",
+    metavar="NAME",
+    help="Which weights of PyTorch's FILE, where it holds several, such as averaged ones.",
+)
 def convert(
     model: str, arguments: Sequence[str], to: str | None, output: Path | None, name: str | None,
-    force: bool,
+    force: bool, entry: str | None,
 ) -> None:  # fmt: skip
     """Import the weights of MODEL from the authors' FILE, or write them for PyTorch.
 
@@ -36,37 +44,47 @@ def convert(
     its .h5. It is read without executing anything in it, compared with the model, and kept, so that
     MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
 
-    With --to, FILE is an .npz or the name of a set (by default the registered one), and the file of
-    -o is written. --to torch: a state_dict with the authors' keys. --to packed: an .npz with a bit
-    per binary weight and a scale per filter, with which the network computes the same to the bit.
+    With --to, FILE is an .npz or the name of a set (by default the registered one), MODEL may also
+    be a run directory or an .npz file, and the file of -o is written. --to torch: a state_dict with
+    the authors' keys. --to packed: an .npz with a bit per binary weight and a scale per filter,
+    with which the network computes the same to the bit.
 
     Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
     """
-    from training.settings.configuration import parse_arguments
-
     settings = [each for each in arguments if "=" in each and not Path(each).is_file()]
     files = [each for each in arguments if each not in settings]
     if len(files) > 1:
         raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
-    options = parse_arguments(settings)
-    row = catalog.row(model)
-    set_name = name or _registered_name(model, imports=to is None)
-    if not set_name.replace("-", "").replace("_", "").isalnum():
-        raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
+    options = read_options(settings)
     if "weights" in options:
         raise InvalidValueError("Give the file's or set's name alone, without weights=.")
-    if to is None and options and not name:
+    found = find(model)
+    if to is not None:
+        if output is None:
+            raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
+        if entry is not None:
+            raise InvalidValueError("--entry is for importing PyTorch's FILE, not for --to.")
+        if found.row is not None and found.set_name is None:
+            options["weights"] = files[0] if files else _registered_name(model, imports=False)
+        elif files:
+            raise InvalidValueError(f"'{model}' has weights of its own: leave '{files[0]}' away.")
+        _export(model, found, output, options, to)
+        return
+    if found.row is None or found.set_name is not None:
+        raise InvalidValueError(
+            f"'{model}' is no model of `lqz list`: a file is imported into one of these alone, by "
+            "lqz convert MODEL FILE."
+        )
+    set_name = name or _registered_name(model, imports=True)
+    if not set_name.replace("-", "").replace("_", "").isalnum():
+        raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
+    if options and not name:
         raise InvalidValueError(
             f"With {', '.join(settings)} this is another set than '{set_name}': --name names it."
         )
-    if to is None:
-        if not files:
-            raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
-        _import(row, Path(files[0]).expanduser(), set_name, options, force)
-    else:
-        if output is None:
-            raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
-        _export(row, files[0] if files else set_name, output, options, to)
+    if not files:
+        raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
+    _import(found.row, expanded(files[0]), set_name, options, force, entry)
 
 
 def _format_of(path: Path, row: catalog.Row) -> str:
@@ -84,7 +102,9 @@ def _registered_name(model: str, imports: bool) -> str:
     return found.name if found else catalog.row(model).dataset
 
 
-def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool) -> None:
+def _import(
+    row: catalog.Row, file: Path, name: str, options: dict[str, Any], force: bool, entry: str | None
+) -> None:
     from zoo.files import sha256
     from zoo.pretrained import cache
     from zoo.pretrained.download import lock
@@ -107,24 +127,30 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
         )
     _refuse_to_replace(row, name, force)
     format = _format_of(file, row)
+    if entry is not None and format != "pytorch":
+        raise InvalidValueError(f"--entry is for PyTorch's files, not '{file.name}'.")
     load_tensorflow()
-    from training.commands.network import build_model, typed_arguments
     from zoo.weights import imports, torch_file
     from zoo.weights.files import (
         check_weights,
+        describe_npz,
         is_packed,
-        load_keras,
         read_npz,
         read_unused,
         write_npz,
     )  # fmt: skip
+    from zoo.weights.keras_file import load_keras
     from zoo.weights.torch_state import load_torch_state, unused
 
     options = typed_arguments(row.model, options)
     # A file that cannot be read is refused before its model is built.
-    state = {}
-    if format != "keras":
-        state = torch_file.read(file) if format == "pytorch" else read_npz(file, row.model.lower())
+    state, card = {}, None
+    if format == "pytorch":
+        taken = torch_file.read_entry(file, entry)
+        state = taken.state
+        _say_entries(taken, file)
+    elif format == "npz":
+        state, (_, card) = read_npz(file, row.model.lower()), describe_npz(file)
     else:
         check_weights(file)
     classes = {"num_classes": record.num_classes}
@@ -143,7 +169,8 @@ def _import(row: catalog.Row, file: Path, name: str, options: dict[str, Any], fo
                 shutil.copyfile(file, draft)
             else:
                 rest = read_unused(file) if format == "npz" else state
-                write_npz(model, draft, unused(model, rest), packed=is_packed(file))
+                kept = unused(model, rest)
+                write_npz(model, draft, kept, packed=is_packed(file), card=card)
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
@@ -175,41 +202,45 @@ def _report(parity: Any, file: Path) -> None:
         raise WeightsError(f"'{file}' failed the parity check and was not kept.")
 
 
-def _export(row: catalog.Row, weights: str, output: Path, options: dict[str, Any], to: str) -> None:
-    if row.origin != "zoo":
+def _say_entries(taken: Any, file: Path) -> None:
+    """Where a file holds several sets of weights: which was taken."""
+    if taken.others:
+        others = ", ".join(printable(each, 60) for each in taken.others[:8])
+        click.echo(
+            f"{file.name} holds several sets of weights: '{printable(taken.entry, 60)}' is taken; "
+            f"--entry takes another ({others})."
+        )
+
+
+def _export(model: str, found: Found, output: Path, options: dict[str, Any], to: str) -> None:
+    if found.row is not None and found.row.origin != "zoo":
         why = "of TensorFlow's padding: PyTorch has no such network" if to == "torch" else (
             "whose weights are Keras's .h5 and are not packed"
         )  # fmt: skip
-        raise InvalidValueError(f"{row.model} is larq-zoo's, {why}.")
+        raise InvalidValueError(f"{found.row.model} is larq-zoo's, {why}.")
     if to == "torch":
         require("convert", f"Writing '{output.name}'")
     elif output.suffix != ".npz":
         raise InvalidValueError(f"Packed weights are written as .npz, not '{output.name}'.")
-    load_tensorflow()
-    import warnings
-
-    from training.commands.network import build_model
+    given = resolve(model, options)
+    from training.commands.saved_network import card_beside
     from zoo.weights.files import read_unused, write_npz
-    from zoo.weights.load import find_weights, load_weights
     from zoo.weights.torch_file import write
     from zoo.weights.torch_state import torch_state, unused
 
-    path = find_weights(weights, row.model)
-    model = build_model(row.model, {**options, "weights": None})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        classes = model.output_shape[-1]
-        load_weights(model, path, name=row.model, include_top=True, num_classes=classes)
-    rest = unused(model, read_unused(path)) if path.suffix == ".npz" else {}
+    path, network = given.file, given.model()
+    if path is None or catalog_row(network.name) is None:
+        raise InvalidValueError(f"'{model}' is no model of `lqz list` with weights.")
+    rest = unused(network, read_unused(path)) if path.suffix == ".npz" else {}
     if to == "packed":
         try:
-            write_npz(model, output, rest, packed=True)
+            write_npz(network, output, rest, packed=True, card=card_beside(path))
         except OSError as error:
             raise WeightsError(f"'{output}' cannot be written: {error.strerror}.") from error
         click.echo(
             f"{output}: {output.stat().st_size:,} bytes ({path.name}: {path.stat().st_size:,})."
         )
         return
-    state = torch_state(model) | rest
+    state = torch_state(network) | rest
     write(state, output)
     click.echo(f"{output}: a state_dict of {len(state)} keys, for load_state_dict(strict=True).")

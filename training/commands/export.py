@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from training.commands.network import load
+from training.commands.arguments import read_options
+from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
@@ -39,8 +40,9 @@ def export(
 ) -> None:  # fmt: skip
     """Write MODEL, built with ARGUMENTS, for a runtime.
 
-    MODEL is a name of `lqz list` or the path of a saved model (.keras, .h5). ARGUMENTS are those of
-    the constructor, e.g. weights=run/weights.npz "input_shape=(32,32,3)" num_classes=10.
+    MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
+    those of the constructor, e.g. weights=run/weights.npz "input_shape=(32,32,3)" num_classes=10.
+    By default a model of the list has its trained weights; weights=none writes random ones.
     """
     if kind not in FORMATS:
         raise UnknownNameError("format", kind, FORMATS)
@@ -52,13 +54,14 @@ def export(
             raise InvalidValueError(f"{option} is for --format {of}, not {kind}.")
     if kind in EXTRAS:
         require(kind, f"--format {kind}")
+    find(model)
     check_output(output, kind)
-    # The C code gives logits, unless the command says otherwise.
-    network = load(model, arguments, **({"classifier_activation": None} if kind == "c" else {}))
+    found = resolve(model, read_options(arguments))
+    network = found.model(logits=kind == "c")  # the C code gives logits, unless asked otherwise
     write: dict[str, Callable[[], int]] = {
-        "openvino": lambda: _openvino(network, output, batch, preprocess),
+        "openvino": lambda: _openvino(network, output, batch, preprocess, found),
         "lce": lambda: _lce(network, output, allow_float),
-        "c": lambda: _c(network, output, name, model, arguments),
+        "c": lambda: _c(network, output, name, found),
         "tflite": lambda: _tflite(network, output),
         "saved_model": lambda: _saved_model(network, output),
     }
@@ -106,10 +109,16 @@ def file_size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _openvino(network: Any, output: Path, batch: int, preprocess: bool) -> int:
+def _openvino(network: Any, output: Path, batch: int, preprocess: bool, found: Network) -> int:
     from zoo.deploy.openvino.export import checked_openvino, save_openvino
 
-    converted, difference = checked_openvino(network, batch, preprocess=preprocess)
+    how = found.card.preprocessing
+    scaling = {"mean": how.mean, "std": how.std} if preprocess and how else {}
+    converted, difference = checked_openvino(network, batch, preprocess=preprocess, **scaling)
+    if names := _names(found, network):
+        # Where OpenVINO's tools look for them: words between spaces.
+        labels = " ".join(name.replace(" ", "_") for name in names)
+        converted.set_rt_info(labels, ["model_info", "labels"])
     save_openvino(converted, output)
     _say(difference)
     return sum(node.get_type_name() == "BinaryConvolution" for node in converted.get_ops())
@@ -124,23 +133,20 @@ def _lce(network: Any, output: Path, allow_float: bool) -> int:
     return count_binary_convolutions(flatbuffer)
 
 
-def _c(network: Any, output: Path, name: str | None, model: str, arguments: Sequence[str]) -> int:
-    from training.settings.configuration import parse_assignments
+def _c(network: Any, output: Path, name: str | None, found: Network) -> int:
     from zoo.deploy import to_c
-    from zoo.pretrained.records import all_records, class_names, find_record, preprocessing
 
-    weights = parse_assignments(arguments).get("weights")
-    record = None if weights is None else find_record(model, str(weights))
-    if record is None:  # a file: as the model's registered set has it
-        record = next((each for each in all_records() if each.model == model), None)
-    options: dict[str, Any] = {}
-    if record is not None:
-        how = preprocessing(record.preprocessing)
-        options = {"mean": how.mean, "std": how.std}
-        names = [label for _, label in class_names(record.classes)]
-        if weights is not None and len(names) == network.output_shape[-1]:
-            options["classes"] = names
-    return len(to_c(network, output, name=name, **options).binary)
+    how = found.card.preprocessing
+    options: dict[str, Any] = {"mean": how.mean, "std": how.std} if how else {}
+    exported = to_c(network, output, name=name, classes=_names(found, network), **options)
+    return len(exported.binary)
+
+
+def _names(found: Network, network: Any) -> list[str] | None:
+    """The names of the classes; None where they are not known, and for random weights."""
+    names = found.card.names
+    fits = names is not None and network.output_shape[1:] == (len(names),)
+    return names if fits and found.file is not None else None
 
 
 def _tflite(network: Any, output: Path) -> int:

@@ -1,95 +1,209 @@
-"""The network that a command names. Importing this imports no TensorFlow."""
+"""The network that a command names: in the catalog, a run, or a file. One way for all commands.
+
+    kind = find(text)                     what it is, at once, without TensorFlow
+    network = resolve(text, options)      what is known of it: weights, classes, preprocessing
+    network.model()                       the Keras model
+
+Importing this imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
+from training.commands.arguments import build_model, parameters, typed_arguments
+from training.commands.known_network import Kind, Network, completed
 from training.terminal import load_tensorflow
 from zoo import catalog
-from zoo.errors import InvalidValueError, RunError, UnknownNameError
+from zoo.card import card_of_record
+from zoo.errors import InvalidValueError, RunError, WeightsError, printable
+from zoo.pretrained.records import WeightSet, default_record, find_record, imported_record
+
+MODELS = (".keras", ".h5", ".hdf5")  # files of whole networks
+NAMEABLE = "a model of `lqz list`, a run directory, or a .keras, .h5 or .npz file"
 
 
-def build_model(name: str, options: dict[str, Any]) -> Any:
-    """The model `name`, after a look at whether it takes these arguments."""
-    import zoo
+@dataclass(frozen=True)
+class Found:
+    """What a text names.
 
-    row = zoo.catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
-    load_tensorflow()
-    options = typed_arguments(name, options)
-    try:
-        return zoo.get_model(name, **options)
-    except (TypeError, ValueError) as error:
-        if row.origin == "zoo":
-            raise  # ours refuse values with a ZooError, so this is a bug
-        raise InvalidValueError(str(error).partition("\n")[0]) from error
+    Attributes:
+        kind: a model of the catalog, a run, a file of a whole network, or one of weights.
+        row: of the catalog, for "catalog".
+        set_name: of its weights, where "MODEL/SET" was given.
+        path: of the run or the file.
+    """
 
-
-def typed_arguments(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the model `name`, texts read as their types say; UnknownNameError for others."""
-    import inspect
-
-    import zoo
-    from training.settings.configuration import typed
-
-    function = zoo.catalog.row(name).function()
-    valid = inspect.signature(function).parameters
-    for key in options:
-        if key not in valid:
-            raise UnknownNameError("argument", key, valid)
-    empty = inspect.Parameter.empty
-    types = {k: Any if p.annotation is empty else p.annotation for k, p in valid.items()}
-    return typed(options, types)
+    kind: Kind
+    row: catalog.Row | None = None
+    set_name: str | None = None
+    path: Path | None = None
 
 
-SAVED = (".keras", ".h5", ".hdf5")
+# ---- what is named ----
 
 
-def load(model: str, arguments: Sequence[str], **defaults: Any) -> Any:
-    """The model of a name or a file; `defaults` are arguments it gets where it takes them."""
-    import inspect
+def find(text: str) -> Found:
+    """What `text` names. Imports no TensorFlow.
 
-    import zoo
-    from training.settings.configuration import parse_arguments
-
-    options = parse_arguments(arguments)
-    row = require_model(model)
-    if row is None:
-        if options:
-            raise InvalidValueError(f"A saved model takes no arguments, such as '{arguments[0]}'.")
-        load_tensorflow()
-        return zoo.load_model(model, compile=False)
-    if options.get("weights") is None:
-        click.echo(f"{model} has random weights; give weights=PATH for others.", err=True)
-    load_tensorflow()
-
-    valid = inspect.signature(row.function()).parameters
-    taken = {key: value for key, value in defaults.items() if key in valid}
-    return build_model(model, {"weights": None, **taken, **options})
-
-
-def require_model(model: str) -> catalog.Row | None:
-    """The catalog's row of a model, None for the path of a saved one; raises if there is none."""
-    if Path(model).suffix not in SAVED:
-        return catalog.row(model)
-    if not Path(model).is_file():
-        raise InvalidValueError(f"There is no model file '{model}'.")
-    return None
-
-
-def find(model: str) -> catalog.Row | Path:
-    """The row of the catalog, or the path, that `model` names. Raises ZooError for neither."""
-    path = Path(model).expanduser()
-    if model in (row.model for row in catalog.rows()):
-        return catalog.row(model)
-    if path.exists():
-        return path
-    if os.sep in model or path.suffix:
-        raise RunError(
-            f"There is no '{model}': give a run directory, a .keras file, or a model of `lqz list`."
+    Raises:
+        ZooError: nothing; or something from which no network can be built.
+    """
+    names = {row.model: row for row in catalog.rows()}
+    if text in names:
+        return Found("catalog", names[text])
+    path = expanded(text)
+    if not _exists(path):
+        model, slash, set_name = text.rpartition("/")
+        if slash and model in names:
+            return Found("catalog", names[model], set_name)
+        if os.sep in text or path.suffix:
+            raise RunError(f"There is no '{printable(text)}': give {NAMEABLE}.")
+        return Found("catalog", catalog.row(text))  # raises, offering the nearest name
+    if runtime := exported_for(path):
+        raise InvalidValueError(
+            f"'{printable(text)}' is an export for {runtime}, which holds no layers of Keras: give "
+            "the run, the file or the model that it was made from."
         )
-    return catalog.row(model)  # raises, offering the nearest name
+    if path.is_dir():
+        return Found("run", path=path)
+    if path.suffix in MODELS:
+        return Found("model", path=path)
+    if path.suffix == ".npz":
+        return Found("weights", path=path)
+    raise InvalidValueError(f"'{printable(text)}' is no network: give {NAMEABLE}.")
+
+
+def exported_for(path: Path) -> str | None:
+    """The runtime for which `lqz export` wrote a folder or file; None where it did not."""
+    if path.is_dir():
+        marks = {"model.json": "C", "model.xml": "OpenVINO", "saved_model.pb": "TensorFlow"}
+        return next((name for mark, name in marks.items() if (path / mark).is_file()), None)
+    return {".tflite": "TFLite", ".xml": "OpenVINO"}.get(path.suffix)
+
+
+def expanded(text: str) -> Path:
+    """A path with `~` replaced, where it names a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # longer than any path, or with a NUL
+        return False
+
+
+# ---- what is known of it ----
+
+
+def resolve(text: str, options: Mapping[str, Any], *, needs_weights: bool = True) -> Network:
+    """The network that `text` names, with arguments of its function. Loads TensorFlow.
+
+    Without `weights` among the options, a model of the catalog has its default set; None stands for
+    random ones, which no other word gives.
+
+    Args:
+        text: a model of the catalog, "MODEL/SET", a run directory, or a file.
+        options: arguments, as `training.commands.arguments.read_options` gives them.
+        needs_weights: False for a command whose answer does not depend on them: then the default
+            set need not be had, and the weights are random unless the user names some.
+
+    Raises:
+        ZooError: something does not exist, cannot be read, or does not fit.
+    """
+    found = find(text)
+    load_tensorflow()
+    if found.kind == "catalog":
+        assert found.row
+        if found.set_name is not None:
+            if "weights" in options:
+                raise InvalidValueError(f"'{text}' names its weights: leave weights= away.")
+            options = {"weights": found.set_name, **options}
+        return _of_catalog(text, found.row, options, needs_weights)
+    if "weights" in options:
+        raise InvalidValueError(f"'{printable(text)}' has weights of its own: leave weights= away.")
+    from training.commands import saved_network
+
+    assert found.path
+    if found.kind == "weights":
+        return saved_network.of_weights(text, found.path, options)
+    if options:
+        raise InvalidValueError(
+            f"A saved network takes no arguments, such as '{next(iter(options))}'."
+        )
+    if found.kind == "run":
+        return saved_network.of_run(text, found.path)
+    return saved_network.of_model(text, found.path)
+
+
+def _of_catalog(
+    text: str, row: catalog.Row, options: Mapping[str, Any], needs_weights: bool
+) -> Network:
+    from training.commands.saved_network import card_beside
+    from zoo.weights.load import classes_of, find_weights, names_a_file
+
+    arguments = typed_arguments(row.model, options)
+    default = _default_set(row, needs_weights) if "weights" not in arguments else None
+    weights = arguments.pop("weights", default)
+    if weights is None:
+        return Network(
+            text, "catalog", row.model, None, None, "", None, completed(None, row), arguments,
+            lambda logits: _built(row, arguments, None, logits),
+        )  # fmt: skip
+    file = find_weights(str(weights), row.model)
+    record = card = None
+    known = ""
+    if names_a_file(weights):
+        card = card_beside(file)
+        classes = classes_of(file, row.model, "fc") if row.origin == "zoo" else None
+    else:
+        known = f"{weights}: "
+        record = find_record(row.model, str(weights)) or imported_record(row.model, str(weights))
+        card, classes = card_of_record(record), record.num_classes
+    if classes and "num_classes" in parameters(row.model):
+        arguments.setdefault("num_classes", classes)
+    return Network(
+        text, "catalog", row.model, None, file, f"{known}{file.name}", record,
+        completed(card, row), arguments, lambda logits: _built(row, arguments, file, logits),
+    )  # fmt: skip
+
+
+def _default_set(row: catalog.Row, needed: bool) -> str | None:
+    if not needed:
+        return None
+    record = default_record(row.model)
+    if record is None or (record.access == "none published" and not _is_here(record)):
+        raise WeightsError(
+            f"{row.model} has no trained weights: give weights=FILE, a run directory in place of "
+            "the model, or weights=none for random ones."
+        )
+    return record.name
+
+
+def _is_here(record: WeightSet) -> bool:
+    from zoo.pretrained.find import sources, state_of
+
+    return state_of(record) in ("shipped", "cached") or bool(sources(record))
+
+
+def _built(row: catalog.Row, arguments: Mapping[str, Any], file: Path | None, logits: bool) -> Any:
+    """The model with exactly these weights: a classifier for other classes would be random."""
+    from zoo.weights.load import load_weights
+
+    arguments = dict(arguments)
+    if logits and "classifier_activation" in parameters(row.model):
+        arguments.setdefault("classifier_activation", None)
+    if file is not None and not arguments.get("include_top", True):
+        return build_model(row.model, {**arguments, "weights": str(file.absolute())})
+    model = build_model(row.model, {**arguments, "weights": None})
+    if file is not None:
+        load_weights(model, file, name=row.model)
+    return model

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.terminal import OPEN, load_tensorflow
-from zoo import catalog
-from zoo.errors import InvalidValueError
+from training.commands.arguments import read_options
+from training.commands.network import Network, expanded, find, resolve
+from training.terminal import OPEN
+from zoo.errors import InvalidValueError, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zoo.pretrained.records import ImagePreprocessing
 
 TOP = 5
+PREPROCESSING = "preprocessing"
 
 
 @click.command(context_settings=OPEN)
@@ -21,80 +28,78 @@ TOP = 5
 def predict(model: str, images: Sequence[str]) -> None:
     """The five likeliest classes of each IMAGE by MODEL's trained weights.
 
-    Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data say.
+    MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. Images are JPEG,
+    PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data say.
 
     Among the images may be key=value: weights=FILE or the name of a set (by default the model's
-    own), and other arguments of the model.
+    own), other arguments of the model, and preprocessing=NAME (imagenet, cifar10) where it is not
+    known how a network takes its images.
     """
-    from training.settings.configuration import parse_arguments
-
     settings = [each for each in images if "=" in each and not Path(each).exists()]
     files = [each for each in images if each not in settings]
     if not files:
         raise InvalidValueError("Which image? lqz predict MODEL IMAGE.")
-    missing = [each for each in files if not Path(each).expanduser().is_file()]
+    missing = [each for each in files if not expanded(each).is_file()]
     if missing:
-        raise InvalidValueError(f"There is no image file '{missing[0]}'.")
-    options = parse_arguments(settings)
-    row = catalog.row(model)
-    load_tensorflow()
-    from training.commands.network import build_model
-    from zoo.preprocessing import preprocess, read_image, top_classes
-    from zoo.pretrained.records import class_names, preprocessing
-    from zoo.weights.load import find_weights, load_weights
-
-    record = _record(row, options)
-    weights = options.pop("weights", record.name)
-    if weights is None:
+        raise InvalidValueError(f"There is no image file '{printable(missing[0])}'.")
+    options = read_options(settings)
+    chosen = options.pop(PREPROCESSING, None)
+    find(model)
+    network = resolve(model, options)
+    if network.file is None:
         raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
+    from zoo.preprocessing import read_image, top_classes
+
     pixels = [read_image(each) for each in files]
-    path = find_weights(str(weights), row.model)
-    # A classifier with random weights would answer too: here all must come from the file.
-    network = build_model(
-        row.model, {"num_classes": record.num_classes, **options, "weights": None}
-    )
-    classes = network.output_shape[-1]
-    load_weights(network, path, name=row.model, include_top=True, num_classes=classes)
-    if network.input_shape[-1] != 3:
-        raise InvalidValueError("Images are predicted in three colours; this network takes others.")
-    names = class_names(record.classes)
-    if len(names) != classes or _of_other_data(path, record):
-        names = tuple((str(label), f"class {label}") for label in range(classes))
-    height, width = network.input_shape[1:3]
-    how = preprocessing(record.preprocessing)
-    default = (None, how.size)
-    size = None if height in default and width in default else (height, width)
+    keras = network.model()
+    outputs, channels = keras.output_shape, keras.input_shape[-1]
+    if len(outputs) != 2 or len(keras.input_shape) != 4:
+        raise InvalidValueError(f"{network.name} is no classifier of images.")
+    how = _preprocessing(network, chosen)
+    if channels != len(how.mean):
+        raise InvalidValueError(
+            f"{network.name} takes images of {channels} channels, and its preprocessing "
+            f"'{printable(how.name)}' makes {len(how.mean)}."
+        )
+    names = network.class_names(outputs[-1])
     for file, image in zip(files, pixels, strict=True):
-        taken = preprocess(image, how, size)
-        (best,) = top_classes(network(taken[None], training=False), names, TOP)
-        click.echo(file)
+        scores = _probabilities(keras, _input(image, how, keras.input_shape[1:3]))
+        (best,) = top_classes(scores, names, TOP)
+        click.echo(printable(file, 1000))
         for identifier, name, score in best:
-            shown = "" if identifier == name else f"  ({identifier})"
-            click.echo(f"  {100 * score:6.2f} %  {name}{shown}")
+            shown = "" if identifier == name else f"  ({printable(identifier)})"
+            click.echo(f"  {100 * score:6.2f} %  {printable(name)}{shown}")
 
 
-def _of_other_data(weights: Path, record: Any) -> bool:
-    """Whether the run beside whose `config.json` the file lies was on other data: as many classes
-    may be others."""
-    from training.data.conventions import COMPONENTS
-    from training.loop.run_directory import CONFIG, read_json
+def _preprocessing(network: Network, chosen: Any) -> ImagePreprocessing:
+    from zoo.pretrained.records import preprocessing
 
-    config = weights.parent / CONFIG
-    if not config.is_file():
-        return False
-    dataset = read_json(config, "remove it or move the weights elsewhere").get("dataset")
-    return dataset != COMPONENTS.get(record.dataset)
+    if chosen is not None:
+        return preprocessing(str(chosen))
+    if network.card.preprocessing is None:
+        raise InvalidValueError(
+            f"How {network.name} takes its images is not known: give preprocessing=imagenet or "
+            "preprocessing=cifar10."
+        )
+    return network.card.preprocessing
 
 
-def _record(row: catalog.Row, options: dict[str, Any]) -> Any:
-    """The record that says how images are cut and what the classes are called.
+def _input(image: np.ndarray, how: ImagePreprocessing, size: tuple[Any, Any]) -> np.ndarray:
+    from zoo.preprocessing import preprocess
 
-    Of the set that is asked for; else of the model's default one, which is called as its data set;
-    else of another registered set, or as its data set has it.
-    """
-    from zoo.pretrained.records import default_record, find_record, imported_record
+    height, width = size
+    default = (None, how.size)
+    own = height in default and width in default
+    return preprocess(image, how, None if own else (height, width))[None]
 
-    weights = options.get("weights")
-    if weights is not None and (found := find_record(row.model, str(weights))):
-        return found
-    return default_record(row.model) or imported_record(row.model, row.dataset)
+
+def _probabilities(model: Any, batch: np.ndarray) -> np.ndarray:
+    """Outputs that sum to 1: of a network that gives logits, their softmax."""
+    import numpy as np
+    import tensorflow as tf
+
+    outputs = model(batch, training=False)
+    given = np.asarray(outputs)
+    if given.min() >= 0 and np.allclose(given.sum(-1), 1, atol=1e-3):
+        return given
+    return tf.nn.softmax(outputs).numpy()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import click
 
-from training.commands.network import build_model, typed_arguments
-from training.terminal import OPEN, load_tensorflow
+from training.commands.arguments import read_options
+from training.commands.network import resolve
+from training.terminal import OPEN
 
 
 @click.command(context_settings=OPEN)
@@ -18,15 +19,13 @@ from training.terminal import OPEN, load_tensorflow
 def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     """Layers, operations and memory of MODEL, built with ARGUMENTS.
 
-    ARGUMENTS are those of its constructor, e.g. "input_shape=(32,32,3)" num_classes=10.
+    MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
+    those of a model's constructor, e.g. "input_shape=(32,32,3)" num_classes=10.
     """
     import zoo
-    from training.settings.configuration import parse_arguments
 
-    options = {"weights": None} | parse_arguments(arguments)
-    load_tensorflow()
-    options = typed_arguments(model, options)
-    network = build_model(model, options)
+    found = resolve(model, read_options(arguments), needs_weights=False)
+    network = found.model()
     totals = zoo.profile(network)
     from larq.models import ModelProfile
     from larq.models import summary as larq_summary
@@ -36,8 +35,9 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     if as_json:
         head, *layers, _total = ModelProfile(network).generate_table()
         rows = [dict(zip(map(_one_line, head), layer, strict=True)) for layer in layers]
-        found = {"model": model, "arguments": options, **figures, "layers": rows}
-        click.echo(json.dumps(found, indent=2, default=str))
+        options = {"weights": found.weights or None, **found.arguments}
+        shown = {"model": model, "arguments": options, **figures, "layers": rows}
+        click.echo(json.dumps(shown, indent=2, default=str))
         return
     larq_summary(network, print_fn=click.echo)
     click.echo(

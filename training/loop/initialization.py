@@ -11,7 +11,7 @@ from training.loop.progress import say
 from training.settings.configuration import component_name
 from zoo.files import sha256
 from zoo.models import ZooFactory
-from zoo.weights.load import find_weights, load_weights
+from zoo.weights.load import find_weights, load_features
 from zoo.weights.torch_layout import entries
 from zoo.weights.torch_state import load_torch_state, torch_state
 
@@ -36,11 +36,8 @@ def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
     name = component_name(type(factory))
     path = find_weights(weights, name)
     with warnings.catch_warnings(record=True) as notes:
-        load_weights(
-            model, path, name=name, include_top=True, num_classes=model.output_shape[-1],
-            classifier=factory.classifier_name, head=factory.head, new_classifier=True,
-            any_model=True,
-        )  # fmt: skip
+        head = (factory.classifier_name, *factory.head)
+        load_features(model, path, name=name, head=head, of_a_twin=True)
     say(f"Starting from the weights {weights} ({path.name}).")
     for note in notes:
         say(str(note.message))

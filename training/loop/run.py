@@ -36,6 +36,7 @@ from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
 from zoo.models import variant
 from zoo.profile import profile
+from zoo.saved import card_of_run, save_network
 from zoo.weights.files import read_npz, write_npz, write_packed
 from zoo.weights.load import find_weights
 from zoo.weights.torch_state import load_torch_state
@@ -214,7 +215,7 @@ class Run:
 
         def record() -> StageResult:
             weights = directory / f"{model.name}.npz"
-            write_npz(model, weights)
+            write_npz(model, weights, card=card_of_run(run.path))
             result = StageResult(
                 stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
                 pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
@@ -255,10 +256,12 @@ class Run:
         source = run.stage(len(stages), stages[-1].name) / results[-1].weights
         weights = run.path / source.name
         write_atomically(weights, lambda file: file.write(source.read_bytes()))
-        write_packed(self.models[stages[-1].name], weights.with_stem(f"{weights.stem}-packed"))
+        card = card_of_run(run.path)
+        packed = weights.with_stem(f"{weights.stem}-packed")
+        write_packed(self.models[stages[-1].name], packed, card)
         # As one file with its architecture, and with probabilities instead of logits.
         path = weights.with_suffix(".keras")
-        variant(self.plan.factory, weights=str(weights)).save(path)
+        save_network(variant(self.plan.factory, weights=str(weights)), path, card)
         model = self.models[stages[-1].name]
         say(f"\n{model.name}: {profile(model)}")
         say(f"Saved: {path}")

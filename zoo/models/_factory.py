@@ -208,13 +208,10 @@ class ZooFactory(ModelFactory):
         inputs = tf.keras.utils.get_source_inputs(image)
         model = tf.keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=self.model_name)
         if self.weights is not None:
-            from zoo.weights.load import load_weights
+            from zoo.weights.load import load_features
 
-            load_weights(
-                model, self.weights, name=self.catalog_name,
-                include_top=self.include_top, num_classes=self.num_classes,
-                classifier=self.classifier_name, head=self.head, new_classifier=True,
-            )  # fmt: skip
+            head = (self.classifier_name, *self.head)
+            load_features(model, self.weights, name=self.catalog_name, head=head)
         return model
 
     def _check_weights(self) -> None:

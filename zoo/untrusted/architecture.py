@@ -21,6 +21,7 @@ from zoo.untrusted.names import (
     LARQ,
     MODULES,
     OPERATIONS,
+    REFUSED,
     ZOO,
 )
 from zoo.untrusted.opening import MOST_TEXT, require_memory, unsafe
@@ -105,6 +106,8 @@ def _check_object(value: dict[str, Any], path: Path, trusted: Collection[str]) -
         return
     # HDF5 has "zoo>BatchNorm" in place of a class's name.
     bare = str(name).rpartition(">")[2]
+    if bare not in KERAS | LARQ | ZOO | REFUSED and isinstance(value.get("config"), dict):
+        raise _unknown(path, bare)
     if bare not in KERAS | LARQ | ZOO or (module and not MODULES.fullmatch(module)):
         raise _refused(path, f"{module}.{name}" if module else str(name))
     if registered and registered.rpartition(">")[2] != bare:
@@ -122,6 +125,15 @@ def _check_activations(value: dict[str, Any], path: Path, trusted: Collection[st
         word = value.get(key)
         if isinstance(word, str) and word not in {*FUNCTIONS, *ACTIVATIONS, *LARQ, *trusted}:
             raise _refused(path, word)
+
+
+def _unknown(path: Path, name: str) -> FileError:
+    shown = printable(name, 60)
+    return FileError(
+        f"'{_name(path)}' names the class {shown}, which is neither Keras's nor larq's nor this "
+        f"zoo's: if it is yours, zoo.load_model(path, custom_objects={{'{shown}': {shown}}}) loads "
+        "the file in Python."
+    )
 
 
 def _refused(path: Path, name: str) -> FileError:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MEMBERS = ("metadata.json", CONFIG, WEIGHTS)  # all that Keras 2 writes; others may hold pickles
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+MEMBERS = (METADATA, CONFIG, WEIGHTS)  # all that Keras 2 writes; others may hold pickles
 ZIP = b"PK\x03\x04"
 
 
@@ -67,14 +67,63 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
     if start == SIGNATURE:
         raise unsafe(path, "it is an HDF5 file under the name of another format")
     if not start.startswith(ZIP):
-        raise zipfile.BadZipFile("File is not a zip file")
-    with open_zip(path, MEMBERS) as archive:
-        if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
-            raise unsafe(path, f"its member '{WEIGHTS}' is compressed, which Keras never does")
+        raise zipfile.BadZipFile("it is no zip archive, as .keras files are")
+    with open_zip(path) as archive:
+        _check_members(archive, path)
         architecture = read_architecture(archive.read(CONFIG), path)
         # In memory: each step back in a member of a zip reads it again from its start.
         with checked(io.BytesIO(archive.read(WEIGHTS)), path) as content:
             yield KerasFile(content, architecture, None)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise FileError unless an archive holds what Keras 2 saves, and nothing else."""
+    names = archive.namelist()
+    shown = printable(str(path))
+    if CONFIG not in names:
+        raise FileError(f"'{shown}' is a zip archive, but no model of Keras: it has no {CONFIG}.")
+    _require_keras2(_metadata(archive, path).get("keras_version"), path)
+    for name in names:
+        if name not in MEMBERS:
+            raise unsafe(path, f"its member '{printable(name)}' does not belong there")
+    if WEIGHTS not in names:
+        raise FileError(f"'{shown}' is damaged: it has no {WEIGHTS}.")
+    if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
+        raise unsafe(path, f"its member '{WEIGHTS}' is compressed, which Keras never does")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a .keras file says of itself: Keras's version, and what others noted there.
+
+    Raises:
+        FileError: it is unsafe or damaged.
+    """
+    try:
+        with open_zip(path) as archive:
+            return _metadata(archive, path)
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+        raise FileError(
+            f"'{printable(str(path))}' is not a readable model: {one_line(error)}."
+        ) from error
+
+
+def _metadata(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    if METADATA not in archive.namelist():
+        return {}
+    return read_architecture(archive.read(METADATA), path)
+
+
+def _require_keras2(version: Any, path: Path) -> None:
+    """Raise FileError for a file of a later Keras, whose layers are described in another way."""
+    if isinstance(version, bytes):
+        version = version.decode(errors="replace")
+    major = str(version).partition(".")[0]
+    if major.isdigit() and int(major) >= 3:
+        raise FileError(
+            f"'{printable(str(path))}' was saved by Keras {printable(str(version), 20)}, but larq "
+            "and this zoo need Keras 2: save the model anew from a program that sets "
+            "TF_USE_LEGACY_KERAS=1."
+        )
 
 
 def _attribute(content: h5py.File, name: str, path: Path) -> dict[str, Any] | None:
@@ -106,6 +155,7 @@ def check_model(path: Path, trusted: Collection[str] = (), compile: bool = True)
                 f"'{printable(str(path))}' holds weights without a network: build the model and "
                 "give it weights=FILE."
             )
+        _require_keras2(file.weights.attrs.get("keras_version"), path)
         looked_at = dict(file.architecture)
         if not compile:
             looked_at.pop("compile_config", None)

@@ -75,6 +75,8 @@ clip_by_value_activation xnor_weight_scale
 KERAS = frozenset(" ".join((_NETWORKS, _LAYERS, _OPERATORS, _VALUES, _TRAINING)).split())
 LARQ = frozenset(f"{_LARQ} {_LARQ_ZOO}".split())
 ZOO = frozenset(_ZOO.split())
+# Keras's own, which are refused although they are known.
+REFUSED = frozenset(("Lambda", "StringLookup", "TextVectorization", "IntegerLookup", "TFSMLayer"))
 FUNCTIONS = frozenset(f"{_KERAS_FUNCTIONS} {_LARQ_FUNCTIONS}".split())
 # Classes that stand under "activation", as a bare word.
 ACTIVATIONS = frozenset(("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"))

@@ -4,7 +4,7 @@ Where the files come from is `zoo.pretrained`'s.
 """
 
 # Imported at once: a lazy `torch_state` would be hidden by the module of the same name.
-from zoo.weights.load import load_weights, save_weights
+from zoo.weights.load import load_features, load_weights, save_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 
-__all__ = ["load_torch_state", "load_weights", "save_weights", "torch_state"]
+__all__ = ["load_features", "load_torch_state", "load_weights", "save_weights", "torch_state"]

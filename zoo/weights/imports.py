@@ -13,7 +13,8 @@ import tensorflow as tf
 from zoo import catalog
 from zoo.pretrained.records import Format, WeightSet
 from zoo.weights import torch_file
-from zoo.weights.files import is_packed, load_keras, read_npz, read_unused, write_npz
+from zoo.weights.files import is_packed, read_npz, read_unused, write_npz
+from zoo.weights.keras_file import load_keras
 from zoo.weights.torch_layout import entries
 from zoo.weights.torch_state import latent, load_torch_state, torch_state, unused
 

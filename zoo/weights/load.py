@@ -15,9 +15,12 @@ from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.pretrained.find import obtain, present
 from zoo.pretrained.records import WeightSet, find_record, records_of
-from zoo.weights.files import TORCH_SUFFIXES, check_weights, load_keras, read_npz, write_npz
+from zoo.weights.files import TORCH_SUFFIXES, check_weights, read_npz, write_npz
 from zoo.weights.imports import prepare
+from zoo.weights.keras_file import classifier_size, keras_features, last_size, load_keras
 from zoo.weights.torch_state import load_torch_state, torch_state
+
+CLASSIFIER = "fc"  # the layer of most models that tells the classes apart
 
 
 def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = False) -> None:
@@ -76,51 +79,108 @@ def names_a_file(weights: str | Path) -> bool:
     return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
-def load_weights(
-    model: tf.keras.Model, weights: str | Path, *, name: str, include_top: bool, num_classes: int,
-    classifier: str = "fc", head: Sequence[str] = (), new_classifier: bool = False,
-    any_model: bool = False,
-) -> None:  # fmt: skip
-    """Set the weights of `model` from a file or a registered set.
+def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None = None) -> Path:
+    """Set every weight of `model` from a file or a registered set. Strict: all or nothing.
 
     Args:
         model: the model to set.
-        weights: path of an .npz written by `save_weights`, or of Keras's .h5; else a set's name.
-        name: the model's name in the catalog.
-        include_top: how the model was built.
-        num_classes: how many it tells apart.
-        classifier: the layer that tells the classes apart.
-        head: the layers that the model has only with include_top, besides the classifier.
-        new_classifier: for fine-tuning: what the file holds of the head is left out for a model
-            without it, and a classifier for other classes stays as it is initialised.
-        any_model: take an .npz of another model with the same keys, such as a real-valued twin.
+        weights: path of an .npz written by `save_weights`, or of Keras's .h5 or .keras; else a
+            set's name.
+        name: the model's name in the catalog, where `model.name` does not tell.
+
+    Returns:
+        The file.
 
     Raises:
         WeightsError: there is no such file or set, it cannot be had, or does not fit.
     """
+    name = name or catalog_name(model)
+    path = _readable_file(weights, name)
+    if path.suffix == ".npz":
+        load_torch_state(model, read_npz(path, name.lower()))
+    else:
+        load_keras(model, path, named=not _is_neighbours(name))
+    return path
+
+
+def load_features(
+    model: tf.keras.Model, weights: str | Path, *, name: str | None = None,
+    head: Sequence[str] = (CLASSIFIER,), of_a_twin: bool = False,
+) -> Path:  # fmt: skip
+    """Set the weights of `model` but for its head, where the file has another: for fine-tuning.
+
+    A classifier for other classes stays as it is initialised, with a warning where a file is named;
+    what the file holds of a head that `model` lacks is left out. All else is strict.
+
+    Args:
+        model: the model to set, one of this zoo.
+        weights: as for `load_weights`.
+        name: the model's name in the catalog, where `model.name` does not tell.
+        head: the layers above the features; the first tells the classes apart.
+        of_a_twin: take the file of another model with the same layers, such as a real-valued twin.
+
+    Returns:
+        The file.
+
+    Raises:
+        WeightsError: there is no such file or set, it cannot be had, or its features do not fit.
+    """
+    name = name or catalog_name(model)
+    path = _readable_file(weights, name)
+    as_a_whole = None  # why a file of Keras's did not fit so
+    if path.suffix == ".npz":
+        state = read_npz(path, None if of_a_twin else name.lower())
+    else:
+        try:
+            load_keras(model, path, named=not of_a_twin)
+            return path
+        except WeightsError as error:
+            as_a_whole = error
+        try:
+            state = keras_features(model, path, head, named=not of_a_twin)
+        except WeightsError:
+            raise as_a_whole from None
+    own, whole = torch_state(model), state
+    if absent := [layer for layer in head if not _of_layer(own, layer)]:
+        state = _without(state, absent)
+    classifier = head[0]
+    theirs, ours = (_classes(each, classifier) for each in (state, own))
+    if ours and theirs not in (None, ours):
+        if names_a_file(weights):  # with a set's name it is what was asked for
+            warnings.warn(
+                f"'{path.name}' tells {theirs} classes apart, not {ours}: {model.name} gets a new "
+                "classifier.", stacklevel=2,
+            )  # fmt: skip
+        state = _without(state, (classifier,)) | _of_layer(own, classifier)
+    if as_a_whole and state is whole:
+        raise as_a_whole
+    load_torch_state(model, state)
+    return path
+
+
+def catalog_name(model: tf.keras.Model) -> str:
+    """The catalog's name of a model of this zoo, from Keras's, which is in lower case.
+
+    Raises:
+        WeightsError: it is called otherwise.
+    """
+    for row in catalog.rows(origin="zoo"):
+        if row.model.casefold() == model.name.casefold():
+            return row.model
+    raise WeightsError(f"'{model.name}' is no model of `lqz list`: give its name there as name=.")
+
+
+def _readable_file(weights: str | Path, name: str) -> Path:
     path = find_weights(weights, name)
     if path.suffix in TORCH_SUFFIXES:
         raise WeightsError(
             f"'{weights}' is a PyTorch file: 'lqz convert {name} {path.name}' imports it."
         )
-    if path.suffix != ".npz":
-        theirs = any(row.model == name for row in catalog.rows(origin="larq-zoo"))
-        load_keras(model, path, named=not theirs)
-        return
-    state = read_npz(path, None if any_model else model.name)
-    if new_classifier:
-        if not include_top:
-            state = _without(state, (classifier, *head))
-        elif _classes(state, classifier) not in (None, num_classes):
-            if Path(weights).expanduser() == path:  # with a set's name it is what was asked for
-                warnings.warn(
-                    f"'{path.name}' tells {_classes(state, classifier)} classes apart, not "
-                    f"{num_classes}: {model.name} gets a new classifier.", stacklevel=2,
-                )  # fmt: skip
-            own = torch_state(model)
-            kept = {key: own[key] for key in own if key.rpartition(".")[0] == classifier}
-            state = _without(state, (classifier,)) | kept
-    load_torch_state(model, state)
+    return path
+
+
+def _is_neighbours(name: str) -> bool:
+    return any(row.model == name for row in catalog.rows(origin="larq-zoo"))
 
 
 def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
@@ -134,14 +194,16 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     path = find_weights(arguments["weights"], row.model)
     model = function(**{**arguments, "weights": None})
     has_top = arguments.get("include_top", True)
+    classes = 1000
     try:
         load_keras(model, path, named=False)
         return model
     except WeightsError:
-        if has_top and arguments.get("num_classes", 1000) == 1000:
+        classes = last_size(path) or classes
+        if has_top and arguments.get("num_classes", 1000) == classes:
             raise
-    # Of the set for ImageNet's classes all but the classifier.
-    full = function(weights=None)
+    # Of a network for other classes all but the classifier.
+    full = function(weights=None, num_classes=classes)
     load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()
     features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
@@ -150,6 +212,10 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
         raise WeightsError(f"The weights '{arguments['weights']}' do not fit {row.model} so built.")
     model.set_weights([*values[:features], *own[features:]])
     return model
+
+
+def _of_layer(state: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
+    return {key: value for key, value in state.items() if key.startswith(f"{layer}.")}
 
 
 def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str, np.ndarray]:
@@ -163,16 +229,16 @@ def classes_of(path: Path, name: str, classifier: str) -> int | None:
     """How many classes the weights of a file tell apart; None where that cannot be said.
 
     Args:
-        path: of an .npz; of other files it is not known.
+        path: of a file of weights.
         name: the model's name in the catalog.
         classifier: the layer that tells the classes apart.
 
     Raises:
         WeightsError: the file cannot be read or is another model's.
     """
-    if path.suffix != ".npz":
-        return None
-    return _classes(read_npz(path, name.lower()), classifier)
+    if path.suffix == ".npz":
+        return _classes(read_npz(path, name.lower()), classifier)
+    return None if path.suffix in TORCH_SUFFIXES else classifier_size(path, classifier)
 
 
 def _classes(state: Mapping[str, np.ndarray], classifier: str) -> int | None:

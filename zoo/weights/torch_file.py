@@ -8,13 +8,14 @@ import io
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import FileError, WeightsError, printable
+from zoo.errors import FileError, UnknownNameError, WeightsError, printable
 from zoo.extras import module_of
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, require_memory
@@ -22,44 +23,75 @@ from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_names import Refused, Tensor
 from zoo.weights.torch_layout import entries
 
-# Under which names training scripts put the weights beside epoch, optimizer and so on.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
-PREFIXES = ("module.", "_orig_mod.")
+# Under which names training scripts put the weights beside epoch, optimizer and so on; behind them
+# those of weights averaged over the steps of training.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights",
+            "params")  # fmt: skip
+AVERAGED = re.compile(r"ema|averag|swa|shadow", re.IGNORECASE)
+# DataParallel's and AveragedModel's, torch.compile's, and of a network within a training module.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
+AVERAGES = "n_averaged"  # AveragedModel's counter
+MOST_NESTED = 5
 COUNTER = ".num_batches_tracked"
 HTML = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The weights in a PyTorch file.
+
+    Attributes:
+        state: arrays by the authors' key names: whole numbers and truth values as they are, others
+            as float32.
+        entry: the entry of the file that they are; "" where the file holds nothing else.
+        others: the file's other entries that are weights, such as averaged ones.
+    """
+
+    state: dict[str, np.ndarray]
+    entry: str
+    others: tuple[str, ...]
+
+
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The weights in a PyTorch file, by the authors' key names.
+    """The weights in a PyTorch file, by the authors' key names: `read_entry(path).state`."""
+    return read_entry(path).state
+
+
+def read_entry(path: Path, entry: str | None = None) -> Taken:
+    """The weights in a PyTorch file, and which of several they are.
 
     Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
-    dictionary, and keys with the prefix of DataParallel.
+    dictionaries, and keys with the prefixes of DataParallel, torch.compile and the like, in any
+    order.
 
     Nothing in the file is executed, and PyTorch is not needed: tensors, dictionaries, lists,
     numbers and words are read, everything else is refused by its name.
 
-    Returns:
-        Arrays of whole numbers or truth values as they are, others as float32.
+    Args:
+        path: the file.
+        entry: which of its weights to take, such as "state_dict_ema"; by default those that were
+            trained, not their averages.
 
     Raises:
-        WeightsError: the file is no PyTorch file, is damaged, or holds more than plain numbers.
+        WeightsError: the file is no PyTorch file, is damaged, holds more than plain numbers, or has
+            no such entry.
     """
     file = _open(path)
-    tensors = _unwrapped(file.content, path)
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    found = _states(file.content)
+    taken = _chosen(found, entry, file.content, path)
+    tensors = _without_prefixes(found[taken])
     total = sum(each.size * max(each.storage.dtype.itemsize, 4) for each in tensors.values())
     try:
         # A few numbers, repeated by strides of 0, would fill the memory.
         require_memory(total, path)
-        return {key: _plain(file.array(value)) for key, value in tensors.items()}
+        state = {key: _plain(file.array(value)) for key, value in tensors.items()}
     except FileError as error:
         raise WeightsError(str(error)) from error
     except Exception as error:  # a checksum that is wrong, a file that is gone
         raise WeightsError(
             f"'{path}' is not a readable PyTorch file, or cut short: {one_line(error)}."
         ) from error
+    return Taken(state, taken, tuple(name for name in found if name != taken))
 
 
 def with_counters(
@@ -122,26 +154,68 @@ def _open(path: Path) -> TorchFile:
         ) from error
 
 
-def _unwrapped(loaded: Any, path: Path) -> dict[str, Tensor]:
-    """The mapping of names to tensors in what a training script saved."""
+def _states(loaded: Any) -> dict[str, dict[str, Tensor]]:
+    """Every mapping of names to tensors in what a training script saved, by its dotted name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    seen: set[int] = set()  # a file may hold the same dictionary in many places
 
-    def is_state(value: Any) -> bool:
-        return (
-            isinstance(value, dict) and bool(value)
-            and all(isinstance(key, str) and isinstance(each, Tensor)
-                    for key, each in value.items())
-        )  # fmt: skip
+    def look(value: Any, name: str, depth: int) -> None:
+        if not isinstance(value, dict) or depth > MOST_NESTED or id(value) in seen:
+            return
+        seen.add(id(value))
+        if value and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()):
+            found[name] = value
+            return
+        for key, each in value.items():
+            if isinstance(key, str) and key.casefold() not in ("optimizer", "scheduler"):
+                look(each, f"{name}.{key}" if name else key, depth + 1)
 
-    if is_state(loaded):
-        return loaded
-    if isinstance(loaded, dict):
-        for name in WRAPPERS:
-            if is_state(loaded.get(name)):
-                return loaded[name]
+    look(loaded, "", 0)
+    return found
+
+
+def _chosen(
+    found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
+) -> str:  # fmt: skip
+    """The name of the weights to take."""
+    if entry is not None:
+        if entry not in found:
+            where = f"entry with weights in '{printable(str(path))}'"
+            raise UnknownNameError(where, entry, [printable(each, 60) for each in found])
+        return entry
+    if not found:
+        if not isinstance(loaded, dict):
+            raise WeightsError(f"'{path}' holds no weights, but a {type(loaded).__name__}.")
         names = [printable(key, 40) for key in loaded if isinstance(key, str)]
         held = ", ".join(names[:8]) or "nothing"
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
-    raise WeightsError(f"'{path}' holds no weights, but a {type(loaded).__name__}.")
+
+    def rank(name: str) -> tuple[bool, int, int]:
+        """First what was trained itself, then the names that scripts use, then the largest."""
+        words = name.split(".")
+        known = [WRAPPERS.index(word) for word in words if word in WRAPPERS]
+        return bool(AVERAGED.search(name)), min(known, default=len(WRAPPERS)), -len(found[name])
+
+    best = min(found, key=rank)
+    if best and not rank(best)[0] and rank(best)[1] == len(WRAPPERS):
+        # Of no known name: it may be an optimizer's.
+        names = ", ".join(printable(name, 40) for name in list(found)[:8])
+        raise WeightsError(f"'{path}' holds no weights, only {names}.")
+    return best
+
+
+def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The keys as the network itself has them, whatever wrapped it, and however often."""
+    state = dict(tensors)
+    while True:
+        keys = [key for key in state if key != AVERAGES]
+        prefix = next(
+            (each for each in PREFIXES if keys and all(key.startswith(each) for key in keys)), None
+        )
+        if prefix is None:
+            return state
+        state.pop(AVERAGES, None)
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
 
 
 def _plain(value: np.ndarray) -> np.ndarray:

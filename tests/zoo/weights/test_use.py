@@ -19,7 +19,7 @@ from zoo.errors import InvalidValueError, WeightsError
 from zoo.files import sha256
 from zoo.models import bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus
 from zoo.pretrained.find import keeping
-from zoo.weights import load_weights, save_weights, torch_state
+from zoo.weights import load_features, load_weights, save_weights, torch_state
 from zoo.weights.files import read_npz
 from zoo.weights.load import find_weights
 
@@ -86,17 +86,16 @@ class TestFineTuning:
     def test_strict_where_a_new_classifier_would_be_a_lie(self, file):
         model = zoo.RealResNet20(weights=None, num_classes=3)
         with pytest.raises(WeightsError, match="another class count"):
-            load_weights(model, file, name=MODEL, include_top=True, num_classes=3)
+            load_weights(model, file)
 
 
 def test_a_twins_file_is_for_who_asks_for_it(file):
     model = zoo.BiRealNet20(weights=None)
-    settings = {"name": "BiRealNet20", "include_top": True, "num_classes": 10}
     with pytest.raises(
         WeightsError, match="weights of realresnet20, which do not belong to bireal"
     ):
-        load_weights(model, file, **settings)
-    load_weights(model, file, **settings, any_model=True)
+        load_weights(model, file)
+    load_features(model, file, of_a_twin=True)
     ours, theirs = torch_state(model), read_npz(file)
     assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands.arguments import read_options
 from training.commands.benchmark.prepare import MEANING, RUNTIMES, prepare
 from training.commands.export import EXTRAS, require_writable
-from training.commands.network import require_model
+from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
 from zoo import catalog
 from zoo.errors import InvalidValueError, UnknownNameError
@@ -45,8 +46,9 @@ def benchmark(
 ) -> None:  # fmt: skip
     """Measure MODELS in several runtimes, in turns.
 
-    MODELS are names of `lqz list` or files of saved models; key=value among them is an argument of
-    all of them. Where weights= is not given they are random, which changes no time.
+    MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value among
+    them is an argument of all of them. Weights change no time: weights=none measures models of the
+    list with random ones, where their trained ones are not on this machine.
     """
     from training.commands.benchmark import picture, report
 
@@ -57,7 +59,8 @@ def benchmark(
     if not names:
         raise InvalidValueError("No model is named; --all measures all of this project's.")
     for name in names:
-        require_model(name)
+        find(name)
+    options = read_options(settings)
     kinds = _chosen(runtimes)
     for worker in {RUNTIMES[kind] for kind in kinds} & set(EXTRAS):
         require(worker, f"Measuring {worker}")
@@ -66,11 +69,12 @@ def benchmark(
     for path in (json_path, csv_path, layers_path, plot_path):
         if path:
             require_writable(path)  # before the wait, not after it
+    networks = [resolve(name, options) for name in names]  # fetched before the wait
     machine = report.machine()
     click.echo(report.describe(machine))
     rows: list[dict[str, Any]] = []
-    for name in names:
-        found = measure(name, settings, kinds, counts, batches, rounds, per_layer)
+    for network in networks:
+        found = measure(network, kinds, counts, batches, rounds, per_layer)
         report.print_rows(found, per_layer)
         rows += found
         # After every model, so that a run cut short is not lost.
@@ -85,7 +89,7 @@ def benchmark(
 
 
 def measure(
-    name: str, settings: Sequence[str], kinds: Sequence[str], threads: Sequence[int],
+    network: Network, kinds: Sequence[str], threads: Sequence[int],
     batches: Sequence[int], rounds: int, per_layer: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A row for each runtime, number of threads and batch size of one model."""
@@ -93,9 +97,8 @@ def measure(
 
     import zoo
     from training.commands.export import file_size
-    from training.commands.network import load
 
-    model = load(name, settings, classifier_activation=None)
+    model = network.model(logits=True)
     mix_signs(model)
     counts = zoo.profile(model)
     rows = []
@@ -112,7 +115,12 @@ def measure(
                 files[kind] = prepare(kind, model, batch, Path(folder) / each)
             for count in threads:
                 for kind, row in _compared(files, count, image_file, expected, rounds, per_layer):
-                    shared = {"model": name, "runtime": kind, "threads": count, "batch": batch}
+                    shared = {
+                        "model": network.given,
+                        "runtime": kind,
+                        "threads": count,
+                        "batch": batch,
+                    }
                     file = files[kind]
                     size = file_size(file.parent if RUNTIMES[kind] == "openvino" else file)
                     rows.append(

@@ -62,10 +62,10 @@ def evaluate(
 ) -> int:  # fmt: skip
     """Top-1 and top-5 accuracy of MODEL on every validation image.
 
-    MODEL is a run directory of `lqz train`, which knows its data set; a .keras file; or a model of
-    `lqz list` with weights=FILE. SETTINGS are key=value: dataset, dataset.data_dir,
-    preprocessing.input_shape, batch_size and so on, for a model of the list also arguments of its
-    constructor.
+    MODEL is a run directory of `lqz train`, which knows its data set; a .keras, .h5 or .npz file;
+    or a model of `lqz list`, with its trained weights or those of weights=FILE. SETTINGS are
+    key=value: dataset, dataset.data_dir, preprocessing.input_shape, batch_size and so on, for a
+    model of the list also arguments of its constructor.
 
     Exit code 1: top-1 differs from the recorded figure by more than the tolerance.
     """
@@ -79,7 +79,7 @@ def evaluate(
     from training.settings.configuration import parse_assignments
 
     conf = parse_assignments(settings)
-    found = find(model)
+    find(model)
     load_tensorflow()
     from training.commands.evaluate.accuracy import measure
     from training.commands.evaluate.accuracy_table import read_rows, require_writable, write_row
@@ -87,7 +87,7 @@ def evaluate(
     from training.commands.evaluate.trained_network import load
 
     table = Path(record or DEFAULT)
-    network, evaluation = load(found, conf)
+    network, evaluation = load(model, conf)
     if picture is None:
         picture = (network.directory or Path()) / f"confusion-{network.name}.png"
     for path in (picture, *([table] if record else [])):
@@ -167,7 +167,8 @@ def recorded_figure(
     network: TrainedNetwork, evaluation: EvaluationSettings, row: AccuracyRow,
     before: Sequence[AccuracyRow], table: Path,
 ) -> Recorded | None:  # fmt: skip
-    """What `row` is to be compared with: the run's own figure, else the table's, else the paper's.
+    """What `row` is to be compared with: the run's own figure, else the table's, else that of the
+    set's record, else the paper's.
 
     Each only where it is of the same part of the same data set.
     """
@@ -184,9 +185,24 @@ def recorded_figure(
         if other.key == row.key and other.images == row.images:
             return Recorded(other.top1, f"recorded in {table}", OWN_TOLERANCE, True)
     whole = row.split == type(dataset).__component_fields__["validation_split"].get_default(dataset)
+    if whole and (found := recorded_with_set(network, row)):
+        return found
     if row.published_top1 is not None and whole:
         return Recorded(row.published_top1, "published", PUBLISHED_TOLERANCE, False)
     return None
+
+
+def recorded_with_set(network: TrainedNetwork, row: AccuracyRow) -> Recorded | None:
+    """The figure in the package's record of the set, if it was measured on this data set."""
+    from training.data.conventions import COMPONENTS
+
+    record = network.record
+    if record is None or record.measured_top1 is None:
+        return None
+    if COMPONENTS.get(record.dataset) != row.dataset:
+        return None
+    source = f"recorded of the set '{record.name}'"
+    return Recorded(record.measured_top1, source, OWN_TOLERANCE, True)
 
 
 def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:

@@ -1,9 +1,7 @@
-"""The network that `lqz evaluate` looks at: from the catalog, a run, or a file."""
+"""The network that `lqz evaluate` looks at, and the data set it is evaluated on."""
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-import zoo
+from training.commands.arguments import PREFIX, parameters, typed_arguments, without_word
 from training.commands.evaluate.accuracy import EvaluationSettings, require_fit
-from training.commands.network import build_model, typed_arguments
+from training.commands.network import Found, Network, find, resolve
+from training.commands.saved_network import read_run, row_of_weights, without_softmax
 from training.data.conventions import COMPONENTS
 from training.loop.data_record import (
     began_before,
@@ -24,16 +23,12 @@ from training.loop.data_record import (
     refuse,
 )
 from training.loop.progress import say
-from training.loop.run_directory import CONFIG, DEVICES, RESULT
 from training.loop.stage import StageResult
 from training.settings.configuration import UnknownKeyError, configure_task, fields, typed
 from training.settings.discovery import fold
 from training.settings.field_types import to_json
-from zoo import catalog
-from zoo.errors import RunError, WeightsError
-from zoo.files import sha256
-from zoo.untrusted.opening import read_text
-from zoo.weights.load import find_weights, load_weights
+from zoo.errors import WeightsError
+from zoo.pretrained.records import WeightSet
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,10 @@ class TrainedNetwork:
     Attributes:
         name: in the catalog where it has one.
         model: gives logits.
-        weights: the file's name, or the set's.
-        sha256: of that file; of a set without a file, of the values.
+        weights: the file's name, or the set's and the file's.
+        sha256: of that file.
         recipe: what made it, as JSON values.
+        record: of the set, where it is a registered one.
         directory: of the run that made it, else None.
         stages: of that run.
         same_images: whether it is evaluated on the images that the run was validated on.
@@ -56,83 +52,84 @@ class TrainedNetwork:
     weights: str
     sha256: str
     recipe: dict[str, Any]
+    record: WeightSet | None = None
     directory: Path | None = None
     stages: tuple[StageResult, ...] = ()
     same_images: bool = True
 
 
-# ---- finding the network ----
-
-
-def load(
-    found: catalog.Row | Path, conf: Mapping[str, Any]
-) -> tuple[TrainedNetwork, EvaluationSettings]:
-    """The network that `found` stands for, and what `conf` says of the rest.
+def load(text: str, conf: Mapping[str, Any]) -> tuple[TrainedNetwork, EvaluationSettings]:
+    """The network that `text` stands for, and what `conf` says of the rest.
 
     Args:
-        found: a row of the catalog, a run's directory or a .keras file.
-        conf: fields of `EvaluationSettings`; for a row of the catalog also its arguments.
+        text: a model of the catalog, a run's directory, or a file.
+        conf: fields of `EvaluationSettings`; for a model of the catalog, and for weights, also
+            arguments of its function.
 
     Raises:
         ZooError: something does not exist or does not fit.
     """
-    if isinstance(found, catalog.Row):
-        network, evaluate = _from_catalog(found, conf)
-    elif found.is_dir():
-        network, evaluate = _from_run(found, conf)
-    elif (found.parent / CONFIG).is_file() and any(found.parent.glob(f"*/{found.stem}.npz")):
-        network, evaluate = _from_run(found.parent, conf)  # which saved it at its end
+    found = find(text)
+    if found.kind in ("catalog", "weights"):
+        network, evaluate = _from_catalog(text, found, conf)
     else:
-        model = _loaded(found)
-        evaluate = configure_task(EvaluationSettings, conf)
-        recipe = {"model": model.name}
-        network = TrainedNetwork(_catalog_name(model), model, found.name, sha256(found), recipe)
+        given = resolve(text, {})
+        if given.kind == "run":
+            network, evaluate = _from_run(given, conf)
+        else:
+            model = given.model(logits=True)
+            evaluate = configure_task(EvaluationSettings, conf)
+            network = _trained(given, model, {"model": model.name})
     require_fit(network.model, evaluate)
     return network, evaluate
 
 
 def _from_catalog(
-    row: catalog.Row, conf: Mapping[str, Any]
+    text: str, found: Found, conf: Mapping[str, Any]
 ) -> tuple[TrainedNetwork, EvaluationSettings]:
-    name = row.model
+    row = found.row
+    if row is None:
+        assert found.path
+        row = row_of_weights(text, found.path)
     conf = {"dataset": COMPONENTS[row.dataset], **conf}
-    arguments = inspect.signature(row.function()).parameters
-    settings = {key: value for key, value in conf.items() if key not in arguments}
+    arguments = parameters(row.model)
+    own = {key: value for key, value in conf.items() if key.removeprefix(PREFIX) in arguments}
+    settings = {key: value for key, value in conf.items() if key not in own}
     valid = [*arguments, *(info.key for info in fields(EvaluationSettings, settings))]
     for key in conf:
-        if key not in valid:
+        if key.removeprefix(PREFIX) not in valid:
             raise UnknownKeyError(key, valid)
-    weights = typed({"weights": conf.get("weights")}, {"weights": str | None})["weights"]
-    if weights is None:
-        raise WeightsError(
-            f"Which weights of {name}? Give weights=FILE (.npz or .h5) or the name of a set "
-            "(`lqz list --weights`), or the run directory of `lqz train` in place of the model."
-        )
+    options = {key.removeprefix(PREFIX): value for key, value in own.items()}
+    if "weights" in options:
+        options["weights"] = typed(options, {"weights": str | None})["weights"]
+    options = without_word(options)
+    if options.get("weights", "") is None:
+        raise WeightsError("Random weights have no accuracy; lqz list --weights shows others.")
     evaluate = configure_task(EvaluationSettings, settings)
-    given = {key: value for key, value in conf.items() if key in arguments and key != "weights"}
-    given = typed_arguments(name, given)
-    options = {
-        "input_shape": evaluate.preprocessing.input_shape,
-        "num_classes": len(evaluate.dataset.class_names),
-        **given,
-    }
-    file = find_weights(str(weights), name)
+    if found.kind == "catalog":
+        images = {"input_shape": evaluate.preprocessing.input_shape}
+        options = {**images, "num_classes": len(evaluate.dataset.class_names), **options}
+    options = {**options, **typed_arguments(row.model, options)}
+    network = resolve(text, options)
     if row.origin == "larq-zoo":
         say("The published figure is larq-zoo's, whose images are cut in another way than here.")
-    model = build_model(name, {**options, "weights": None})
+    recipe = {"model": row.model, **{k: to_json(v) for k, v in network.arguments.items()}}
     # Strict: a classifier for other classes is not what an evaluation is for.
-    load_weights(
-        model, file, name=name, include_top=bool(options.get("include_top", True)),
-        num_classes=options["num_classes"],
-    )  # fmt: skip
-    recipe = {"model": name, **{key: to_json(value) for key, value in options.items()}}
-    known = "" if Path(str(weights)).expanduser() == file else f"{weights}: "
+    model = without_softmax(network.model())
+    return _trained(network, model, recipe), evaluate
+
+
+def _trained(network: Network, model: tf.keras.Model, recipe: dict[str, Any]) -> TrainedNetwork:
     return TrainedNetwork(
-        name, _logits(model), f"{known}{file.name}", sha256(file), recipe
-    ), evaluate
+        network.name, model, network.weights, network.sha256, recipe, network.record
+    )
 
 
-def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[TrainedNetwork, EvaluationSettings]:
+def _from_run(
+    network: Network, conf: Mapping[str, Any]
+) -> tuple[TrainedNetwork, EvaluationSettings]:
+    assert network.path
+    path = network.path
     config, stages = read_run(path)
     # What the command line replaces, it replaces with all settings of it.
     replaced = [
@@ -146,21 +143,11 @@ def _from_run(path: Path, conf: Mapping[str, Any]) -> tuple[TrainedNetwork, Eval
     }  # fmt: skip
     evaluate = configure_task(EvaluationSettings, {**kept, **conf})
     same_images = _check_data(path, evaluate, any(k.partition(".")[0] == "dataset" for k in conf))
-    last, result = stages[-1]
-    weights = last / result.weights
-    if not weights.is_file() or sha256(weights) != result.sha256:
-        raise RunError(
-            f"{weights} is missing or not what {RESULT} beside it records: the command that made "
-            "this run, given again, trains that stage anew."
-        )
-    model = _loaded(_saved(path, result))
-    load_weights(model, weights, name=model.name, include_top=True, num_classes=0)
-    name = _catalog_name(model)
-    results = tuple(stage for _, stage in stages)
-    network = TrainedNetwork(
-        name, model, weights.name, result.sha256, config, path, results, same_images
-    )
-    return network, evaluate
+    trained = TrainedNetwork(
+        network.name, network.model(logits=True), network.weights, network.sha256, config, None,
+        path, tuple(stage for _, stage in stages), same_images,
+    )  # fmt: skip
+    return trained, evaluate
 
 
 def _check_data(run: Path, evaluate: EvaluationSettings, given: bool) -> bool:
@@ -181,64 +168,3 @@ def _check_data(run: Path, evaluate: EvaluationSettings, given: bool) -> bool:
     if unexpected:
         refuse(f"The run in {run}", before, now, unexpected, evaluate.accept_other_data)
     return not found
-
-
-def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]]:
-    """The resolved recipe of a finished run, and its stages in order with their directories.
-
-    Raises:
-        RunError: it is no run, or not finished, or damaged.
-    """
-    try:
-        if not (path / CONFIG).exists():
-            raise FileNotFoundError
-        config = json.loads(read_text(path / CONFIG))
-        config.pop(DEVICES, None)
-        found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
-        found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
-        results = [StageResult(**json.loads(read_text(p))) for p in found]
-        if any(Path(each.weights).name != each.weights for each in results):
-            raise ValueError("the weights of a stage lie outside of it")
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError(
-            f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run's directory; "
-            "`lqz evaluate` takes a .keras file or a model of `lqz list`, too."
-        ) from None
-    except (ValueError, TypeError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
-    if not results or not _saved(path, results[-1]).is_file():
-        raise RunError(
-            f"The run in {path} is not finished: the command that began it, given again, continues "
-            "it."
-        )
-    return config, list(zip((p.parent for p in found), results, strict=True))
-
-
-def _saved(run: Path, last: StageResult) -> Path:
-    """The model that a run saves at its end."""
-    return (run / last.weights).with_suffix(".keras")
-
-
-def _loaded(path: Path) -> tf.keras.Model:
-    if path.suffix != ".keras":
-        raise WeightsError(
-            f"'{path}' is not a .keras file; weights alone go with a model's name: "
-            f"lqz evaluate MODEL weights={path.name}."
-        )
-    return _logits(zoo.load_model(path, compile=False))
-
-
-def _logits(model: tf.keras.Model) -> tf.keras.Model:
-    """`model` without a softmax at its end: among rounded probabilities there are ties."""
-    last = model.layers[-1]
-    softmax = tf.keras.activations.softmax
-    if isinstance(last, tf.keras.layers.Activation) and last.activation is softmax:
-        return tf.keras.Model(model.inputs, last.input, name=model.name)
-    return model
-
-
-def _catalog_name(model: tf.keras.Model) -> str:
-    """The catalog's name for a model of ours, which Keras knows in lower case; else its own."""
-    names = {row.model.casefold(): row.model for row in catalog.rows(origin="zoo")}
-    return names.get(model.name.casefold(), model.name)

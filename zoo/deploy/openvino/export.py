@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import openvino
     import tensorflow as tf
 
+Scaling = tuple[np.ndarray, np.ndarray] | None  # mean and deviation by which images are normalised
 MOST_CHECKED = 4  # random images that Keras computes as well
 
 
@@ -37,8 +38,9 @@ def openvino_runtime() -> Any:
 
 
 def to_openvino(
-    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
-) -> openvino.Model:
+    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
+) -> openvino.Model:  # fmt: skip
     """Convert a functional Keras model for one batch size.
 
     Every convolution whose input and kernel are signs becomes a `BinaryConvolution` with a 1-bit
@@ -48,9 +50,10 @@ def to_openvino(
     Args:
         model: a built functional model for one image size.
         batch_size: images at a time.
-        preprocess: take images (batch, height, width, 3) of uint8 from 0 to 255 and normalise them
-            by ImageNet's mean and deviation inside the graph.
+        preprocess: take images (batch, height, width, channels) of uint8 from 0 to 255 and
+            normalise them inside the graph.
         binary: False computes binary convolutions in float32, to compare with.
+        mean, std: by which `preprocess` normalises, by channel, after a division by 255.
 
     The result is run on random images beside the Keras model before it is given.
 
@@ -58,22 +61,26 @@ def to_openvino(
         DeployError: a layer is not supported, or is of a class that changes what a known one
             computes; a size is open; the result differs from Keras; OpenVINO is not installed.
     """
-    return checked_openvino(model, batch_size, preprocess=preprocess, binary=binary)[0]
+    return checked_openvino(
+        model, batch_size, preprocess=preprocess, binary=binary, mean=mean, std=std
+    )[0]
 
 
 def checked_openvino(
-    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True
-) -> tuple[openvino.Model, float]:
+    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
+) -> tuple[openvino.Model, float]:  # fmt: skip
     """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
     check_exportable(model, batch_size)
     openvino_runtime()
     model = in_float32(model)
-    converted = _converted(model, batch_size, preprocess, binary)
-    return converted, _difference(model, converted, batch_size, preprocess)
+    scaling = (np.array(mean), np.array(std)) if preprocess else None
+    converted = _converted(model, batch_size, scaling, binary)
+    return converted, _difference(model, converted, batch_size, scaling)
 
 
 def _converted(
-    model: tf.keras.Model, batch_size: int, preprocess: bool, binary: bool
+    model: tf.keras.Model, batch_size: int, scaling: Scaling, binary: bool
 ) -> openvino.Model:
     ov = openvino_runtime()
     _builders()
@@ -83,7 +90,7 @@ def _converted(
     values: dict[int, Value] = {}
     parameters = []
     for tensor in model.inputs:
-        parameter, values[id(tensor)] = _image(tensor, batch_size, preprocess)
+        parameter, values[id(tensor)] = _image(tensor, batch_size, scaling)
         parameters.append(parameter)
     for call in calls(model):
         if not call.inputs:
@@ -131,21 +138,24 @@ def _parameter(shape: Sequence[int], kind: Any = None) -> tuple[Any, Any]:
     return parameter, Value([Term(node.output(0))], tuple(node.output(0).get_shape()))
 
 
-def _image(tensor: Any, batch_size: int, preprocess: bool) -> tuple[Any, Any]:
+def _image(tensor: Any, batch_size: int, scaling: Scaling) -> tuple[Any, Any]:
     """An input of the model, and its value."""
     import openvino as ov
 
     shape = [batch_size, *tensor.shape[1:]]
     if len(shape) not in (2, 4):
         raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
-    if preprocess and (len(shape) != 4 or shape[-1] != len(IMAGENET_MEAN)):
-        raise DeployError(f"Only colour images are normalised, not inputs of shape {tuple(shape)}.")
-    parameter, value = _parameter(shape, ov.Type.u8 if preprocess else ov.Type.f32)
+    if scaling and (len(shape) != 4 or shape[-1] != len(scaling[0])):
+        raise DeployError(
+            f"Only images of {len(scaling[0])} channels are normalised, as mean and std have, not "
+            f"inputs of shape {tuple(shape)}."
+        )
+    parameter, value = _parameter(shape, ov.Type.u8 if scaling else ov.Type.f32)
     name = tensor.node.layer.name
     parameter.set_friendly_name(name)
     parameter.output(0).set_names({name})
-    if preprocess:
-        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    if scaling:
+        mean, std = scaling
         value = value.affine(1 / (255 * std), -mean / std)
     return parameter, value
 
@@ -161,7 +171,7 @@ def _result(name: str, value: Any) -> Any:
 
 
 def _difference(
-    model: tf.keras.Model, converted: openvino.Model, batch_size: int, preprocess: bool
+    model: tf.keras.Model, converted: openvino.Model, batch_size: int, scaling: Scaling
 ) -> float:
     """By how much an export differs from Keras on random images; raises DeployError if wrong."""
     from zoo.deploy._check import check_export, random_inputs
@@ -169,8 +179,8 @@ def _difference(
 
     given = random_inputs(model, min(batch_size, MOST_CHECKED))
     fed: list[np.ndarray] = [each.astype(np.float32) for each in given]
-    if preprocess:
-        mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    if scaling:
+        mean, std = scaling
         fed = [np.clip(128 + 60 * each, 0, 255).astype(np.uint8) for each in given]
         given = [((each / 255 - mean) / std).astype(np.float32) for each in fed]
     fed = [np.resize(each, (batch_size, *each.shape[1:])) for each in fed]

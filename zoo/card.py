@@ -1,0 +1,142 @@
+"""What one must know of a network to use it: the names of its classes, and how its images are made.
+
+A weight set's record says it, a run knows it from its data and its recipe, and a file that a run
+saves keeps it (`zoo.saved`). Importing this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.pretrained.records import ImagePreprocessing, WeightSet, class_names, preprocessing
+
+MOST_CLASSES, MOST_LETTERS = 1_000_000, 1000
+ATTRIBUTE = "_zoo_card"  # of a Keras model
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """How a network is used; what is not known is None.
+
+    Attributes:
+        classes: (identifier, name) of each output; the two are the same but for ImageNet's.
+        preprocessing: from an image to the input.
+        dataset: what it was trained on: a data set of the catalog or of `lqz train`.
+        arguments: of the model's function, besides the weights; None where they are not known.
+    """
+
+    classes: tuple[tuple[str, str], ...] | None = None
+    preprocessing: ImagePreprocessing | None = None
+    dataset: str | None = None
+    arguments: Mapping[str, Any] | None = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the classes in the order of the outputs."""
+        return None if self.classes is None else [name for _, name in self.classes]
+
+    def to_json(self) -> dict[str, Any]:
+        """As values of JSON."""
+        how = self.preprocessing
+        return {
+            "classes": None if self.classes is None else [each for each, _ in self.classes],
+            "dataset": self.dataset,
+            "arguments": None if self.arguments is None else dict(self.arguments),
+            "preprocessing": how and {
+                "name": how.name, "resize": how.resize, "size": how.size, "mean": list(how.mean),
+                "std": list(how.std),
+            },
+        }  # fmt: skip
+
+
+def card_from_json(found: Any) -> NetworkCard:
+    """The card that `to_json` wrote. Raises ValueError for anything else."""
+    if not isinstance(found, Mapping):
+        raise ValueError("its class names and preprocessing are damaged")
+    dataset = found.get("dataset")
+    if not (dataset is None or _is_word(dataset)):
+        raise ValueError("its data set is no name")
+    return NetworkCard(
+        named_classes(found.get("classes")), preprocessing_of(found.get("preprocessing")), dataset,
+        plain_arguments(found.get("arguments")),
+    )  # fmt: skip
+
+
+def plain_arguments(found: Any) -> dict[str, Any] | None:
+    """Arguments of a model from values of JSON: numbers, words, truth values, and short lists.
+
+    Raises:
+        ValueError: they are anything else.
+    """
+    if found is None:
+        return None
+    plain = (bool, int, float, str, type(None))
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, plain)
+        or (isinstance(value, list) and len(value) < 100
+            and all(isinstance(each, plain) for each in value))
+        for value in found.values()
+    ):  # fmt: skip
+        raise ValueError("the arguments of its model are damaged")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+
+
+def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
+    """Class names as (identifier, name); ImageNet's numbers of synsets get their words.
+
+    Raises:
+        ValueError: it is no list of names.
+    """
+    if found is None:
+        return None
+    if not isinstance(found, Sequence) or not found or len(found) > MOST_CLASSES or not all(
+        _is_word(each) for each in found
+    ):  # fmt: skip
+        raise ValueError("its class names are no list of names")
+    words = dict(class_names("imagenet"))
+    return tuple((each, words.get(each, each)) for each in found)
+
+
+def preprocessing_of(found: Any) -> ImagePreprocessing | None:
+    """A preprocessing from values of JSON. Raises ValueError for other values."""
+    if found is None:
+        return None
+    try:
+        name, resize, size = found["name"], found["resize"], found["size"]
+        mean, std = (tuple(float(each) for each in found[key]) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("its preprocessing is damaged") from error
+    sizes = [size] if resize is None else [size, resize]
+    numbers = all(map(math.isfinite, (*mean, *std))) and all(each > 0 for each in std)
+    if (
+        not _is_word(name) or not all(type(each) is int and 0 < each < 2**16 for each in sizes)
+        or not numbers or len(mean) != len(std) or len(mean) not in (1, 3)
+    ):  # fmt: skip
+        raise ValueError("its preprocessing is damaged")
+    return ImagePreprocessing(name, resize, size, mean, std)
+
+
+def card_of_record(record: WeightSet) -> NetworkCard:
+    """The card of a registered set."""
+    return NetworkCard(
+        class_names(record.classes), preprocessing(record.preprocessing), record.dataset
+    )
+
+
+def card_of(model: Any) -> NetworkCard | None:
+    """The card that came with a Keras model; None where none did."""
+    return getattr(model, ATTRIBUTE, None)
+
+
+def attach(model: Any, card: NetworkCard | None) -> Any:
+    """Let a Keras model carry its card; gives the model."""
+    if card is not None:
+        setattr(model, ATTRIBUTE, card)
+    return model
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MOST_LETTERS

@@ -237,9 +237,11 @@ def test_the_published_figure_is_compared_and_a_gap_recorded(run, tmp_path):
     ("model", "options", "settings", "without", "text"),
     [
         ("RealResNet2", [], {}, (), "no model 'RealResNet2'; did you mean 'RealResNet20'?"),
-        ("runs/none", [], {}, (), "There is no 'runs/none': give a run directory"),
+        ("runs/none", [], {}, (), "There is no 'runs/none': give a model of `lqz list`"),
         (".", [], {}, (), "is not a run of `lqz train`: it has no config.json"),
-        ("RealResNet20", [], {}, ["weights"], "Which weights of RealResNet20? Give weights=FILE"),
+        ("RealResNet20", [], {}, ["weights"], "another class count, width or input size"),
+        ("RealResNet20", [], {"weights": "none"}, (), "Random weights have no accuracy"),
+        ("BiRealNet18", [], {}, ["weights", "width"], "give weights=FILE, a run directory"),
         ("RealResNet20", [], {"weights": "no.npz"}, (), "There is no weights file 'no.npz'."),
         ("RealResNet20", [], {"weights": "best"}, (), "no weights 'best' for RealResNet20"),
         ("RealResNet20", [], {"widht": 1}, (), "no key 'widht'; did you mean 'width'?"),
@@ -267,8 +269,33 @@ def test_a_network_of_another_image_size_or_class_count(toy, run):
     assert code == 2 and "toy" not in err and "set preprocessing.input_shape=(28,28,1)." in err
     code, _, err = run(path, without=(*own, "dataset.data_dir"), dataset="FashionMNIST")
     assert code == 2 and "data set FashionMNIST has 10 classes" in err
-    code, _, err = run(str(toy.weights), without=own)
-    assert code == 2 and "lqz evaluate MODEL weights=toy.npz" in err
+
+
+def test_weights_name_their_network(toy, run):
+    """An .npz says whose weights it holds, and how many classes they tell apart."""
+    path = str(toy.weights)
+    code, _, err = run(path, without=("weights", "width"))
+    assert code == 2 and "another class count, width or input size" in err
+    code, out, _ = run(path, without=("weights",))
+    _, top1, _ = figures(toy.logits, toy.labels)
+    assert code == 0 and f"top-1  {top1:.2f} %" in out and "RealResNet20 (toy.npz) on" in out
+
+
+def test_the_package_knows_the_figure_of_its_sets(toy, tmp_path, monkeypatch, capsys):
+    """Also where there is no table of results, and for the whole data set alone."""
+    monkeypatch.chdir(tmp_path)
+    from training.commands.evaluate.command import recorded_figure
+    from training.commands.evaluate.trained_network import TrainedNetwork
+    from training.data import Cifar10
+    from zoo.pretrained.records import find_record
+
+    record = find_record("RealResNet20", "cifar10")
+    network = TrainedNetwork("RealResNet20", toy.model, "cifar10", record.sha256, {}, record)
+    for split, known in (("test", Recorded(91.18, "recorded of the set 'cifar10'", 0.1, True)),
+                         ("test[:50%]", None)):  # fmt: skip
+        row = SimpleNamespace(key=None, split=split, dataset="Cifar10", published_top1=None)
+        settings = SimpleNamespace(dataset=Cifar10())
+        assert recorded_figure(network, settings, row, [], Path("results/accuracy.csv")) == known
 
 
 def test_a_thousand_classes_fit_in_a_picture(tmp_path):

@@ -150,7 +150,8 @@ def test_names_are_not_those_of_other_data(lqz, model, tmp_path):
     grey = zoo.RealResNet20(weights=None, input_shape=(28, 28, 1))
     save_weights(grey, tmp_path / "grey.npz")
     settings = ("weights=grey.npz", "input_shape=(28,28,1)")
-    refused(lqz("predict", MODEL, "a.png", *settings), "predicted in three colours")
+    says = "RealResNet20 takes images of 1 channels, and its preprocessing 'cifar10' makes 3."
+    refused(lqz("predict", MODEL, "a.png", *settings), says)
 
 
 # --- lqz convert ---

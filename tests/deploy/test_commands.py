@@ -18,6 +18,7 @@ from training.commands.benchmark.command import measure
 from training.commands.benchmark.picture import points
 from training.commands.benchmark.session import spread
 from training.commands.benchmark.worker import RUNTIMES
+from training.commands.network import resolve
 from zoo import catalog
 from zoo.deploy import count_binary_convolutions
 from zoo.weights import save_weights
@@ -214,8 +215,8 @@ def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, ca
 
 
 def test_the_file_of_an_untrained_network_is_as_large_as_a_trained_ones():
-    settings = ["input_shape=(32,32,3)"]
-    (row,) = measure("ReActNetA", settings, ["openvino"], [1], [1], rounds=1, per_layer=False)
+    network = resolve("ReActNetA", {"input_shape": (32, 32, 3), "weights": None})
+    (row,) = measure(network, ["openvino"], [1], [1], rounds=1, per_layer=False)
     assert row["file_bytes"] == pytest.approx(row["memory_bytes"], rel=0.05)
 
 

@@ -66,6 +66,10 @@ COMMANDS = {
     "predict, weights": lambda file, folder, model: (
         "predict", MODEL, an_image(folder), f"weights={file}",
     ),
+    "predict, network": lambda file, folder, model: ("predict", file, an_image(folder)),
+    "predict, run": lambda file, folder, model: (
+        "predict", a_run(folder, file, model), an_image(folder),
+    ),
     "predict, image": lambda file, folder, model: ("predict", MODEL, file),
     "evaluate, network": lambda file, folder, model: (
         "evaluate", file, "dataset=FashionMNIST", "preprocessing=PadCropFlip",
@@ -77,6 +81,10 @@ COMMANDS = {
     "export, network": lambda file, folder, model: (
         "export", file, "--format", "tflite", "-o", folder / "out.tflite",
     ),
+    "export, run": lambda file, folder, model: (
+        "export", a_run(folder, file, model), "--format", "tflite", "-o", folder / "out.tflite",
+    ),
+    "summary, network": lambda file, folder, model: ("summary", file),
     "export, weights": lambda file, folder, model: (
         "export", MODEL, f"weights={file}", "--format", "tflite", "-o", folder / "out.tflite",
     ),
@@ -86,6 +94,9 @@ COMMANDS = {
     ),
     "convert": lambda file, folder, model: ("convert", MODEL, file, "--name", "mine"),
     "convert, larq-zoo": lambda file, folder, model: ("convert", "QuickNet", file, "--name", "a"),
+    "convert --to packed, network": lambda file, folder, model: (
+        "convert", file, "--to", "packed", "-o", folder / "out.npz",
+    ),
     "convert --to torch": lambda file, folder, model: (
         "convert", MODEL, file, "--to", "torch", "-o", folder / "out.pth",
     ),
@@ -177,6 +188,7 @@ def table(entries):
     return [
         pytest.param(entry, kind, id=f"{entry}-{kind}") for entry in entries for kind in ALL
         if kind not in HARMLESS_WEIGHTS
+        or entry.endswith((", network", ", run"))
         or not (entry.partition(",")[0] in only_weights or entry.endswith(", weights"))
     ]  # fmt: skip
 

@@ -1,0 +1,250 @@
+"""One way to name a network: every command takes a run, its files and names, and they agree."""
+
+import json
+import re
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import zoo
+from training import cli
+from zoo.card import card_of
+from zoo.errors import RunError, WeightsError
+from zoo.weights import save_weights
+from zoo.weights.files import describe_npz, read_npz
+
+CLASSES = ["a tall one", "zig zag", "\u00e9toile"]
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+SIZE = 20
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run on three classes of colour images, with a normalisation of its own."""
+    root = tmp_path_factory.mktemp("network")
+    draws = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label, name in enumerate(CLASSES):
+            (root / "photos" / split / name).mkdir(parents=True)
+            for number in range(8):
+                pixels = draws.integers(0, 80, (SIZE, SIZE, 3)).astype("uint8")
+                pixels[..., label] += 150
+                Image.fromarray(pixels).save(root / "photos" / split / name / f"{number}.png")
+    settings = {
+        "dataset": "ImageFolder", "dataset.data_dir": root / "photos", "batch_size": 8,
+        "preprocessing": "PadCropFlip", "preprocessing.input_shape": f"({SIZE},{SIZE},3)",
+        "preprocessing.mean": MEAN, "preprocessing.std": STD, "preprocessing.padding": 1,
+        "model.width": 0.25, "epochs": 2, "output_dir": root / "run", "tensorboard": False,
+    }  # fmt: skip
+    words = [f"{key}={value}" for key, value in settings.items()]
+    assert cli.main(["train", "RealResNet20", *words]) == 0
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def image(run):
+    return run.parent / "photos" / "val" / CLASSES[1] / "0.png"
+
+
+@pytest.fixture(scope="module")
+def expected(run, image):
+    """The scores of the run's network for the image, computed step by step."""
+    model = zoo.load_model(run / "realresnet20.keras", compile=False)
+    pixels = np.asarray(Image.open(image), "float32") / 255
+    batch = ((pixels - np.array(MEAN)) / np.array(STD))[None].astype("float32")
+    return dict(zip(CLASSES, model(batch, training=False).numpy()[0], strict=True))
+
+
+def shown(out):
+    """Name to share of what `lqz predict` printed of one image."""
+    lines = [re.fullmatch(r" +([\d.]+) % +(.+)", line) for line in out.splitlines()[1:]]
+    return {line[2]: float(line[1]) / 100 for line in lines}
+
+
+def elsewhere(run, tmp_path, name):
+    """A copy of a file of the run, without the run around it."""
+    return shutil.copyfile(run / name, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "way", ["run", "keras", "keras elsewhere", "npz", "npz elsewhere", "weights=", "stage"]
+)
+def test_predict_names_the_classes(way, run, image, expected, lqz, tmp_path):
+    weights = run / "realresnet20.npz"
+    words = {
+        "run": lambda: [run],
+        "keras": lambda: [run / "realresnet20.keras"],
+        "keras elsewhere": lambda: [elsewhere(run, tmp_path, "realresnet20.keras")],
+        "npz": lambda: [weights],
+        "npz elsewhere": lambda: [elsewhere(run, tmp_path, "realresnet20.npz")],
+        "weights=": lambda: ["RealResNet20", f"weights={weights}", "model.width=0.25",
+                             f"input_shape=({SIZE},{SIZE},3)"],
+        "stage": lambda: [run / "1-real" / "realresnet20.npz"],
+    }[way]()  # fmt: skip
+    code, out, err = lqz("predict", words[0], image, *words[1:])
+    assert (code, err) == (0, ""), err
+    found = shown(out)
+    assert list(found) == sorted(expected, key=expected.get, reverse=True)
+    assert found == pytest.approx(expected, abs=6e-5)
+
+
+def test_the_library_reads_a_run(run, image, expected, tmp_path):
+    for path in (run, str(run / "realresnet20.keras"),
+                 elsewhere(run, tmp_path, "realresnet20.keras")):  # fmt: skip
+        model = zoo.load_model(path, compile=False)
+        assert card_of(model).names == CLASSES and card_of(model).dataset == "ImageFolder"
+        batch = zoo.preprocess_input(image, model=model)[None]
+        (best,) = zoo.decode_predictions(model(batch), model=model, top=3)
+        assert {name: score for _, name, score in best} == pytest.approx(expected, abs=1e-5)
+    other = zoo.RealResNet20(weights=None)
+    for call in (lambda: zoo.preprocess_input(image, model=other),
+                 lambda: zoo.decode_predictions(np.zeros((1, 10)), model=other)):  # fmt: skip
+        with pytest.raises(WeightsError, match="'realresnet20' does not say what its classes"):
+            call()
+
+
+def test_summary_and_evaluate(run, lqz, tmp_path):
+    params = zoo.profile(zoo.load_model(run, compile=False)).params
+    for path in (run, run / "realresnet20.npz", elsewhere(run, tmp_path, "realresnet20.keras")):
+        code, out, _ = lqz("summary", path, "--json")
+        assert code == 0 and json.loads(out)["params"] == params
+    code, out, _ = lqz("evaluate", run)
+    assert code == 0 and "a tall one" in out and "recorded by the run's stage 'real': within" in out
+
+
+def test_exports_keep_names_and_normalisation(run, expected, image, lqz, tmp_path):
+    code, _, err = lqz("export", run, "--format", "c", "-o", "c")
+    assert code == 0, err
+    manifest = json.loads((tmp_path / "c" / "model.json").read_text())
+    assert manifest["classes"] == CLASSES and manifest["uint8"]
+    code, _, err = lqz("export", run, "--format", "openvino", "--preprocess", "-o", "ov")
+    assert code == 0, err
+    assert "a_tall_one zig_zag \u00e9toile" in (tmp_path / "ov" / "model.xml").read_text()
+    from zoo.deploy import compile_openvino
+
+    compiled = compile_openvino(tmp_path / "ov" / "model.xml")
+    (found,) = compiled(np.asarray(Image.open(image))[None]).values()
+    assert dict(zip(CLASSES, found[0], strict=True)) == pytest.approx(expected, abs=1e-3)
+    # What is exported holds no layers, and says so wherever a network is asked for.
+    for words in (("summary", "c"), ("predict", "ov", image), ("evaluate", "ov/model.xml"),
+                  ("export", "c", "--format", "c", "-o", "x"), ("benchmark", "ov"),
+                  ("convert", "c", "--to", "packed", "-o", "x.npz")):  # fmt: skip
+        refused(lqz(*words), "which holds no layers of Keras: give the run, the file")
+
+
+def refused(result, says):
+    code, out, err = result
+    assert code == 2 and says in err and err.startswith("Error: "), err
+    assert len(err.splitlines()) == 1 and out == ""
+
+
+def entries(network, image):
+    return (
+        ("summary", network), ("predict", network, image), ("evaluate", network),
+        ("export", network, "--format", "c", "-o", "out"),
+        ("benchmark", network, "--runtimes", "keras"),
+        ("convert", network, "--to", "packed", "-o", "out.npz"),
+    )  # fmt: skip
+
+
+def test_what_is_no_network(run, image, lqz, tmp_path):
+    """One sentence each, by whichever command, and nothing is written."""
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "realresnet20.keras").unlink()
+    shutil.copy(image, tmp_path / "photo.png")
+    save_weights(zoo.RealResNet20(weights=None), tmp_path / "nameless.npz")
+    state = read_npz(tmp_path / "nameless.npz")
+    np.savez(tmp_path / "nameless.npz", **state)
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for network, says in {
+        "unfinished": "The run in unfinished is not finished: the command that began it",
+        "folder": "folder is not a run of `lqz train`: it has no config.json.",
+        "photo.png": "'photo.png' is no network: give a model of `lqz list`, a run directory",
+        "nameless.npz": "'nameless.npz' holds weights and does not say whose: give a model of",
+        "none/run": "There is no 'none/run': give a model of `lqz list`, a run directory",
+        "RealResNet2O": "did you mean 'RealResNet20'?",
+        "x" * 5000: "There is no model 'xxx",
+        "~nobody/run": "There is no '~nobody/run': give a model",
+    }.items():
+        for words in entries(network, image):
+            refused(lqz(*words), says)
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(RunError, match="is not finished"):
+        zoo.load_model(unfinished)
+
+
+def test_a_saved_network_takes_no_arguments(run, image, lqz):
+    for words, says in (
+        (("summary", run, "width=0.5"), "A saved network takes no arguments, such as 'width'."),
+        (("predict", run, image, "weights=x.npz"), "has weights of its own: leave weights= away."),
+        (("export", run, "weights=none", "--format", "c", "-o", "x"), "has weights of its own"),
+        (("summary", run / "realresnet20.npz", "widht=1"), "did you mean 'width'?"),
+    ):
+        refused(lqz(*words), says)
+
+
+def test_a_file_has_random_weights_only_by_that_word(lqz, tmp_path):
+    """BiRealNet18's weights were never published; RealResNet20's set is not on this machine."""
+    for model in ("BiRealNet18", "RealResNet20"):
+        small = ("input_shape=(32,32,3)", "num_classes=10")
+        command = ("export", model, *small, "--format", "tflite", "-o", "out.tflite")
+        code, out, err = lqz(*command)
+        assert code == 2 and out == "" and re.search("weights=none|weights=None", err), err
+        assert not (tmp_path / "out.tflite").exists()
+    code, _, err = lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")
+    assert (code, err) == (0, "")
+    assert json.loads((tmp_path / "c" / "model.json").read_text())["classes"] is None
+
+
+def test_the_default_set_is_the_librarys(capfd, tmp_path):
+    """Of the package itself: the file holds what `zoo.ReActNet20()` computes."""
+    target = tmp_path / "out.tflite"
+    assert cli.main(["export", "ReActNet20", "--format", "tflite", "-o", str(target)]) == 0
+    interpreter = tf.lite.Interpreter(model_content=target.read_bytes())
+    interpreter.allocate_tensors()
+    batch = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype("float32")
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, zoo.ReActNet20()(batch), atol=1e-4)
+    named = tmp_path / "named.tflite"
+    words = ["export", "ReActNet20/cifar10", "--format", "tflite", "-o", str(named)]
+    assert cli.main(words) == 0 and named.read_bytes() == target.read_bytes()
+
+
+def test_a_packed_run_knows_its_classes(run, lqz, tmp_path):
+    """RealResNet20 has no binary weights, so that its numbers stay as they are."""
+    code, _, err = lqz("convert", run, "--to", "packed", "-o", "small.npz")
+    assert code == 0, err
+    name, card = describe_npz(tmp_path / "small.npz")
+    assert name == "realresnet20" and card.names == CLASSES and card.arguments["width"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "card", ["{", '{"classes": [1]}', '{"preprocessing": {"name": "x"}}', '{"arguments": 3}', "[]"]
+)
+def test_a_damaged_card(card, run, image, lqz, tmp_path):
+    arrays = dict(np.load(run / "realresnet20.npz"))
+    np.savez(tmp_path / "x.npz", **arrays | {"zoo.card": np.frombuffer(card.encode(), "uint8")})
+    with zipfile.ZipFile(run / "realresnet20.keras") as old:
+        with zipfile.ZipFile(tmp_path / "x.keras", "w") as new:
+            for name in old.namelist():
+                text = f'{{"zoo": {card}}}' if name == "metadata.json" else old.read(name)
+                new.writestr(name, text)
+    for file in ("x.npz", "x.keras"):
+        refused(lqz("predict", file, image), "damaged")
+
+
+def test_a_card_cannot_ask_for_more_than_its_file_holds(run, image, lqz, tmp_path):
+    arrays = dict(np.load(run / "realresnet20.npz"))
+    card = json.loads(arrays["zoo.card"].tobytes())
+    card["arguments"]["width"] = 1000.0
+    arrays["zoo.card"] = np.frombuffer(json.dumps(card).encode(), "uint8")
+    np.savez(tmp_path / "x.npz", **arrays)
+    refused(lqz("predict", "x.npz", image), "its network has more weights than the")

@@ -154,5 +154,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise FileError(f"'{printable(str(path))}' is damaged.")
+        raise FileError(f"{printable(str(path))} is damaged.")
     return found

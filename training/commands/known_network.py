@@ -61,7 +61,8 @@ class Network:
         known = self.card.classes
         if known is not None and len(known) == outputs:
             return known
-        return tuple((str(label), f"class {label}") for label in range(outputs))
+        numbered = [f"class {label}" for label in range(outputs)]
+        return tuple(zip(numbered, numbered, strict=True))
 
 
 def completed(card: NetworkCard | None, row: catalog.Row | None) -> NetworkCard:

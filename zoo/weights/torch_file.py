@@ -27,7 +27,7 @@ from zoo.weights.torch_layout import entries
 # those of weights averaged over the steps of training.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights",
             "params")  # fmt: skip
-AVERAGED = re.compile(r"ema|averag|swa|shadow", re.IGNORECASE)
+AVERAGED = re.compile(r"(?<![a-z])(?:ema|swa)(?![a-z])|averag|shadow", re.IGNORECASE)
 # DataParallel's and AveragedModel's, torch.compile's, and of a network within a training module.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
 AVERAGES = "n_averaged"  # AveragedModel's counter

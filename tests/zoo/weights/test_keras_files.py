@@ -1,12 +1,17 @@
 """Keras's own files, .h5 and .keras: of this very network, or one sentence and no change."""
 
+import re
+import zipfile
+
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import zoo
-from zoo.errors import WeightsError
-from zoo.weights import load_weights
+from zoo.errors import FileError, WeightsError
+from zoo.weights import load_features, load_weights, torch_state
+from zoo.weights.load import classes_of
 
 MODEL = "RealResNet20"
 
@@ -84,3 +89,75 @@ def test_larq_zoos_bi_real_net_is_not_the_authors(tmp_path):
     zoo.get_model("BiRealNet", weights=None, input_shape=shape).save_weights(tmp_path / "theirs.h5")
     with pytest.raises(WeightsError, match=r"of another model \(layer .*\), which do not bel"):
         zoo.BiRealNet18(weights=tmp_path / "theirs.h5", input_shape=shape)
+
+
+@pytest.mark.parametrize("name", ["weights.h5", "model.h5", "model.keras"])
+def test_features_for_other_classes(trained, name, tmp_path):
+    """As an .npz does: a new classifier, or none; the other layers are the file's."""
+    (trained.save_weights if name == "weights.h5" else trained.save)(tmp_path / name)
+    theirs = torch_state(trained)
+    with pytest.warns(UserWarning, match=f"'{name}' tells 10 classes apart, not 3"):
+        three = zoo.RealResNet20(weights=tmp_path / name, num_classes=3)
+    ours = torch_state(three)
+    differ = {key for key in ours if not np.array_equal(ours[key], theirs[key])}
+    assert differ == {"fc.weight", "fc.bias"} and ours["fc.weight"].shape == (3, 64)
+    features = torch_state(zoo.RealResNet20(weights=tmp_path / name, include_top=False))
+    assert set(theirs) - set(features) == differ
+    assert all(np.array_equal(features[key], theirs[key]) for key in features)
+    assert classes_of(tmp_path / name, MODEL, "fc") == 10
+    with pytest.raises(WeightsError, match=r"do not fit|which do not belong"):
+        zoo.RealResNet20(weights=tmp_path / name, num_classes=3, width=0.5)
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_a_twin(trained, twin, tmp_path):
+    trained.save(tmp_path / "model.keras")
+    model = zoo.BiRealNet20(weights=None, num_classes=3)
+    if not twin:
+        with pytest.raises(WeightsError, match="which do not belong to birealnet20"):
+            load_features(model, tmp_path / "model.keras")
+        return
+    with pytest.warns(UserWarning, match="gets a new classifier"):
+        load_features(model, tmp_path / "model.keras", of_a_twin=True)
+    theirs, ours = torch_state(trained), torch_state(model)
+    assert all(np.array_equal(ours[key], theirs[key]) for key in ours if key[:3] != "fc.")
+
+
+class OwnLayer(tf.keras.layers.Layer):
+    pass
+
+
+def test_which_program_saved_it(trained, tmp_path):
+    """Keras 3, layers of one's own, and zips that are none: one sentence that says which."""
+    trained.save(tmp_path / "a.keras")
+    trained.save(tmp_path / "a.h5")
+
+    def changed(name, **members):
+        target = tmp_path / name
+        with zipfile.ZipFile(tmp_path / "a.keras") as old, zipfile.ZipFile(target, "w") as new:
+            for each in old.namelist():
+                new.writestr(each, members.get(each, old.read(each)))
+        return target
+
+    later = changed("later.keras", **{"metadata.json": b'{"keras_version": "3.10.0"}'})
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["keras_version"] = "3.4.1"
+    image = tf.keras.Input((8, 8, 3))
+    tf.keras.Model(image, OwnLayer(name="mine")(image)).save(tmp_path / "own.keras")
+    tf.keras.Model(image, OwnLayer(name="mine")(image)).save(tmp_path / "own.h5")
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("word/document.xml", "text")
+    (tmp_path / "text.keras").write_text("text")
+    for path, says in {
+        later: "was saved by Keras 3.10.0, but larq and this zoo need Keras 2",
+        tmp_path / "a.h5": "was saved by Keras 3.4.1, but",
+        tmp_path / "own.keras": "names the class OwnLayer, which is neither Keras's nor larq's",
+        tmp_path / "own.h5": "names the class OwnLayer, which is neither Keras's nor larq's",
+        tmp_path / "other.keras": "is a zip archive, but no model of Keras: it has no config.json",
+        tmp_path / "text.keras": "it is no zip archive, as .keras files are",
+    }.items():
+        with pytest.raises(FileError, match=re.escape(says)) as caught:
+            zoo.load_model(path)
+        assert "\n" not in str(caught.value)
+    own = zoo.load_model(tmp_path / "own.keras", custom_objects={"OwnLayer": OwnLayer})
+    assert isinstance(own.layers[-1], OwnLayer)

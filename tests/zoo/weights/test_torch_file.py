@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, ZooError
 from zoo.weights import torch_file
 from zoo.weights._torch_format import LEGACY_MAGIC, LEGACY_VERSION
 
@@ -311,3 +311,62 @@ class TestRefused:
         refuse("points outside the archive", ("../x", b""))
         with pytest.warns(UserWarning, match="Duplicate name"):
             refuse("its member 'x/data/0' occurs twice", ("x/data/0", bytes(8)))
+
+
+class TestSeveralNetworks:
+    """Wrapped keys, and several sets of weights in one file."""
+
+    STATE = ("conv1.weight", "layer1.0.bn.bias")
+
+    @staticmethod
+    def state(prefix="", keys=STATE):
+        return {f"{prefix}{key}": tensor(Block(2)) for key in keys}
+
+    @pytest.mark.parametrize(
+        "prefix",
+        ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "module.module.",
+         "model.", "net.", "model.module.", "module.model._orig_mod.net."],
+    )  # fmt: skip
+    def test_prefixes_in_any_order(self, path, prefix):
+        write(path, "zip", self.state(prefix))
+        assert set(torch_file.read(path)) == set(self.STATE)
+
+    def test_an_averaged_models_counter(self, path):
+        averages = {"n_averaged": tensor(Block(1), shape=(), strides=())}
+        write(path, "zip", averages | self.state("module."))
+        assert set(torch_file.read(path)) == set(self.STATE)
+
+    def test_a_prefix_of_some_keys_stays(self, path):
+        mixed = self.state("module.") | self.state("", ["fc.bias"])
+        write(path, "zip", mixed)
+        assert set(torch_file.read(path)) == set(mixed)
+
+    @pytest.mark.parametrize(
+        ("trained", "averaged"),
+        [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema"),
+         ("net", "averaged_model"), ("checkpoint.model.state_dict", "swa.state_dict")],
+    )  # fmt: skip
+    def test_averages_beside_what_was_trained(self, path, trained, averaged):
+        value = {"epoch": 3, "optimizer": {"exp_avg": self.state()}}
+        for name, key in ((averaged, "of.averages"), (trained, "of.training")):
+            place = value
+            *outer, last = name.split(".")
+            for each in outer:
+                place = place.setdefault(each, {})
+            place[last] = self.state("module.", [key])
+        write(path, "zip", value)
+        found = torch_file.read_entry(path)
+        assert (set(found.state), found.entry, found.others) == (
+            {"of.training"}, trained, (averaged,)
+        )  # fmt: skip
+        assert set(torch_file.read_entry(path, averaged).state) == {"of.averages"}
+        with pytest.raises(ZooError, match=f"no entry with weights in .* 'emaa'.*{averaged}"):
+            torch_file.read_entry(path, "emaa")
+
+    def test_the_same_dictionary_in_many_places(self, path):
+        """Seen from each place, 100 in each of five levels would be looked at forever."""
+        inner = {"x": 1}
+        for _ in range(20):
+            inner = {str(number): inner for number in range(100)}
+        write(path, "zip", inner)
+        refused(path, "holds no weights, only")

@@ -97,7 +97,8 @@ def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
     ):  # fmt: skip
         raise ValueError("its class names are no list of names")
     words = dict(class_names("imagenet"))
-    return tuple((each, words.get(each, each)) for each in found)
+    names: list[str] = list(found)
+    return tuple((name, words.get(name, name)) for name in names)
 
 
 def preprocessing_of(found: Any) -> ImagePreprocessing | None:

@@ -76,11 +76,9 @@ def load(path: Path, safe_mode: bool, arguments: dict[str, Any]) -> tf.keras.Mod
     Raises:
         ZooError: in safe mode: the file is unsafe or cannot be read.
     """
+    run = path.parent
     if is_run(path):
-        run = path
-        path = network_of(run)
-    else:
-        run = path.parent if is_run(path.parent) else None
+        run, path = path, network_of(path)
     if safe_mode:
         from zoo.untrusted.models import load_keras_model
 
@@ -89,11 +87,11 @@ def load(path: Path, safe_mode: bool, arguments: dict[str, Any]) -> tf.keras.Mod
         import tensorflow as tf
 
         model = tf.keras.models.load_model(path, safe_mode=False, **arguments)
-    if path.is_dir():
+    if path.is_dir() or not safe_mode:  # then it may be of any format
         return model
     card = read_card(path)
     # Runs from before there were cards have records all the same.
-    return attach(model, card_of_run(run) if card is None and run else card)
+    return attach(model, card_of_run(run) if card is None and is_run(run) else card)
 
 
 def is_run(path: Path) -> bool:

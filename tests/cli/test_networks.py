@@ -15,6 +15,8 @@ from training import cli
 from training.commands.network import resolve
 from zoo.card import card_of
 from zoo.errors import RunError, WeightsError
+from zoo.preprocessing import luma, preprocess
+from zoo.pretrained.records import ImagePreprocessing
 from zoo.weights import save_weights
 from zoo.weights.files import describe_npz, read_npz
 
@@ -106,6 +108,15 @@ def test_the_library_reads_a_run(run, image, expected, tmp_path):
                  lambda: zoo.decode_predictions(np.zeros((1, 10)), model=other)):  # fmt: skip
         with pytest.raises(WeightsError, match="'realresnet20' does not say what its classes"):
             call()
+
+
+def test_one_channel_is_luma(image):
+    pixels = np.asarray(Image.open(image))
+    expected = np.asarray(Image.open(image).convert("L"))
+    np.testing.assert_array_equal(luma(pixels)[..., 0], expected)
+    grey = ImagePreprocessing("own", None, SIZE, (0.5,), (0.25,))
+    found = preprocess(image, grey)
+    np.testing.assert_allclose(found[..., 0], (expected / 255 - 0.5) / 0.25, atol=1e-6)
 
 
 def test_summary_and_evaluate(run, lqz, tmp_path):

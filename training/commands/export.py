@@ -113,7 +113,7 @@ def _openvino(network: Any, output: Path, batch: int, preprocess: bool, found: N
     from zoo.deploy.openvino.export import checked_openvino, save_openvino
 
     how = found.card.preprocessing
-    scaling = {"mean": how.mean, "std": how.std} if preprocess and how else {}
+    scaling: dict[str, Any] = {"mean": how.mean, "std": how.std} if preprocess and how else {}
     converted, difference = checked_openvino(network, batch, preprocess=preprocess, **scaling)
     if names := _names(found, network):
         # Where OpenVINO's tools look for them: words between spaces.

@@ -107,12 +107,12 @@ def _by_layer(
         raise _of_another(path, f"another model (layer {printable(alien[0])})", model)
     others: dict[str, np.ndarray] = {}  # of the head, with other shapes
     for name, layer in twin_layers.items():
-        values = found.get(name)
+        theirs = found.get(name)
         shapes = [tuple(each.shape) for each in layer.weights]
-        if values is not None and [each.shape for each in values] == shapes:
-            layer.set_weights(values)
-        elif values is not None and name in head:
-            others[f"{name}.weight"] = values[0].T
+        if theirs is not None and [each.shape for each in theirs] == shapes:
+            layer.set_weights(theirs)
+        elif theirs is not None and name in head:
+            others[f"{name}.weight"] = theirs[0].T
         else:
             raise WeightsError(
                 f"The weights in '{printable(str(path))}' do not fit {model.name}: those of layer "

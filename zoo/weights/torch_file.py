@@ -199,8 +199,8 @@ def _chosen(
     best = min(found, key=rank)
     if best and not rank(best)[0] and rank(best)[1] == len(WRAPPERS):
         # Of no known name: it may be an optimizer's.
-        names = ", ".join(printable(name, 40) for name in list(found)[:8])
-        raise WeightsError(f"'{path}' holds no weights, only {names}.")
+        held = ", ".join(printable(name, 40) for name in list(found)[:8])
+        raise WeightsError(f"'{path}' holds no weights, only {held}.")
     return best
 
 

@@ -225,6 +225,14 @@ def test_the_default_set_is_the_librarys(capfd, tmp_path):
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, zoo.ReActNet20()(batch), atol=1e-4)
+    target.unlink()
+    capfd.readouterr()
+    # A classifier for other classes would be random, too.
+    words = ["export", "ReActNet20", "num_classes=7", "--format", "tflite", "-o", str(target)]
+    assert cli.main(words) == 2 and not target.exists()
+    assert "'cifar10' tell 10 classes apart, not 7: give weights=FILE, or weights=none" in (
+        capfd.readouterr().err
+    )
     (one, other) = (resolve(name, {}) for name in ("ReActNet20", "ReActNet20/cifar10"))
     assert one.file == other.file and one.sha256 == other.sha256
 

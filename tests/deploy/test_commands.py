@@ -200,8 +200,9 @@ def test_the_readmes_tables_come_from_these_files(measured):
 
 
 def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, capfd):
-    words = ["benchmark", "ReActNet20", "num_classes=7", "--runtimes", "openvino,openvino-twin"]
+    words = ["benchmark", "ReActNet20", "weights=none", "num_classes=7"]
     options = ["--threads", "1,2", "--batch", "1,3", "--rounds", "1"]
+    options += ["--runtimes", "openvino,openvino-twin"]
     files = ["--plot", str(tmp_path / "x.png"), "--json", str(tmp_path / "x.json")]
     assert cli.main([*words, *options, *files]) == 0
     out, err = capfd.readouterr()

@@ -168,6 +168,12 @@ def _of_catalog(
         known = f"{weights}: "
         record = find_record(row.model, str(weights)) or imported_record(row.model, str(weights))
         card, classes = card_of_record(record), record.num_classes
+        asked = arguments.get("num_classes", classes)
+        if asked != classes and arguments.get("include_top", True):
+            raise InvalidValueError(
+                f"{row.model}'s weights '{weights}' tell {classes} classes apart, not {asked}: "
+                "give weights=FILE, or weights=none for random ones."
+            )
     if classes and "num_classes" in parameters(row.model):
         arguments.setdefault("num_classes", classes)
     return Network(

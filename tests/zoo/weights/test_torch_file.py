@@ -332,7 +332,7 @@ class TestSeveralNetworks:
         assert set(torch_file.read(path)) == set(self.STATE)
 
     def test_an_averaged_models_counter(self, path):
-        averages = {"n_averaged": tensor(Block(1), shape=(), strides=())}
+        averages = {"n_averaged": tensor(Block(2), shape=(), strides=())}
         write(path, "zip", averages | self.state("module."))
         assert set(torch_file.read(path)) == set(self.STATE)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from training.commands.arguments import PREFIX, parameters, typed_arguments, without_word
 from training.commands.evaluate.accuracy import EvaluationSettings, require_fit
 from training.commands.network import Found, Network, find, resolve
-from training.commands.saved_network import read_run, row_of_weights, without_softmax
+from training.commands.saved_network import card_beside, read_run, row_of_weights, without_softmax
 from training.data.conventions import COMPONENTS
 from training.loop.data_record import (
     began_before,
@@ -106,9 +106,10 @@ def _from_catalog(
     if options.get("weights", "") is None:
         raise WeightsError("Random weights have no accuracy; lqz list --weights shows others.")
     evaluate = configure_task(EvaluationSettings, settings)
-    if found.kind == "catalog":
-        images = {"input_shape": evaluate.preprocessing.input_shape}
-        options = {**images, "num_classes": len(evaluate.dataset.class_names), **options}
+    if found.path is None:
+        options.setdefault("num_classes", len(evaluate.dataset.class_names))
+    if found.path is None or not ((card := card_beside(found.path)) and card.arguments):
+        options.setdefault("input_shape", evaluate.preprocessing.input_shape)
     options = {**options, **typed_arguments(row.model, options)}
     network = resolve(text, options)
     if row.origin == "larq-zoo":

@@ -106,8 +106,6 @@ def _from_catalog(
     if options.get("weights", "") is None:
         raise WeightsError("Random weights have no accuracy; lqz list --weights shows others.")
     evaluate = configure_task(EvaluationSettings, settings)
-    if found.path is None:
-        options.setdefault("num_classes", len(evaluate.dataset.class_names))
     if found.path is None or not ((card := card_beside(found.path)) and card.arguments):
         options.setdefault("input_shape", evaluate.preprocessing.input_shape)
     options = {**options, **typed_arguments(row.model, options)}

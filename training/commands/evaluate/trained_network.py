@@ -24,7 +24,7 @@ from training.loop.data_record import (
     refuse,
 )
 from training.loop.progress import say
-from training.loop.run_directory import CONFIG, DEVICES, RESULT
+from training.loop.run_directory import CONFIG, RESULT, read_config
 from training.loop.stage import StageResult
 from training.settings.configuration import UnknownKeyError, configure_task, fields, typed
 from training.settings.discovery import fold
@@ -192,8 +192,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[tuple[Path, StageResult]]
     try:
         if not (path / CONFIG).exists():
             raise FileNotFoundError
-        config = json.loads(read_text(path / CONFIG))
-        config.pop(DEVICES, None)
+        config = read_config(path)
         found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
         results = [StageResult(**json.loads(read_text(p))) for p in found]

@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from training.loop.plan import Plan
 from training.loop.progress import say
 from training.loop.run import StageState, StageWriter, TrainedRun, execute
 from training.loop.stage import DECAYED, Stage, on_crops_first
+from training.recipes import _larq_zoo, _teachers  # noqa: F401  (components to choose)
 from training.recipes._networks import check_classes, network
 from training.recipes._settings import OPERATIONAL, RunSettings
 from training.recipes._values import TrainingValues
@@ -26,8 +28,13 @@ from training.settings import saved_config
 from training.settings.components import component_name
 from training.settings.configuration import configured_part
 from training.settings.resolution import resolved
+from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.models import ZooFactory
+
+for module in {row.module for row in catalog.rows(origin="zoo")}:
+    importlib.import_module(module)  # their factories are components to choose
 
 
 class Recipe(TrainingValues, RunSettings):
@@ -119,7 +126,10 @@ class Recipe(TrainingValues, RunSettings):
     @property
     def has_teacher(self) -> bool:
         """Whether a teacher gives the targets."""
-        return base_getattr(self, "teacher", None) is not None
+        try:
+            return base_getattr(self, "teacher") is not None
+        except AttributeError:  # no class was chosen
+            return False
 
     def teacher_stage(self) -> Stage:
         """Trains the teacher, or takes it as it is, with weights."""
@@ -170,6 +180,11 @@ class Recipe(TrainingValues, RunSettings):
                 )
         if self.initialize_from is None:
             return stages
+        if not isinstance(base_getattr(self, "model"), ZooFactory):
+            raise InvalidValueError(
+                f"{self.model_name} is larq-zoo's and is trained from random weights: leave "
+                "initialize_from away."
+            )
         teachers = {stage.teacher for stage in stages}
         first = next(stage for stage in stages if stage.name not in teachers)
         weights = str(self.initialize_from)
@@ -259,7 +274,7 @@ class Recipe(TrainingValues, RunSettings):
             dataset=base_getattr(self, "dataset"),
             preprocessing=base_getattr(self, "preprocessing"),
             factory=base_getattr(self, "model"),
-            model_name=component_name(type(base_getattr(self, "model"))),
+            model_name=self.model_name,
             seed=self.seed,
             deterministic=self.deterministic,
             corrupt_share=self.corrupt_share,
@@ -269,6 +284,11 @@ class Recipe(TrainingValues, RunSettings):
             check=self.check,
             derived=type(self).derived,
         )
+
+    @property
+    def model_name(self) -> str:
+        """Of the network that is trained, as in the catalog."""
+        return component_name(type(base_getattr(self, "model")))
 
     def _computes_in_bfloat16(self) -> bool:
         if self.bfloat16 is not None:

@@ -55,7 +55,7 @@ class Former:
 
     Attributes:
         had: which of the settings above it had.
-        implied: the others that were not neutral, by what stood in its code.
+        implied: those that were not neutral where they are missing, by what stood in its code.
     """
 
     had: frozenset[str]
@@ -73,7 +73,9 @@ _TWO_STAGES = (
 )
 _REACTNET = _former(_TWO_STAGES, two_stages=True, decayed="convolutions")
 _SHARPENING = _former(
-    "first_sharpness label_smoothing last_sharpness optimizer schedule schedule_every weight_decay"
+    "first_sharpness label_smoothing last_sharpness optimizer schedule schedule_every weight_decay",
+    optimizer="sgd",  # from before these two could be set
+    schedule="cosine",
 )
 _XNOR = _former(
     "divide_every label_smoothing schedule_every weight_decay", decayed="kernels", schedule="steps"
@@ -126,8 +128,10 @@ def digest(config: Mapping[str, Any], places: Collection[str]) -> str:
         for key, value in config.items()
         if key not in places
         and (key in had or key not in implied or implied[key] != value)
-        and (key != "crop_size" or config.get("crop_epochs"))
+        and key != "crop_size"
     }
+    if config.get("crop_epochs"):
+        kept["crop_size"] = config["crop_size"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -52,6 +52,9 @@ def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any
     own = _values(task, {})
     if own["dataset"] == config.get("dataset"):
         given.pop("dataset", None)
+    others = (key for key in wanted if "." not in key and key not in ("dataset", "preprocessing"))
+    if sum(wanted[key] != own.get(key, ...) for key in others) > most:
+        return None
     defaults = _values(task, given) if given else own
     for key in sorted(wanted, key=_order):
         if wanted[key] != defaults.get(key, ...):

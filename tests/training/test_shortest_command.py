@@ -22,7 +22,7 @@ def config_of(task, *settings):
         ("SDBNNResNet20", ["crop_epochs=9", "crop_size=20"]),
         ("ReActNet20", ["teacher=ReActNet18", "teacher.num_classes=12"]),
         ("OneHour", ["ema=0.99", "warmup_epochs=2.0"]),
-        ("ReActNet", ["model=ReActNetB", "preprocessing.padding=2"]),
+        ("Demo", ["model=ReActNetB", "preprocessing.padding=2"]),
         ("BiRealNetPaper", ["preprocessing.input_shape=(160,160,3)"]),
         ("RealResNet20", ["preprocessing=RandomResizedCropFlip"]),
     ],

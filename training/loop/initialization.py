@@ -37,10 +37,16 @@ def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
     path = find_weights(weights, name)
     with warnings.catch_warnings(record=True) as notes:
         load_weights(
-            model, path, name=name, include_top=True, num_classes=model.output_shape[-1],
-            classifier=factory.classifier_name, head=factory.head, new_classifier=True,
+            model,
+            path,
+            name=name,
+            include_top=True,
+            num_classes=model.output_shape[-1],
+            classifier=factory.classifier_name,
+            head=factory.head,
+            new_classifier=True,
             any_model=True,
-        )  # fmt: skip
+        )
     say(f"Starting from the weights {weights} ({path.name}).")
     for note in notes:
         say(str(note.message))

@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
+from training.loop.accuracy_pass import AccuracyPass
 from training.loop.checkpoint import Checkpoints, contents
 from training.loop.distribution.workers import Workers, alone
 from training.loop.progress import Bar, epoch_line, stage_bar
 from training.loop.stage import Stage
-from training.loop.step import MOST_STEPS, AccuracyPass, TrainStep
+from training.loop.step import MOST_STEPS, TrainStep
 from zoo.errors import RunError
 from zoo.files import write_csv
 

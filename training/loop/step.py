@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -221,19 +220,20 @@ class TrainStep:
         replicas, clip = self.strategy.num_replicas_in_sync, self.stage.gradient_clip
         if not clip:
             # Replicas' gradients are summed: each adds its share of the decay.
-            self.optimizer.apply_gradients(self._decayed(gradients, 1 / replicas))
+            decay = self.stage.weight_decay / replicas
+            self.optimizer.apply_gradients(self._decayed(gradients, decay))
             return
         if replicas > 1:  # the norm is that of the sum
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients, _ = tf.clip_by_global_norm(gradients, clip)
         self.optimizer.apply_gradients(
-            self._decayed(gradients, 1.0), experimental_aggregate_gradients=False
+            self._decayed(gradients, self.stage.weight_decay),
+            experimental_aggregate_gradients=False,
         )
 
-    def _decayed(self, gradients: list[tf.Tensor], share: float) -> list[tuple]:
-        """Pairs of gradient and variable, with `share` of the weight decay."""
-        decay = self.stage.weight_decay * share
+    def _decayed(self, gradients: list[tf.Tensor], decay: float) -> list[tuple]:
+        """Pairs of gradient and variable, with a weight decay of `decay`."""
         return [
             (gradient + decay * variable if variable.ref() in self.decayed else gradient, variable)
             for gradient, variable in zip(gradients, self.trainable, strict=True)
@@ -257,66 +257,3 @@ class TrainStep:
         with tf.device("/CPU:0"):  # so that a device gets its part only
             size = tf.shape(values)[0] // self.local_replicas
             return values[index * size : (index + 1) * size]
-
-
-class AccuracyPass:
-    """Accuracy over a whole data set, and which class was taken for which."""
-
-    def __init__(self, model: tf.keras.Model):
-        self.model = model
-        signature = [
-            tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-        ]
-        self._batch = tf.function(self._evaluate, input_signature=signature, autograph=False)
-
-    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
-        logits = tf.cast(self.model(images, training=False), tf.float32)
-        # Of equal logits the lower class comes first: a network that has collapsed to a constant
-        # is right for one class, not for all of them, as `in_top_k` would have it.
-        top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
-        hits = top == labels[:, tf.newaxis]
-        totals = tf.stack(
-            [
-                tf.cast(tf.reduce_sum(cross_entropy(logits, labels)), tf.float64),
-                tf.cast(tf.math.count_nonzero(hits[:, 0]), tf.float64),
-                tf.cast(tf.math.count_nonzero(hits), tf.float64),
-            ]
-        )
-        return totals, top[:, 0]
-
-    def run(
-        self,
-        batches: Iterable[dict[str, tf.Tensor]],
-        progress: Callable[[int, float, float], None] | None = None,
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
-
-        Returns:
-            A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
-            [classes, classes], the images of each class (row) by predicted class (column).
-            The positions that were seen, int64 [images].
-        """
-        classes = self.model.output_shape[-1]
-        totals, positions, images = np.zeros(3), [], 0
-        confusion = np.zeros(classes * classes, np.int64)
-        for step, batch in enumerate(batches, start=1):
-            sums, predicted = self._batch(batch["image"], batch["label"])
-            totals += sums.numpy()
-            positions.append(batch["position"].numpy())
-            cells = batch["label"].numpy() * classes + predicted.numpy()
-            np.add.at(confusion, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
-            images += len(predicted)
-            if progress and images:
-                progress(step, totals[0] / images, 100 * totals[1] / images)
-        seen: Any = np.concatenate(positions) if positions else np.zeros(0, np.int64)
-        images = max(1, images)
-        result = {
-            "loss": totals[0] / images,
-            "top1": 100 * totals[1] / images,
-            "top5": 100 * totals[2] / images,
-            "images": int(seen.size),
-            "confusion": confusion.reshape(classes, classes),
-        }
-        return result, seen

@@ -41,6 +41,12 @@ FAMILIES = {
     "ReActNet20": ReActNet20,
 }
 
+MORE = {
+    "ReActNet20": {"teacher.width": 0.25, "teacher_epochs": 1, "teacher.weights": None},
+    # What else moves from step to step.
+    "BiRealNet20": {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1},
+}
+
 ROUNDING = 1e-3  # of float32 after one step, beside the step itself
 
 
@@ -134,13 +140,7 @@ def assert_close(found: dict, expected: dict, bound: float) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_steps_of_every_family_are_those_of_lqz_train(name, settings, runner, float64, tmp_path):
-    more = {
-        "teacher": "RealResNet20",
-        "teacher.width": 0.25,
-        "teacher_epochs": 1,
-        "teacher.weights": None,
-    }
-    more = more if name == "ReActNet20" else {}
+    more = MORE.get(name, {})
     trainer = last_stage(configure_task(FAMILIES[name], {**settings, **more}), tmp_path / "stage")
     assert (trainer.stage.teacher is None) == (name != "ReActNet20")
     folder = as_program(trainer, tmp_path / "program")

@@ -11,7 +11,7 @@ import click
 
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import InvalidValueError, RunError, UnknownNameError
 
 PATH = click.Path(path_type=Path)
 
@@ -83,6 +83,8 @@ def train(
         began = read_config(Path(task))
         task, began["output_dir"] = str(began.pop("task")), task
     info = find_task(task, tasks)
+    if info is None and ("/" in task or Path(task).is_dir()):
+        raise RunError(f"'{task}' is not a run of `lqz train`: it has no config.json.")
     if info is None:
         raise UnknownNameError("task", task, [info.name for info in tasks])
     if images and not program:

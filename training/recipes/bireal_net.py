@@ -3,7 +3,7 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from typing import Optional
+from typing import Any, Optional
 
 from zookeeper import ComponentField, Field, task
 
@@ -84,7 +84,7 @@ class BiRealNetPaper(Recipe):
             raise InvalidValueError(
                 "This recipe has four stages of its own: leave teacher and two_stages away."
             )
-        real = {"binary_activations": False, "binary_weights": False}
+        real: dict[str, Any] = {"binary_activations": False, "binary_weights": False}
         epochs = self.epochs if self.pretraining_epochs is None else self.pretraining_epochs
         return [
             self.stage(

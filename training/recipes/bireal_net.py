@@ -89,12 +89,12 @@ class BiRealNetPaper(Recipe):
         return [
             self.stage(
                 "leaky clip",
-                build=self.network(clip_slope=self.leak, **real),
+                build=self.network(**real, clip_slope=self.leak),
                 epochs=epochs,
             ),
             self.stage(
                 "clip",
-                build=self.network(clip_slope=0.0, **real),
+                build=self.network(**real, clip_slope=0.0),
                 epochs=epochs,
                 initialize_from="leaky clip",
             ),

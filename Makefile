@@ -20,7 +20,7 @@ help:
 	@echo "make clean         remove .venv and caches"
 
 demo: $(INSTALLED)
-	$(VENV)/bin/lqz train ReActNet
+	$(VENV)/bin/lqz train Demo
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest -n 2 --dist worksteal

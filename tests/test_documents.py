@@ -115,6 +115,7 @@ def folder(tmp_path_factory):
     save_weights(zoo.ReActNet20(weights=None), place / "w.npz")
     save_weights(zoo.ReActNetA(weights=None), place / "weights.npz")
     few = ("dataset.train_split=train[:500]", "epochs=1", "batch_size=250", "tensorboard=False")
+    few += ("dataset=FashionMNIST", "crop_epochs=0")
     assert main(["train", "BiRealNet20", *few, f"output_dir={place / 'runs' / 'mine'}"]) == 0
     return place
 

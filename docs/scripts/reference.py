@@ -40,11 +40,10 @@ def shared_arguments() -> str:
 
 @functools.cache
 def _settings() -> dict[str, list[FieldInfo]]:
-    """By recipe, its own settings, not its parts', for the data set of its first line."""
+    """By recipe, its own settings, not its parts'."""
     found = {}
     for task in recipe_tasks():
-        data = "Cifar10" if "Cifar10" in task.summary else "ImageNet"
-        infos = fields(task.load(), {"dataset": data})
+        infos = fields(task.load())
         found[task.name] = [info for info in infos if "." not in info.key]
     return found
 

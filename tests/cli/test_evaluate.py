@@ -16,7 +16,7 @@ from tools import prepare_fashion_mnist as prepare
 from training import cli
 from training.commands.evaluate.command import Recorded, compare
 from training.commands.evaluate.confusion_picture import draw_confusion, side
-from training.loop.step import AccuracyPass
+from training.loop.accuracy_pass import AccuracyPass
 from zoo.files import sha256
 from zoo.weights.load import save_weights
 

@@ -23,6 +23,10 @@ def settings(tiny) -> dict:
     }
 
 
+# What else moves from step to step.
+MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
+
+
 def hashes(directory) -> dict[str, str]:
     """The sha256 of every stage's weights, as found on disk and as recorded."""
     found = {}
@@ -49,6 +53,14 @@ def uninterrupted(lqz, settings, tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="module")
+def uninterrupted_moving(lqz, settings, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("moving") / "run"
+    done = lqz.run(directory.parent, "ReActNet", {**settings, **MOVING, "output_dir": directory})
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
     lqz, settings, uninterrupted, tmp_path
@@ -67,8 +79,11 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
 
 
 @pytest.mark.slow
-def test_killed_at_random_in_every_stage_it_ends_bit_equal(lqz, settings, uninterrupted, tmp_path):
-    directory = tmp_path / "run"
+def test_killed_at_random_in_every_stage_it_ends_bit_equal(
+    lqz, settings, uninterrupted_moving, tmp_path
+):  # fmt: skip
+    directory, uninterrupted = tmp_path / "run", uninterrupted_moving
+    settings = {**settings, **MOVING}
     draw = random.Random(0)
     kills = 0
     for stage in ("1-teacher", "2-binary-activations", "3-binary"):

@@ -71,3 +71,15 @@ def test_a_killed_run_goes_on_from_its_checkpoint(run, capsys):
     assert result["epochs"] == 3 and sha256(directory / "realresnet20.npz") == result["sha256"]
     after = json.loads((directory / "config.json").read_text())
     assert {key: after[key] for key in config} == config
+
+
+def test_a_run_goes_on_by_its_directory_and_ends_the_same(run, tmp_path, capsys):
+    """Its configuration has no format number, its checkpoint numbers for names."""
+    directory = run("interrupted")
+    assert "format" not in json.loads((directory / "config.json").read_text())
+    other = Path(shutil.copytree(directory, tmp_path / "other"))
+    assert train(directory, epochs=3) == 0
+    assert cli.main(["train", str(other), "tensorboard=False"]) == 0
+    assert "Continuing stage 'real' after step 10." in capsys.readouterr().out
+    weights = [sha256(each / "realresnet20.npz") for each in (directory, other)]
+    assert weights[0] == weights[1]

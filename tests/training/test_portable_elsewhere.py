@@ -19,9 +19,15 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
 
 SETTINGS = (
-    "epochs=6", "bfloat16=False", "batch_size=80", "dataset.train_split=train[:400]",
+    "dataset=FashionMNIST",
+    "preprocessing.padding=0",
+    "preprocessing.flip=False",
+    "epochs=6",
+    "bfloat16=False",
+    "batch_size=80",
+    "dataset.train_split=train[:400]",
     "tensorboard=False",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

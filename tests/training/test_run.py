@@ -87,7 +87,7 @@ def test_the_packed_weights_beside_it_are_equal_to_the_bit(finished):
 
 def test_configuration_is_written_and_gives_the_same_recipe(finished):
     config = json.loads((finished.run.directory / "config.json").read_text())
-    assert config.pop("devices").keys() == set(STAGES)
+    assert config.pop("devices").keys() == set(STAGES) and config.pop("format") == 2
     assert config["task"] == "ReActNet" and config["model"] == "ReActNet20Factory"
     assert config["learning_rate"] == 5e-4 and config["seed"] == 0
     settings = {k: v for k, v in config.items() if k != "task"}
@@ -223,7 +223,7 @@ def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_i
         monkeypatch.setattr(engine.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
         conf = {
             **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
-            "batch_size": 10, "epochs": 1, "tensorboard": False,
+            "batch_size": 10, "epochs": 1, "crop_epochs": 0, "tensorboard": False,
             "checkpoint_minutes": minutes, "output_dir": tmp_path / str(minutes),
         }  # fmt: skip
         run = configure_task(BiRealNet20, conf).run()

@@ -17,13 +17,14 @@ def config_of(task, *settings):
     [
         ("ReActNet", []),
         ("ReActNet", ["seed=1"]),
-        ("SDBNNResNet20", ["dataset=Cifar10", "epochs=60"]),
-        ("OneHour", ["dataset=Cifar10", "crop_epochs=0", "schedule=linear"]),
-        ("SDBNNResNet20", ["dataset=Cifar10", "crop_epochs=9", "crop_size=20"]),
-        ("ReActNet20", ["dataset=Cifar10", "teacher=ReActNet18", "teacher.num_classes=12"]),
-        ("ReActNet", ["model=ReActNetB", "preprocessing.padding=2"]),
-        ("BiRealNetPaper", ["dataset=ImageNet", "preprocessing.input_shape=(160,160,3)"]),
-        ("RealResNet20", ["dataset=Cifar10", "preprocessing=RandomResizedCropFlip"]),
+        ("SDBNNResNet20", ["epochs=60"]),
+        ("OneHour", ["dataset=FashionMNIST", "crop_epochs=0", "schedule=linear"]),
+        ("SDBNNResNet20", ["crop_epochs=9", "crop_size=20"]),
+        ("ReActNet20", ["teacher=ReActNet18", "teacher.num_classes=12"]),
+        ("OneHour", ["ema=0.99", "warmup_epochs=2.0"]),
+        ("Demo", ["model=ReActNetB", "preprocessing.padding=2"]),
+        ("BiRealNetPaper", ["preprocessing.input_shape=(160,160,3)"]),
+        ("RealResNet20", ["preprocessing=RandomResizedCropFlip"]),
     ],
 )
 def test_the_command_is_found_again(task, settings):
@@ -36,7 +37,7 @@ def test_the_command_is_found_again(task, settings):
 
 def test_a_folder_of_this_machine_is_not_told():
     config = config_of("ReActNet20", "dataset=Cifar10", "dataset.data_dir=/home/me/data")
-    assert shortest_command(config) == "lqz train ReActNet20 dataset=Cifar10 dataset.data_dir=DIR"
+    assert shortest_command(config) == "lqz train ReActNet20 dataset.data_dir=DIR"
 
 
 def test_another_projects_task():

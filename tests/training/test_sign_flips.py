@@ -52,11 +52,12 @@ def test_what_is_no_finished_run_of_a_recipe(finished, tmp_path):
 
 @pytest.mark.parametrize(("recipe", "more"), [
     (OneHour, {}),
-    (ReActNet20, {"first_stage_epochs": 0, "teacher": "RealResNet20", "teacher_epochs": 1}),
+    (ReActNet20, {"first_stage_epochs": 0, "teacher": "RealResNet20", "teacher_epochs": 1,
+                  "teacher.weights": None}),
 ])  # fmt: skip
 def test_a_run_that_went_on_from_weights_is_compared_with_them(tiny, tmp_path, recipe, more):
     settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
-    settings |= {"model": "ReActNet20"}
+    settings |= {"model": "ReActNet20", "crop_epochs": 0}
     first = configure_task(OneHour, {**settings, "output_dir": str(tmp_path / "first")}).run()
     settings |= {"seed": 3, "learning_rate": 0.0, "output_dir": str(tmp_path / "on"), **more}
     settings |= {"initialize_from": str(first.directory / "reactnet20.npz")}
@@ -66,7 +67,7 @@ def test_a_run_that_went_on_from_weights_is_compared_with_them(tiny, tmp_path, r
 
 def test_a_network_without_binary_kernels_is_one_sentence(tiny, tmp_path):
     settings = {key: value for key, value in tiny.items() if "teacher" not in key}
-    settings |= {"model": "RealResNet20", "output_dir": str(tmp_path / "run")}
+    settings |= {"model": "RealResNet20", "crop_epochs": 0, "output_dir": str(tmp_path / "run")}
     run = configure_task(OneHour, settings).run()
     with pytest.raises(InvalidValueError, match="RealResNet20 has no binary kernels"):
         list(measured(run.directory))

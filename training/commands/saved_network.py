@@ -10,7 +10,7 @@ from typing import Any
 
 from training.commands.arguments import build_model, parameters, typed_arguments
 from training.commands.known_network import Network, catalog_row, completed
-from training.loop.run_directory import CONFIG, DEVICES, RESULT
+from training.loop.run_directory import CONFIG, RESULT, read_config
 from training.loop.stage import StageResult
 from zoo import catalog
 from zoo.card import NetworkCard
@@ -153,8 +153,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
     try:
         if not (path / CONFIG).exists():
             raise FileNotFoundError
-        config = json.loads(read_text(path / CONFIG))
-        config.pop(DEVICES, None)
+        config = read_config(path)
         found = [p for p in path.glob(f"*/{RESULT}") if p.parent.name.partition("-")[0].isdigit()]
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
         results = [StageResult(**json.loads(read_text(p))) for p in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import click
 
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import InvalidValueError, RunError, UnknownNameError
 
 PATH = click.Path(path_type=Path)
 
@@ -61,7 +61,10 @@ def train(
     part_mib: int,
     from_program: Path | None,
 ) -> None:
-    """Train by the recipe TASK, with SETTINGS as key=value; without TASK, list the recipes."""
+    """Train by the recipe TASK, with SETTINGS as key=value; without TASK, list the recipes.
+
+    TASK may also be the directory of a run, which then continues with its own settings.
+    """
     tasks = recipe_tasks()
     for text in (task or "", *settings):
         if text.startswith("--") and get_close_matches(text, TRAIN_OPTIONS, cutoff=0.8):
@@ -72,7 +75,16 @@ def train(
         print_table(["task", ""], [[info.name, info.summary] for info in tasks])
         click.echo("\n'lqz train TASK --help' shows what can be set.")
         return
+    began: dict[str, Any] = {}
+    if (Path(task) / "config.json").is_file():
+        load_tensorflow()
+        from training.loop.run_directory import read_config
+
+        began = read_config(Path(task))
+        task, began["output_dir"] = str(began.pop("task")), task
     info = find_task(task, tasks)
+    if info is None and ("/" in task or Path(task).is_dir()):
+        raise RunError(f"'{task}' is not a run of `lqz train`: it has no config.json.")
     if info is None:
         raise UnknownNameError("task", task, [info.name for info in tasks])
     if images and not program:
@@ -92,7 +104,7 @@ def train(
         state = ProgramState.read(from_program, task.digest) if from_program else None
         task.train(request, state)
 
-    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, run)
+    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, run, began)
 
 
 def run_task(
@@ -102,11 +114,16 @@ def run_task(
     wants_help: bool,
     dry_run: bool = False,
     run: Callable[[Any], Any] = lambda task: task.run(),
+    began: Mapping[str, Any] | None = None,
 ) -> None:
-    """Configure a task with `settings` and `run` it, or show what can be set."""
+    """Configure a task with `settings` and `run` it, or show what can be set.
+
+    `began` holds the settings of the run that is continued; `settings` beat them.
+    """
     from training.settings.configuration import configure_task, parse_assignments
 
     conf = parse_assignments(settings)
+    conf = {**(began or _as_it_began(cls.__name__, conf)), **conf}
     if wants_help:
         print_task_help(cls, conf, command)
         return
@@ -117,6 +134,26 @@ def run_task(
         task.dry_run()
     else:
         run(task)
+
+
+def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run in `output_dir`, if it began when recipes had other defaults.
+
+    So the command that began it still continues it. What `conf` sets is left out, with its parts.
+    """
+    run = Path(str(conf.get("output_dir", ""))).expanduser()
+    if "output_dir" not in conf or not (run / "config.json").is_file():
+        return {}
+    from training.loop.run_directory import CONFIG, read_config, read_json
+    from training.settings.saved_config import NUMBER
+
+    before = read_config(run)
+    if NUMBER in read_json(run / CONFIG, f"remove {run} to start afresh"):
+        return {}
+    if before.pop("task", None) != task:
+        return {}
+    parts = {key for key in conf if "." not in key}
+    return {key: value for key, value in before.items() if key.partition(".")[0] not in parts}
 
 
 def print_task_help(cls: Any, conf: dict[str, Any], command: str) -> None:

@@ -14,3 +14,14 @@ SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
     "Cifar10": {"preprocessing": "PadCropFlip"},
     "FashionMNIST": {"preprocessing": "PadCropFlip", "preprocessing.input_shape": (28, 28, 1)},
 }
+
+# Of photographs of any size.
+PHOTOGRAPHS: Mapping[str, Any] = {"preprocessing": "RandomResizedCropFlip"}
+
+
+def preprocessing_of(dataset: Any) -> Mapping[str, Any]:
+    """The settings by which images of a data set are read, given as its class, object or name."""
+    if not isinstance(dataset, str):
+        dataset = (dataset if isinstance(dataset, type) else type(dataset)).__name__
+    name = dataset.replace("_", "").casefold()
+    return next((v for k, v in SMALL_IMAGES.items() if k.casefold() == name), PHOTOGRAPHS)

@@ -8,6 +8,7 @@ the next is complete.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,26 @@ KEPT = 2
 def contents(arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint's file: `arrays`, and the loop's state as JSON in bytes."""
     return {**arrays, "loop": np.frombuffer(json.dumps(loop).encode(), np.uint8)}
+
+
+def variable_names(model: Any) -> list[str]:
+    """A name for each of `model.weights`: that of its layer and its own, "conv1/kernel".
+
+    Keras numbers layers without a name through the whole process: "quant_conv2d_7" here is
+    "quant_conv2d_2" elsewhere. Such numbers are counted anew, in the order of the weights.
+    """
+    counted: dict[str, dict[str, int]] = {}
+    given: dict[str, int] = {}
+    names = []
+    for variable in model.weights:
+        layer, _, rest = variable.name.partition(":")[0].partition("/")
+        kind = re.sub(r"_\d+$", "", layer)
+        numbers = counted.setdefault(kind, {})
+        number = numbers.setdefault(layer, len(numbers))
+        name = "/".join(filter(None, (f"{kind}_{number}" if number else kind, rest)))
+        given[name] = given.get(name, 0) + 1
+        names.append(name if given[name] == 1 else f"{name}#{given[name]}")
+    return names
 
 
 class Checkpoints:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.encoded import WHOLE
-from training.loop.run_directory import CONFIG, read_json
+from training.loop.run_directory import CONFIG, read_config, read_json
 from zoo.errors import RunError
 from zoo.files import write_json
 
@@ -57,7 +57,7 @@ def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) 
     before = read_record(run)
     if before is None or len(before["classes"]) == len(now["classes"]):
         return
-    recipe = read_json(run / CONFIG, f"remove {run} to start afresh")
+    recipe = read_config(run)
     if all(recipe.get(key) == config.get(key) for key in ("dataset", "dataset.data_dir")):
         found = class_differences(before["classes"], now["classes"])
         refuse(f"The run in {run}", before, now, found, accept=False)

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from training.data.pipeline import check_enough
 from training.loop.plan import Plan
-from training.loop.schedules import learning_rate
 from training.loop.stage import Stage
 from training.loop.step import latent_variables
 from zoo.profile import profile
@@ -34,6 +33,9 @@ def describe(plan: Plan) -> Iterator[str]:
     yield ""
     yield f"{type(plan.dataset).__name__}: {images:,} training images{where}."
     yield from plan.dataset.remarks if not where else ()
+    chosen = {k: v for k, v in plan.derived(plan.dataset).items() if settings.get(k) == v}
+    if chosen:
+        yield f"Chosen by the data set: {', '.join(f'{k}={v}' for k, v in chosen.items())}."
     stages = plan.stages()
     for stage in stages:
         check_enough(images, stage.batch_size)
@@ -82,6 +84,14 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
     shown = ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
     constants = ", ".join(f"{key} {optimizer[key]}" for key in shown if optimizer.get(key))
     yield f"  optimizer          {optimizer['name']}, {constants}"
+    if stage.accumulate > 1:
+        yield f"  gradients          of {stage.accumulate} parts of each batch, added up"
+    if stage.gradient_clip:
+        yield f"  gradients          scaled to a norm of {stage.gradient_clip:g} at most"
+    if stage.ema:
+        yield f"  weights            validated and saved as a moving average, decay {stage.ema:g}"
+    if stage.warmup_epochs:
+        yield f"  warm-up            {stage.warmup_epochs:g} epochs"
     decay = f"{stage.weight_decay:g}, added to the gradient" if stage.weight_decay else "none"
     yield f"  weight decay       {decay}"
     yield f"  learning rate      {', '.join(f'{rate:.3g}' for rate in _rates(stage, steps))}"
@@ -95,25 +105,22 @@ def _points(stage: Stage, steps: int) -> list[int]:
 
 
 def _rates(stage: Stage, steps: int) -> list[float]:
-    return [
-        learning_rate(
-            stage.schedule, stage.learning_rate, step, steps, stage.epochs,
-            every=stage.schedule_every,
-        )
-        for step in _points(stage, steps)
-    ]  # fmt: skip
+    return [stage.rate(step, steps) for step in _points(stage, steps)]
 
 
 def _memory(model: tf.keras.Model, stage: Stage) -> str:
     """Weights, gradients and optimizer; and what the backward pass keeps of a batch."""
     trained = sum(math.prod(v.shape) for v in latent_variables(list(stage.trains(model))))
     slots = 2 if "Adam" in type(stage.optimizer(1.0)).__name__ else 1
-    weights = 4 * (model.count_params() + (1 + slots) * trained)
+    weights = 4 * (
+        model.count_params() + (1 + slots) * trained + (model.count_params() if stage.ema else 0)
+    )
     outputs = {id(each): each for layer in model.layers for each in _outputs(layer)}.values()
-    activations = 4 * stage.batch_size * sum(math.prod(each.shape[1:]) for each in outputs)
+    images = stage.batch_size // stage.accumulate
+    activations = 4 * images * sum(math.prod(each.shape[1:]) for each in outputs)
     return (
         f"Memory, estimated: {weights / 2**20:,.0f} MiB for weights, gradients and optimizer; "
-        f"{activations / 2**20:,.0f} MiB for the layers' outputs of {stage.batch_size} images."
+        f"{activations / 2**20:,.0f} MiB for the layers' outputs of {images} images."
     )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from zoo.errors import UnknownNameError
+from zoo.errors import InvalidValueError, UnknownNameError
+
+MakeOptimizer = Callable[[float], tf.keras.optimizers.legacy.Optimizer]
 
 
 def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
@@ -17,22 +19,24 @@ def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
     return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8)
 
 
-def sgd(nesterov: bool = False) -> Callable[[float], tf.keras.optimizers.legacy.Optimizer]:
-    """Stochastic gradient descent with momentum 0.9."""
+def sgd(momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
+    """Stochastic gradient descent with momentum."""
 
     def make(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
-        return tf.keras.optimizers.legacy.SGD(learning_rate, momentum=0.9, nesterov=nesterov)
+        return tf.keras.optimizers.legacy.SGD(learning_rate, momentum=momentum, nesterov=nesterov)
 
     return make
 
 
-OPTIMIZERS: dict[str, Callable[[float], tf.keras.optimizers.legacy.Optimizer]] = {
-    "adam": adam, "sgd": sgd(),
-}  # fmt: skip
+def named(name: str, momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
+    """The optimizer of this name, adam or sgd; the others are sgd's.
 
-
-def named(name: str) -> Callable[[float], tf.keras.optimizers.legacy.Optimizer]:
-    """The optimizer of this name. Raises UnknownNameError."""
-    if name not in OPTIMIZERS:
-        raise UnknownNameError("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name]
+    Raises:
+        UnknownNameError: there is no such optimizer.
+        InvalidValueError: `momentum` is not in [0, 1).
+    """
+    if name not in ("adam", "sgd"):
+        raise UnknownNameError("optimizer", name, ("adam", "sgd"))
+    if not 0 <= momentum < 1:
+        raise InvalidValueError(f"momentum={momentum} must be 0 or more and below 1.")
+    return adam if name == "adam" else sgd(momentum, nesterov)

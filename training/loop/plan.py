@@ -59,6 +59,7 @@ class Plan:
         introduction: gives the run's first line; reads the data set.
         stages: gives the stages; asks TensorFlow for its devices and raises InvalidValueError for
             settings that cannot be trained, so it is called once all workers have joined.
+        derived: gives the settings that the recipe chose by looking at the data set.
         check: raises InvalidValueError for what the stages do not show; may fetch weights.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     introduction: Callable[[], str]
     stages: Callable[[], list[Stage]]
     check: Callable[[], None]
+    derived: Callable[[Any], Mapping[str, Any]] = lambda dataset: {}
 
     @property
     def identity(self) -> dict[str, Any]:

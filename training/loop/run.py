@@ -219,7 +219,7 @@ class Run:
             result = StageResult(
                 stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
                 pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
-                sha256(weights), inputs, devices(trainer.history),
+                sha256(weights), inputs, devices(trainer.history), stage.ema,
             )  # fmt: skip
             run.finish(directory, result)
             return result
@@ -264,5 +264,7 @@ class Run:
         save_network(variant(self.plan.factory, weights=str(weights)), path, card)
         model = self.models[stages[-1].name]
         say(f"\n{model.name}: {profile(model)}")
+        if stages[-1].ema:
+            say(f"Its weights are a moving average, of decay {stages[-1].ema:g}.")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from training.loop.stage import StageResult
+from training.settings import saved_config
 from zoo.errors import FileError, RunError
 from zoo.files import sha256, write_json
 from zoo.untrusted.opening import read_text
@@ -96,10 +97,9 @@ class RunDirectory:
     def _check_recipe(self) -> None:
         path = self.path / CONFIG
         if not path.exists():
-            write_json(path, self.config)
+            write_json(path, {saved_config.NUMBER: saved_config.FORMAT, **self.config})
             return
-        before = read_json(path, f"remove {self.path} to start afresh")
-        before.pop(DEVICES, None)
+        before = read_config(self.path)
         differences = [
             f"{key}: {before.get(key)!r} there, {self.config.get(key)!r} here"
             for key in sorted({*before, *self.config})
@@ -107,8 +107,9 @@ class RunDirectory:
         ]
         if differences:
             raise RunError(
-                f"The run in {self.path} belongs to another recipe ({'; '.join(differences)}); "
-                "choose another output_dir=... or give the same settings."
+                f"The run in {self.path} belongs to another recipe ({'; '.join(differences)}): "
+                f"choose another output_dir=..., give the same settings, or continue it with "
+                f"'lqz train {self.path}'."
             )
 
     def decide(self, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +159,22 @@ class RunDirectory:
         config = read_json(path, f"remove {self.path} to start afresh")
         config[DEVICES] = {**config.get(DEVICES, {}), result.name: result.devices}
         write_json(path, config)
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The recipe of a run, as recipes are today, from its `config.json`.
+
+    Raises:
+        RunError: it is damaged, or a newer version of this package wrote it.
+        FileError: it is no regular file, or cannot be read.
+    """
+    path, remedy = run / CONFIG, f"remove {run} to start afresh"
+    config = read_json(path, remedy)
+    if not isinstance(config, dict):
+        raise RunError(f"{path} is damaged; {remedy}.")
+    saved_config.number_of(config, str(path))
+    settings = {k: v for k, v in config.items() if k not in (DEVICES, saved_config.NUMBER)}
+    return saved_config.current(settings)
 
 
 def read_json(path: Path, remedy: str) -> Any:

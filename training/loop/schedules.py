@@ -31,6 +31,11 @@ def held(until: float = 2 / 3) -> Schedule:
     return lambda passed: min(1.0, (1 - passed) / (1 - until))
 
 
+def constant() -> Schedule:
+    """1 from beginning to end."""
+    return lambda passed: 1.0
+
+
 def steps(at: Sequence[float], factor: float = 0.1) -> Schedule:
     """Times `factor` at each share of `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
     return lambda passed: factor ** sum(passed >= share for share in at)
@@ -55,20 +60,31 @@ def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], 
     return sharpen
 
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine, "held": held}
+SCHEDULES: dict[str, Callable[[], Schedule]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "held": held,
+    "linear": linear,
+}
 
 
 def named(name: str) -> Schedule:
-    """The schedule of this name. Raises UnknownNameError."""
+    """The schedule of this name, which needs no more than that. Raises UnknownNameError."""
     if name not in SCHEDULES:
-        raise UnknownNameError("schedule", name, SCHEDULES)
+        raise UnknownNameError("schedule", name, [*SCHEDULES, "steps"])
     return SCHEDULES[name]()
 
 
 def learning_rate(
-    schedule: Schedule, peak: float, step: int, steps_per_epoch: int, epochs: int,
-    *, every: str = "step",
-) -> float:  # fmt: skip
+    schedule: Schedule,
+    peak: float,
+    step: int,
+    steps_per_epoch: int,
+    epochs: int,
+    *,
+    every: str = "step",
+    warmup_epochs: float = 0.0,
+) -> float:
     """The learning rate of one step.
 
     Args:
@@ -78,7 +94,11 @@ def learning_rate(
         steps_per_epoch: of the stage.
         epochs: of the stage.
         every: "epoch" holds the rate within an epoch, as the authors' code does; "step" does not.
+        warmup_epochs: in which the rate rises from 0 to the schedule's in a straight line, step by
+            step (1706.02677, section 2.2).
     """
     unit = steps_per_epoch if every == "epoch" else 1
     passed = (step // unit) * unit / (steps_per_epoch * epochs)
-    return peak * schedule(passed)
+    rate = peak * schedule(passed)
+    warming = warmup_epochs * steps_per_epoch
+    return rate * (step + 1) / warming if step + 1 < warming else rate

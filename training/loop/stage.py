@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from training.loop.schedules import Schedule, error_decay, linear
+from training.loop.schedules import Schedule, error_decay, learning_rate, linear
 from zoo.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -28,6 +28,29 @@ def batch_norms(model: tf.keras.Model) -> Iterable[Any]:
             yield from layer.trainable_variables
 
 
+def kernels(model: tf.keras.Model) -> Iterable[Any]:
+    """The kernels; neither batch norm nor scales nor biases."""
+    return [variable for variable in model.trainable_variables if "kernel" in variable.name]
+
+
+def convolutions(model: tf.keras.Model) -> Iterable[Any]:
+    """What ReActNet's code decays: 4-D parameters (shifts are, too) and convolutions."""
+    from zoo.weights.torch_layout import entries
+
+    for entry in entries(model):
+        trainable = entry.variable is not None and entry.variable.trainable
+        if trainable and (len(entry.oihw or entry.shape) == 4 or "conv" in entry.key):
+            yield entry.variable
+
+
+# What weight decay acts on, by name.
+DECAYED: dict[str, Callable[[tf.keras.Model], Iterable[Any]]] = {
+    "all": all_trainable,
+    "convolutions": convolutions,
+    "kernels": kernels,
+}
+
+
 @dataclass(frozen=True)
 class Stage:
     """What one stage trains, and how.
@@ -37,11 +60,17 @@ class Stage:
         build: makes the model, which must give logits; keyword arguments change the network's.
         epochs: its length; 0 takes the model as it is built, with weights of its own.
         batch_size: images per step over all workers.
+        accumulate: parts of a replica's images in a step, whose gradients are added up.
         learning_rate: where the schedule's factor is 1.
         schedule: see `training.loop.schedules`.
         schedule_every: "epoch" or "step".
         optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
             updates are one fused kernel per weight.
+        warmup_epochs: at its start, in which the learning rate rises from 0.
+        gradient_clip: greatest norm of all gradients of the loss together; 0 for any.
+        ema: decay of a moving average of the weights, which is validated and saved; 0 for none.
+            It rises to that from (1 + n) / (10 + n) after n steps, so that short stages forget
+            their first weights.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
         decays: those variables, of the model.
         trains: the variables that the optimizer moves, of the model.
@@ -66,6 +95,10 @@ class Stage:
     optimizer: Callable[[float], tf.keras.optimizers.legacy.Optimizer]
     schedule: Schedule = field(default_factory=linear)
     schedule_every: str = "epoch"
+    warmup_epochs: float = 0.0
+    accumulate: int = 1
+    gradient_clip: float = 0.0
+    ema: float = 0.0
     weight_decay: float = 0.0
     decays: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
     trains: Callable[[tf.keras.Model], Iterable[Any]] = all_trainable
@@ -91,6 +124,29 @@ class Stage:
             raise InvalidValueError(
                 f"schedule_every must be epoch or step, not '{self.schedule_every}'."
             )
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise InvalidValueError(
+                f"accumulate={self.accumulate} does not divide batch_size={self.batch_size} into "
+                "equal parts."
+            )
+        if not 0 <= self.ema < 1:
+            raise InvalidValueError(f"ema={self.ema} must be 0 or more and below 1.")
+        if not self.gradient_clip >= 0:
+            raise InvalidValueError(f"gradient_clip={self.gradient_clip} must be 0 or more.")
+        if not self.warmup_epochs >= 0:
+            raise InvalidValueError(f"warmup_epochs={self.warmup_epochs} must be 0 or more.")
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step of the stage, counted from 0."""
+        return learning_rate(
+            self.schedule,
+            self.learning_rate,
+            step,
+            steps_per_epoch,
+            self.epochs,
+            every=self.schedule_every,
+            warmup_epochs=self.warmup_epochs,
+        )
 
 
 def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[Stage]:
@@ -112,13 +168,20 @@ def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[
         }
 
     crops = replace(
-        stage, name=f"{stage.name} crops", crop=size, **from_to(0, epochs),
+        stage,
+        name=f"{stage.name} crops",
+        crop=size,
         build=partial(stage.build, input_shape=(None, None, channels)),
-    )  # fmt: skip
+        **from_to(0, epochs),
+    )
     whole = replace(
-        stage, initialize_from=crops.name, carry_over_kernels=True, hold_signs=False,
+        stage,
+        initialize_from=crops.name,
+        carry_over_kernels=True,
+        hold_signs=False,
+        warmup_epochs=0.0,
         **from_to(epochs, total),
-    )  # fmt: skip
+    )
     return [crops, whole]
 
 
@@ -138,6 +201,7 @@ class StageResult:
         sha256: of that file.
         inputs: sha256 of the weights it started from and learned from, by stage name.
         devices: which epochs ran where; empty for runs from before this was noted.
+        ema: decay of the moving average that the weights are; 0 for the optimizer's own.
     """
 
     name: str
@@ -151,3 +215,4 @@ class StageResult:
     sha256: str
     inputs: dict[str, str]
     devices: str = ""
+    ema: float = 0.0

@@ -16,12 +16,12 @@ import tensorflow as tf
 
 from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
+from training.loop.accuracy_pass import AccuracyPass
 from training.loop.checkpoint import Checkpoints, contents
 from training.loop.distribution.workers import Workers, alone
 from training.loop.progress import Bar, epoch_line, stage_bar
-from training.loop.schedules import learning_rate
 from training.loop.stage import Stage
-from training.loop.step import MOST_STEPS, AccuracyPass, TrainStep
+from training.loop.step import MOST_STEPS, TrainStep
 from zoo.errors import RunError
 from zoo.files import write_csv
 
@@ -71,13 +71,12 @@ class StageTrainer:
         with stage_bar(self.stage.name, self.total_steps, self.done_steps) as bar:
             while self.done_steps < self.total_steps:
                 self._epoch(self.done_steps // self.steps_per_epoch, bar)
-        if not self.history:
-            return self._validate()
-        last = self.history[-1]
+        last = self.history[-1] if self.history else self._validate()
         if last["validation_top1"] is None:  # the last epoch ran elsewhere, as a program
             last.update(self._validate())
             if self.workers.is_chief:
                 self._write_log(last)
+        self.step.use_averages()
         return last
 
     # --- one epoch --------------------------------------------------------------------------------
@@ -157,11 +156,7 @@ class StageTrainer:
             print(f"Skipped an unreadable image: {name}", flush=True)
 
     def _rate(self, step: int) -> float:
-        stage = self.stage
-        return learning_rate(
-            stage.schedule, stage.learning_rate, step, self.steps_per_epoch, stage.epochs,
-            every=stage.schedule_every,
-        )  # fmt: skip
+        return self.stage.rate(step, self.steps_per_epoch)
 
     def _check_loss(self) -> None:
         bad = int(self.step.first_bad_step.numpy())
@@ -187,7 +182,8 @@ class StageTrainer:
         return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.stage.epochs
 
     def _validate(self) -> dict[str, Any]:
-        validation, positions = self.evaluation.run(self.pipeline.validation())
+        with self.step.averages_in_use():
+            validation, positions = self.evaluation.run(self.pipeline.validation())
         self.pipeline.note_validation(positions)
         own = np.array([validation[name.removeprefix("validation_")] for name in VALIDATION])
         means = self.workers.mean(own, validation["images"]).tolist()
@@ -270,7 +266,7 @@ class StageTrainer:
         found = self.workers.from_chief(lambda: self.checkpoints.load(print))
         if found is None:
             return
-        arrays, loop = found
+        arrays, loop = self.step.by_name(found[0]), found[1]
         variables = self.step.variables()
         shapes_fit = arrays.keys() == variables.keys() and all(
             arrays[key].shape == tuple(variables[key].shape) for key in variables

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
+from training.loop.checkpoint import variable_names
 from training.loop.losses import cross_entropy, distributional_loss
 from training.loop.stage import Stage
 from zoo.convolution import bfloat16_convolutions
@@ -19,8 +20,12 @@ def latent_variables(variables: list) -> list[tf.Variable]:
     return [getattr(variable, "latent_variable", variable) for variable in variables]
 
 
+def _floating(model: tf.keras.Model) -> list[tf.Variable]:
+    return [each for each in latent_variables(model.weights) if each.dtype.is_floating]
+
+
 def _clock() -> tf.Tensor:
-    """Seconds, float64; TensorFlow's own timestamp is not to be had under deterministic ops."""
+    """Seconds, float64; TensorFlow's own timestamp op does not run under deterministic ops."""
     seconds = tf.numpy_function(time.perf_counter, [], tf.float64)
     return tf.ensure_shape(seconds, [])
 
@@ -51,6 +56,12 @@ class TrainStep:
         self.decayed = set()
         if stage.weight_decay:
             self.decayed = {v.ref() for v in latent_variables(list(stage.decays(model)))}
+        # What is averaged, and the averages: all weights, batch norm's statistics among them.
+        self.averaged = _floating(model) if stage.ema else []
+        self.averages = [
+            tf.Variable(variable, trainable=False, aggregation=tf.VariableAggregation.MEAN)
+            for variable in self.averaged
+        ]
         # Sums over the epoch so far, in order of the steps: loss, correct images, images.
         self.totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
         self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
@@ -58,13 +69,53 @@ class TrainStep:
         self.position = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def variables(self) -> dict[str, tf.Variable]:
-        """All that a checkpoint must hold."""
+        """All that a checkpoint must hold, by names that do not change with the process."""
+        weights = latent_variables(self.model.weights)
+        names = dict(zip(map(id, weights), variable_names(self.model), strict=True))
+        slots = {
+            f"optimizer/{slot}/{names[id(variable)]}": self.optimizer.get_slot(variable, slot)
+            for slot in self.optimizer.get_slot_names()
+            for variable in self.trainable
+        }
+        averages = zip(self.averaged, self.averages, strict=True)
         return {
-            **{f"model/{i}": v for i, v in enumerate(latent_variables(self.model.weights))},
-            **{f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables())},
+            **{f"model/{names[id(variable)]}": variable for variable in weights},
+            "optimizer/iterations": self.optimizer.iterations,
+            **slots,
+            **{f"average/{names[id(of)]}": average for of, average in averages},
             "totals": self.totals,
             "position": self.position,
         }
+
+    def by_name(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A checkpoint's arrays by the names of `variables`; older ones have numbers for names."""
+        if "model/0" not in arrays:
+            return dict(arrays)
+        names = {id(variable): name for name, variable in self.variables().items()}
+        numbered = {
+            **{f"model/{i}": v for i, v in enumerate(latent_variables(self.model.weights))},
+            **{f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables())},
+        }
+        return {
+            names[id(numbered[key])] if key in numbered else key: value
+            for key, value in arrays.items()
+        }
+
+    @contextmanager
+    def averages_in_use(self) -> Iterator[None]:
+        """The model with the averages for its weights while the block runs."""
+        before = [variable.numpy() for variable in self.averaged]
+        self.use_averages()
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.averaged, before, strict=True):
+                variable.assign(value)
+
+    def use_averages(self) -> None:
+        """Give the model the averages for its weights, for good."""
+        for variable, average in zip(self.averaged, self.averages, strict=True):
+            variable.assign(average)
 
     def run(self, batches: Iterator, learning_rates: np.ndarray, first_step: int) -> np.ndarray:
         """One step per learning rate, at most `MOST_STEPS`.
@@ -114,6 +165,33 @@ class TrainStep:
         if size := self.stage.crop:
             top, left = ((length - size) // 2 for length in images.shape[1:3])
             seen = images[:, top : top + size, left : left + size]
+        sums, gradients = self._gradients(seen, images, labels)
+        self._update(gradients)
+        self._average()
+        return sums
+
+    def _gradients(
+        self, seen: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Sums over this replica's images (loss, correct, images), and the loss's gradients."""
+        parts = self.stage.accumulate
+        if parts == 1:
+            return self._part(seen, images, labels)
+        size = (labels.shape[0] or tf.shape(labels)[0]) // parts
+        sums: tf.Tensor = tf.zeros([3], tf.float64)
+        gradients = [tf.zeros_like(variable) for variable in self.trainable]
+        for i in range(parts):
+            of = slice(i * size, (i + 1) * size)
+            with tf.control_dependencies(gradients):  # one after the other, for the memory's sake
+                part = seen[of], images[of], labels[of]
+                more, own = self._part(*part)
+                sums = sums + more
+                gradients = [a + b for a, b in zip(gradients, own, strict=True)]
+        return sums, gradients
+
+    def _part(
+        self, seen: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.trainable)
             logits = _wide(self.model(seen, training=True))
@@ -122,15 +200,54 @@ class TrainStep:
             else:
                 losses = distributional_loss(logits, _wide(self.teacher(images, training=False)))
             loss = tf.reduce_sum(losses) / self.stage.batch_size
-        gradients = tape.gradient(loss, self.trainable)
-        pairs = [(self._decay(g, v), v) for g, v in zip(gradients, self.trainable, strict=True)]
-        self.optimizer.apply_gradients(pairs)
+        found = tape.gradient(loss, self.trainable)
+        gradients = [
+            tf.zeros_like(variable) if gradient is None else gradient
+            for gradient, variable in zip(found, self.trainable, strict=True)
+        ]
         correct = tf.math.in_top_k(labels, tf.cast(logits, tf.float32), 1)
-        return tf.stack([
-            tf.cast(tf.reduce_sum(losses), tf.float64),
-            tf.cast(tf.math.count_nonzero(correct), tf.float64),
-            tf.cast(tf.size(labels), tf.float64),
-        ])  # fmt: skip
+        sums = tf.stack(
+            [
+                tf.cast(tf.reduce_sum(losses), tf.float64),
+                tf.cast(tf.math.count_nonzero(correct), tf.float64),
+                tf.cast(tf.size(labels), tf.float64),
+            ]
+        )
+        return sums, gradients
+
+    def _update(self, gradients: list[tf.Tensor]) -> None:
+        """One step of the optimizer by the gradients of the loss over this replica's images."""
+        replicas, clip = self.strategy.num_replicas_in_sync, self.stage.gradient_clip
+        if not clip:
+            # Replicas' gradients are summed: each adds its share of the decay.
+            decay = self.stage.weight_decay / replicas
+            self.optimizer.apply_gradients(self._decayed(gradients, decay))
+            return
+        if replicas > 1:  # the norm is that of the sum
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradients, _ = tf.clip_by_global_norm(gradients, clip)
+        self.optimizer.apply_gradients(
+            self._decayed(gradients, self.stage.weight_decay),
+            experimental_aggregate_gradients=False,
+        )
+
+    def _decayed(self, gradients: list[tf.Tensor], decay: float) -> list[tuple]:
+        """Pairs of gradient and variable, with a weight decay of `decay`."""
+        return [
+            (gradient + decay * variable if variable.ref() in self.decayed else gradient, variable)
+            for gradient, variable in zip(gradients, self.trainable, strict=True)
+        ]
+
+    def _average(self) -> None:
+        """Move the averages towards the weights."""
+        if not self.averages:
+            return
+        done = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.stage.ema, (1.0 + done) / (10.0 + done))
+        for average, variable in zip(self.averages, self.averaged, strict=True):
+            rest = tf.cast(1.0 - decay, average.dtype)
+            average.assign(average + rest * (variable - average))
 
     def _share(self, values: tf.Tensor) -> tf.Tensor:
         """This replica's part of its worker's batch."""
@@ -140,72 +257,3 @@ class TrainStep:
         with tf.device("/CPU:0"):  # so that a device gets its part only
             size = tf.shape(values)[0] // self.local_replicas
             return values[index * size : (index + 1) * size]
-
-    def _decay(self, gradient: tf.Tensor | None, variable: tf.Variable) -> tf.Tensor:
-        gradient = tf.zeros_like(variable) if gradient is None else gradient
-        if variable.ref() not in self.decayed:
-            return gradient
-        # Replicas' gradients are summed: each adds its share.
-        share = self.stage.weight_decay / self.strategy.num_replicas_in_sync
-        return gradient + share * variable
-
-
-class AccuracyPass:
-    """Accuracy over a whole data set, and which class was taken for which."""
-
-    def __init__(self, model: tf.keras.Model):
-        self.model = model
-        signature = [
-            tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-        ]
-        self._batch = tf.function(self._evaluate, input_signature=signature, autograph=False)
-
-    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
-        logits = tf.cast(self.model(images, training=False), tf.float32)
-        # Of equal logits the lower class comes first: a network that has collapsed to a constant
-        # is right for one class, not for all of them, as `in_top_k` would have it.
-        top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
-        hits = top == labels[:, tf.newaxis]
-        totals = tf.stack([
-            tf.cast(tf.reduce_sum(cross_entropy(logits, labels)), tf.float64),
-            tf.cast(tf.math.count_nonzero(hits[:, 0]), tf.float64),
-            tf.cast(tf.math.count_nonzero(hits), tf.float64),
-        ])  # fmt: skip
-        return totals, top[:, 0]
-
-    def run(
-        self,
-        batches: Iterable[dict[str, tf.Tensor]],
-        progress: Callable[[int, float, float], None] | None = None,
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
-
-        Returns:
-            A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
-            [classes, classes], the images of each class (row) by predicted class (column).
-            The positions that were seen, int64 [images].
-        """
-        classes = self.model.output_shape[-1]
-        totals, positions, images = np.zeros(3), [], 0
-        confusion = np.zeros(classes * classes, np.int64)
-        for step, batch in enumerate(batches, start=1):
-            sums, predicted = self._batch(batch["image"], batch["label"])
-            totals += sums.numpy()
-            positions.append(batch["position"].numpy())
-            cells = batch["label"].numpy() * classes + predicted.numpy()
-            np.add.at(confusion, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
-            images += len(predicted)
-            if progress and images:
-                progress(step, totals[0] / images, 100 * totals[1] / images)
-        seen: Any = np.concatenate(positions) if positions else np.zeros(0, np.int64)
-        images = max(1, images)
-        result = {
-            "loss": totals[0] / images,
-            "top1": 100 * totals[1] / images,
-            "top5": 100 * totals[2] / images,
-            "images": int(seen.size),
-            "confusion": confusion.reshape(classes, classes),
-        }
-        return result, seen

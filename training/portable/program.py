@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from training.data.preprocessing import PadCropFlip
-from training.loop.schedules import learning_rate
 from training.loop.stage_trainer import StageTrainer
 from training.portable.images import packed
 from training.portable.lowering import LoweredStep, lower, read
@@ -169,12 +168,7 @@ def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray
     What a schedule moves by epoch is found by running the schedule: it has a value an epoch.
     """
     stage, steps = trainer.stage, trainer.steps_per_epoch
-    rates = [
-        learning_rate(
-            stage.schedule, stage.learning_rate, i, steps, stage.epochs, every=stage.schedule_every
-        )
-        for i in range(trainer.total_steps)
-    ]
+    rates = [stage.rate(i, steps) for i in range(trainer.total_steps)]
     values: dict[str, list[np.ndarray]] = {name: [] for name in lowered.fixed}
     for epoch in range(stage.epochs):
         stage.each_epoch(trainer.step.model, epoch / stage.epochs)

@@ -78,12 +78,13 @@ class ProgramState:
             RunError: its arrays are not the stage's, or the run has come further.
         """
         variables = trainer.step.variables()
-        fits = self.arrays.keys() == variables.keys() and all(
-            self.arrays[key].shape == tuple(variable.shape) for key, variable in variables.items()
+        arrays = trainer.step.by_name(self.arrays)
+        fits = arrays.keys() == variables.keys() and all(
+            arrays[key].shape == tuple(variable.shape) for key, variable in variables.items()
         )
         if not fits:
             raise RunError(f"The state in {self.folder} is of another network.")
         done = self.loop["done_steps"]
         if not 0 <= done <= trainer.total_steps:
             raise RunError(f"The state in {self.folder} has {done} steps done: it is damaged.")
-        trainer.take(self.arrays, self.loop)
+        trainer.take(arrays, self.loop)

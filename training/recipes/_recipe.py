@@ -1,130 +1,155 @@
-"""What every recipe shares: its fields, its network and the plan of its stages.
+"""What makes a recipe of a table of values: its stages, its network and the plan of its run.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-import hashlib
 import importlib
-import json
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Optional, Union
+from typing import Any, ClassVar
 
 import tensorflow as tf
-from zookeeper import ComponentField, Field
 from zookeeper.core.component import base_getattr
-from zookeeper.tf import Dataset, Preprocessing
+from zookeeper.tf import Dataset
 
-from training.data import Cifar10, FashionMNIST, ImageNet, RandomResizedCropFlip
-from training.loop.plan import Plan, RunOptions
+from training.data import Cifar10, ImageNet
+from training.data.conventions import preprocessing_of
+from training.loop import optimizers, schedules
+from training.loop.plan import Plan
 from training.loop.progress import say
 from training.loop.run import StageState, StageWriter, TrainedRun, execute
-from training.loop.stage import Stage, on_crops_first
-from training.recipes._teachers import KerasApplicationFactory  # noqa: F401 (a component to choose)
-from training.settings.configuration import component_name, resolved
-from training.settings.discovery import fold
+from training.loop.stage import DECAYED, Stage, on_crops_first
+from training.recipes import _larq_zoo, _teachers  # noqa: F401  (components to choose)
+from training.recipes._networks import check_classes, network
+from training.recipes._settings import OPERATIONAL, RunSettings
+from training.recipes._values import TrainingValues
+from training.settings import saved_config
+from training.settings.components import component_name
+from training.settings.configuration import configured_part
+from training.settings.resolution import resolved
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
-from zoo.errors import InvalidValueError
-from zoo.models import variant
+from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.models import ZooFactory
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
     importlib.import_module(module)  # their factories are components to choose
 
-# Settings of a run that do not say what it computes. (A run keeps the cache it began with.)
-OPERATIONAL = ("output_dir", *(field.name for field in fields(RunOptions)))
 
+class Recipe(TrainingValues, RunSettings):
+    """A training. A recipe of a paper is a subclass that restates the values that the paper has."""
 
-class Recipe:
-    """A paper's training as a list of stages. Subclasses define `stages`."""
+    # Name of the stage that trains the network as it is saved.
+    last_stage: ClassVar[str] = "binary"
 
-    # What to train on: FashionMNIST (in the package), Cifar10, ImageNet or ImageFolder.
-    dataset: Dataset = ComponentField(FashionMNIST)
-
-    # Decoding, augmentation and image size.
-    preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
-
-    # Epochs of each stage of the network itself, on whole images.
-    epochs: int = Field(1)
-
-    # Epochs, before the last stage's own, on the middle crop_size pixels of its images alone: they
-    # cost less and teach nearly as much. For networks of images of any size.
-    crop_epochs: int = Field(0)
-
-    # Height and width of those images.
-    crop_size: int = Field(24)
-
-    # Images per step, over all workers.
-    batch_size: int = Field(128)
-
-    # Where the learning rate's schedule starts.
-    learning_rate: float = Field(1e-3)
-
-    # Of everything random: initial weights, order, augmentation.
-    seed: int = Field(0)
-
-    # Same result to the bit on every run; switching it off may be faster on a GPU.
-    deterministic: bool = Field(True)
-
-    # Train binary convolutions in bfloat16: 8 bits, but faster. By default where the CPU has
-    # instructions for it and there is no GPU.
-    bfloat16: Optional[bool] = Field(None)
-
-    # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
-    output_dir: Optional[Union[str, os.PathLike]] = Field(None)
-
-    # Encoded images kept in memory, on disk, or read anew each epoch: auto, memory, disk, none.
-    cache: str = Field("auto")
-
-    # Where cache=disk keeps them.
-    cache_dir: Optional[Union[str, os.PathLike]] = Field(None)
-
-    # Share of images that may be unreadable before the run stops.
-    corrupt_share: float = Field(0.001)
-
-    # Minutes between checkpoints within an epoch; each epoch ends with one.
-    checkpoint_minutes: float = Field(5.0)
-
-    # Epochs from one look at the validation images to the next; after the last there always is one.
-    validate_every: int = Field(1)
-
-    # Write TensorBoard's event files.
-    tensorboard: bool = Field(True)
-
-    # Where to compute: auto, one_device, mirrored (the GPUs of one machine) or multi_worker
-    # (machines that TF_CONFIG or Slurm names).
-    strategy: str = Field("auto")
-
-    # Minutes that a worker waits for the others, at the start and when one was lost.
-    rejoin_minutes: float = Field(10.0)
-
-    # Weights to start from: a file, or a registered set such as imagenet. All is taken but a
-    # classifier for other classes.
-    initialize_from: Optional[Union[str, os.PathLike]] = Field(None)
-
-    # Continue a run although its data are not those it began with.
-    accept_other_data: bool = Field(False)
-
-    # Address (grpc://host:port) of a tf.data service that decodes and augments.
-    data_service: Optional[str] = Field(None)
-
-    # Settings by data set, for those whose images are not ImageNet's.
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    # --- settings that follow from others ---------------------------------------------------------
 
     @classmethod
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The settings that come with the data set that `conf` names, or with the default one."""
-        dataset = conf.get("dataset", FashionMNIST)
-        if not isinstance(dataset, str):
-            dataset = component_name(dataset if isinstance(dataset, type) else type(dataset))
-        return next((p for key, p in cls.presets.items() if fold(key) == fold(dataset)), {})
+        """Settings that follow from those in `conf`, which beat them: see `derived`."""
+        known = dict(preprocessing_of(conf["dataset"])) if "dataset" in conf else {}
+        if cls.derived.__func__ is not Recipe.derived.__func__:  # type: ignore[attr-defined]
+            known |= cls.derived(configured_part(cls, "dataset", conf))
+        return known
+
+    @classmethod
+    def derived(cls, dataset: Dataset) -> Mapping[str, Any]:
+        """Settings that the recipe chooses by looking at its data set, before the run; none here.
+
+        A setting on the command line beats them; the plan tells which were chosen.
+        """
+        return {}
+
+    # --- stages -----------------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
         """The stages, in order; the last gives the network."""
-        raise NotImplementedError
+        last = self.stage(self.last_stage)
+        if self.has_teacher:
+            last = replace(last, teacher="teacher", label_smoothing=0.0)
+        stages = [last]
+        if self.two_stages:
+            epochs = self.epochs if self.first_stage_epochs is None else self.first_stage_epochs
+            first = replace(
+                last,
+                name="binary activations",
+                build=self.network(binary_weights=False),
+                epochs=epochs,
+            )
+            last = replace(
+                last,
+                build=self.network(binary_weights=True),
+                weight_decay=0.0,
+                initialize_from=first.name,
+                carry_over_kernels=self.carry_over_kernels,
+            )
+            stages = [first, last]
+        return [self.teacher_stage(), *stages] if self.has_teacher else stages
+
+    def stage(self, name: str, **changes: Any) -> Stage:
+        """A stage of this recipe's values, but for `changes`."""
+        if self.decayed not in DECAYED:
+            raise UnknownNameError("decayed", self.decayed, DECAYED)
+        values: dict[str, Any] = {
+            "build": self.network(),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "accumulate": self.accumulate,
+            "optimizer": optimizers.named(self.optimizer, self.momentum, self.nesterov),
+            "learning_rate": self.learning_rate,
+            "schedule": self.learning_rate_schedule(),
+            "schedule_every": self.schedule_every,
+            "warmup_epochs": self.warmup_epochs,
+            "weight_decay": self.weight_decay,
+            "decays": DECAYED[self.decayed],
+            "gradient_clip": self.gradient_clip,
+            "ema": self.ema,
+            "label_smoothing": self.label_smoothing,
+            "each_epoch": schedules.error_decay(self.first_sharpness, self.last_sharpness),
+        }
+        return Stage(name, **(values | changes))
+
+    def learning_rate_schedule(self) -> schedules.Schedule:
+        """The course of the learning rate over the last stage's epochs, those on crops included."""
+        if self.divide_every < 0:
+            raise InvalidValueError(f"divide_every={self.divide_every} must be 0 or more.")
+        if self.schedule != "steps":
+            return schedules.named(self.schedule)
+        if not self.divide_every:
+            return schedules.steps(self.divide_at)
+        epochs = self.crop_epochs + self.epochs
+        return schedules.steps(
+            [n / epochs for n in range(self.divide_every, epochs, self.divide_every)]
+        )
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a teacher gives the targets."""
+        try:
+            return base_getattr(self, "teacher") is not None
+        except AttributeError:  # no class was chosen
+            return False
+
+    def teacher_stage(self) -> Stage:
+        """Trains the teacher, or takes it as it is, with weights."""
+        weights = base_getattr(self, "teacher").weights
+        if weights is None and not self.teacher_epochs:
+            raise InvalidValueError(
+                "The teacher has random weights and is not trained: give teacher.weights, or "
+                "teacher_epochs above 0."
+            )
+        return Stage(
+            "teacher",
+            self.network("teacher"),
+            0 if weights else self.teacher_epochs,
+            self.batch_size,
+            self.teacher_learning_rate,
+            optimizers.sgd(nesterov=True),
+            schedule=schedules.cosine(),
+            schedule_every="step",
+            weight_decay=self.teacher_weight_decay,
+        )
 
     def planned_stages(self) -> list[Stage]:
         """The stages as they are run: in this machine's precision, from `initialize_from`."""
@@ -147,40 +172,42 @@ class Recipe:
             raise InvalidValueError(f"validate_every={self.validate_every} must be 1 or more.")
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
+        for stage in stages:
+            if stage.epochs and stage.warmup_epochs > stage.epochs:
+                raise InvalidValueError(
+                    f"warmup_epochs={stage.warmup_epochs:g} must not exceed the {stage.epochs} "
+                    f"epochs of stage '{stage.name}'."
+                )
         if self.initialize_from is None:
             return stages
+        if not isinstance(base_getattr(self, "model"), ZooFactory):
+            raise InvalidValueError(
+                f"{self.model_name} is larq-zoo's and is trained from random weights: leave "
+                "initialize_from away."
+            )
         teachers = {stage.teacher for stage in stages}
         first = next(stage for stage in stages if stage.name not in teachers)
         weights = str(self.initialize_from)
         return [replace(each, weights=weights) if each is first else each for each in stages]
 
     def check(self) -> None:
-        """Raise InvalidValueError for what the stages alone do not show to be in vain."""
+        """Check settings that `stages` cannot check; called before training. May fetch weights.
 
-    # --- what stages are made of ------------------------------------------------------------------
+        Raises InvalidValueError for a teacher that knows other classes than the data set's.
+        """
+        if self.has_teacher:
+            check_classes(base_getattr(self, "teacher"), self.dataset.num_classes)
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
         """A function that builds the component `field` anew with other arguments, giving logits."""
-        factory = base_getattr(self, field)
-        for name in overrides:
-            if name not in factory.__component_fields__:
-                raise InvalidValueError(
-                    f"{type(self).__name__} cannot train {component_name(type(factory))}, which "
-                    f"has no '{name}': choose another {field}=..."
-                )
-        return partial(variant, factory, **{"classifier_activation": None, **overrides})
+        return network(base_getattr(self, field), field, type(self).__name__, overrides)
+
+    # --- what a run keeps -------------------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved recipe: what determines the result."""
         settings = {k: v for k, v in resolved(self).items() if k not in OPERATIONAL}
-        # Runs from before there were these settings go on.
-        if settings["initialize_from"] is None:
-            del settings["initialize_from"]
-        if not settings["crop_epochs"]:
-            del settings["crop_epochs"], settings["crop_size"]
-        if settings.get("dataset.split_seed") == 0:
-            del settings["dataset.split_seed"]
         return {"task": type(self).__name__, **settings}
 
     @property
@@ -188,11 +215,6 @@ class Recipe:
         """The settings of `config` that say where the same data lies, which may move."""
         published = isinstance(base_getattr(self, "dataset"), (Cifar10, ImageNet))
         return ("dataset.data_dir", "dataset.download") if published else ()
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """`config` without `places`: what two starts of the same run share."""
-        return {key: value for key, value in self.config.items() if key not in self.places}
 
     @property
     def directory(self) -> Path:
@@ -204,21 +226,12 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Of the resolved recipe: eight hexadecimal digits."""
-        settings = json.dumps(self.identity, sort_keys=True)
-        return hashlib.sha256(settings.encode()).hexdigest()[:8]
+        """Of the resolved recipe without `places`: eight hexadecimal digits."""
+        return saved_config.digest(self.config, self.places)
 
     def introduction(self) -> str:
         """The run's first line."""
         dataset = self.dataset
-        if isinstance(dataset, FashionMNIST):
-            of_model = getattr(base_getattr(self, "model"), "default_weights", None)
-            own = "Cifar10" if of_model == "cifar10" else "ImageNet"
-            return (
-                f"Training on the embedded Fashion-MNIST, "
-                f"{dataset.num_examples(dataset.train_split):,} images. The full recipe: "
-                f"lqz train {type(self).__name__} dataset={own} dataset.data_dir=DIR"
-            )
         return (
             f"Training {type(self).__name__} on {type(dataset).__name__}: "
             f"{dataset.num_examples(dataset.train_split):,} images, {dataset.num_classes} classes."
@@ -265,12 +278,11 @@ class Recipe:
             seed=self.seed,
             deterministic=self.deterministic,
             corrupt_share=self.corrupt_share,
-            options=RunOptions(
-                **{each.name: getattr(self, each.name) for each in fields(RunOptions)}
-            ),
+            options=self.options,
             introduction=self.introduction,
             stages=self.planned_stages,
             check=self.check,
+            derived=type(self).derived,
         )
 
     @property

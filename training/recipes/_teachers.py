@@ -81,9 +81,11 @@ class KerasApplicationFactory(ModelFactory):
             check_keras(Path(self.weights).expanduser())  # before Keras opens it
         try:
             network = getattr(tf.keras.applications, self.application)(
-                weights=self.weights, input_tensor=preprocess(pixels), classes=self.num_classes,
+                weights=self.weights,
+                input_tensor=preprocess(pixels),
+                classes=self.num_classes,
                 classifier_activation=self.classifier_activation,
-            )  # fmt: skip
+            )
         except Exception as error:  # of a failed download Keras raises no other class
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise WeightsError(

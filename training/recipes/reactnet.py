@@ -6,84 +6,90 @@ weights, then everything binary; Adam, falling linearly.
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
-import tensorflow as tf
 from zookeeper import ComponentField, Field, task
 
-from training.recipes._datasets import CIFAR, CIFAR_TEACHER, EMBEDDED, EMBEDDED_TEACHER
-from training.recipes._two_stages import DistilledTwoStages
+from training.data import Cifar10, PadCropFlip
+from training.recipes._recipe import Recipe
+from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActNet18Factory, ReActNet20Factory, ReActNetAFactory
-from zoo.weights.torch_layout import entries
-
-EMBEDDED_IMAGES = {**EMBEDDED, **EMBEDDED_TEACHER, "learning_rate": 1e-2, "schedule": "cosine"}
-CIFAR_IMAGES = {**CIFAR, **CIFAR_TEACHER}
-
-
-class ReActNetRecipe(DistilledTwoStages):
-    """What the recipes of all ReActNets share.
-
-    The published code of ReActNet-A names the kernels of its two stages differently and so starts
-    the second's afresh: carry_over_kernels=False.
-    """
-
-    batch_size: int = Field(256)
-    learning_rate: float = Field(5e-4)
-    weight_decay: float = Field(1e-5)
-
-    def decayed(self, model: tf.keras.Model) -> Iterable[Any]:
-        """What the authors' code decays: 4-D parameters (shifts are, too) and convolutions."""
-        for entry in entries(model):
-            trainable = entry.variable is not None and entry.variable.trainable
-            if trainable and (len(entry.oihw or entry.shape) == 4 or "conv" in entry.key):
-                yield entry.variable
+from zoo.models.resnet import RealResNet20Factory, RealResNet34Factory
 
 
 @task
-class ReActNet(ReActNetRecipe):
-    """ReActNet-A, B or C: `lqz train ReActNet dataset=ImageNet dataset.data_dir=DIR`.
+class ReActNet(Recipe):
+    """ReActNet-A, B or C on ImageNet, as in the paper; 69.4 % top-1.
 
-    The paper's: 256 epochs in each of two stages, batch 256, Adam 5e-4 falling linearly; 69.4 %
-    top-1 on ImageNet. Half as long: `epochs=128 learning_rate=1.25e-3`.
-    Other networks: `model=ReActNetB`, `model=ReActNetC`.
-
-    Without a data set it trains a quarter as wide a network on the embedded Fashion-MNIST, in
-    minutes on two cores, to above 88 %.
+    Half as long: `epochs=128 learning_rate=1.25e-3`.
+    Other networks: `model=ReActNetB`, `model=ReActNetC`. The published code of ReActNet-A names the
+    kernels of its two stages differently and so starts the second's afresh:
+    `carry_over_kernels=False`.
     """
 
-    model: tf.keras.models.Model = ComponentField(ReActNetAFactory)
-    presets = {
-        "FashionMNIST": {**EMBEDDED_IMAGES, "model.width": 0.25, "model.stem_strides": 1},
-        "Cifar10": {**CIFAR_IMAGES, "model.width": 0.5, "model.stem_strides": 1},
-    }
+    model = ComponentField(ReActNetAFactory)
+    teacher = ComponentField(RealResNet34Factory, weights="imagenet")
+    two_stages = Field(True)
+    epochs = Field(256)
+    batch_size = Field(256)
+    learning_rate = Field(5e-4)
+    weight_decay = Field(1e-5)
+    decayed = Field("convolutions")
 
 
 @task
-class ReActNet18(ReActNetRecipe):
-    """ReActNet-18, on Bi-Real Net's ResNet-18: `lqz train ReActNet18 dataset=ImageNet`.
+class ReActNet18(ReActNet):
+    """ReActNet-18, on Bi-Real Net's ResNet-18, on ImageNet, as the authors' code; 65.5 % top-1.
 
-    The authors': 256 epochs in each of two stages, batch 512, Adam 1e-3 falling linearly; 65.5 %
-    top-1 on ImageNet. Half as long: `epochs=128 learning_rate=2.5e-3`; the 34: `model=ReActNet34`.
+    Half as long: `epochs=128 learning_rate=2.5e-3`. The 34: `model=ReActNet34`.
     """
 
-    model: tf.keras.models.Model = ComponentField(ReActNet18Factory)
-    batch_size: int = Field(512)
-    learning_rate: float = Field(1e-3)
-    presets = {"FashionMNIST": EMBEDDED_IMAGES, "Cifar10": CIFAR_IMAGES}
+    model = ComponentField(ReActNet18Factory)
+    batch_size = Field(512)
+    learning_rate = Field(1e-3)
 
 
 @task
-class ReActNet20(ReActNetRecipe):
-    """ReActNet's method on ResNet-20: `lqz train ReActNet20 dataset=Cifar10 dataset.data_dir=DIR`.
+class ReActNet20(ReActNet):
+    """ReActNet's method on ResNet-20 and CIFAR-10, for which the paper has no recipe.
 
-    The paper has no CIFAR-10 recipe: the package's real ResNet-20 teaches, 10 and 60 epochs,
-    batch 128, Adam 4e-3 falling linearly. What it reaches: docs/results/cifar10.md.
+    The package's real-valued ResNet-20 teaches. What it reaches: docs/results/cifar10.md.
     """
 
-    model: tf.keras.models.Model = ComponentField(ReActNet20Factory)
-    epochs: int = Field(60)
-    first_stage_epochs: int | None = Field(10)
-    batch_size: int = Field(128)
-    learning_rate: float = Field(4e-3)
-    presets = {"FashionMNIST": EMBEDDED_IMAGES, "Cifar10": CIFAR_IMAGES}
+    dataset = ComponentField(Cifar10)
+    preprocessing = ComponentField(PadCropFlip)
+    model = ComponentField(ReActNet20Factory)
+    teacher = ComponentField(RealResNet20Factory, weights="cifar10")
+    teacher_epochs = Field(60)
+    first_stage_epochs = Field(10)
+    epochs = Field(60)
+    batch_size = Field(128)
+    learning_rate = Field(4e-3)
+    validate_every = Field(5)
+
+
+@task
+class ReActNet20Taught(ReActNet20):
+    """ReActNet-20 of the package: on from OneHour's weights with a teacher.
+
+    The teacher is RealResNet20, its weights kept as `cifar10-60`: docs/results/cifar10.md.
+    """
+
+    initialize_from = Field("cifar10-hour")
+    teacher = ComponentField(RealResNet20Factory, weights="cifar10-60")
+    first_stage_epochs = Field(0)
+    epochs = Field(24)
+    learning_rate = Field(5e-3)
+    schedule = Field("held")
+    schedule_every = Field("step")
+    weight_decay = Field(0.0)
+
+
+@task
+class BiRealNet20Taught(ReActNet20Taught):
+    """Bi-Real Net-20 of the package: on from BiRealNet20's weights with ReActNet's loss.
+
+    Those are kept as `cifar10-95`, the teacher's as `cifar10-60`: docs/results/cifar10.md.
+    """
+
+    model = ComponentField(BiRealNet20Factory)
+    initialize_from = Field("cifar10-95")
+    epochs = Field(26)

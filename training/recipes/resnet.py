@@ -3,42 +3,57 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-import tensorflow as tf
+from typing import ClassVar
+
 from zookeeper import ComponentField, Field, task
 
-from training.loop.optimizers import sgd
-from training.loop.schedules import cosine
-from training.loop.stage import Stage
-from training.recipes._datasets import CIFAR, EMBEDDED
+from training.data import Cifar10, PadCropFlip
 from training.recipes._recipe import Recipe
 from zoo.models.resnet import RealResNet20Factory
 
 
 @task
 class RealResNet20(Recipe):
-    """The real-valued ResNet-20: `lqz train RealResNet20 dataset=Cifar10 dataset.data_dir=DIR`.
+    """The real-valued ResNet-20 on CIFAR-10, by SGD along a cosine.
 
-    60 epochs, batch 128, SGD with Nesterov momentum, 0.1 falling along a cosine, weight decay 5e-4.
     What it reaches: docs/results/cifar10.md.
     """
 
-    model: tf.keras.models.Model = ComponentField(RealResNet20Factory)
-    epochs: int = Field(60)
-    batch_size: int = Field(128)
-    learning_rate: float = Field(0.1)
-    weight_decay: float = Field(5e-4)
-    label_smoothing: float = Field(0.0)
+    dataset = ComponentField(Cifar10)
+    preprocessing = ComponentField(PadCropFlip)
+    model = ComponentField(RealResNet20Factory)
+    epochs = Field(60)
+    batch_size = Field(128)
+    optimizer = Field("sgd")
+    nesterov = Field(True)
+    learning_rate = Field(0.1)
+    schedule = Field("cosine")
+    schedule_every = Field("step")
+    weight_decay = Field(5e-4)
+    validate_every = Field(5)
+    last_stage: ClassVar[str] = "real"
 
-    # Hold the learning rate within an epoch or not: epoch or step.
-    schedule_every: str = Field("step")
 
-    presets = {"FashionMNIST": {**EMBEDDED, "model.width": 0.5}, "Cifar10": CIFAR}
+@task
+class RealResNet20Longer(RealResNet20):
+    """The real-valued ResNet-20, on from RealResNet20's weights, kept as `cifar10-60`.
 
-    def stages(self) -> list[Stage]:
-        return [
-            Stage(
-                "real", self.network(), self.epochs, self.batch_size, self.learning_rate,
-                sgd(nesterov=True), schedule=cosine(), schedule_every=self.schedule_every,
-                weight_decay=self.weight_decay, label_smoothing=self.label_smoothing,
-            )
-        ]  # fmt: skip
+    How to keep them, and what it reaches: docs/results/cifar10.md.
+    """
+
+    initialize_from = Field("cifar10-60")
+    crop_epochs = Field(24)
+    epochs = Field(34)
+    learning_rate = Field(0.05)
+
+
+@task
+class RealResNet20Longest(RealResNet20):
+    """The real-valued ResNet-20 of the package, on from RealResNet20Longer's weights.
+
+    Those are kept as `cifar10-118`: docs/results/cifar10.md.
+    """
+
+    initialize_from = Field("cifar10-118")
+    epochs = Field(42)
+    learning_rate = Field(0.05)

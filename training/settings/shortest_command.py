@@ -6,38 +6,71 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from training.settings.configuration import configure_task, resolved
+from training.settings import saved_config
+from training.settings.configuration import configure_task
 from training.settings.discovery import find_task, recipe_tasks
+from zoo.errors import ZooError
 
 
 def shortest_command(config: Mapping[str, Any]) -> str:
     """The fewest settings of `lqz train` that give a run's `config.json`.
 
+    A recipe that needs fewer than the run's own is named in its place, if it has the same stages:
+    a run of many settings may have become a recipe.
+
     Args:
         config: `Recipe.config`: the task's name under "task", its settings by dotted keys.
 
     Returns:
-        Such as "lqz train SDBNNResNet20 dataset=Cifar10 epochs=60"; "" for a task that is no recipe
-        of this project. A folder of the machine is written as DIR.
+        Such as "lqz train SDBNNResNet20 epochs=60"; "" for a task that is no recipe of this
+        project. A folder of the machine is written as DIR.
     """
-    info = find_task(str(config.get("task")), recipe_tasks())
-    if info is None:
+    own = find_task(str(config.get("task")), recipe_tasks())
+    if own is None:
         return ""
-    task = info.load()
-    if hasattr(task, "crop_epochs"):
-        config = {"crop_epochs": 0, **config}  # which is left out where there are none
+    config = saved_config.current(config)
+    name, best = own.name, _settings(own.load(), config, len(config))
+    if best is None:
+        return ""
+    stages = own.load().stages  # type: ignore[attr-defined]
+    for info in recipe_tasks():
+        task: Any = info.load()
+        if best and info.name != own.name and task.stages is stages:
+            fewer = _settings(task, config, len(best) - 1)
+            if fewer is not None:
+                name, best = info.name, fewer
+    words = [f"{key}={_word(key, value)}" for key, value in best.items()]
+    return shlex.join(["lqz", "train", name, *words])
+
+
+def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any] | None:
+    """Those that `task` needs to have the values of `config`; None for more than `most`."""
+    wanted = {key: value for key, value in config.items() if key != "task"}
     # Where the images are comes first: other settings are read from them.
     places = ("dataset", "dataset.data_dir")
     given = {key: config[key] for key in places if config.get(key) is not None}
-    defaults = resolved(configure_task(task, given))
-    for key in sorted(config, key=_order):
-        if key != "task" and config[key] != defaults.get(key):
-            given[key] = config[key]
-            defaults = resolved(configure_task(task, given))
-    if config.get("dataset") == resolved(configure_task(task, {}))["dataset"]:
+    own = _values(task, {})
+    if own["dataset"] == config.get("dataset"):
         given.pop("dataset", None)
-    words = [f"{key}={_word(key, value)}" for key, value in given.items()]
-    return shlex.join(["lqz", "train", info.name, *words])
+    others = (key for key in wanted if "." not in key and key not in ("dataset", "preprocessing"))
+    if sum(wanted[key] != own.get(key, ...) for key in others) > most:
+        return None
+    defaults = _values(task, given) if given else own
+    for key in sorted(wanted, key=_order):
+        if wanted[key] != defaults.get(key, ...):
+            given[key] = wanted[key]
+            if len(given) > most:
+                return None
+            try:
+                defaults = _values(task, given)
+            except ZooError:
+                return None
+    return given if defaults == wanted else None
+
+
+def _values(task: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    config = configure_task(task, given).config
+    return {key: value for key, value in config.items() if key != "task"}
 
 
 def _order(key: str) -> tuple[bool, int, str]:

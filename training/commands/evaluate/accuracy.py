@@ -13,8 +13,8 @@ from zookeeper.tf import Dataset, Preprocessing
 
 from training.data import ImageFolder, InputPipeline, RandomResizedCropFlip, reading
 from training.data.conventions import SMALL_IMAGES
+from training.loop.accuracy_pass import AccuracyPass
 from training.loop.progress import say, stage_bar
-from training.loop.step import AccuracyPass
 from training.settings.configuration import resolved
 from training.settings.discovery import fold
 from zoo.errors import DatasetError, InvalidValueError, WeightsError

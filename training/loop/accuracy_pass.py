@@ -1,0 +1,74 @@
+"""Accuracy over a whole data set, compiled by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.loop.losses import cross_entropy
+
+
+class AccuracyPass:
+    """Accuracy over a whole data set, and which class was taken for which."""
+
+    def __init__(self, model: tf.keras.Model):
+        self.model = model
+        signature = [
+            tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+        ]
+        self._batch = tf.function(self._evaluate, input_signature=signature, autograph=False)
+
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        # Of equal logits the lower class comes first: a network that has collapsed to a constant
+        # is right for one class, not for all of them, as `in_top_k` would have it.
+        top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
+        hits = top == labels[:, tf.newaxis]
+        totals = tf.stack(
+            [
+                tf.cast(tf.reduce_sum(cross_entropy(logits, labels)), tf.float64),
+                tf.cast(tf.math.count_nonzero(hits[:, 0]), tf.float64),
+                tf.cast(tf.math.count_nonzero(hits), tf.float64),
+            ]
+        )
+        return totals, top[:, 0]
+
+    def run(
+        self,
+        batches: Iterable[dict[str, tf.Tensor]],
+        progress: Callable[[int, float, float], None] | None = None,
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
+
+        Returns:
+            A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
+            [classes, classes], the images of each class (row) by predicted class (column).
+            The positions that were seen, int64 [images].
+        """
+        classes = self.model.output_shape[-1]
+        totals, positions, images = np.zeros(3), [], 0
+        confusion = np.zeros(classes * classes, np.int64)
+        for step, batch in enumerate(batches, start=1):
+            sums, predicted = self._batch(batch["image"], batch["label"])
+            totals += sums.numpy()
+            positions.append(batch["position"].numpy())
+            cells = batch["label"].numpy() * classes + predicted.numpy()
+            np.add.at(confusion, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
+            images += len(predicted)
+            if progress and images:
+                progress(step, totals[0] / images, 100 * totals[1] / images)
+        seen: Any = np.concatenate(positions) if positions else np.zeros(0, np.int64)
+        images = max(1, images)
+        result = {
+            "loss": totals[0] / images,
+            "top1": 100 * totals[1] / images,
+            "top5": 100 * totals[2] / images,
+            "images": int(seen.size),
+            "confusion": confusion.reshape(classes, classes),
+        }
+        return result, seen

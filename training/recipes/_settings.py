@@ -1,0 +1,56 @@
+"""Settings of a run that do not say what it computes: two starts of a run may differ in them.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+import os
+from dataclasses import fields
+from typing import Optional, Union
+
+from zookeeper import Field
+
+from training.loop.plan import RunOptions
+
+
+class RunSettings:
+    """Folders, caches, logging and the machines that compute."""
+
+    # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
+    output_dir: Optional[Union[str, os.PathLike]] = Field(None)
+
+    # Encoded images kept in memory, on disk, or read anew each epoch: auto, memory, disk, none.
+    # A run keeps the cache it began with.
+    cache: str = Field("auto")
+
+    # Where cache=disk keeps them.
+    cache_dir: Optional[Union[str, os.PathLike]] = Field(None)
+
+    # Minutes between checkpoints within an epoch; each epoch ends with one.
+    checkpoint_minutes: float = Field(5.0)
+
+    # Epochs from one validation to the next; the last epoch is always validated.
+    validate_every: int = Field(1)
+
+    # Write TensorBoard's event files.
+    tensorboard: bool = Field(True)
+
+    # Where to compute: auto, one_device, mirrored (the GPUs of one machine) or multi_worker
+    # (machines that TF_CONFIG or Slurm names).
+    strategy: str = Field("auto")
+
+    # Minutes that a worker waits for the others, at the start and when one was lost.
+    rejoin_minutes: float = Field(10.0)
+
+    # Continue a run although its data are not those it began with.
+    accept_other_data: bool = Field(False)
+
+    # Address (grpc://host:port) of a tf.data service that decodes and augments.
+    data_service: Optional[str] = Field(None)
+
+    @property
+    def options(self) -> RunOptions:
+        """The settings as a run takes them."""
+        return RunOptions(**{each.name: getattr(self, each.name) for each in fields(RunOptions)})
+
+
+OPERATIONAL = tuple(RunSettings.__annotations__)

@@ -1,0 +1,58 @@
+"""The words `key=value` of a command line as a configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.settings.field_types import Text, convert, literal
+from zoo.errors import InvalidValueError
+
+
+def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
+    """`key=value`, `--key` and `--no-key` as a dictionary of `Text`, True and False.
+
+    What a text means is decided by the type of the field that it is for, never by how it looks:
+    2024_11_27 is a number where a number is asked for, else a name.
+    """
+    conf: dict[str, Any] = {}
+    value: Any
+    for arg in args:
+        if match := re.fullmatch(r"(?:--)?([A-Za-z_][\w.]*)=(.*)", arg, re.DOTALL):
+            key, value = match[1], Text(match[2])
+        elif match := re.fullmatch(r"--(no-)?([A-Za-z_][\w.]*)", arg):
+            key, value = match[2], match[1] is None
+        else:
+            raise InvalidValueError(f"'{arg}' is not a setting: write key=value.")
+        if key in conf:
+            twice = " and ".join(as_written(each) for each in (conf[key], value))
+            raise InvalidValueError(f"'{key}' is given twice: {twice}.")
+        conf[key] = value
+    return conf
+
+
+def parse_arguments(args: Sequence[str]) -> dict[str, Any]:
+    """`parse_assignments` for arguments of a model, of which `weights` is read already.
+
+    `typed` reads the others, when the model's signature is known.
+    """
+    conf = parse_assignments(args)
+    return typed(conf, {"weights": str | None}) if "weights" in conf else conf
+
+
+def typed(arguments: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as their types say; a text without a type, or none of it, as Python spells it."""
+    found = {}
+    for key, value in arguments.items():
+        if isinstance(value, Text) and key in types:
+            try:
+                value = convert(value, types[key])
+            except TypeError:
+                value = literal(value)
+        found[key] = value
+    return found
+
+
+def as_written(value: Any) -> str:
+    return repr(literal(value) if isinstance(value, Text) else value)

@@ -1,0 +1,60 @@
+"""Components by the names that a user gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args, get_origin
+
+from zookeeper.core import utils
+from zookeeper.core.factory_registry import FACTORY_REGISTRY
+
+from training.settings.discovery import fold
+from training.settings.field_types import UNIONS, Text
+from zoo.errors import InvalidValueError, UnknownNameError
+
+
+def components(annotation: Any) -> Iterator[type]:
+    """The concrete components, and factories of such objects, that satisfy `annotation`."""
+    if get_origin(annotation) in UNIONS:
+        for arm in get_args(annotation):
+            yield from components(arm)
+    elif inspect.isclass(annotation) and annotation not in (object, type, type(None)):
+        yield from dict.fromkeys(utils.generate_component_subclasses(annotation))
+        for subclass in dict.fromkeys(utils.generate_subclasses(annotation)):
+            yield from FACTORY_REGISTRY.get(subclass, ())
+
+
+def component_name(cls: type) -> str:
+    """The name a user gives a component: its class, a factory without that word."""
+    name = cls.__name__
+    return (name.removesuffix("Factory") or name) if utils.is_factory_class(cls) else name
+
+
+def named_component(
+    key: str, value: Any, choices: Sequence[type], default: type | None
+) -> type | None:
+    """The component class that `value` (a name, a class, an instance or None) stands for."""
+    if value is None or (isinstance(value, Text) and value == "None"):
+        return None
+    if not isinstance(value, str):
+        cls = value if inspect.isclass(value) else type(value)
+        return cls if utils.is_component_class(cls) else None
+    named = [cls for cls in choices if fold(value) in {fold(n) for n in _names(cls)}]
+    if not named:
+        noun = key.rpartition(".")[2].replace("_", " ").replace("dataset", "data set")
+        for cls in choices:  # one of them may hold what was meant
+            if setting := getattr(cls, "setting_for", lambda name: None)(value):
+                meant = f"{key}={component_name(cls)} {key}.{setting}"
+                raise InvalidValueError(f"There is no {noun} '{value}', but {meant}.")
+        raise UnknownNameError(noun, value, {component_name(cls) for cls in choices})
+    # larq-zoo has classes of the same names as ours, e.g. its data sets.
+    return max(named, key=lambda cls: (cls is default, not is_of_larq_zoo(cls)))
+
+
+def _names(cls: type) -> set[str]:
+    return {cls.__name__, cls.__qualname__, component_name(cls)}
+
+
+def is_of_larq_zoo(cls: type) -> bool:
+    return cls.__module__.startswith("larq_zoo")

@@ -1,0 +1,143 @@
+"""What can be set: the fields of a task and of the components that are chosen in it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zookeeper import ComponentField, Field
+from zookeeper.core import utils
+from zookeeper.core.partial_component import PartialComponent
+
+from training.settings.components import component_name, components, is_of_larq_zoo, named_component
+from training.settings.discovery import field_docs
+from training.settings.field_types import is_plain, to_json, type_name
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """A field of a task or of one of its components, under its full dotted key."""
+
+    key: str
+    type: Any
+    doc: str
+    default: str  # as shown to a reader
+    required: bool  # nothing but a configured value can fill it
+    choices: tuple[type, ...] = ()  # of a component field
+    chosen: type | None = None  # the component class that conf or the default gives it
+    make: Any = None  # makes it: the class, or the default with what it sets in the class
+    implied: bool = False  # the chosen class is the only one there is
+
+    @property
+    def type_name(self) -> str:
+        """The type as one would annotate it."""
+        return type_name(self.type)
+
+    @property
+    def choice_names(self) -> list[str]:
+        """The components this field accepts, by the names a user gives."""
+        return sorted({component_name(cls) for cls in self.choices})
+
+
+def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[FieldInfo]:
+    """Every field that `conf` may set, in the component classes that `conf` chooses."""
+    preset = preset_of(task_class, conf or {})
+    return [
+        replace(info, default=str(preset[info.key])) if info.key in preset else info
+        for info in _walk(task_class, "", {**preset, **(conf or {})}, {}, {})
+    ]
+
+
+def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a recipe derives from others, such as the data set; `conf` beats them.
+
+    Without those for fields that the components chosen in `conf` do not have, and without the
+    weights of a component where `conf` chooses one itself.
+    """
+    if not hasattr(task_class, "preset"):
+        return {}
+    preset = dict(task_class.preset(conf))
+    known = {info.key for info in _walk(task_class, "", {**preset, **conf}, {}, {})}
+    known -= {f"{key}.weights" for key in conf}
+    return {key: value for key, value in preset.items() if key in known}
+
+
+def field_of(task_class: type, key: str, conf: Mapping[str, Any]) -> FieldInfo:
+    """The field under `key`, by `conf` and the class alone, without what follows from others."""
+    return next(info for info in _walk(task_class, "", conf, {}, {}) if info.key == key)
+
+
+def _walk(
+    cls: Any, prefix: str, conf: Mapping[str, Any], given: Mapping[str, Any], scope: dict[str, str]
+) -> Iterator[FieldInfo]:
+    """The fields of `cls` and below.
+
+    `given` holds the values of the PartialComponent that made `cls` a default, `scope` the keys
+    of the fields above, from which a field of the same name takes its value.
+    """
+    docs = field_docs(cls)
+    inner_scope = scope | {name: prefix + name for name in cls.__component_fields__}
+    for name, field in cls.__component_fields__.items():
+        if isinstance(field.type, str):
+            raise TypeError(
+                f"{cls.__name__}.{name} is annotated with text; Zookeeper needs the class itself, "
+                "so remove `from __future__ import annotations` from its module."
+            )
+        key, doc = prefix + name, docs.get(name, "")
+        default = given.get(name, field._default)
+        source = scope.get(name)
+        inherits = key not in conf and source and (default is utils.missing or source in conf)
+        required = default is utils.missing and not field.allow_missing and not source
+        if not isinstance(field, ComponentField):
+            shown = f"as {source}" if inherits else _shown(default, field)
+            yield FieldInfo(key, field.type, doc, shown, required)
+            continue
+
+        default_class = default._component_class if _is_partial(default) else default
+        choices = tuple(
+            each
+            for each in components(field.type)
+            # Some components fit the type, but one place only, which they name.
+            if getattr(each, "only_as", name) == name
+            # larq-zoo's go with its own tasks: its networks lack fields that our recipes set.
+            and (each is default_class or is_of_larq_zoo(cls) or not is_of_larq_zoo(each))
+        )
+        if inherits:
+            yield FieldInfo(key, field.type, doc, f"as {source}", False, choices)
+            continue
+        implied = required and key not in conf and len(choices) == 1
+        if implied:
+            default_class = choices[0]
+        chosen = default_class if inspect.isclass(default_class) else None
+        shown = component_name(chosen) if chosen else "required" if required else ""
+        if key in conf:
+            chosen = named_component(key, conf[key], choices, chosen)
+        # Naming the default class means the default, with what its PartialComponent sets.
+        partial = _is_partial(default) and chosen is default_class
+        make = default if partial else chosen
+        required = required and not implied
+        yield FieldInfo(key, field.type, doc, shown, required, choices, chosen, make, implied)
+        if chosen:
+            inner = default._lazy_kwargs if partial else {}
+            yield from _walk(chosen, f"{key}.", conf, inner, inner_scope)
+
+
+def _is_partial(default: Any) -> bool:
+    return isinstance(default, PartialComponent)
+
+
+def _shown(default: Any, field: Field) -> str:
+    if default is utils.missing:
+        return "" if field.allow_missing else "required"
+    if inspect.isfunction(default):
+        if inspect.signature(default).parameters or not is_plain(field.type):
+            return "computed"
+        default = default()
+    try:
+        to_json(default)
+    except TypeError:
+        return "computed"
+    return os.fspath(default) if isinstance(default, os.PathLike) else repr(default)

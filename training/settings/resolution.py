@@ -1,0 +1,50 @@
+"""A configured task as plain values, from which it can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zookeeper import ComponentField
+from zookeeper.core import utils
+from zookeeper.core.component import base_getattr
+
+from training.settings.field_types import convert, is_plain, to_json
+
+
+def resolved(task: Any) -> dict[str, Any]:
+    """The configuration of `task` as JSON values under dotted keys, enough to make it again.
+
+    Values inherited from above, model instances and callables are left out; no factory is built.
+    """
+    return dict(sorted(_resolve(task, "")))
+
+
+def _resolve(component: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in component.__component_fields__.items():
+        nested = isinstance(field, ComponentField)
+        if not nested and not is_plain(field.type):
+            continue  # computing an optimizer or a list of callbacks may build the model
+        try:
+            value = base_getattr(component, name)
+        except (AttributeError, TypeError, ValueError, utils.ConfigurationError):
+            continue  # nothing to record: missing, or computed from something missing
+        if utils.is_component_instance(value):
+            if value.__component_parent__ is component:
+                yield prefix + name, type(value).__name__
+                yield from _resolve(value, f"{prefix}{name}.")
+        elif not _is_inherited(component, name, value) and (not nested or value is None):
+            try:
+                yield prefix + name, to_json(convert(value, field.type))
+            except TypeError:
+                continue
+
+
+def _is_inherited(component: Any, name: str, value: Any) -> bool:
+    """Whether the nearest component above with this field has the same value."""
+    above = next(utils.generate_component_ancestors_with_field(component, name), None)
+    try:
+        other = base_getattr(above, name) if above is not None else utils.missing
+    except (AttributeError, TypeError, ValueError, utils.ConfigurationError):
+        return False
+    return type(other) is type(value) and bool(other == value)

@@ -1,0 +1,154 @@
+"""The settings of a run as `config.json` keeps them, over the versions of this package.
+
+Format 2 holds every setting. Format 1, which has no number, lacks those that a recipe did not have
+then. What they would have been stands here, so that old runs go on and keep their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import RunError
+
+FORMAT = 2
+NUMBER = "format"
+
+# What a setting means in a run from before there was the setting: it changed nothing.
+# A setting that is added later gets its line here; then no run gets another name by it.
+NEUTRAL: Mapping[str, Any] = {
+    "accumulate": 1,
+    "carry_over_kernels": True,
+    "crop_epochs": 0,
+    "crop_size": 24,
+    "dataset.split_seed": 0,
+    "decayed": "all",
+    "divide_at": [0.5, 0.75],
+    "divide_every": 0,
+    "ema": 0.0,
+    "first_sharpness": 1e-3,
+    "first_stage_epochs": None,
+    "gradient_clip": 0.0,
+    "initialize_from": None,
+    "label_smoothing": 0.0,
+    "last_sharpness": 10.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "optimizer": "adam",
+    "schedule": "linear",
+    "schedule_every": "epoch",
+    "teacher_epochs": 0,
+    "teacher_learning_rate": 0.1,
+    "teacher_weight_decay": 1e-4,
+    "two_stages": False,
+    "warmup_epochs": 0.0,
+    "weight_decay": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Former:
+    """A recipe as it was in format 1.
+
+    Attributes:
+        had: which of the settings above it had.
+        implied: those that were not neutral where they are missing, by what stood in its code.
+    """
+
+    had: frozenset[str]
+    implied: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _former(had: str, **implied: Any) -> Former:
+    return Former(frozenset(had.split()), implied)
+
+
+_ONE_STAGE = _former("label_smoothing schedule schedule_every")
+_TWO_STAGES = (
+    "carry_over_kernels first_stage_epochs schedule schedule_every teacher_epochs "
+    "teacher_learning_rate teacher_weight_decay weight_decay"
+)
+_REACTNET = _former(_TWO_STAGES, two_stages=True, decayed="convolutions")
+_SHARPENING = _former(
+    "first_sharpness label_smoothing last_sharpness optimizer schedule schedule_every weight_decay",
+    optimizer="sgd",  # from before these two could be set
+    schedule="cosine",
+)
+_XNOR = _former(
+    "divide_every label_smoothing schedule_every weight_decay", decayed="kernels", schedule="steps"
+)
+FORMER: Mapping[str, Former] = {
+    "BiRealNet": _ONE_STAGE,
+    "BiRealNet20": _ONE_STAGE,
+    "BiRealNetPaper": _former("", optimizer="sgd", schedule="steps"),
+    "OneHour": _ONE_STAGE,
+    "ReActNet": _REACTNET,
+    "ReActNet18": _REACTNET,
+    "ReActNet20": _REACTNET,
+    "RealResNet20": _former(
+        "label_smoothing schedule_every weight_decay",
+        optimizer="sgd",
+        nesterov=True,
+        schedule="cosine",
+    ),
+    "SDBNN": _former(_TWO_STAGES, two_stages=True),
+    "SDBNNResNet18Cifar": _SHARPENING,
+    "SDBNNResNet20": _SHARPENING,
+    "SDBNNVGGSmall": _SHARPENING,
+    "XNORNetPlusPlus": _XNOR,
+    "XNORNetPlusPlusAlexNet": _XNOR,
+    "XNORNetPlusPlusResNet20": _XNOR,
+}
+
+
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings with all that the recipes of today have, "task" included.
+
+    Settings of other projects' tasks stay as they are.
+    """
+    if "epochs" not in config or "task" not in config:
+        return dict(config)
+    held_out = "dataset.split_seed" in config or config.get("dataset") == "ImageFolder"
+    implied = {k: v for k, v in _implied(config).items() if held_out or k != "dataset.split_seed"}
+    return {**implied, **config}
+
+
+def digest(config: Mapping[str, Any], places: Collection[str]) -> str:
+    """Eight hexadecimal digits of the settings, but for `places`.
+
+    Settings that change nothing are left out, so that a run has the name that it had in format 1.
+    """
+    implied, former = _implied(config), FORMER.get(str(config.get("task")))
+    had = former.had if former else frozenset()
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in places
+        and (key in had or key not in implied or implied[key] != value)
+        and key != "crop_size"
+    }
+    if config.get("crop_epochs"):
+        kept["crop_size"] = config["crop_size"]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def number_of(config: Mapping[str, Any], where: str) -> int:
+    """The format of a `config.json`; RunError where a newer version of this package wrote it."""
+    number = config.get(NUMBER, 1)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= FORMAT:
+        raise RunError(
+            f"{where} has format {number!r}, this version of the package reads formats 1 to "
+            f"{FORMAT}: update the package that reads it."
+        )
+    return number
+
+
+def _implied(config: Mapping[str, Any]) -> dict[str, Any]:
+    former = FORMER.get(str(config.get("task")))
+    implied = {**NEUTRAL, **(former.implied if former else {})}
+    if former is _XNOR and not config.get("divide_every"):
+        implied["schedule"] = "linear"  # which 0 meant
+    return implied

@@ -16,7 +16,7 @@ from zookeeper.core.component import base_getattr
 from zookeeper.core.factory_registry import FACTORY_REGISTRY
 from zookeeper.core.partial_component import PartialComponent
 
-from training.settings.discovery import field_docs, fold
+from training.settings.discovery import fold
 from training.settings.field_types import (
     UNIONS,
     Text,
@@ -28,6 +28,7 @@ from training.settings.field_types import (
     type_name,
 )
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
+from zoo.field_docs import field_docs
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import zoo
 from zoo import catalog
 
 STUB = Path(zoo.__file__).with_name("__init__.pyi")
-HEAD = '''"""Binary neural networks for Keras. Written by `python -m tools.write_stub`: do not edit."""
+HEAD = '''"""Binary neural networks for Keras. `python -m tools.write_stub` wrote this."""
 
 from typing import Any, Literal
 

@@ -103,7 +103,9 @@ def finished(
         }[pooling]
         x = kind(name=f"{pooling}_pool")(x)
     if x is not model.output or name not in (None, model.name):
-        model = tf.keras.Model(model.input, x, name=name or model.name)
+        network = model.name  # what the keys of its weights depend on
+        model = tf.keras.Model(model.input, x, name=name or network)
+        model.network_name = network
     return watch_compile(model)
 
 

@@ -18,6 +18,7 @@ from zoo.untrusted.archives import one_line, read_npz_arrays
 from zoo.untrusted.models import KerasFile, open_keras
 from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights.packed import PACKED, binary_kernels, pack, unpack
+from zoo.weights.torch_layout import network_name
 from zoo.weights.torch_state import latent, torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
@@ -45,7 +46,7 @@ def write_npz(
         unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
         packed: whether to write one bit per binary weight (`zoo.weights.packed`).
     """
-    name = {MODEL: np.array(model.name)}
+    name = {MODEL: np.array(network_name(model))}
     more = {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}
     if packed:
         write_arrays(path, {**name, **pack(model, more)}, compressed=True)

@@ -9,6 +9,7 @@ import inspect
 import textwrap
 import types
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -16,8 +17,11 @@ import zoo
 from zoo import catalog
 
 STUB = Path(zoo.__file__).with_name("__init__.pyi")
+# Where the function takes more than the field of its factory.
+TYPES = {"weights": str | PathLike[str] | None}
 HEAD = '''"""Binary neural networks for Keras. `python -m tools.write_stub` wrote this."""
 
+from os import PathLike
 from typing import Any, Literal
 
 from tf_keras import Model
@@ -69,7 +73,8 @@ def _models() -> Iterator[str]:
         yield f"def {row.model}("
         yield "    *,"
         for each in inspect.signature(function).parameters.values():
-            yield f"    {each.name}: {written(each.annotation)} = {_quoted(each.default)},"
+            kind = written(TYPES.get(each.name, each.annotation))
+            yield f"    {each.name}: {kind} = {_quoted(each.default)},"
         yield ") -> Model:"
         text = f'"""{inspect.getdoc(function)}\n"""'
         lines = [

@@ -44,13 +44,19 @@ def test_every_model_has_maps_at_its_strides(name):
     [
         ("ReActNet20", (16, 32, 64), ["layer1.2.rprelu2", "layer2.2.rprelu2", "layer3.2.rprelu2"]),
         # Two streams leave a stage: the wider one's sums.
-        ("BiRealNet50", (64, 256, 512, 1024, 2048),
-         ["bn1", "layers.2.add3", "layers.6.add3", "layers.12.add3", "layers.15.add3"]),
+        (
+            "BiRealNet50",
+            (64, 256, 512, 1024, 2048),
+            ["bn1", "layers.2.add3", "layers.6.add3", "layers.12.add3", "layers.15.add3"],
+        ),
         # A gate joins a map of one pixel to the map of the next block: no end of a stage.
-        ("SDBNNResNet20", (16, 32, 64),
-         ["layer1.2.hardtanh2", "layer2.2.hardtanh2", "layer3.2.hardtanh2"]),
+        (
+            "SDBNNResNet20",
+            (16, 32, 64),
+            ["layer1.2.hardtanh2", "layer2.2.hardtanh2", "layer3.2.hardtanh2"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_maps_are_the_ends_of_stages(name, channels, layers):
     maps = zoo.features(zoo.get_model(name, weights=None))
     assert [each.channels for each in maps] == list(channels)

@@ -19,9 +19,14 @@ def run(code: str, folder: Path, **environment: str) -> str:
     script = folder / "script.py"  # a file, which spawned workers import anew
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=folder,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -22,15 +22,15 @@ FINISHING: dict[str, tuple[Any, Any, str]] = {
     "pooling": (
         Literal["avg", "max"] | None,
         None,
-        "with include_top=False: 'avg' or 'max' ends with the mean or the largest value of each "
+        "With include_top=False: 'avg' or 'max' ends with the mean or the largest value of each "
         "channel, (batch, channels).",
     ),
-    "classes": (int | None, None, "the same as num_classes, as tf.keras.applications calls it."),
+    "classes": (int | None, None, "The same as num_classes, as tf.keras.applications calls it."),
     "name": (str | None, None, "Keras's name of the model; by default the network's, lower case."),
 }
 RETURNS = """Returns:
-    A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the weight
-    set says, to (batch, num_classes).
+    A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
+    weight set says, to (batch, num_classes).
 
 Raises:
     ZooError: for a wrong argument, or weights that are not to be had."""

@@ -42,14 +42,21 @@ def test_wrong_values(name, arguments, says):
         zoo.get_model(name, weights=None, **arguments)
 
 
-@pytest.mark.parametrize("shape", [tf.TensorShape([32, 24, 3]), np.array([32, 24, 3]),
-                                   [np.int64(32), np.int32(24), 3]], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "shape",
+    [tf.TensorShape([32, 24, 3]), np.array([32, 24, 3]), [np.int64(32), np.int32(24), 3]],
+    ids=str,
+)
 def test_numpys_numbers_and_tensorflows_shapes(shape):
     for name, own in (("RealResNet20", {"width": np.float32(0.25)}), ("QuickNetSmall", {})):
         model = zoo.get_model(
-            name, weights=None, input_shape=shape, num_classes=np.int64(5),
-            include_top=np.bool_(True), **own,
-        )  # fmt: skip
+            name,
+            weights=None,
+            input_shape=shape,
+            num_classes=np.int64(5),
+            include_top=np.bool_(True),
+            **own,
+        )
         assert model.input_shape == (None, 32, 24, 3) and model.output_shape == (None, 5)
 
 

@@ -44,8 +44,10 @@ def test_a_subclass_fills_the_slots(name):
     assert np.any(first != second)  # each has random numbers of its own
 
 
-@pytest.mark.parametrize("quantizer", [SelfDistributionSign("ede"), SelfDistributionSign,
-                                       partial(SelfDistributionSign, "ede")])  # fmt: skip
+@pytest.mark.parametrize(
+    "quantizer",
+    [SelfDistributionSign("ede"), SelfDistributionSign, partial(SelfDistributionSign, "ede")],
+)
 def test_each_layer_has_a_quantizer_with_weights_of_its_own(quantizer):
     layers = signed("BiRealNet20", kernel_quantizer=quantizer)
     assert len({id(layer.kernel_quantizer.alpha) for layer in layers}) == len(layers)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import zoo
 from zoo import catalog
 
-STUB = Path(zoo.__file__).with_name("__init__.pyi")
+STUB = Path(catalog.__file__).with_name("__init__.pyi")
 # Where the function takes more than the field of its factory.
 TYPES = {"weights": str | PathLike[str] | None}
 HEAD = '''"""Binary neural networks for Keras. `python -m tools.write_stub` wrote this."""
@@ -56,8 +56,8 @@ def stub() -> str:
 
 
 def _imports() -> Iterator[str]:
-    modules = {name: "zoo" for name in ("catalog", *zoo._MODULES)}
-    origins = {each.__name__: each.__module__ for each in zoo._FUNCTIONS}
+    modules = {name: "zoo" for name in ("catalog", *vars(zoo)["_MODULES"])}
+    origins = {each.__name__: each.__module__ for each in vars(zoo)["_FUNCTIONS"]}
     by_module: dict[str, list[str]] = {}
     for name, module in (modules | origins).items():
         by_module.setdefault(module, []).append(name)

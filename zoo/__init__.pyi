@@ -1,5 +1,6 @@
 """Binary neural networks for Keras. `python -m tools.write_stub` wrote this."""
 
+from os import PathLike
 from typing import Any, Literal
 
 from tf_keras import Model
@@ -26,7 +27,7 @@ def ReActNetA(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -52,15 +53,14 @@ def ReActNetA(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -70,7 +70,7 @@ def ReActNetB(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -96,15 +96,14 @@ def ReActNetB(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -114,7 +113,7 @@ def ReActNetC(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -140,15 +139,14 @@ def ReActNetC(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -158,7 +156,7 @@ def ReActNet18(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -180,15 +178,14 @@ def ReActNet18(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -198,7 +195,7 @@ def ReActNet34(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -220,15 +217,14 @@ def ReActNet34(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -238,7 +234,7 @@ def ReActNet20(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -260,15 +256,14 @@ def ReActNet20(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -278,7 +273,7 @@ def BiRealNet18(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -305,15 +300,14 @@ def BiRealNet18(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -323,7 +317,7 @@ def BiRealNet34(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -350,15 +344,14 @@ def BiRealNet34(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -368,7 +361,7 @@ def BiRealNet50(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -398,15 +391,14 @@ def BiRealNet50(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -416,7 +408,7 @@ def BiRealNet20(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -443,15 +435,14 @@ def BiRealNet20(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -461,7 +452,7 @@ def XNORNetPlusPlusResNet18(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -484,15 +475,14 @@ def XNORNetPlusPlusResNet18(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -502,7 +492,7 @@ def XNORNetPlusPlusAlexNet(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -525,15 +515,14 @@ def XNORNetPlusPlusAlexNet(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -543,7 +532,7 @@ def XNORNetPlusPlusResNet20(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -566,15 +555,14 @@ def XNORNetPlusPlusResNet20(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -584,7 +572,7 @@ def SDBNNResNet18(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -603,15 +591,14 @@ def SDBNNResNet18(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -621,7 +608,7 @@ def SDBNNResNet34(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -640,15 +627,14 @@ def SDBNNResNet34(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -658,7 +644,7 @@ def SDBNNResNet18Cifar(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -677,15 +663,14 @@ def SDBNNResNet18Cifar(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -695,7 +680,7 @@ def SDBNNResNet20(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -714,15 +699,14 @@ def SDBNNResNet20(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -732,7 +716,7 @@ def SDBNNVGGSmall(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -751,15 +735,14 @@ def SDBNNVGGSmall(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -769,7 +752,7 @@ def RealResNet20(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "cifar10",
+    weights: str | PathLike[str] | None = "cifar10",
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -790,15 +773,14 @@ def RealResNet20(
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         width: Multiplies every channel count.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.
@@ -808,7 +790,7 @@ def RealResNet34(
     *,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     input_tensor: Any | None = None,
-    weights: str | None = "imagenet",
+    weights: str | PathLike[str] | None = "imagenet",
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -827,15 +809,14 @@ def RealResNet34(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: with include_top=False: 'avg' or 'max' ends with the mean or the largest value of
+        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
             each channel, (batch, channels).
-        classes: the same as num_classes, as tf.keras.applications calls it.
+        classes: The same as num_classes, as tf.keras.applications calls it.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
         A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
-            weight
-        set says, to (batch, num_classes).
+        weight set says, to (batch, num_classes).
 
     Raises:
         ZooError: for a wrong argument, or weights that are not to be had.

@@ -1,8 +1,13 @@
 """Package metadata. Tool settings live in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+# Read, not imported: what the package needs may not be there yet.
+PACKAGE = Path(__file__).parent / "zoo" / "__init__.py"
+[VERSION] = re.findall(r'^__version__ = "(.+)"$', PACKAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 # Ranges that were resolved and run together. larq needs Keras 2 (tf_keras, of TensorFlow's own
 # minor version); zookeeper caps protobuf and tensorflow-datasets, which together cap TensorFlow.
@@ -72,6 +77,7 @@ EXTRAS_REQUIRE = {
         "scipy>=1.11",
         ZOPFLI,
         "build>=1.2",
+        "jedi>=0.19",
         "setuptools>=65",
         "wheel",
     ],
@@ -87,7 +93,7 @@ EXTRAS_REQUIRE = {
 
 setup(
     name="binary-zoo",
-    version="0.1.0",
+    version=VERSION,
     description="Binary neural networks for Keras: ReActNet, Bi-Real Net, XNOR-Net++ and SD-BNN",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -96,7 +102,14 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["zoo", "zoo.*", "training", "training.*"]),
     package_data={
-        "zoo": ["*.csv", "pretrained/*.json", "pretrained/*.csv", "pretrained/shipped/**/*"],
+        "zoo": [
+            "py.typed",
+            "*.pyi",
+            "*.csv",
+            "pretrained/*.json",
+            "pretrained/*.csv",
+            "pretrained/shipped/**/*",
+        ],
         "zoo.deploy.c": ["sources/**/*"],
         "training.data": ["embedded/**/*"],
     },

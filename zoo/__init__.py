@@ -3,91 +3,45 @@
     from zoo import ReActNetA
     model = ReActNetA(weights=None)
 
-Importing this imports no TensorFlow; the first model does.
+Importing this imports no TensorFlow; the first model does. What type checkers and editors see is
+`__init__.pyi`, which `python -m tools.write_stub` makes of this and of the models.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zoo import catalog
-from zoo.errors import ZooError
+from zoo import catalog, import_hooks
+from zoo.errors import ZooError, suggestion
+from zoo.feature_maps import FeatureMap, features
 from zoo.keras2 import prefer_keras2, require_keras2
+from zoo.lookup import get_model, list_models, load_model
 from zoo.preprocessing import decode_predictions, preprocess_input
 from zoo.profile import Profile, profile
 from zoo.quiet import prefer_quiet
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-prefer_keras2()
-prefer_quiet()
+__version__ = "0.1.0"
 
 _OURS = [row.model for row in catalog.rows(origin="zoo")]
 _MODULES = ("deploy", "layers", "quantizers", "weights")
-__all__ = [
-    *_OURS, "Profile", "ZooError", "catalog", "decode_predictions", "get_model", "list_models",
-    "load_model", "preprocess_input", "profile",
-]  # fmt: skip
+_FUNCTIONS = [
+    FeatureMap,
+    Profile,
+    ZooError,
+    decode_predictions,
+    features,
+    get_model,
+    list_models,
+    load_model,
+    preprocess_input,
+    profile,
+]
+__all__ = [*_OURS, *(each.__name__ for each in _FUNCTIONS), "catalog"]
 
-
-def list_models(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[str]:
-    """Names of the models, larq-zoo's included.
-
-    Args:
-        pattern: a glob such as "react*", or a list of them; case does not matter.
-        origin: "zoo" or "larq-zoo" for one of the two alone.
-    """
-    return [row.model for row in catalog.rows(pattern, origin)]
-
-
-def get_model(name: str, **arguments: Any) -> tf.keras.Model:
-    """Build a model of the catalog by name, ours or larq-zoo's.
-
-    Raises:
-        UnknownNameError: there is no such model; the message offers the nearest.
-    """
-    row = catalog.row(name)
-    require_keras2()
-    if row.origin == "larq-zoo":
-        # Left to itself, larq-zoo would download its set without what is checked here.
-        arguments.setdefault("weights", "imagenet")
-        if arguments["weights"] is not None:
-            from zoo.weights.load import neighbours_model
-
-            return neighbours_model(row, arguments)
-    return row.function()(**arguments)
-
-
-def load_model(
-    path: str | PathLike[str], *, safe_mode: bool = True, **arguments: Any
-) -> tf.keras.Model:
-    """A model that Keras saved, with this zoo's layers known to Keras.
-
-    A network that `lqz train` saved brings its class names and preprocessing, which
-    `preprocess_input` and `decode_predictions` use when they are given it as `model`.
-
-    Args:
-        path: a .keras or .h5 file, or the directory of a finished run; without `safe_mode` also the
-            folder of a SavedModel.
-        safe_mode: refuse whatever could run a program: Lambda layers, SavedModels, classes and
-            functions that are not Keras's, larq's, this zoo's or in `custom_objects`. False
-            executes what the file holds: for files of people whom you trust as you trust a program.
-        arguments: `custom_objects`, `compile` and so on, of `tf.keras.models.load_model`.
-
-    Raises:
-        FileError: in safe mode: the file is unsafe or cannot be read.
-    """
-    require_keras2()
-    for module in ("layers", "quantizers"):
-        importlib.import_module(f"zoo.{module}")
-    from zoo.saved import load
-
-    return load(Path(path).expanduser(), safe_mode, arguments)
+prefer_keras2()
+prefer_quiet()
+import_hooks.install(__name__, [*__all__, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
@@ -97,7 +51,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         require_keras2()
         return importlib.import_module(f"zoo.{name}")
-    raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+    near = suggestion(name, [*__all__, *_MODULES]).rstrip(".")
+    raise AttributeError(f"module 'zoo' has no attribute '{name}'{near}")
 
 
 def __dir__() -> list[str]:

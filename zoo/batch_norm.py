@@ -36,9 +36,13 @@ def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     batch, height, width, channels = tf.unstack(tf.shape(x))
     lanes = width * channels
     fused = tf.raw_ops.FusedBatchNormV3(
-        x=tf.reshape(x, [batch, height, 1, lanes]), scale=tf.ones([lanes]),
-        offset=tf.zeros([lanes]), mean=tf.zeros([0]), variance=tf.zeros([0]), is_training=True,
-    )  # fmt: skip
+        x=tf.reshape(x, [batch, height, 1, lanes]),
+        scale=tf.ones([lanes]),
+        offset=tf.zeros([lanes]),
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        is_training=True,
+    )
     count = tf.cast(batch * height, tf.float32)
     variance = fused.batch_variance * ((count - 1) / count)
     return tuple(tf.reshape(each, [width, channels]) for each in (fused.batch_mean, variance))
@@ -67,17 +71,28 @@ def _normalize(
         mean, variance = _statistics(x)
         if x.dtype == tf.float32:
             outputs = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon,
+                x=x,
+                scale=gamma,
+                offset=beta,
+                mean=mean,
+                variance=variance,
+                epsilon=epsilon,
                 is_training=False,
-            ).y  # fmt: skip
+            ).y
         else:
             outputs = (x - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
 
         def fused_gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             gradients = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=dy, x=x, scale=gamma, reserve_space_1=mean, reserve_space_2=variance,
-                reserve_space_3=tf.zeros([0]), epsilon=epsilon, is_training=True,
-            )  # fmt: skip
+                y_backprop=dy,
+                x=x,
+                scale=gamma,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros([0]),
+                epsilon=epsilon,
+                is_training=True,
+            )
             return gradients.x_backprop, gradients.scale_backprop, gradients.offset_backprop
 
         def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

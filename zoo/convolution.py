@@ -43,9 +43,15 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def convolve(
-    x: tf.Tensor, kernel: tf.Tensor, strides: tuple[int, int], padding: str,
-    dilations: tuple[int, int], *, binary: bool = False, scaled: bool = True,
-) -> tf.Tensor:  # fmt: skip
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    strides: tuple[int, int],
+    padding: str,
+    dilations: tuple[int, int],
+    *,
+    binary: bool = False,
+    scaled: bool = True,
+) -> tf.Tensor:
     """`tf.nn.conv2d`, faster to train.
 
     Args:
@@ -61,8 +67,10 @@ def convolve(
     if not (rounds or multiplies):
         return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
     shared: dict[str, Any] = {
-        "strides": [1, *strides, 1], "padding": padding, "dilations": [1, *dilations, 1],
-    }  # fmt: skip
+        "strides": [1, *strides, 1],
+        "padding": padding,
+        "dilations": [1, *dilations, 1],
+    }
     dtype = tf.bfloat16 if rounds else x.dtype
 
     def forward(signs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -108,9 +116,14 @@ def scale_and_shift(
     channels = [x.shape[-1]]
     zeros, ones = tf.zeros(channels), tf.ones(channels)
     return tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=ones if scale is None else scale, offset=zeros if shift is None else shift,
-        mean=zeros, variance=ones, epsilon=0, is_training=False,
-    ).y  # fmt: skip
+        x=x,
+        scale=ones if scale is None else scale,
+        offset=zeros if shift is None else shift,
+        mean=zeros,
+        variance=ones,
+        epsilon=0,
+        is_training=False,
+    ).y
 
 
 def pixel_sum(x: tf.Tensor) -> tf.Tensor:
@@ -144,9 +157,10 @@ def _kernel_gradient(x: tf.Tensor, dy: tf.Tensor, size: tuple[int, int]) -> tf.T
     products = [
         tf.matmul(
             tf.reshape(padded[:, top : top + height, left : left + width], [-1, channels]),
-            columns, transpose_a=True,
+            columns,
+            transpose_a=True,
         )
         for top in range(size[0])
         for left in range(size[1])
-    ]  # fmt: skip
+    ]
     return tf.reshape(tf.stack(products), [*size, channels, filters])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import KerasVersionError
+from zoo.errors import InvalidValueError, KerasVersionError
 from zoo.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 VARIABLE = "TF_USE_LEGACY_KERAS"
 YES = ("1", "true", "True")  # what TensorFlow takes for yes
@@ -41,3 +47,42 @@ def require_keras2() -> None:
             f"Keras 3 is already active ({VARIABLE} {when}): set the environment variable "
             f"{VARIABLE}=1 before TensorFlow is imported, or import zoo first."
         )
+
+
+def refuse_keras3(what: str, value: Any) -> None:
+    """Raise InvalidValueError where `value`, or what it contains, is an object of Keras 3."""
+    for each in _parts(value):
+        module, _, _ = type(each).__module__.partition(".")
+        if module == "keras" and "tf_keras" not in type(each).__module__:
+            kind = type(each).__name__
+            raise InvalidValueError(
+                f"{what} is Keras 3's ({kind}), and this network is Keras 2's: take tf.keras's, "
+                f"from 'import tensorflow as tf' after 'import zoo' or with {VARIABLE}=1."
+            )
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _parts(each)
+    else:
+        yield value
+
+
+def watch_compile(model: tf.keras.Model) -> tf.keras.Model:
+    """Let `model.compile` refuse what is Keras 3's in one sentence, where Keras 2 fails on it."""
+    if "compile" in vars(model):
+        return model
+    compile_keras2 = model.compile
+
+    @functools.wraps(compile_keras2)
+    def compile(*arguments: Any, **named: Any) -> None:
+        positional = ("optimizer", "loss", "metrics")
+        for what, value in [*zip(positional, arguments, strict=False), *named.items()]:
+            refuse_keras3(f"The argument {what}", value)
+        compile_keras2(*arguments, **named)
+
+    model.compile = compile
+    return model

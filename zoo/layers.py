@@ -48,9 +48,14 @@ class SymmetricConv2D(lq.layers.QuantConv2D):
     """
 
     def __init__(
-        self, filters: int, kernel_size: Any, *, padding: str = "same", use_bias: bool = False,
+        self,
+        filters: int,
+        kernel_size: Any,
+        *,
+        padding: str = "same",
+        use_bias: bool = False,
         **kwargs: Any,
-    ):  # fmt: skip
+    ):
         with _without_constraint_warning():
             super().__init__(filters, kernel_size, padding=padding, use_bias=use_bias, **kwargs)
         if padding == "same" and any(size % 2 == 0 for size in self.kernel_size):

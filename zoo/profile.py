@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -49,28 +50,53 @@ class Profile:
 def profile(model: tf.keras.Model) -> Profile:
     """Count operations and memory of a built model for one image.
 
+    What is called several times, a layer or a whole network, costs operations each time and memory
+    once.
+
     Raises:
         InvalidValueError: the model is not built, or its input size is not known.
     """
     require_keras2()
     from larq.models import ModelProfile
 
-    if not model.built or not model.inputs:
+    if not model.built or not model.inputs or not hasattr(model, "_nodes_by_depth"):
         raise InvalidValueError(
             "The model is not built: call it, or give its input shape, first (a subclass of "
             "tf.keras.Model cannot be counted)."
         )
-    for image in model.inputs:
-        if None in image.shape[1:]:
-            raise InvalidValueError(
-                f"Operations cannot be counted for the open input shape {tuple(image.shape)}: "
-                "build the model for one image size."
-            )
     counts = ModelProfile(model)
-    binary = counts.op_count("mac", 1)
+    binary, other = _macs(model)
     return Profile(
-        binary_macs=int(binary),
-        float_macs=int(counts.op_count("mac") - binary),
+        binary_macs=binary,
+        float_macs=other,
         params=int(counts.weight_count()),
         memory_bytes=-(-int(counts.memory) // 8),
     )
+
+
+def _macs(model: tf.keras.Model) -> tuple[int, int]:
+    """Binary and other multiply-accumulates of all calls in a model, of models in it as well."""
+    import tensorflow as tf
+    from larq.models import LayerProfile, mac_containing_layers
+
+    for image in model.inputs:
+        if None in image.shape[1:]:
+            raise InvalidValueError(
+                f"Operations cannot be counted for the open input shape {tuple(image.shape)} of "
+                f"'{model.name}': build it for one image size."
+            )
+    binary = other = 0
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            if isinstance(node.layer, tf.keras.Model):
+                inner = _macs(node.layer)
+                binary, other = binary + inner[0], other + inner[1]
+            elif isinstance(node.layer, mac_containing_layers):
+                profile = LayerProfile(node.layer)
+                pixels = math.prod(node.outputs.shape[1:-1])
+                for weight in profile.weight_profiles:
+                    if not weight.is_bias():
+                        one_bit = max(profile.input_precision or 32, weight.bitwidth) == 1
+                        count = weight.count * pixels
+                        binary, other = binary + one_bit * count, other + (not one_bit) * count
+    return binary, other

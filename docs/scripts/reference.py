@@ -11,7 +11,15 @@ import zoo
 from training.settings.configuration import FieldInfo, fields
 from training.settings.discovery import recipe_tasks
 from zoo import catalog
-from zoo.models import FIELD_DOCS
+from zoo.field_docs import field_docs
+from zoo.models import FINISHING, ZooFactory
+
+
+def _shared() -> dict[str, str]:
+    """What is said of the arguments that all models take."""
+    fields = field_docs(ZooFactory)
+    names = inspect.signature(zoo.RealResNet34).parameters
+    return {name: FINISHING[name][2] if name in FINISHING else fields[name] for name in names}
 
 
 def models() -> str:
@@ -26,16 +34,17 @@ def _model(name: str) -> Iterator[str]:
     parameters = inspect.signature(function).parameters.values()
     signature = ",\n    ".join(f"{each.name}={each.default!r}" for each in parameters)
     yield f"## {name}\n\n{text}\n\n```text\n{name}(\n    {signature}\n)\n```\n"
+    shared = _shared()
     for line in arguments.splitlines():
         argument, _, says = line.strip().partition(": ")
-        if argument not in FIELD_DOCS:
+        if argument not in shared:
             yield f"- `{argument}`: {says}"
     yield ""
 
 
 def shared_arguments() -> str:
     """The arguments that all models take."""
-    return "\n".join(f"- `{name}`: {says}" for name, says in FIELD_DOCS.items())
+    return "\n".join(f"- `{name}`: {says}" for name, says in _shared().items())
 
 
 @functools.cache

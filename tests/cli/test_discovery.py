@@ -1,6 +1,7 @@
 """Tasks and docs found in source text."""
 
-from training.settings.discovery import field_docs, find_task, larq_zoo_tasks, recipe_tasks
+from training.settings.discovery import find_task, larq_zoo_tasks, recipe_tasks
+from zoo.field_docs import field_docs
 
 RECIPE = '''
 import tensorflow_that_is_not_there

@@ -106,10 +106,13 @@ print(model.output_shape, Dense is tf.keras.layers.Dense, Dense.__module__.split
 
 
 def test_unknown_names():
-    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'ReActNetZ'"):
-        _ = zoo.ReActNetZ
-    with pytest.raises(ImportError, match="ReActNetZ"):
-        from zoo import ReActNetZ  # noqa: F401 (it must fail)
+    with pytest.raises(AttributeError, match="no attribute 'ReactNetA'; did you mean 'ReActNetA'"):
+        _ = zoo.ReactNetA
+    with pytest.raises(ImportError, match=r"'ReactNetA' from 'zoo'; did you mean 'ReActNetA'\?"):
+        from zoo import ReactNetA  # noqa: F401 (it must fail)
+    with pytest.raises(ImportError, match="zzzz"):
+        from zoo import zzzz  # noqa: F401 (it must fail)
+    assert not hasattr(zoo, "ReactNetA")
     with pytest.raises(UnknownNameError, match="did you mean 'ReActNetA'"):
         zoo.get_model("ReactNet_A")
 
@@ -159,10 +162,16 @@ def test_wheel_holds_the_two_packages_and_their_data(wheel):
     assert any(name.endswith("dataset_info.json") for name in embedded)
     assert names - modules == embedded | files("zoo/deploy/c/sources", "**/*") | {
         "zoo/catalog.csv",
+        "zoo/__init__.pyi",
+        "zoo/py.typed",
         "zoo/pretrained/records.json",
         *files("zoo/pretrained/shipped", "**/*"),
         "zoo/pretrained/imagenet_classes.csv",
     }
+
+
+def test_wheel_has_the_version_of_the_package(wheel):
+    assert wheel.name.startswith(f"binary_zoo-{zoo.__version__}-")
 
 
 def test_wheel_installs_the_command(wheel):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,17 +57,6 @@ def fold(name: str) -> str:
     return re.sub(r"[_\W]", "", name).casefold()
 
 
-def field_docs(cls: type) -> dict[str, str]:
-    """What the source says of each field of `cls`, inherited ones included.
-
-    That is a method's docstring, a string below the field, or the comment lines right above it.
-    """
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        docs |= {name: doc for name, doc in _own_docs(base).items() if doc}
-    return docs
-
-
 def _tasks_in(files: Iterable[Path], package: str) -> list[TaskInfo]:
     found = [
         TaskInfo(node.name, f"{package}.{file.stem}", _first_line(node))
@@ -87,53 +74,3 @@ def _is_task(decorator: ast.expr) -> bool:
 
 def _first_line(node: ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
-
-
-@cache
-def _own_docs(cls: type) -> dict[str, str]:
-    try:
-        source = textwrap.dedent(inspect.getsource(cls))
-        node = ast.parse(source).body[0]
-    except (OSError, TypeError, SyntaxError):  # made in a shell, built in, or oddly indented
-        return {}
-    if not isinstance(node, ast.ClassDef):
-        return {}
-    lines = source.splitlines()
-    following: list[ast.stmt | None] = [*node.body[1:], None]
-    return {
-        name: doc or _comment_above(statement, lines)
-        for statement, after in zip(node.body, following, strict=True)
-        for name, doc in _named(statement, after)
-    }
-
-
-def _named(statement: ast.stmt, after: ast.stmt | None) -> Iterator[tuple[str, str]]:
-    """The names that `statement` defines, each with its docstring."""
-    if isinstance(statement, ast.FunctionDef):
-        yield statement.name, _one_paragraph(ast.get_docstring(statement) or "")
-        return
-    doc = ""
-    if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-        doc = _one_paragraph(str(after.value.value))
-    if isinstance(statement, ast.AnnAssign):
-        targets = [statement.target]
-    else:
-        targets = list(getattr(statement, "targets", []))
-    for target in targets:
-        if isinstance(target, ast.Name):
-            yield target.id, doc
-
-
-def _comment_above(statement: ast.stmt, lines: list[str]) -> str:
-    decorators = getattr(statement, "decorator_list", [])
-    end = min(node.lineno for node in [statement, *decorators]) - 1
-    start = end
-    while start and lines[start - 1].lstrip().startswith("#"):
-        start -= 1
-    # A line of dashes or a "--- heading ---" separates groups, it describes no field.
-    comments = [line.strip().lstrip("#").strip() for line in lines[start:end]]
-    return " ".join(line for line in comments if line and not line.startswith(("---", "===")))
-
-
-def _one_paragraph(docstring: str) -> str:
-    return " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())

@@ -13,8 +13,8 @@ from zookeeper.core import utils
 from zookeeper.core.partial_component import PartialComponent
 
 from training.settings.components import component_name, components, is_of_larq_zoo, named_component
-from training.settings.discovery import field_docs
 from training.settings.field_types import is_plain, to_json, type_name
+from zoo.field_docs import field_docs
 
 
 @dataclass(frozen=True)

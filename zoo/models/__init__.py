@@ -1,10 +1,33 @@
 """The papers' networks: one file for each paper; files with a leading `_` hold what they share.
 
 What trains networks needs the base class of their factories, and `variant`, which builds the
-network of a factory anew with other arguments.
+network of a factory anew with other arguments. `factories` are all that there are.
 """
 
-from zoo.models._factory import ZooFactory
-from zoo.models._functions import FIELD_DOCS, variant
+import importlib
 
-__all__ = ["FIELD_DOCS", "ZooFactory", "variant"]
+from zoo import catalog
+from zoo.models._factory import ZooFactory, check_input_tensor
+from zoo.models._functions import FINISHING, copy_weights, finished, split, variant
+from zoo.models._slots import real_initializer
+
+
+def factories() -> dict[str, type[ZooFactory]]:
+    """The factory of every model of this zoo, by the model's name, in the catalog's order."""
+    return {
+        row.model: getattr(importlib.import_module(row.module), f"{row.model}Factory")
+        for row in catalog.rows(origin="zoo")
+    }
+
+
+__all__ = [
+    "FINISHING",
+    "ZooFactory",
+    "check_input_tensor",
+    "copy_weights",
+    "factories",
+    "finished",
+    "real_initializer",
+    "split",
+    "variant",
+]

@@ -13,14 +13,10 @@ from zookeeper import ComponentField, Field
 from zookeeper.tf import Preprocessing
 
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
-from zoo.keras2 import require_keras2
+from zoo.keras2 import refuse_keras3, require_keras2
 from zoo.layers import BatchNorm, SymmetricConv2D
-from zoo.quantizers import ApproximateSign, ScaledSign
-
-
-def real_initializer() -> tf.keras.initializers.Initializer:
-    """PyTorch's default of real layers: uniform(+-1 / sqrt(fan_in))."""
-    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+from zoo.models._functions import copy_weights, variant
+from zoo.models._slots import real_initializer, slot
 
 
 def scaled_channels(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
@@ -40,6 +36,21 @@ def check_activation(argument: str, name: str) -> None:
         raise UnknownNameError(argument, name, known) from None
 
 
+def check_input_tensor(tensor: Any) -> None:
+    """Raise InvalidValueError unless it is Keras 2's, (batch, height, width, channels)."""
+    refuse_keras3("input_tensor", tensor)
+    if not _is_keras_tensor(tensor):
+        raise InvalidValueError(
+            "input_tensor must be a Keras tensor, such as tf.keras.Input(shape=...) or the output "
+            f"of a layer, not {type(tensor).__name__}."
+        )
+    if tensor.shape.rank != 4 or tensor.shape[-1] is None:
+        raise InvalidValueError(
+            "input_tensor must have the shape (batch, height, width, channels), not "
+            f"{tuple(tensor.shape)}."
+        )
+
+
 class ZooFactory(ModelFactory):
     """Base of every factory, on larq-zoo's ModelFactory (fields `dataset`, `num_classes`, ...)."""
 
@@ -47,26 +58,45 @@ class ZooFactory(ModelFactory):
     default_num_classes = 1000
     default_weights: Optional[str] = "imagenet"
     classifier_name = "fc"
-    head: Tuple[
-        str, ...
-    ] = ()  # layers with weights that `pool` adds; a model without top lacks them
+    # Layers with weights that `pool` adds, which a model without top lacks.
+    head: Tuple[str, ...] = ()
+
+    # The slots. Each family's file fills them; `zoo.models._slots` says what they may hold.
+    input_quantizer: Any = None  # of binary convolutions: what makes signs of activations
+    kernel_quantizer: Any = None  # what makes signs of their kernels, but in the first stage
+    kernel_initializer: Any = None  # how the real numbers behind those signs start
+    kernel_constraint: Any = None  # what holds these numbers after each step of training
+    batch_norm_momentum = 0.9  # of the running statistics: PyTorch's 0.1
 
     # In a training task, the image size follows the task's preprocessing.
     preprocessing: Optional[Preprocessing] = ComponentField(allow_missing=True)
 
-    # False: the first training stage, binary activations with real weights.
-    binary_weights: bool = Field(True)
-
-    # Activation of the classifier; None gives logits.
-    classifier_activation: Optional[str] = Field("softmax")
+    # (height, width, channels) of the image; by default the paper's.
+    @Field
+    def input_shape(self) -> Optional[Tuple[DimType, DimType, DimType]]:
+        return getattr(getattr(self, "preprocessing", None), "input_shape", None)
 
     # A Keras tensor to use as the image.
     input_tensor: Optional[Any] = Field(None)
 
-    # (height, width, channels) of the image.
+    # None for random ones, the name of a registered set, or the path of a file.
+    weights: Optional[str] = Field(None)
+
+    # False ends with the last feature map, before pooling and classifier.
+    include_top: bool = Field(True)
+
+    # Number of classes; where the weights are for others, the classifier is new.
     @Field
-    def input_shape(self) -> Optional[Tuple[DimType, DimType, DimType]]:
-        return getattr(getattr(self, "preprocessing", None), "input_shape", None)
+    def num_classes(self) -> int:
+        if self.dataset is None:
+            raise TypeError("num_classes must be given, for there is no dataset.")
+        return self.dataset.num_classes
+
+    # Activation of the classifier; None gives logits.
+    classifier_activation: Optional[str] = Field("softmax")
+
+    # False gives the first training stage: binary activations, real weights.
+    binary_weights: bool = Field(True)
 
     # --- what a network defines -------------------------------------------------------------------
 
@@ -78,49 +108,38 @@ class ZooFactory(ModelFactory):
         """From feature map to what the classifier takes, (batch, c)."""
         return tf.keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
 
-    def kernel_sign(self) -> Any:
-        """A new quantizer for a binary kernel (the authors' scaled sign unless a paper differs)."""
-        return ScaledSign()
-
-    def latent_initializer(self) -> tf.keras.initializers.Initializer:
-        """How a binary kernel starts; in the authors' ImageNet code as 0 to 0.001, every sign +1.
-
-        There Adam and hundreds of epochs, or the first stage's kernels, make it not matter.
-        """
-        return tf.keras.initializers.RandomUniform(0.0, 0.001)
-
-    def latent_constraint(self) -> str | None:
-        """What holds a binary kernel after each step of training; nothing in the authors' code."""
-        return None
-
-    def activation_sign(self) -> Any:
-        """A new quantizer for the input of a binary convolution."""
-        return ApproximateSign()
-
     # --- building blocks --------------------------------------------------------------------------
 
-    def real_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str,
-                  **kwargs: Any) -> tf.Tensor:  # fmt: skip
+    def real_conv(
+        self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str, **kwargs: Any
+    ) -> tf.Tensor:
         """Real-valued convolution, padding `size // 2`, no bias."""
         kwargs.setdefault("kernel_initializer", real_initializer())
         return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
 
-    def binary_conv(self, x: tf.Tensor, filters: int, size: int | tuple[int, int],
-                    strides: int = 1, *, name: str, **kwargs: Any) -> tf.Tensor:  # fmt: skip
+    def binary_conv(
+        self,
+        x: tf.Tensor,
+        filters: int,
+        size: int | tuple[int, int],
+        strides: int = 1,
+        *,
+        name: str,
+        **kwargs: Any,
+    ) -> tf.Tensor:
         """Sign of x, zero padding `size // 2`, convolution by a binary kernel (real in stage 1)."""
-        binary = self.binary_weights
-        kwargs.setdefault("input_quantizer", self.activation_sign())
-        initializer = self.latent_initializer() if binary else real_initializer()
-        kwargs.setdefault("kernel_initializer", initializer)
-        return SymmetricConv2D(
-            filters, size, strides=strides, name=name,
-            kernel_quantizer=self.kernel_sign() if binary else None,
-            kernel_constraint=self.latent_constraint() if binary else None, **kwargs,
-        )(x)  # fmt: skip
+        if "input_quantizer" not in kwargs:
+            kwargs["input_quantizer"] = slot(self, "input_quantizer")
+        if self.binary_weights:
+            for each in ("kernel_quantizer", "kernel_initializer", "kernel_constraint"):
+                kwargs[each] = slot(self, each)
+        else:
+            kwargs["kernel_initializer"] = real_initializer()
+        return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """Batch normalisation with PyTorch's constants."""
-        return BatchNorm(name=name)(x)
+        return BatchNorm(momentum=self.batch_norm_momentum, name=name)(x)
 
     def average_pool(self, x: tf.Tensor, strides: int, name: str) -> tf.Tensor:
         """Mean over strides x strides pixels; at an odd border over those that exist."""
@@ -148,16 +167,7 @@ class ZooFactory(ModelFactory):
                 "tf.keras.backend.set_image_data_format('channels_last')."
             )
         if self.input_tensor is not None:
-            if not _is_keras_tensor(self.input_tensor):
-                raise InvalidValueError(
-                    "input_tensor must be a Keras tensor, such as tf.keras.Input(shape=...) or the "
-                    f"output of a layer, not {type(self.input_tensor).__name__}."
-                )
-            if self.input_tensor.shape.rank != 4 or self.input_tensor.shape[-1] is None:
-                raise InvalidValueError(
-                    "input_tensor must have the shape (batch, height, width, channels), not "
-                    f"{tuple(self.input_tensor.shape)}."
-                )
+            check_input_tensor(self.input_tensor)
             return self.input_tensor
         return tf.keras.layers.Input(self._checked_input_shape())
 
@@ -206,18 +216,37 @@ class ZooFactory(ModelFactory):
                 self.classifier_activation or "linear", dtype=full_precision, name="predictions"
             )(x)
         inputs = tf.keras.utils.get_source_inputs(image)
-        model = tf.keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=self.model_name)
+        try:
+            source = inputs[0] if len(inputs) == 1 else inputs
+            model = tf.keras.Model(source, x, name=self.model_name)
+        except ValueError as error:  # its own layers' names differ, so others are in front
+            raise InvalidValueError(
+                f"A layer in front of {self.model_name} bears the name of one of its own: give it "
+                f"another one ({str(error).partition('.')[0]})."
+            ) from error
         if self.weights is not None:
-            from zoo.weights.load import load_features
-
-            head = (self.classifier_name, *self.head)
-            load_features(model, self.weights, name=self.catalog_name, head=head)
+            self._load_weights(model, in_front=all(image is not each for each in inputs))
         return model
+
+    def _load_weights(self, model: tf.keras.Model, in_front: bool) -> None:
+        """Set the weights of the network's own layers; `in_front`: the model has others, too."""
+        assert self.weights is not None
+        if in_front:
+            image: Any = self.input_tensor
+            own = variant(self, input_tensor=None, input_shape=tuple(image.shape[1:]))
+            own_layers = own.layers[1:]  # the first is its input
+            copy_weights(own_layers, [model.get_layer(each.name) for each in own_layers])
+            return
+        from zoo.weights.load import load_features
+
+        head = (self.classifier_name, *self.head)
+        load_features(model, self.weights, name=self.catalog_name, head=head)
 
     def _check_weights(self) -> None:
         """Refuse weights that cannot be taken, before the network is built."""
         from zoo.weights.load import find_weights, names_a_file
 
+        assert self.weights is not None
         if names_a_file(self.weights):
             find_weights(self.weights, self.catalog_name)
             return

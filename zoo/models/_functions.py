@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field, configure
 
 from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.field_docs import field_docs
+from zoo.keras2 import watch_compile
 
-FIELD_DOCS = {
-    "input_shape": "(height, width, channels) of the image; by default the paper's.",
-    "input_tensor": "a Keras tensor to use as the image.",
-    "weights": "None for random ones, the name of a registered set, or the path of a file.",
-    "include_top": "False ends with the last feature map, before pooling and classifier.",
-    "num_classes": "number of classes; where the weights are for others, the classifier is new.",
-    "classifier_activation": "activation of the classifier; None gives logits.",
-    "binary_weights": "False gives the first training stage: binary activations, real weights.",
+# Arguments of every model's function that are no fields of its factory, as
+# `tf.keras.applications` has them: type, default, and what they do.
+FINISHING: dict[str, tuple[Any, Any, str]] = {
+    "pooling": (
+        Literal["avg", "max"] | None,
+        None,
+        "With include_top=False: 'avg' or 'max' ends with the mean or the largest value of each "
+        "channel, (batch, channels).",
+    ),
+    "classes": (int | None, None, "The same as num_classes, as tf.keras.applications calls it."),
+    "name": (str | None, None, "Keras's name of the model; by default the network's, lower case."),
 }
+RETURNS = """Returns:
+    A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as the
+    weight set says, to (batch, num_classes).
+
+Raises:
+    ZooError: for a wrong argument, or weights that are not to be had."""
 
 
 def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
     """Build a factory's model from keyword arguments (what is not given keeps its default)."""
+    arguments, finishing = split(arguments)
     arguments.setdefault("num_classes", factory_class.default_num_classes)  # type: ignore[attr-defined]
-    if isinstance(arguments.get("input_shape"), list):
-        arguments["input_shape"] = tuple(arguments["input_shape"])
     if arguments.get("weights") is not None:
         # A path stays one as a text: a bare word would be the name of a set.
         weights = arguments["weights"]
@@ -37,18 +48,84 @@ def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
     factory = factory_class()
     try:
         configure(factory, arguments)
-        return factory.build()
+        model = factory.build()
     except TypeError as error:
         if "is annotated with type" in str(error):
             raise InvalidValueError(_of_another_type(error, arguments)) from None
         raise
+    return finished(model, factory.include_top, **finishing)
+
+
+def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A model's arguments as Python's own numbers and tuples, and apart those for `finished`.
+
+    Raises:
+        InvalidValueError: `classes` and `num_classes` differ, or `pooling` or `name` is wrong.
+    """
+    arguments = {key: plain(value) for key, value in arguments.items()}
+    finishing = {key: arguments.pop(key, None) for key in FINISHING}
+    classes = finishing.pop("classes")
+    if classes is not None and arguments.setdefault("num_classes", classes) != classes:
+        raise InvalidValueError(
+            f"classes={classes} and num_classes={arguments['num_classes']} are the same "
+            "argument: give one of them."
+        )
+    if finishing["pooling"] not in (None, "avg", "max"):
+        raise InvalidValueError(
+            f"pooling must be 'avg', 'max' or None, not {finishing['pooling']!r}."
+        )
+    name = finishing["name"]
+    if not (name is None or (isinstance(name, str) and name)):
+        raise InvalidValueError(f"name must be a text, not {name!r}.")
+    return arguments, finishing
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers as Python's; shapes and lists as tuples of numbers; the rest as it is."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if isinstance(value, tf.TensorShape):
+        return tuple(value.as_list()) if value.rank is not None else value
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1):
+        return tuple(plain(each) for each in value)
+    return value
+
+
+def finished(
+    model: tf.keras.Model, include_top: bool, *, pooling: str | None = None, name: str | None = None
+) -> tf.keras.Model:
+    """The model with the pooling and the name that were asked for, of the same layers."""
+    x = model.output
+    if pooling and not include_top:
+        kind = {
+            "avg": tf.keras.layers.GlobalAveragePooling2D,
+            "max": tf.keras.layers.GlobalMaxPooling2D,
+        }[pooling]
+        x = kind(name=f"{pooling}_pool")(x)
+    if x is not model.output or name not in (None, model.name):
+        network = model.name  # what the keys of its weights depend on
+        model = tf.keras.Model(model.input, x, name=name or network)
+        model.network_name = network
+    return watch_compile(model)
+
+
+def copy_weights(
+    sources: Iterable[tf.keras.layers.Layer], targets: Iterable[tf.keras.layers.Layer]
+) -> None:
+    """Give each target the weights of its source."""
+    for source, target in zip(sources, targets, strict=True):
+        target.set_weights(source.get_weights())
 
 
 def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
     """Zookeeper's complaint about a value's type, in the words of the function's caller."""
     _, name, text = str(error).split("'", 2)
-    kinds = {"'int'": "a whole number", "'float'": "a number", "'bool'": "True or False",
-             "Tuple": "three numbers, (height, width, channels)"}  # fmt: skip
+    kinds = {
+        "'int'": "a whole number",
+        "'float'": "a number",
+        "'bool'": "True or False",
+        "Tuple": "three numbers, (height, width, channels)",
+    }
     wanted = next((kind for mark, kind in kinds.items() if mark in text), "a text")
     return f"{name} must be {wanted}, not {arguments.get(name)!r}."
 
@@ -78,30 +155,29 @@ def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
     for field_name, field in fields.items():
         if not isinstance(field, ComponentField) and field_name not in defaults:
             defaults[field_name] = field.get_default(factory_class())
+    types = {key: fields[key].type for key in defaults}
+    types |= {key: kind for key, (kind, _, _) in FINISHING.items()}
+    docs = field_docs(factory_class)
+    docs |= {key: says for key, (_, _, says) in FINISHING.items()}
+    all_defaults = defaults | {key: default for key, (_, default, _) in FINISHING.items()}
 
     def function(**arguments: Any) -> tf.keras.Model:
-        unknown = sorted(set(arguments) - set(defaults))
+        unknown = sorted(set(arguments) - set(all_defaults))
         if unknown:
-            raise UnknownNameError(f"argument of {name}", unknown[0], defaults)
+            raise UnknownNameError(f"argument of {name}", unknown[0], all_defaults)
+        if arguments.get("classes") is not None:
+            arguments.setdefault("num_classes", arguments["classes"])
         return construct(factory_class, **{**defaults, **arguments})
 
     parameters = [
-        inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=fields[key].type
-        )
-        for key, value in defaults.items()
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=types[key])
+        for key, value in all_defaults.items()
     ]
-    docs = {**FIELD_DOCS, **getattr(factory_class, "field_docs", {})}
-    arguments_doc = "\n".join(f"    {key}: {docs[key]}" for key in defaults)
+    arguments_doc = "\n".join(f"    {key}: {docs[key]}" for key in all_defaults)
     function.__name__ = function.__qualname__ = name
     function.__module__ = factory_class.__module__
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         parameters, return_annotation=tf.keras.Model
     )
-    function.__doc__ = (
-        f"{inspect.getdoc(factory_class)}\n\nArgs:\n{arguments_doc}\n\nReturns:\n"
-        "    A functional tf.keras.Model: images (batch, height, width, channels), preprocessed as "
-        "the weight\n    set says, to (batch, num_classes).\n\nRaises:\n    ZooError: for a wrong "
-        "argument, or weights that are not to be had."
-    )
+    function.__doc__ = f"{inspect.getdoc(factory_class)}\n\nArgs:\n{arguments_doc}\n\n{RETURNS}"
     return function

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.layers import SubsamplePad, SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory, real_initializer
+from zoo.models._factory import ZooFactory
 
 
 class ImageNetResNet(ZooFactory):
@@ -47,6 +47,11 @@ class CifarResNet20(ZooFactory):
     """Three groups of six 3x3 convolutions with 16, 32, 64 channels; 41 million MACs at 32x32.
 
     Shortcuts have no parameters: every second pixel, zero channels on both sides.
+
+    For a short schedule, binary kernels start with signs at random, as real kernels do: filters
+    that start alike cost several points. And they are clipped to +-1, beyond which an estimator's
+    gradient is 0 and a sign would never turn again: at a high learning rate that happens to a tenth
+    of the first layers' signs.
     """
 
     default_input_shape = (32, 32, 3)
@@ -58,17 +63,6 @@ class CifarResNet20(ZooFactory):
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
         """What follows the stem's batch norm; nothing by default."""
         return x
-
-    def latent_initializer(self) -> tf.keras.initializers.Initializer:
-        """Signs at random: filters that start alike cost a short schedule several points."""
-        return real_initializer()
-
-    def latent_constraint(self) -> str | None:
-        """Within +-1: beyond, the estimator's gradient is 0 and a sign would never turn again.
-
-        At a short schedule's high learning rate that happens to a tenth of the first layers' signs.
-        """
-        return "weight_clip"
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         """Convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""

@@ -4,6 +4,8 @@ A real-valued shortcut around every binary convolution carries what the sign los
 names of the authors' modules.
 """
 
+from typing import Any
+
 import tensorflow as tf
 from zookeeper import Field, factory
 
@@ -12,30 +14,31 @@ from zoo.layers import LeakyClip, SymmetricMaxPool2D
 from zoo.models._factory import ZooFactory
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
+from zoo.models._slots import near_zero_initializer, real_initializer
+from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class BiRealMixin(ZooFactory):
     """What makes a network a Bi-Real Net."""
 
-    # The paper's gradient of binary weights, multiplied by the scale; the authors' code's is not.
+    input_quantizer = ApproximateSign
+    kernel_initializer = near_zero_initializer
+    kernel_constraint: Any = None
+
+    @property
+    def kernel_quantizer(self) -> Any:
+        return "magnitude_aware_sign" if self.magnitude_aware_gradient else ScaledSign
+
+    # Multiply the gradient of a binary kernel by its scale (the paper, section 3.3); the authors'
+    # code does not.
     magnitude_aware_gradient: bool = Field(False)
 
-    # False: the paper's pretraining, clip(-1, x, 1) for the sign (with binary_weights=False).
+    # False: clip(-1, x, 1) in place of the sign, the paper's pretraining (section 3.4), with
+    # binary_weights=False.
     binary_activations: bool = Field(True)
 
-    # Slope of the pretraining's clip beyond +-1.
+    # Slope of that clip beyond +-1; the pretraining starts with 0.1.
     clip_slope: float = Field(0.0)
-
-    field_docs = {
-        "magnitude_aware_gradient": "multiply the gradient of a binary kernel by its scale "
-        "(the paper, section 3.3); the authors' code does not.",
-        "binary_activations": "False: clip(-1, x, 1) in place of the sign, the paper's pretraining "
-        "(section 3.4).",
-        "clip_slope": "slope of that clip beyond +-1; the pretraining starts with 0.1.",
-    }
-
-    def kernel_sign(self):
-        return "magnitude_aware_sign" if self.magnitude_aware_gradient else super().kernel_sign()
 
     def signed_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str):
         """Sign and binary convolution; while pretraining, clip and real convolution."""
@@ -123,6 +126,10 @@ class BiRealNet50Factory(BiRealMixin):
 @factory
 class BiRealNet20Factory(BiRealMixin, CifarResNet20):
     """Bi-Real Net on the ResNet-20 body at 32x32."""
+
+    # Signs at random and within +-1, for a short schedule: see CifarResNet20.
+    kernel_initializer = real_initializer
+    kernel_constraint = "weight_clip"
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         y = self.signed_conv(x, filters, 3, strides, name=f"{name}.conv{index}")

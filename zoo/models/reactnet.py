@@ -5,6 +5,7 @@ the names of the authors' modules, so that their checkpoints load key by key.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import tensorflow as tf
 from zookeeper import Field, factory
@@ -14,29 +15,36 @@ from zoo.layers import LearnableShift, RPReLU
 from zoo.models._factory import ZooFactory, scaled_channels
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
+from zoo.models._slots import near_zero_initializer, real_initializer
+from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class ReActMixin(ZooFactory):
     """What makes a network a ReActNet."""
 
-    # The paper's gradient of binary weights, multiplied by the scale; the authors' code's is not.
+    input_shift = LearnableShift  # RSign is this shift and the sign
+    input_quantizer = ApproximateSign
+    kernel_initializer = near_zero_initializer
+    kernel_constraint: Any = None
+    activation = RPReLU
+
+    @property
+    def kernel_quantizer(self) -> Any:
+        return "magnitude_aware_sign" if self.magnitude_aware_gradient else ScaledSign
+
+    # Multiply the gradient of a binary kernel by its scale, as Bi-Real Net's paper has it; the
+    # authors' code does not.
     magnitude_aware_gradient: bool = Field(False)
 
-    field_docs = {
-        "magnitude_aware_gradient": "multiply the gradient of a binary kernel by its scale, as "
-        "Bi-Real Net's paper has it; the authors' code does not.",
-        "width": "multiplies every channel count.",
-        "stem_strides": "stride of the first convolution: 2 for 224x224, 1 for small images.",
-    }
-
-    def kernel_sign(self):
-        return "magnitude_aware_sign" if self.magnitude_aware_gradient else super().kernel_sign()
+    def rsign(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        """The shift of RSign; a binary convolution signs its input itself."""
+        return x if self.input_shift is None else self.input_shift(name=name)(x)
 
     def rsign_conv(
         self, x: tf.Tensor, filters: int, size: int, strides: int, rsign: str, conv: str
     ) -> tf.Tensor:
         """RSign and binary convolution."""
-        return self.binary_conv(LearnableShift(name=rsign)(x), filters, size, strides, name=conv)
+        return self.binary_conv(self.rsign(x, rsign), filters, size, strides, name=conv)
 
 
 @factory
@@ -74,7 +82,7 @@ class ReActNetAFactory(ReActMixin):
         y = self.rsign_conv(x, before, 3, strides, f"{name}.rsign1", f"{name}.binary_3x3")
         shortcut = self.average_pool(x, strides, f"{name}.pooling")
         y = add([self.batch_norm(y, f"{name}.bn1"), shortcut], name=f"{name}.add1")
-        x = RPReLU(name=f"{name}.rprelu1")(y)
+        x = self.activation(name=f"{name}.rprelu1")(y)
 
         if after == before:
             y = self.rsign_conv(x, after, 1, 1, f"{name}.rsign2", f"{name}.binary_pw")
@@ -85,11 +93,11 @@ class ReActNetAFactory(ReActMixin):
                 for i, half in enumerate(self.widening(x, before, name), start=1)
             ]
             y = tf.keras.layers.concatenate(halves, name=f"{name}.concat")
-        return RPReLU(name=f"{name}.rprelu2")(y)
+        return self.activation(name=f"{name}.rprelu2")(y)
 
     def widening(self, x: tf.Tensor, channels: int, name: str) -> list[tf.Tensor]:
         """The two 1x1 convolutions that double the channels: binary, reading the same signs."""
-        x = LearnableShift(name=f"{name}.rsign2")(x)
+        x = self.rsign(x, f"{name}.rsign2")
         return [self.binary_conv(x, channels, 1, name=f"{name}.binary_pw_down{i}") for i in (1, 2)]
 
 
@@ -123,7 +131,7 @@ class ReActNet18Factory(ReActMixin, ImageNetResNet):
         y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign", f"{name}.binary_conv")
         y = self.batch_norm(y, f"{name}.bn1")
         y = tf.keras.layers.add([y, self.shortcut(x, filters, strides, name)], name=f"{name}.add")
-        return RPReLU(name=f"{name}.rprelu")(y)
+        return self.activation(name=f"{name}.rprelu")(y)
 
 
 @factory
@@ -137,16 +145,16 @@ class ReActNet34Factory(ReActNet18Factory):
 class ReActNet20Factory(ReActMixin, CifarResNet20):
     """ReAct on the ResNet-20 body at 32x32."""
 
+    # Signs at random and within +-1, for a short schedule: see CifarResNet20.
+    kernel_initializer = real_initializer
+    kernel_constraint = "weight_clip"
+
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         y = self.rsign_conv(x, filters, 3, strides, f"{name}.rsign{index}", f"{name}.conv{index}")
         shortcut = self.shortcut(x, filters, strides, name)
         y = self.batch_norm(y, f"{name}.bn{index}")
         y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
-        return self.activation(y, f"{name}.rprelu{index}")
-
-    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """What follows each sum."""
-        return RPReLU(name=name)(x)
+        return self.activation(name=f"{name}.rprelu{index}")(y)
 
 
 ReActNetA = model_function(ReActNetAFactory)

@@ -21,8 +21,6 @@ class RealResNet20Factory(CifarResNet20):
     # Multiplies every channel count.
     width: float = Field(1.0)
 
-    field_docs = {"width": "multiplies every channel count."}
-
     @property
     def filters(self) -> tuple[int, ...]:  # type: ignore[override]
         return scaled_channels((16, 32, 64), self.width)

@@ -5,46 +5,48 @@ The network itself shifts what it binarises: activations by a gate computed from
 carry the names of the authors' modules.
 """
 
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 from zookeeper import factory
 
 from zoo.layers import LeakyClip
-from zoo.models._factory import ZooFactory, real_initializer
+from zoo.models._factory import ZooFactory
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
+from zoo.models._slots import near_zero_initializer, real_initializer
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign
 
-
-def hardtanh(x: tf.Tensor, name: str) -> tf.Tensor:
-    # A layer and not larq's function: Keras cannot read a function of others from an HDF5 file.
-    return LeakyClip(0.0, name=name)(x)
+# Not larq's function, for Keras cannot read others' functions from an HDF5 file.
+Hardtanh = partial(LeakyClip, 0.0)
 
 
 class SelfDistribution(ZooFactory):
-    """What makes a network an SD-BNN."""
+    """What makes a network an SD-BNN; the slots are those of its networks for ImageNet."""
 
-    estimator = "ste"
-    reduction = 8
+    input_quantizer = ApproximateSign
+    kernel_quantizer: Any = SelfDistributionSign
+    kernel_initializer = near_zero_initializer
+    kernel_constraint = None
+    reduction: int | None = 8  # of the gate's hidden units; None: no gate
     gate_name = "beta"
-
-    def kernel_sign(self) -> SelfDistributionSign:
-        return SelfDistributionSign(self.estimator)
-
-    def activation_sign(self) -> Any:
-        return EDESign() if self.estimator == "ede" else ApproximateSign()
 
     def gate(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """ASD: x + sigmoid(W2 relu(W1 mean(x))), one value per sample and channel, no biases."""
+        if self.reduction is None:
+            return x
         channels = x.shape[-1]
         hidden = max(1, channels // self.reduction)
 
         def dense(units: int, activation: str, index: int) -> tf.keras.layers.Layer:
             return tf.keras.layers.Dense(
-                units, activation, use_bias=False, kernel_initializer=real_initializer(),
+                units,
+                activation,
+                use_bias=False,
+                kernel_initializer=real_initializer(),
                 name=f"{name}.{self.gate_name}.fc.{index}",
-            )  # fmt: skip
+            )
 
         mean = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.gap")(x)
         shift = dense(channels, "sigmoid", 2)(dense(hidden, "relu", 0)(mean))
@@ -84,20 +86,16 @@ class CifarSelfDistribution(SelfDistribution):
     default_weights = "cifar10"
     classifier_name = "linear"
     head: tuple[str, ...] = ("bn2",)
-    estimator = "ede"
+
+    input_quantizer = EDESign
+    kernel_quantizer = partial(SelfDistributionSign, "ede")
+    # As PyTorch starts the convolutions that these are in the authors' code: SGD hardly moves
+    # kernels that are all next to zero and of one sign.
+    kernel_initializer = real_initializer
+    kernel_constraint = None  # this estimator has a gradient beyond +-1 too
+    activation = Hardtanh  # behind the stem it stays so
     reduction = 16
     gate_name = "dybeta"
-
-    def latent_initializer(self) -> tf.keras.initializers.Initializer:
-        """As PyTorch starts the convolutions that these are in the authors' code; signs at random.
-
-        SGD hardly moves kernels that are all next to zero and of one sign.
-        """
-        return real_initializer()
-
-    def latent_constraint(self) -> str | None:
-        """None, as in the authors' code: their estimator has a gradient beyond +-1 too."""
-        return None
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
         # Pixels are kept (1, 1): batch norm in two dimensions is less exact in float32.
@@ -110,18 +108,14 @@ class SDBNNResNet20Factory(CifarSelfDistribution, CifarResNet20):
     """SD-BNN ResNet-20 (CIFAR-10): a shortcut around every convolution, hardtanh after each sum."""
 
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
-        return hardtanh(x, "hardtanh")
+        return Hardtanh(name="hardtanh")(x)
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
         y = self.sd_conv(x, filters, strides, f"{name}.conv{index}")
         y = self.batch_norm(y, f"{name}.bn{index}")
         shortcut = self.shortcut(x, filters, strides, name)
         y = tf.keras.layers.add([y, shortcut], name=f"{name}.add{index}")
-        return self.activation(y, f"{name}.hardtanh{index}")
-
-    def activation(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """What follows each sum."""
-        return hardtanh(x, name)
+        return self.activation(name=f"{name}.hardtanh{index}")(y)
 
 
 @factory
@@ -130,7 +124,7 @@ class SDBNNResNet18CifarFactory(CifarSelfDistribution):
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         x = self.real_conv(x, 64, 3, name="conv1")
-        x = hardtanh(self.batch_norm(x, "bn1"), "hardtanh")
+        x = Hardtanh(name="hardtanh")(self.batch_norm(x, "bn1"))
         for group, filters in enumerate((64, 128, 256, 512), start=1):
             for block in range(2):
                 strides = 2 if group > 1 and block == 0 else 1
@@ -139,12 +133,13 @@ class SDBNNResNet18CifarFactory(CifarSelfDistribution):
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
         y = self.sd_conv(x, filters, strides, f"{name}.conv1")
-        y = hardtanh(self.batch_norm(y, f"{name}.bn1"), f"{name}.hardtanh1")
+        y = self.activation(name=f"{name}.hardtanh1")(self.batch_norm(y, f"{name}.bn1"))
         y = self.batch_norm(self.sd_conv(y, filters, 1, f"{name}.conv2"), f"{name}.bn2")
         if strides > 1:
             x = self.real_conv(x, filters, 1, strides, name=f"{name}.shortcut.0")
             x = self.batch_norm(x, f"{name}.shortcut.1")
-        return hardtanh(tf.keras.layers.add([y, x], name=f"{name}.add"), f"{name}.hardtanh2")
+        y = tf.keras.layers.add([y, x], name=f"{name}.add")
+        return self.activation(name=f"{name}.hardtanh2")(y)
 
 
 @factory
@@ -156,12 +151,12 @@ class SDBNNVGGSmallFactory(CifarSelfDistribution):
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         x = self.real_conv(x, 128, 3, name="conv0")
-        x = hardtanh(self.batch_norm(x, "bn0"), "hardtanh0")
+        x = Hardtanh(name="hardtanh0")(self.batch_norm(x, "bn0"))
         for index, filters in enumerate((128, 256, 256, 512, 512), start=1):
             x = self.sd_conv(x, filters, 1, f"conv{index}")
             if index % 2:
                 x = tf.keras.layers.MaxPool2D(2, name=f"pool{index}")(x)
-            x = hardtanh(self.batch_norm(x, f"bn{index}"), f"hardtanh{index}")
+            x = self.activation(name=f"hardtanh{index}")(self.batch_norm(x, f"bn{index}"))
         return x
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:

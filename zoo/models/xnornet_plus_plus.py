@@ -10,39 +10,26 @@ import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import LearnedScale, SymmetricMaxPool2D
-from zoo.models._factory import ZooFactory, check_activation, real_initializer
+from zoo.models._factory import ZooFactory, check_activation
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20
+from zoo.models._slots import real_initializer
 from zoo.quantizers import StraightThroughSign
 
 
 class XNORMixin(ZooFactory):
     """What makes a network an XNOR-Net++."""
 
-    # The shape of the learned factor: case1, case2, case3 or case4 (the paper's best).
+    input_quantizer = StraightThroughSign
+    kernel_quantizer = StraightThroughSign
+    kernel_initializer = real_initializer  # without a scale, signs must start mixed
+    kernel_constraint = "weight_clip"  # within +-1, where the estimator has a gradient
+
+    # Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
     scale: str = Field("case4")
 
-    # Activation after each binary convolution.
+    # Keras activation after each binary convolution.
     activation: str = Field("relu")
-
-    field_docs = {
-        "scale": "shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).",
-        "activation": "Keras activation after each binary convolution.",
-    }
-
-    def kernel_sign(self) -> StraightThroughSign:
-        return StraightThroughSign()
-
-    def activation_sign(self) -> StraightThroughSign:
-        return StraightThroughSign()
-
-    def latent_initializer(self) -> tf.keras.initializers.Initializer:
-        """Signs of a latent kernel without scale must start mixed: a real kernel's start."""
-        return real_initializer()
-
-    def latent_constraint(self) -> str | None:
-        """Within +-1, where the estimator has a gradient."""
-        return "weight_clip"
 
     def factor(self, x: tf.Tensor, initial: float, name: str) -> tf.Tensor:
         """x times the learned factor."""
@@ -56,7 +43,7 @@ class XNORMixin(ZooFactory):
         strides: int,
         conv: str,
         bn: str,
-        padding="same",
+        padding: str = "same",
     ) -> tf.Tensor:
         """Batch norm, sign, binary convolution, learned factor, activation."""
         check_activation("activation", self.activation)

@@ -19,6 +19,7 @@ from zoo.untrusted.archives import one_line, read_npz_arrays
 from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights.keras_file import check_keras, readable
 from zoo.weights.packed import PACKED, binary_kernels, pack, unpack
+from zoo.weights.torch_layout import network_name
 from zoo.weights.torch_state import torch_state
 
 MODEL = "zoo.model"  # beside the arrays: whose they are
@@ -48,7 +49,7 @@ def write_npz(
         packed: whether to write one bit per binary weight (`zoo.weights.packed`).
         card: how the network is used, which is kept in the file.
     """
-    name = {MODEL: np.array(model.name)}
+    name = {MODEL: np.array(network_name(model))}
     if card is not None:
         name[CARD] = np.frombuffer(json.dumps(card.to_json()).encode(), np.uint8)
     more = {f"{UNUSED}{key}": value for key, value in (unused or {}).items()}

@@ -71,12 +71,17 @@ class Entry:
         return np.ascontiguousarray(value).reshape(self.shape)
 
 
+def network_name(model: tf.keras.Model) -> str:
+    """Which network a model is, also where its user gave it another name."""
+    return getattr(model, "network_name", model.name)
+
+
 def entries(model: tf.keras.Model) -> list[Entry]:
     """Every key of the authors' state_dict for `model`, in the order of its layers."""
     found: list[Entry] = []
     for layer in model.layers:
         for variable in layer.weights:
-            found.append(_entry(model.name, layer, variable))
+            found.append(_entry(network_name(model), layer, variable))
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             found.append(Entry(f"{layer.name}.num_batches_tracked", ()))
         found.extend(_unused(model, layer))
@@ -120,9 +125,10 @@ def _stored_flat(model_name: str, layer: tf.keras.layers.Layer) -> bool:
 
 def _unused(model: tf.keras.Model, layer: tf.keras.layers.Layer) -> list[Entry]:
     """What the authors' modules hold besides, without any effect on the output."""
-    if model.name == "birealnet50" and layer.name == "layers.0.conv1":
+    name = network_name(model)
+    if name == "birealnet50" and layer.name == "layers.0.conv1":
         return [Entry("layers.0.down_conv1x1.weight", (64, 16, 1, 1))]
     gated = isinstance(layer, lq.layers.QuantConv2D) and layer.input_quantizer is not None
-    if model.name.startswith("sdbnn") and gated and layer.kernel_quantizer is None:
+    if name.startswith("sdbnn") and gated and layer.kernel_quantizer is None:
         return [Entry(f"{layer.name}.alpha", (layer.filters,))]  # first stage: WSD is off
     return []

@@ -202,8 +202,11 @@ NON_DEFAULT: dict[str, Any] = {
     "stem_strides": 3,
     "scale": "case2",
     "activation": "hard_sigmoid",
+    "pooling": "max",
+    "classes": 3,
+    "name": "mine",
 }
-NEEDS = {"clip_slope": {"binary_activations": False}}
+NEEDS = {"clip_slope": {"binary_activations": False}, "pooling": {"include_top": False}}
 # Arguments all models share, which have nothing to act on in some.
 WITHOUT_EFFECT = {(name, "binary_weights") for name in ALL if not is_binary(name)}
 ARGUMENTS = [
@@ -247,7 +250,7 @@ def test_weights_argument_takes_what_save_weights_wrote(name, tmp_path):
 
 def everything_else(name: str) -> dict[str, Any]:
     """Every argument of `name` away from its default at once, but for those that hide others."""
-    hiding = {"weights", "input_tensor", "include_top", "binary_weights", "num_classes"}
+    hiding = {"weights", "input_tensor", "include_top", "binary_weights", "num_classes", "classes"}
     return {
         argument: value_of(name, argument)
         for argument in arguments_of(name)
@@ -257,7 +260,7 @@ def everything_else(name: str) -> dict[str, Any]:
 
 VARIANTS = {
     "plain": lambda name: {},
-    "all": lambda name: {**everything_else(name), "num_classes": 3},
+    "all": lambda name: {**everything_else(name), "num_classes": 3, "classes": 3},
     "stage1": lambda name: {
         "binary_weights": False,
         "include_top": False,

@@ -1,0 +1,157 @@
+"""What happens when other modules are imported, or missed, after `import zoo`; imports nothing.
+
+- Keras reads its register of classes: this zoo's layers are imported then, so that
+  `import zoo` is enough for `tf.keras.models.load_model` and for unpickling.
+- larq-zoo imports Keras 3 for one function, which Keras 2 has as well: it gets that one. Keras 3
+  would fail where KERAS_BACKEND names a backend that is not installed.
+- `from zoo import ReactNetA` names the nearest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from zoo.errors import suggestion
+
+REGISTER = "tf_keras.src.saving.object_registration"
+LARQ_ZOO_UTILS = "larq_zoo.core.utils"
+LAYERS = ("larq", "zoo.batch_norm", "zoo.quantizers", "zoo.layers")
+
+
+class KerasRegister(dict):
+    """Keras's register of classes, which imports this zoo's and larq's before it is read."""
+
+    def __contains__(self, name: object) -> bool:
+        if not super().__contains__(name) and str(name).startswith(("zoo>", "Larq>")):
+            _import_layers()
+        return super().__contains__(name)
+
+    def keys(self) -> Any:
+        """With `__iter__`, what a copy of the register is made by."""
+        _import_layers()
+        return super().keys()
+
+    def __iter__(self) -> Iterator:
+        return iter(self.keys())
+
+
+def _import_layers() -> None:
+    if not any(map(_half_imported, LAYERS)):  # these very modules read the register
+        for module in LAYERS:
+            importlib.import_module(module)
+
+
+def _half_imported(name: str) -> bool:
+    module = sys.modules.get(name)
+    return bool(module and getattr(module.__spec__, "_initializing", False))
+
+
+def watch_register(module: ModuleType) -> None:
+    """Replace the register in Keras's module of registration."""
+    register: dict = module._GLOBAL_CUSTOM_OBJECTS
+    if not isinstance(register, KerasRegister):
+        module._GLOBAL_CUSTOM_OBJECTS = KerasRegister(register)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def without_keras3() -> Iterator[None]:
+    """Stand in for the module of Keras 3 that larq-zoo imports a function from."""
+    if "keras" in sys.modules:  # the user has it, and it works
+        yield
+        return
+    theirs = importlib.import_module("tf_keras.src.applications.imagenet_utils")
+    stand_ins = {
+        "keras": ModuleType("keras"),
+        "keras.applications": ModuleType("keras.applications"),
+        "keras.applications.imagenet_utils": theirs,
+    }
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
+class _After(Loader):
+    """The loader of a module, with something done around or after it."""
+
+    def __init__(self, loader: Any, execute: Callable[[Any, ModuleType], None]):
+        self.loader, self.execute = loader, execute
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = module.__spec__.loader = self.loader  # type: ignore[union-attr]
+        self.execute(self.loader, module)
+
+
+def _execute_register(loader: Any, module: ModuleType) -> None:
+    loader.exec_module(module)
+    watch_register(module)
+
+
+def _execute_larq_zoo(loader: Any, module: ModuleType) -> None:
+    with without_keras3():
+        loader.exec_module(module)
+
+
+WATCHED = {REGISTER: _execute_register, LARQ_ZOO_UTILS: _execute_larq_zoo}
+
+
+class Watched(MetaPathFinder):
+    """Finds the watched modules where they are, and gives them a loader that does more."""
+
+    def __init__(self) -> None:
+        self.finding = False
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in WATCHED or self.finding:
+            return None
+        self.finding = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.finding = False
+        if spec and spec.loader:
+            spec.loader = _After(spec.loader, WATCHED[name])
+        return spec
+
+
+class Nearest(MetaPathFinder):
+    """Asked last, for a name in this package that no module has."""
+
+    def __init__(self, package: str, names: Iterable[str]):
+        self.package, self.names = package, list(names)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        parent, _, missing = name.rpartition(".")
+        if parent == self.package and (near := suggestion(missing, self.names)) != ".":
+            # Without the module's name, for Python takes an error that bears it for its own.
+            raise ModuleNotFoundError(f"cannot import name '{missing}' from '{parent}'{near}")
+        return None
+
+
+def install(package: str, names: Iterable[str]) -> None:
+    """Begin to watch; `names` are those that can be imported from `package`."""
+    sys.meta_path[:] = [
+        each for each in sys.meta_path if type(each).__module__ != __name__
+    ]  # of an earlier import, where this package was imported anew
+    sys.meta_path.insert(0, Watched())
+    sys.meta_path.append(Nearest(package, names))
+    if REGISTER in sys.modules:
+        watch_register(sys.modules[REGISTER])

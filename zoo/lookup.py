@@ -1,0 +1,72 @@
+"""Models by name and from files. Importing this imports no TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import catalog
+from zoo.keras2 import require_keras2
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def list_models(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[str]:
+    """Names of the models, larq-zoo's included.
+
+    Args:
+        pattern: a glob such as "react*", or a list of them; case does not matter.
+        origin: "zoo" or "larq-zoo" for one of the two alone.
+    """
+    return [row.model for row in catalog.rows(pattern, origin)]
+
+
+def get_model(name: str, /, **arguments: Any) -> tf.keras.Model:
+    """Build a model of the catalog by name, ours or larq-zoo's.
+
+    Args:
+        name: the model's name in the catalog.
+        arguments: those of the model's function. larq-zoo's models take `pooling`, `classes` and
+            `name` as well.
+
+    Raises:
+        UnknownNameError: there is no such model; the message offers the nearest.
+    """
+    row = catalog.row(name)
+    require_keras2()
+    if row.origin == "larq-zoo":
+        from zoo.neighbours import neighbours_model
+
+        return neighbours_model(row, arguments)
+    return row.function()(**arguments)
+
+
+def load_model(
+    path: str | PathLike[str], *, safe_mode: bool = True, **arguments: Any
+) -> tf.keras.Model:
+    """A model that Keras saved, with this zoo's layers known to Keras.
+
+    A network that `lqz train` saved brings its class names and preprocessing, which
+    `preprocess_input` and `decode_predictions` use when they are given it as `model`.
+
+    Args:
+        path: a .keras or .h5 file, or the directory of a finished run; without `safe_mode` also the
+            folder of a SavedModel.
+        safe_mode: refuse whatever could run a program: Lambda layers, SavedModels, classes and
+            functions that are not Keras's, larq's, this zoo's or in `custom_objects`. False
+            executes what the file holds: for files of people whom you trust as you trust a program.
+        arguments: `custom_objects`, `compile` and so on, of `tf.keras.models.load_model`.
+
+    Raises:
+        FileError: in safe mode: the file is unsafe or cannot be read.
+    """
+    require_keras2()
+    for module in ("layers", "quantizers"):
+        importlib.import_module(f"zoo.{module}")
+    from zoo.saved import load
+
+    return load(Path(path).expanduser(), safe_mode, arguments)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,7 +16,13 @@ import click
 
 from training.commands.train import run_task
 from training.settings.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
-from training.terminal import OPEN, load_tensorflow
+from training.terminal import (
+    OPEN,
+    load_tensorflow,
+    plain,
+    prepare_standard_streams,
+    unheard,
+)
 from zoo.errors import UnknownNameError, WorkerLostError, ZooError
 from zoo.quiet import debugging
 
@@ -37,8 +46,8 @@ COMMANDS = {
         "Measure models in several runtimes.",
     ),
 }
-USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+UNHEARD = 141  # 128 + SIGPIPE
 
 
 class LazyGroup(click.Group):
@@ -85,35 +94,62 @@ def lqz(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `lqz` and return its exit code: 2 for what the user can put right, with a sentence."""
+    prepare_standard_streams()
+    code = _run(args)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        unheard(error)
+        return UNHEARD if error.errno == errno.EPIPE else code or 2
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
     # Both only work if set before TensorFlow is imported; larq needs Keras 2.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         result = lqz.main(args, prog_name="lqz", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            error.show()
+        click.echo(plain(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except click.Abort as error:
         if isinstance(error.__cause__, EOFError):
             raise error.__cause__ from None  # click takes it for Ctrl-D; here it is a bug
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends at once, without a word
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except ZooError as error:
         if debugging():
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {plain(str(error))}", err=True)
         if isinstance(error, WorkerLostError):
             from training.loop.distribution.workers import rejoin
 
             rejoin(error.minutes)
         return 2
-    except OSError as error:
-        if error.errno not in USER_ERRNOS:
+    except Exception as error:
+        text = fault_of_the_machine(error)
+        if text is None or debugging():
             raise
-        where = f": {error.filename}" if error.filename else ""
-        click.echo(f"Error: {error.strerror}{where}.", err=True)
+        click.echo(f"Error: {plain(text)}", err=True)
         return 2
     return result if isinstance(result, int) else 0
+
+
+def fault_of_the_machine(error: BaseException) -> str | None:
+    """One sentence for what the system refused: files, disk, memory; None for anything else."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        disk = "No space left" in str(error)
+        what = "The disk is full" if disk else "There is not enough memory"
+        return f"{what} ({next(iter(str(error).splitlines()), '') or 'no details'})."
+    if isinstance(error, OSError) and error.strerror:
+        name = os.fsdecode(error.filename) if error.filename else ""
+        where = f": {name[:200]}{'...' if len(name) > 200 else ''}" if name else ""
+        return f"{error.strerror}{where}."
+    return None
 
 
 def larq_zoo_command(info: TaskInfo) -> click.Command:

@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and their hashes."""
+"""Paths that a user names, files that are complete or not there, and their hashes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,130 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
+from zoo.errors import FileError, printable
 from zoo.untrusted.opening import open_regular
+
+DRAFT = re.compile(r"\..+\.\d+")  # what is being written beside its final name: .NAME.PROCESS
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path that a user gave, its `~` replaced.
+
+    Raises:
+        FileError: there is no such user, or this user has no home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileError(
+            f"'{printable(str(path))}' begins with ~, but no home directory is known for it: "
+            "write the whole path."
+        ) from None
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """A path to write a file to, which takes the place of `path` when the block is through.
+
+    For libraries that write files by themselves: it has the name of `path`, in a folder of this
+    process, so that a suffix says what it should. More files in that folder go with it, before it.
+    Where the block raises, nothing is changed.
+    """
+    folder = draft_of(path)
+    remove_drafts(path.parent, re.compile(re.escape(path.name)), ended=True)
+    folder.mkdir()
+    try:
+        draft = folder / path.name
+        yield draft
+        others = [each for each in sorted(folder.iterdir()) if each != draft]
+        for each in (*others, draft):
+            _flush(each)
+        if others:  # between the renamings nothing, rather than parts of two models
+            path.unlink(missing_ok=True)
+        for each in (*others, draft):
+            each.replace(path.with_name(each.name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
+    """Let `fill` fill a new directory, and put it in the place of `directory` when it is complete.
+
+    An earlier directory there is replaced as a whole. Where `fill` raises, nothing is changed.
+    """
+    made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
+    target = directory.resolve()
+    draft = draft_of(target)
+    old = draft.with_name(f".{target.name[:200]}-old.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(target.parent, re.compile(re.escape(target.name) + "(-old)?"), ended=True)
+        draft.mkdir()
+        fill(draft)
+        if target.is_dir():
+            target.rename(old)
+            draft.rename(target)
+            shutil.rmtree(old)
+        else:
+            draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        if old.is_dir() and not target.exists():
+            old.rename(target)
+        for each in made:  # the innermost first; those that are not empty stay
+            try:
+                each.rmdir()
+            except OSError:
+                continue
+        raise
+
+
+def draft_of(path: Path) -> Path:
+    """Where this process writes what will be `path`."""
+    return path.with_name(f".{path.name[:200]}.{os.getpid()}")
+
+
+def remove_drafts(folder: Path, names: re.Pattern[str], *, ended: bool = False) -> None:
+    """Remove what killed processes were writing to files of such names, directly in `folder`.
+
+    Args:
+        folder: where they lie.
+        names: of the files that were to be.
+        ended: keep those of processes of this machine that still run; else the caller knows that
+            nobody writes there.
+    """
+    for draft in folder.iterdir():
+        name, _, process = draft.name[1:].rpartition(".")
+        if not DRAFT.fullmatch(draft.name) or not names.fullmatch(name) or draft.is_symlink():
+            continue
+        if ended and int(process) != os.getpid() and psutil.pid_exists(int(process)):
+            continue
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        elif draft.is_file():
+            draft.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Let `write` fill a new file, and put it in the place of `path` when it is safely on disk."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = draft_of(path)
     try:
         with draft.open("wb") as file:
             write(file)

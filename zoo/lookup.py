@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import catalog
@@ -67,6 +66,7 @@ def load_model(
     require_keras2()
     for module in ("layers", "quantizers"):
         importlib.import_module(f"zoo.{module}")
+    from zoo.files import expanded
     from zoo.saved import load
 
-    return load(Path(path).expanduser(), safe_mode, arguments)
+    return load(expanded(path), safe_mode, arguments)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.card import NetworkCard, card_of
 from zoo.errors import FileError, InvalidValueError, WeightsError
+from zoo.files import expanded
 from zoo.pretrained.find import resolve
 from zoo.pretrained.records import ImagePreprocessing, class_names, preprocessing
 
@@ -167,7 +168,7 @@ def read_image(path: str | Path) -> np.ndarray:
     from zoo.untrusted.images import read_image_file
 
     try:
-        contents = as_png(read_image_file(Path(path).expanduser()))
+        contents = as_png(read_image_file(expanded(path)))
     except FileError as error:
         raise InvalidValueError(str(error)) from error
     try:

@@ -115,6 +115,14 @@ sys.exit(cli.main(["list"]))
         ("ZooError('say so')", 2, "Error: say so\n"),
         ("OSError(28, 'No space left on device', 'x')", 2, "Error: No space left on device: x.\n"),
         ("PermissionError(13, 'Permission denied', 'x')", 2, "Error: Permission denied: x.\n"),
+        ("OSError(5, 'Input/output error')", 2, "Error: Input/output error.\n"),
+        (
+            "OSError(36, 'File name too long', 300 * 'x')",
+            2,
+            f"Error: File name too long: {200 * 'x'}....\n",
+        ),
+        ("MemoryError()", 2, "Error: There is not enough memory (no details).\n"),
+        ("ZooError('\\x1b[2Jx')", 2, "Error: \\x1b[2Jx\n"),
         ("KeyboardInterrupt()", 130, "\nInterrupted.\n"),
         ("click.exceptions.Exit(1)", 1, ""),
         ("BrokenPipeError(32, 'Broken pipe')", 1, ""),
@@ -125,7 +133,7 @@ def test_failures_a_user_can_put_right(error, code, text):
     assert (result.returncode, result.stderr) == (code, text)
 
 
-@pytest.mark.parametrize("error", ["ValueError('bug')", "OSError(5, 'I/O')", "EOFError('bug')"])
+@pytest.mark.parametrize("error", ["ValueError('bug')", "OSError('bug')", "EOFError('bug')"])
 def test_a_bug_keeps_its_traceback(error):
     result = run_python("-c", FAILING, ERROR=error)
     assert result.returncode == 1 and "Traceback" in result.stderr

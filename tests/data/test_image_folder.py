@@ -91,6 +91,7 @@ def test_what_is_not_used_is_named_with_the_reason(make, tmp_path, pixels):
         "Not used (a link to nothing): dogs/lost.jpg.",
         "Not used (a link to a folder above it): dogs/round.",
         "Not used (in no class folder): stray.png.",
+        "Not used (an empty folder): dogs/folder.jpg.",
     }
 
 
@@ -110,7 +111,79 @@ def test_train_val_and_test(make, tmp_path, pixels):
         save(tmp_path / split / "cats" / f"{split}.png", pixels)
     data = make(ImageFolder, data_dir=tmp_path)
     assert names_of(data, "train") == ["train.png"] and names_of(data, "validation") == ["val.png"]
-    assert data.remarks == ["Not used (no part of train/ and val/): test."]
+    assert data.remarks == [
+        "Not used (no part of train/ and val/; to evaluate on it: dataset.validation_split=test): "
+        "test.",
+        "There is one class only, cats: every answer will be right.",
+    ]
+    assert names_of(data, "test") == ["test.png"]
+    assert sorted(names_of(data, "all")) == ["test.png", "train.png", "val.png"]
+    same = make(ImageFolder, data_dir=tmp_path, validation_split="train")
+    assert names_of(same, "train") == ["train.png"] and same.num_examples("validation") == 1
+    with pytest.raises(DatasetError, match="no split 'nonsense'; it has all, test, train, valid"):
+        data.num_examples("nonsense")
+
+
+def test_a_split_named_twice_is_the_same(make, tmp_path):
+    for number in range(54):
+        path = tmp_path / ("cats", "dogs")[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    data = make(ImageFolder, data_dir=tmp_path, validation_split="train")
+    counts = [data.num_examples(data.train_split), data.num_examples(data.validation_split)]
+    assert counts == [48, 48] and data.num_examples("validation") == 6
+    assert data.num_examples("all") == 54
+
+
+def test_numbered_classes_are_numbered_so(make, tmp_path):
+    for number in range(12):
+        for name in ("a", "b"):
+            path = tmp_path / "numbers" / str(number) / f"{name}.png"
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_bytes(b"")
+    data = make(ImageFolder, data_dir=tmp_path / "numbers")
+    assert data.class_names == [str(number) for number in range(12)]
+    (remark,) = data.remarks
+    assert "0 is label 0, 1 is label 1" in remark and "and 7 more" in remark
+    (tmp_path / "numbers/11").rename(tmp_path / "numbers/eleven")
+    assert make(ImageFolder, data_dir=tmp_path / "numbers").class_names[:3] == ["0", "1", "10"]
+
+
+@pytest.mark.parametrize("parts", [(), ("test",), ("train", "val", "test"), ("validation",)])
+def test_a_folder_that_was_held_out_is_taken_whole(make, tmp_path, parts):
+    for part in parts or (".",):
+        for name in ("cats", "dogs"):
+            for number in range(5):
+                path = tmp_path / part / name / f"{number}.png"
+                path.parent.mkdir(exist_ok=True, parents=True)
+                path.write_bytes(b"")
+    data = make(ImageFolder, data_dir=tmp_path)
+    data.take_whole()
+    assert data.class_names == ["cats", "dogs"]
+    assert data.num_examples(data.validation_split) == 10 * max(len(parts), 1)
+
+
+def test_bad_files_are_unreadable_images_and_say_why(make, tmp_path, pixels):
+    for split, count in (("train", 6), ("val", 1)):
+        for number in range(count):
+            save(tmp_path / split / "cats" / f"{number}.png", pixels)
+    cats = tmp_path / "train" / "cats"
+    data = make(ImageFolder, data_dir=tmp_path)
+    assert data.num_examples("train") == 6
+    (cats / "0.png").unlink()  # all after they were listed
+    (cats / "1.png").unlink()
+    os.mkfifo(cats / "1.png")
+    os.truncate(cats / "2.png", 2**30)
+    Image.new("1", (30_000, 30_000)).save(cats / "3.png")  # 110 kB that become 2.7 GB
+    (cats / "4.png").unlink()
+    (cats / "4.png").symlink_to("/dev/zero")
+    contents = [example["image"].numpy() for example in data.examples("train")]
+    assert contents[:5] == [b""] * 5 and contents[5]
+    reasons = [data.why_unusable(str(cats / f"{number}.png")) for number in range(6)]
+    for reason, word in zip(reasons, ("No such", "pipe", "more than", "pixels", "device")):  # noqa: B905
+        assert word in reason, reasons
+    assert not reasons[5] and data.encoded_bytes("train") < 10_000
+    assert data.content("train")["cats"]["images"] == 6
 
 
 @pytest.mark.parametrize(

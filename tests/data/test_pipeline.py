@@ -176,8 +176,59 @@ def test_disk_cache_is_written_once_and_repaired(build, tmp_path):
     assert files
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
     assert {f: f.stat().st_mtime_ns for f in folder.glob("Fashion*")} == files
-    next(folder.glob("*.index")).unlink()  # as a run stopped while writing leaves it
+    next(folder.glob("*.json")).unlink()  # as a run stopped while writing leaves it
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
+
+
+def test_a_damaged_copy_is_named_and_an_incomplete_one_made_anew(make, folder):
+    def first():
+        pipeline = folder_pipeline(make, folder, "disk")
+        with pipeline.reading():
+            return collected(pipeline.train(0))
+
+    expected = first()
+    (copy,) = (folder / "cache").glob("*.tfrecord")
+    content = copy.read_bytes()
+    for place in (3, len(content) // 2, len(content) - 20):
+        copy.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DatasetError, match=f"copy of the images '{copy}' is damaged .*delete"):
+            first()
+    copy.write_bytes(content[:-1])
+    assert_equal(first(), expected)
+    assert copy.read_bytes() == content
+
+
+def test_disk_cache_knows_that_two_images_changed_places(make, folder):
+    folder_pipeline(make, folder, "disk").train(0)
+    one, other, third = folder / "train/bags/00.jpg", folder / "train/coats/00.jpg", folder / "x"
+    one.rename(third), other.rename(one), third.rename(other)
+    expected = collected(folder_pipeline(make, folder, "none").train(0))
+    found = collected(folder_pipeline(make, folder, "disk").train(0))
+    assert len(found) == len(expected) and len(list((folder / "cache").glob("*.tfrecord"))) == 2
+
+
+def test_a_label_that_is_no_class_is_an_unreadable_image(make, fashion, monkeypatch):
+    real = type(fashion).examples
+
+    def spoiled(self, split):
+        def label(example):
+            bad = tf.strings.regex_full_match(example["name"], ".*__[37]")
+            return example | {"label": tf.where(bad, tf.constant(10, tf.int64), example["label"])}
+
+        return real(self, split).map(label)
+
+    monkeypatch.setattr(type(fashion), "examples", spoiled)
+    data = make(FashionMNIST, train_split="train[:100]", validation_split="test[:50]")
+    prep = make(PadCropFlip, input_shape=(28, 28, 1))
+    pipeline = InputPipeline(data, prep, batch_size=10, seed=0, cache="memory", corrupt_share=0.03)
+    batches = collected(pipeline.train(0))
+    assert len(batches) == 10 and max(batch["label"].max() for batch in batches) <= 9
+    for batch in batches:
+        pipeline.note_positions(0, batch["position"])
+    assert {name.rpartition("__")[2] for name in pipeline.corrupt} <= {"3", "7"}
+    strict = InputPipeline(data, prep, batch_size=10, seed=0, cache="memory", corrupt_share=0.0)
+    with pytest.raises(DatasetError, match="label that is no class"):
+        strict.note_validation(np.concatenate([b["position"] for b in strict.validation()]))
 
 
 def test_disk_cache_knows_that_an_image_moved_to_another_class(make, folder):

@@ -70,3 +70,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, full_disk)
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_weights_that_are_no_numbers_are_passed_over(tmp_path):
+    checkpoints, complaints = Checkpoints(tmp_path), []
+    checkpoints.save(1, {"a": np.ones(3, np.float32)}, {"done_steps": 1})
+    checkpoints.save(2, {"a": np.array([1, np.nan], np.float32)}, {"done_steps": 2})
+    _, loop = checkpoints.load(complaints.append)
+    assert loop == {"done_steps": 1} and "holds NaN or infinity" in complaints[0]
+    _, loop = checkpoints.load(complaints.append, {"done_steps": int})
+    assert loop == {"done_steps": 1}
+    with pytest.raises(RunError, match="No whole checkpoint"):
+        checkpoints.load(complaints.append, {"done_steps": str})

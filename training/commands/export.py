@@ -14,9 +14,11 @@ from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
+from zoo.files import write_atomically, write_directory
 from zoo.quiet import quiet_errors
 
 FORMATS = ("openvino", "lce", "c", "saved_model", "tflite")
+SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variables", "assets"}
 EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 
 
@@ -86,6 +88,13 @@ def check_output(output: Path, kind: str) -> None:
 
         check_directory(output)
     else:
+        if kind == "saved_model" and output.is_dir():
+            others = sorted({each.name for each in output.iterdir()} - SAVED_MODEL)
+            if others:
+                raise DeployError(
+                    f"'{output}' holds other files than a SavedModel's ({others[0]}): choose "
+                    "another directory."
+                )
         require_writable(output / "model")
 
 
@@ -128,7 +137,7 @@ def _lce(network: Any, output: Path, allow_float: bool) -> int:
     from zoo.deploy.lce.export import checked_lce, count_binary_convolutions
 
     flatbuffer, difference = checked_lce(network, allow_float=allow_float)
-    output.write_bytes(flatbuffer)
+    write_atomically(output, lambda file: file.write(flatbuffer))
     _say(difference)
     return count_binary_convolutions(flatbuffer)
 
@@ -153,13 +162,16 @@ def _tflite(network: Any, output: Path) -> int:
     from zoo.deploy.lce.export import checked_tflite
 
     flatbuffer, difference = checked_tflite(network)
-    output.write_bytes(flatbuffer)
+    write_atomically(output, lambda file: file.write(flatbuffer))
     _say(difference)
     return 0
 
 
 def _saved_model(network: Any, output: Path) -> int:
-    network.save(output, save_format="tf", include_optimizer=False)
+    def fill(folder: Path) -> None:
+        network.save(folder, save_format="tf", include_optimizer=False)
+
+    write_directory(output, fill)
     return 0
 
 

@@ -148,7 +148,7 @@ def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
     from training.settings.saved_config import NUMBER
 
     before = read_config(run)
-    if NUMBER in read_json(run / CONFIG, f"remove {run} to start afresh"):
+    if NUMBER in read_json(run / CONFIG, f"remove {run} to start afresh", {}):
         return {}
     if before.pop("task", None) != task:
         return {}

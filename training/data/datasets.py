@@ -19,6 +19,7 @@ from training.data import EMBEDDED_DIR
 from training.data.encoded import EncodedImages, shuffled
 from training.data.image_folder import ImageFolder
 from zoo.errors import DatasetError
+from zoo.files import expanded
 
 __all__ = ["Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
 
@@ -48,7 +49,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
     def root(self) -> Path:
         """The folder that holds prepared data sets."""
         chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DIR
-        return Path(chosen).expanduser()
+        return expanded(chosen)
 
     @property
     def builder(self) -> tfds.core.DatasetBuilder:
@@ -223,7 +224,7 @@ class FashionMNIST(PreparedImages):
     @property
     def root(self) -> Path:
         """The folder that holds prepared data sets."""
-        return Path(self.data_dir).expanduser() if self.data_dir else EMBEDDED_DIR
+        return expanded(self.data_dir) if self.data_dir else EMBEDDED_DIR
 
 
 @component

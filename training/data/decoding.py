@@ -16,12 +16,14 @@ from zoo.errors import DatasetError
 
 
 def decoded(
-    records: tf.data.Dataset, preprocessing: ImagePreprocessing, key: int | None, fetch=None
-) -> tf.data.Dataset:
+    records: tf.data.Dataset, preprocessing: ImagePreprocessing, key: int | None, fetch=None,
+    classes: int | None = None,
+) -> tf.data.Dataset:  # fmt: skip
     """Batches, of any size, of "image" (before normalisation), "label" int32, "position" int64.
 
     `records` are (position int64, record). `fetch` turns a batch of records into a batch of
-    examples; without it they are examples. `key`, an epoch's seed, augments; None evaluates.
+    examples; without it they are examples. `key`, an epoch's seed, augments; None evaluates. An
+    image with a label that is none of `classes` is left out like one that cannot be decoded.
 
     Images are decoded in chunks, each in a data set of its own whose errors are ignored. That is
     faster than one by one, and unlike `ignore_errors` on the whole it does not hide (nor hang on)
@@ -41,6 +43,11 @@ def decoded(
 
     def decode(positions, records):
         examples = fetch(records) if fetch else records
+        if classes is not None:
+            labels = tf.cast(examples["label"], tf.int64)
+            known = (labels >= 0) & (labels < classes)
+            positions = tf.boolean_mask(positions, known)
+            examples = {k: tf.boolean_mask(each, known) for k, each in examples.items()}
         if key is not None:
             keys = tf.fill(tf.shape(positions), key)
             seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
@@ -72,13 +79,17 @@ class DecodedSplit:
     readable: np.ndarray
 
     @classmethod
-    def of(cls, encoded: EncodedSplit, preprocessing: ImagePreprocessing) -> DecodedSplit:
+    def of(
+        cls, encoded: EncodedSplit, preprocessing: ImagePreprocessing, classes: int | None = None
+    ) -> DecodedSplit:
         """Decode all images of a split."""
         indices = np.arange(len(encoded.names))
         readable = np.zeros(indices.shape, bool)
         pixels = np.zeros((*indices.shape, *preprocessing.input_shape), np.uint8)
         data = tf.data.Dataset.from_tensor_slices((indices, indices))
-        for batch in decoded(data, preprocessing, None, encoded.examples).as_numpy_iterator():
+        for batch in decoded(
+            data, preprocessing, None, encoded.examples, classes
+        ).as_numpy_iterator():
             readable[batch["position"]] = True
             pixels[batch["position"]] = batch["image"]
         with tf.device("/CPU:0"):

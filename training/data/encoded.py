@@ -3,7 +3,9 @@
 import abc
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -34,6 +36,11 @@ class EncodedImages(abc.ABC):
     @abc.abstractmethod
     def class_names(self) -> list[str]:
         """The name of each label, by label."""
+
+    @property
+    @abc.abstractmethod
+    def num_classes(self) -> int:
+        """Number of classes."""
 
     @abc.abstractmethod
     def num_examples(self, split: str) -> int:
@@ -66,6 +73,10 @@ class EncodedImages(abc.ABC):
 
     def read_without_python(self) -> None:  # noqa: B027 (most never need Python)
         """Give data sets that a data service can run; DatasetError if files take Python to read."""
+
+    def why_unusable(self, name: str) -> str:
+        """Why an image could not be used, if that is known."""
+        return ""
 
     @property
     def remarks(self) -> list[str]:
@@ -102,17 +113,41 @@ def shuffled(dataset: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Datase
 
 
 @contextlib.contextmanager
-def reading(dataset: EncodedImages) -> Iterator[None]:
-    """Turn TensorFlow's errors while iterating over a data set's records into one sentence."""
+def reading(dataset: EncodedImages, copy: Path | None = None) -> Iterator[None]:
+    """Turn TensorFlow's errors about files, while iterating over records, into one sentence.
+
+    Other errors pass: of another worker or of a service, which are no fault of the data.
+
+    Args:
+        dataset: what is read.
+        copy: the file that holds it, if the data set's own files are not read.
+    """
     try:
         yield
     except (
         tf.errors.DataLossError,
         tf.errors.NotFoundError,
         tf.errors.FailedPreconditionError,
-    ) as e:
-        reason = e.message.splitlines()[0]
-        raise DatasetError(
-            f"The files of data set {type(dataset).__name__} are damaged ({reason}): delete them "
-            "and prepare the data set again."
-        ) from e
+        tf.errors.PermissionDeniedError,
+    ) as error:
+        reason = said(error)
+        named = re.match(r"(/[^;]*); (.*?)(\s*\[|$)", reason)
+        damaged = isinstance(error, tf.errors.DataLossError)
+        if not damaged and not named:
+            raise
+        if named and not damaged:
+            what, reason = f"'{named[1]}'", named[2]
+            remedy = "put it back, or prepare the data set again"
+        else:
+            reason = reason.partition(" [")[0]
+            what = f"A file of data set {type(dataset).__name__} in {getattr(dataset, 'root', '')}"
+            remedy = "delete the data set and prepare it again"
+        if copy is not None and (damaged or (named and named[1] == str(copy))):
+            what, remedy = f"The copy of the images '{copy}'", "delete it, and it is made anew"
+        state = "is damaged" if damaged else "cannot be read"
+        raise DatasetError(f"{what} {state} ({reason}): {remedy}.") from error
+
+
+def said(error: tf.errors.OpError) -> str:
+    """The first line of an error of TensorFlow's, without where in its graph it came from."""
+    return re.sub(r"^\{\{.*?\}\}\s*", "", error.message.splitlines()[0])

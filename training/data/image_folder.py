@@ -11,33 +11,30 @@ from zookeeper import Field, component
 from zookeeper.tf import Dataset
 
 from training.data.encoded import EncodedImages
-from training.data.listing import (
-    Listing,
-    flat_images,
-    list_images,
-    printable,
-    shortened,
-    split_by_index,
+from training.data.image_files import ImageReader, beginning
+from training.data.layout import (
+    EVERY,
+    LAYOUT,
+    TRAIN,
+    VALIDATION,
+    split_as_before,
+    split_by_folders,
+    whole,
 )
-from training.data.listing import remarks as listing_remarks
 from zoo.errors import DatasetError, InvalidValueError
-from zoo.images import FORMATS, NATIVE_SUFFIXES, as_png, is_native
+from zoo.files import expanded
+from zoo.images import NATIVE_SUFFIXES
 
 MOST_READ, BEGINNING = 4096, 2**16  # files of a split that its digest reads, and bytes of each
 AS_PNG = 8  # how much larger a PNG file may be than one of a lossy format
 
-VALIDATION_FOLDERS = ("val", "validation")  # else test
-LAYOUT = (
-    "expected train/CLASS/*.jpg with val/CLASS/*.jpg (or validation/, test/), or CLASS/*.jpg alone "
-    f"({FORMATS})"
-)
-
 
 class Files(NamedTuple):
-    """The images of a split: paths, and labels int64 [n]."""
+    """The images of a split: paths, labels int64 [n], and sizes in bytes int64 [n]."""
 
     paths: list[str]
     labels: np.ndarray
+    sizes: np.ndarray
 
 
 @component
@@ -48,8 +45,9 @@ class ImageFolder(EncodedImages, Dataset):
     - CLASS/* alone: of each class, `validation_share` of the images are held out, drawn by
       `split_seed`.
 
-    Classes are numbered in the alphabetical order of their folders; their images may lie in folders
-    of any depth. What is not used is told by `remarks`.
+    Other splits are "test", if there is a folder test/ beside val/, and "all", every image. Classes
+    are numbered in the alphabetical order of their folders, or by number where all are numbers;
+    their images may lie in folders of any depth. What is not used is told by `remarks`.
     """
 
     data_dir: str | os.PathLike | None = Field(None)
@@ -60,20 +58,31 @@ class ImageFolder(EncodedImages, Dataset):
     # Which images these are.
     split_seed: int = Field(0)
 
-    train_split: str = Field("train")
-    validation_split: str = Field("validation")
+    train_split: str = Field(TRAIN)
+    validation_split: str = Field(VALIDATION)
 
     @property
     def root(self) -> Path:
         """The folder; raises DatasetError where none was given or none is there."""
         if self.data_dir is None:
             raise DatasetError("ImageFolder needs dataset.data_dir=FOLDER: " + LAYOUT + ".")
-        root = Path(self.data_dir).expanduser()
+        root = expanded(self.data_dir)
         if not root.is_dir():
             raise DatasetError(f"There is no folder {root}: {LAYOUT}.")
         return root
 
     _reads_all_formats = True
+    _whole = False
+
+    def take_whole(self) -> None:
+        """Be all images, whatever split is asked for: of a folder that was held out each counts."""
+        self._whole = True
+        self.__dict__.pop("_scanned", None)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the folder holds class folders, and not train/ and others."""
+        return not (self.root / "train").is_dir()
 
     def find_as_before(self) -> None:
         """Find and split the images as runs did before there was a record of their data: only .jpg
@@ -113,9 +122,10 @@ class ImageFolder(EncodedImages, Dataset):
 
     def encoded_bytes(self, split: str) -> int:
         """Size of a split's files in bytes; of those that become PNG files, an estimate."""
+        files = self._files(split)
         return sum(
-            os.stat(path).st_size * (1 if path.lower().endswith(NATIVE_SUFFIXES) else AS_PNG)
-            for path in self._files(split).paths
+            int(size) * (1 if path.lower().endswith(NATIVE_SUFFIXES) else AS_PNG)
+            for path, size in zip(files.paths, files.sizes, strict=True)
         )
 
     def content(self, split: str) -> dict[str, dict[str, Any]]:
@@ -126,20 +136,25 @@ class ImageFolder(EncodedImages, Dataset):
         found: dict[str, dict[str, Any]] = {}
         for label, name in enumerate(names):
             digest = hashlib.sha256()
-            paths = [Path(files.paths[i]) for i in np.flatnonzero(files.labels == label)]
-            every = -(-len(paths) // most) or 1
-            for index, path in enumerate(paths):
+            numbers = np.flatnonzero(files.labels == label)
+            every = -(-len(numbers) // most) or 1
+            for index, number in enumerate(numbers):
+                path = Path(files.paths[number])
                 part = path.relative_to(self.root).as_posix().partition(name + "/")[2]
-                digest.update(f"{part}\0{path.stat().st_size}\n".encode())
+                digest.update(f"{part}\0{files.sizes[number]}\n".encode())
                 if index % every == 0:
-                    with path.open("rb") as file:
-                        digest.update(file.read(BEGINNING))
-            found[name] = {"images": len(paths), "digest": digest.hexdigest()[:16]}
+                    digest.update(beginning(path, BEGINNING))
+            found[name] = {"images": len(numbers), "digest": digest.hexdigest()[:16]}
         return found
 
     def identity(self, split: str) -> list[str]:
-        """As of every data set, and the paths: an image may move to another class."""
-        return [*super().identity(split), *self._files(split).paths]
+        """As of every data set, and of each file its path and when it was changed or renamed: two
+        images may have changed places."""
+        return [*super().identity(split), *map(_state, self._files(split).paths)]
+
+    def why_unusable(self, name: str) -> str:
+        """Why a file could not be used, if that is known."""
+        return self._reader.reasons.get(name, "")
 
     def examples(self, split: str) -> tf.data.Dataset:
         """Every example of a split once, by class and file name."""
@@ -158,17 +173,21 @@ class ImageFolder(EncodedImages, Dataset):
         paths = np.array(self._files(split).paths)
         return tf.data.Dataset.from_tensor_slices(paths[self._order(split, seed)])
 
+    @property
+    def _reader(self) -> ImageReader:
+        if "_image_reader" not in self.__dict__:
+            self._image_reader = ImageReader()
+        return self._image_reader
+
     def _order(self, split: str, seed: int) -> np.ndarray:
         return np.random.Generator(np.random.Philox(seed)).permutation(self.num_examples(split))
 
     def _read(self, paths: np.ndarray, labels: np.ndarray, repeat: bool = False) -> tf.data.Dataset:
-        converts = self._reads_all_formats
+        # A data service has no Python; it is told of bad files only by its own errors.
+        contents = self._reader.contents if self._reads_all_formats else tf.io.read_file
 
         def read(path: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
-            contents = tf.io.read_file(path)
-            if converts:
-                contents = tf.cond(is_native(contents), lambda: contents, lambda: _png(contents))
-            return {"image": contents, "label": label, "name": path}
+            return {"image": contents(path), "label": label, "name": path}
 
         pairs = tf.data.Dataset.from_tensor_slices((paths, labels))
         return (pairs.repeat() if repeat else pairs).map(
@@ -179,11 +198,19 @@ class ImageFolder(EncodedImages, Dataset):
 
     def _files(self, split: str) -> Files:
         splits = self._index[1]
-        if split not in splits:
-            raise DatasetError(
-                f"ImageFolder has no split '{split}'; it has {', '.join(sorted(splits))}."
-            )
-        return splits[split]
+        if self._whole:
+            return splits[EVERY]
+        if split in splits:
+            return splits[split]
+        if split == EVERY:
+            every = list(splits.values())
+            paths = [path for files in every for path in files.paths]
+            labels, sizes = (np.concatenate([files[i] for files in every]) for i in (1, 2))
+            splits[split] = Files(paths, labels, sizes)
+            return splits[split]
+        raise DatasetError(
+            f"ImageFolder has no split '{split}'; it has {', '.join(sorted({*splits, EVERY}))}."
+        )
 
     @property
     def _index(self) -> tuple[list[str], dict[str, Files], list[str]]:
@@ -199,87 +226,33 @@ class ImageFolder(EncodedImages, Dataset):
         if not 0 <= self.split_seed < 2**31:
             raise InvalidValueError(f"split_seed={self.split_seed} must be 0 or more, below 2^31.")
         root = self.root
-        find = flat_images if self.as_before else list_images
-        remarks: list[str] = []
-        if (root / "train").is_dir():
-            held_out, unused = self._validation_folder(root)
-            listings = [find(root / "train"), find(held_out)]
-            train, validation = (listing.images for listing in listings)
-            remarks += [f"Not used (no part of train/ and {held_out.name}/): {n}." for n in unused]
+        if self._whole:
+            found = whole(root)
+        elif self.as_before:
+            found = split_as_before(root, self.validation_share)
         else:
-            listings = [find(root)]
-            everything = listings[0].images
-            if self.as_before:
-                train, validation = self._split_by_name(everything)
-            else:
-                share, seed = self.validation_share, self.split_seed
-                train, validation = split_by_index(everything, share, seed)
-        if not any(train.values()) or not any(validation.values()):
-            side = "validation" if any(train.values()) else "training"
-            raise DatasetError(f"{root} holds no {side} images: {LAYOUT}.")
-        self._require_images(listings[0], root)
-        unknown = sorted(set(validation) - set(train))
-        if unknown:
-            raise DatasetError(
-                f"{root} has validation images of class '{unknown[0]}', but no folder "
-                f"train/{unknown[0]}: {LAYOUT}."
-            )
-        names = sorted(train)
-        for listing in listings:
-            remarks += listing_remarks(listing.left_out, root)
-        if without := [name for name in names if not validation.get(name)]:
-            remarks.append(f"No validation images have the class {shortened(without)}.")
-        splits = {
-            self.train_split: _files_of(train, names),
-            self.validation_split: _files_of(validation, names),
-        }
-        return names, splits, [] if self.as_before else remarks
-
-    @staticmethod
-    def _validation_folder(root: Path) -> tuple[Path, list[str]]:
-        """The folder beside train/ to validate with, and the names of what else lies there."""
-        here = {entry.name for entry in root.iterdir() if not entry.name.startswith(".")}
-        found = [name for name in VALIDATION_FOLDERS if (root / name).is_dir()]
-        if not found and (root / "test").is_dir():
-            found = ["test"]
-        if len(found) != 1:
-            has = " and ".join(found) or "no validation folder"
-            raise DatasetError(f"{root} has train/ and {has}: {LAYOUT}.")
-        return root / found[0], sorted(here - {"train", found[0]})
-
-    def _require_images(self, listing: Listing, root: Path) -> None:
-        """Raise DatasetError where a class folder has no image: it would not be learned."""
-        empty = [name for name, files in listing.by_class.items() if not files]
-        if not empty or self.as_before:
-            return
-        of_class = [
-            f"{printable(path.relative_to(root))} ({reason})"
-            for reason, paths in listing.left_out.items()
-            for path in paths
-            if empty[0] in path.relative_to(root).parts[:-1]
-        ]
-        raise DatasetError(
-            f"The class folder {empty[0]} of {root} holds no image that is read"
-            f"{', but ' + shortened(of_class) if of_class else ''}: remove the folder, or put "
-            f"images there ({FORMATS})."
-        )
-
-    def _split_by_name(self, everything: dict[str, list[Path]]) -> tuple[dict, dict]:
-        train = {c: [p for p in ps if not self._held_out(p)] for c, ps in everything.items()}
-        validation = {c: [p for p in ps if self._held_out(p)] for c, ps in everything.items()}
-        return train, validation
-
-    def _held_out(self, path: Path) -> bool:
-        digest = hashlib.sha256(path.name.encode()).digest()
-        return int.from_bytes(digest[:8], "big") / 2**64 < self.validation_share
+            found = split_by_folders(root, self.validation_share, self.split_seed)
+        files = {name: _files_of(each, found.names) for name, each in found.splits.items()}
+        return found.names, files, found.remarks
 
 
-def _png(contents: tf.Tensor) -> tf.Tensor:
-    """Bytes of an image of another format, as those of a PNG file."""
-    return tf.ensure_shape(tf.numpy_function(as_png, [contents], tf.string), [])
+def _state(path: str) -> str:
+    """A path and what of its file changes with its content or its place."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path
+    return f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
 
 
 def _files_of(by_class: dict[str, list[Path]], names: list[str]) -> Files:
     paths = [str(p) for name in names for p in by_class.get(name, [])]
     labels = [i for i, name in enumerate(names) for _ in by_class.get(name, [])]
-    return Files(paths, np.array(labels, np.int64))
+    return Files(paths, np.array(labels, np.int64), np.array([*map(_size, paths)], np.int64))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

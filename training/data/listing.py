@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.errors import DatasetError
 from zoo.images import SUFFIXES
+from zoo.untrusted.images import MOST_FILE
 
 FLAT_SUFFIXES = (".jpg", ".jpeg", ".png")  # what runs of before knew
 MOST_NAMED = 5
+EMPTY = "an empty folder"
 
 
 @dataclass
@@ -42,6 +45,9 @@ def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
 
     Args:
         skip: subfolders that are no classes.
+
+    Raises:
+        DatasetError: a class folder's name is not UTF-8.
     """
     listing = Listing()
     for entry in sorted(folder.iterdir()):
@@ -52,11 +58,19 @@ def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
         elif entry.name.startswith("."):
             listing.leave_out(entry, "hidden")
         elif not _is_text(entry.name):
-            listing.leave_out(entry, "a name that is not UTF-8")
+            raise DatasetError(
+                f"The class folder '{printable(entry)}' has a name that is not UTF-8 here: rename "
+                "it, or use a locale with UTF-8."
+            )
         else:
             found = listing.by_class[entry.name] = []
-            for path in _files(entry, {os.path.realpath(entry)}, listing):
-                if reason := _why_not(path):
+            above = {os.path.realpath(folder), os.path.realpath(entry)}
+            for path in _files(entry, above, listing):
+                try:
+                    reason = _why_not(path)
+                except OSError as error:  # a loop of links, a name of a server that is gone
+                    reason = str(error.strerror)
+                if reason:
                     listing.leave_out(path, reason)
                 else:
                     found.append(path)
@@ -99,6 +113,13 @@ def remarks(left_out: dict[str, list[Path]], root: Path) -> list[str]:
     return found
 
 
+def in_order(names: list[str]) -> list[str]:
+    """Class names in the order of their labels: 2 before 10 where all are numbers."""
+    if all(name.isascii() and name.isdigit() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
 def shortened(names: list[str]) -> str:
     """Some names, and how many more there are."""
     more = len(names) - MOST_NAMED
@@ -112,7 +133,14 @@ def printable(path: Path) -> str:
 
 def _files(folder: Path, above: set[str], listing: Listing) -> Iterator[Path]:
     """The files below a folder, in the order of their paths; links are followed, but not round."""
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        listing.leave_out(folder, str(error.strerror))
+        return
+    if not entries:
+        listing.leave_out(folder, EMPTY)
+    for entry in entries:
         if not entry.is_dir():
             yield entry
             continue
@@ -137,6 +165,8 @@ def _why_not(path: Path) -> str | None:
         return "no regular file"
     if path.suffix.lower() not in SUFFIXES:
         return f"no image format that is read, '{path.suffix}'" if path.suffix else "no suffix"
+    if path.stat().st_size > MOST_FILE:
+        return f"more than {MOST_FILE // 2**20} MiB"
     return None
 
 

@@ -59,7 +59,7 @@ def _words(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
     blocks = np.arange(-(-count // 4), dtype=np.uint64)[:, None]
     counters = tuple(np.broadcast_arrays(blocks, zero, mixed[2], mixed[3]))
     words = np.stack(_philox(counters, mixed[:2]), axis=-1)
-    return words.swapaxes(0, 1).reshape(len(first), -1)[:, :count]
+    return words.swapaxes(0, 1).reshape(len(first), 4 * len(blocks))[:, :count]
 
 
 def _unit(words: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,11 @@ import tensorflow as tf
 
 from training.data import storage
 from training.data.decoding import DecodedSplit, check_first_image, decoded
-from training.data.encoded import EncodedImages, shuffled
+from training.data.encoded import EncodedImages, reading, shuffled
 from training.data.preprocessing import ImagePreprocessing
-from training.data.service import reachable
+from training.data.service import answers, reachable
 from zoo.errors import DatasetError, InvalidValueError
+from zoo.files import expanded
 
 MOST_BYTES_TO_SERVICE = 10**9  # a graph may have 2 GiB
 
@@ -78,7 +80,7 @@ class InputPipeline:
         self.data_service = reachable(data_service) if data_service else None
         preprocessing.check()
         check_first_image(dataset, preprocessing)
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir is not None else None
+        self.cache_dir = expanded(cache_dir) if cache_dir is not None else None
         self.cache = storage.choose_cache(cache, dataset, self.cache_dir)
         if self.data_service and self.cache == "memory":
             self._check_size_for_service()
@@ -122,7 +124,7 @@ class InputPipeline:
             data = self._from_memory(positions, key)
         else:
             data = self._from_stream(positions, key)
-        data = decoded(data, self.preprocessing, key, self._fetch(split))
+        data = decoded(data, self.preprocessing, key, self._fetch(split), self.dataset.num_classes)
         data = data.rebatch(size, drop_remainder=True).take(steps)
         if self.data_service:
             service = tf.data.experimental.service
@@ -142,8 +144,24 @@ class InputPipeline:
             data = tf.data.Dataset.from_tensor_slices((indices, indices))
         else:
             data = self._only_own(self.dataset.examples(split).enumerate())
-        data = decoded(data, self.preprocessing, None, self._fetch(split))
+        data = decoded(data, self.preprocessing, None, self._fetch(split), self.dataset.num_classes)
         return self._finished(data.rebatch(size))
+
+    def reading(self, validation: bool = False) -> AbstractContextManager[None]:
+        """Turns errors about files, while batches are read, into one sentence that names them."""
+        copy = None
+        if self.cache == "disk" and self.cache_dir and not validation:
+            copy = storage.cache_file(self.dataset, self.cache_dir)
+        return reading(self.dataset, copy)
+
+    def service_fault(self) -> str | None:
+        """A sentence if the data service does not answer; None if it does or there is none."""
+        if not self.data_service or answers(self.data_service):
+            return None
+        return (
+            f"The data service at {self.data_service} does not answer any more: start it again "
+            "there. The same command continues from the last checkpoint."
+        )
 
     def note_positions(self, epoch: int, positions: np.ndarray, ended: bool = False) -> None:
         """Tell the pipeline which positions a batch of `train(epoch)` held, in order.
@@ -205,7 +223,9 @@ class InputPipeline:
         if split not in self._decoded and self.cache == "memory" and not self.data_service:
             shape = (self.dataset.num_examples(split), *self.preprocessing.input_shape)
             if self.preprocessing.augments_batches and storage.fits(2 * math.prod(shape)):
-                self._decoded[split] = DecodedSplit.of(self._load(split), self.preprocessing)
+                self._decoded[split] = DecodedSplit.of(
+                    self._load(split), self.preprocessing, self.dataset.num_classes
+                )
         return self._decoded.get(split)
 
     def decoded_training_images(self) -> DecodedSplit | None:
@@ -296,11 +316,17 @@ class InputPipeline:
         found = [name for name, where in self.corrupt.items() if where == split]
         count = self.dataset.num_examples(split)
         if len(found) > self._allowed(count):
+            shown = ", ".join(map(self.described, found[:3]))
             raise DatasetError(
-                f"{len(found)} of {count} images ({split}) cannot be decoded, more than "
-                f"corrupt_share={self.corrupt_share} allows, among them {', '.join(found[:3])}: "
-                "replace or remove them."
+                f"{len(found)} of {count} images ({split}) cannot be decoded, are gone or have a "
+                f"label that is no class, more than corrupt_share={self.corrupt_share} allows, "
+                f"among them {shown}: replace or remove them."
             )
+
+    def described(self, name: str) -> str:
+        """An unreadable image by name, with the reason if that is known."""
+        reason = self.dataset.why_unusable(name)
+        return f"{name} ({reason})" if reason else name
 
 
 def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:

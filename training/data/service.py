@@ -1,18 +1,21 @@
 """A tf.data service for `data_service=`: `python -m training.data.service HOST:PORT`.
 
 HOST is the name or address under which the training processes reach this machine. It must find the
-data set's files under the same paths as they do.
+data set's files under the same paths as they do. Others than that address and this machine's own
+get no answer (on Linux).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 from typing import Any
 
-from zoo.errors import InvalidValueError
+from training.data.addresses import answer_only_at, local_addresses, speaks_grpc
+from zoo.errors import InvalidValueError, printable
+
+LOOPBACK = ("127.0.0.1", "::1")  # where the worker and the dispatcher reach each other
 
 
 def start(host: str, port: int) -> tuple[Any, Any]:
@@ -28,34 +31,54 @@ def start(host: str, port: int) -> tuple[Any, Any]:
     worker = service.WorkerServer(
         service.WorkerConfig(dispatcher_address=local, worker_address=f"{host}:%port%")
     )
+    if own := local_addresses(host):
+        answer_only_at([*own, *LOOPBACK])
     return dispatcher, worker
+
+
+def split(address: str) -> tuple[str, int] | None:
+    """Host and port of "grpc://host:port"; None for what is none."""
+    match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
+    if not match or not 0 < int(match[2]) < 2**16:
+        return None
+    return match[1].strip("[]"), int(match[2])
+
+
+def answers(address: str) -> bool:
+    """Whether a server of gRPC answers there, as a data service is one."""
+    found = split(address)
+    return found is not None and speaks_grpc(*found) is None
 
 
 def reachable(address: str) -> str:
     """`address`, where a data service answers; raises InvalidValueError elsewhere."""
-    match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
-    if not match:
+    found = split(address)
+    if found is None:
         raise InvalidValueError(
-            f"data_service='{address}' must be the address of a dispatcher, grpc://host:port."
+            f"data_service='{printable(address)}' must be the address of a dispatcher, "
+            "grpc://host:port."
         )
-    try:
-        socket.create_connection((match[1], int(match[2])), timeout=5).close()
-    except (OSError, OverflowError) as error:
+    if problem := speaks_grpc(*found):
         raise InvalidValueError(
-            f"No data service answers at {address} ({error}): start one there, or leave out "
+            f"No data service answers at {address} ({problem}): start one there, or leave out "
             "data_service."
-        ) from error
+        )
     return address
 
 
 def main(args: list[str]) -> int:
     """Serve until stopped; exit code 2 for arguments that make no sense."""
     match = re.fullmatch(r"(\S+):(\d{1,5})", args[0]) if len(args) == 1 else None
-    if not match:
+    if not match or int(match[2]) >= 2**16:
         print("Usage: python -m training.data.service HOST:PORT", file=sys.stderr)
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    dispatcher, _worker = start(match[1], int(match[2]))
+    try:
+        dispatcher, _worker = start(match[1].strip("[]"), int(match[2]))
+    except Exception as error:  # whatever TensorFlow makes of a port that is taken
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"Error: a data service cannot start at {args[0]} ({reason}).", file=sys.stderr)
+        return 2
     port = dispatcher.target.rpartition(":")[2]
     print(f"Train with data_service=grpc://{match[1]}:{port}", flush=True)
     dispatcher.join()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import re
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -13,10 +20,14 @@ import psutil
 import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
-from zoo.errors import InvalidValueError
+from zoo.errors import DatasetError, FileError, InvalidValueError
+from zoo.files import draft_of, remove_drafts, write_json
+from zoo.untrusted.opening import read_text
 
 # The order of a copy on disk: one for all runs, whatever their seeds and buffers.
 COPY_SEED, COPY_BUFFER = 0, 4096
+READ_TOGETHER = 64  # records
+LOOK_EVERY, MOST_STILL = 5.0, 600.0  # seconds: at a copy that another process makes
 CACHES = ("auto", "none", "memory", "disk")
 
 
@@ -61,7 +72,7 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
         except FileExistsError:
             raise InvalidValueError(f"cache_dir={cache_dir} is a file: give a folder.") from None
         free = shutil.disk_usage(cache_dir).free
-        if train > free and not _is_complete(_cache_file(dataset, cache_dir)):
+        if train > free and not _is_complete(cache_file(dataset, cache_dir)):
             raise InvalidValueError(
                 f"cache=disk needs {_size(train)} in {cache_dir}, where {_size(free)} is free: "
                 "give another cache_dir or use cache=none."
@@ -87,19 +98,83 @@ def load(dataset: EncodedImages, split: str) -> EncodedSplit:
 def on_disk(dataset: EncodedImages, cache_dir: Path) -> tf.data.Dataset:
     """The training examples from a copy in `cache_dir`, which is made now unless it is there.
 
-    The copy is in one shuffled order, so that all runs share it.
+    The copy is in one shuffled order, so that all runs share it. Its records have checksums, which
+    are looked at whenever they are read.
+
+    Raises:
+        DatasetError: it cannot be written, or another process that is to write it does not go on.
     """
-    path = _cache_file(dataset, cache_dir)
-    records = dataset.stream(dataset.train_split, COPY_SEED, COPY_BUFFER)
-    cached = records.take(dataset.num_examples(dataset.train_split)).cache(str(path))
-    with filelock.FileLock(cache_dir / f".{path.name}.lock"):
+    path = cache_file(dataset, cache_dir)
+    with _lock(path):
         if not _is_complete(path):
-            for leftover in cache_dir.glob(f"{path.name}*"):  # of a run that was stopped
-                leftover.unlink()
-            with reading(dataset):
-                for _ in cached.batch(256):
-                    pass
-    return cached
+            remove_drafts(cache_dir, re.compile(re.escape(path.name)))
+            _copy(dataset, path)
+    records = tf.data.TFRecordDataset(str(path)).batch(READ_TOGETHER)
+    parsed = records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return parsed.unbatch()
+
+
+def _copy(dataset: EncodedImages, path: Path) -> None:
+    """Write the training examples to `path`, and beside it how many bytes that are."""
+    count = dataset.num_examples(dataset.train_split)
+    records = dataset.stream(dataset.train_split, COPY_SEED, COPY_BUFFER).take(count)
+    draft = draft_of(path)
+    try:
+        with reading(dataset), tf.io.TFRecordWriter(str(draft)) as writer:
+            for example in records.as_numpy_iterator():
+                writer.write(_serialised(example))
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+        write_json(_note_of(path), {"bytes": path.stat().st_size})
+    except (OSError, tf.errors.OpError) as error:
+        text = getattr(error, "strerror", None) or str(getattr(error, "message", error))
+        raise DatasetError(
+            f"The copy of the images '{path}' cannot be written ({text.splitlines()[0]}): make "
+            "room, give another cache_dir, or use cache=none."
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _serialised(example: dict[str, Any]) -> bytes:
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[example["image"]])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(example["label"])])),
+        "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[example["name"]])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
+    text = tf.io.FixedLenFeature((), tf.string)
+    number = tf.io.FixedLenFeature((), tf.int64)
+    return tf.io.parse_example(records, {"image": text, "label": number, "name": text})
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Make the copy in one process; others wait for it as long as it goes on."""
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    size, since = -1, time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=LOOK_EVERY)
+            break
+        except filelock.Timeout:
+            drafts = [*path.parent.glob(f".{path.name}.*[0-9]"), path]
+            now = sum(each.stat().st_size for each in drafts if each.is_file())
+            if now != size:
+                size, since = now, time.monotonic()
+            elif time.monotonic() - since > MOST_STILL:
+                raise DatasetError(
+                    f"Another process makes the copy '{path}' and has written nothing for "
+                    f"{MOST_STILL / 60:.0f} minutes: stop it, or give another cache_dir."
+                ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def names_on_disk(dataset: EncodedImages) -> tf.data.Dataset:
@@ -107,15 +182,24 @@ def names_on_disk(dataset: EncodedImages) -> tf.data.Dataset:
     return dataset.stream_names(dataset.train_split, COPY_SEED, COPY_BUFFER)
 
 
-def _cache_file(dataset: EncodedImages, cache_dir: Path) -> Path:
+def cache_file(dataset: EncodedImages, cache_dir: Path) -> Path:
     """Where the copy lies: the name tells data sets apart, and a data set that has changed."""
     identity = dataset.identity(dataset.train_split)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    return cache_dir / f"{type(dataset).__name__}-{digest}"
+    return cache_dir / f"{type(dataset).__name__}-{digest}.tfrecord"
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def _is_complete(path: Path) -> bool:
-    return path.with_name(path.name + ".index").exists()  # TensorFlow writes it last
+    """Whether the copy is there with the size that it was written with."""
+    try:
+        note = json.loads(read_text(_note_of(path)))
+        return path.is_file() and path.stat().st_size == note["bytes"]
+    except (FileError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _size(count: int) -> str:

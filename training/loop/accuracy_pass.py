@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.loop.losses import cross_entropy
+from zoo.untrusted.opening import available_memory
 
 
 class AccuracyPass:
@@ -42,23 +43,27 @@ class AccuracyPass:
         self,
         batches: Iterable[dict[str, tf.Tensor]],
         progress: Callable[[int, float, float], None] | None = None,
+        confusion: bool = True,
     ) -> tuple[dict[str, Any], np.ndarray]:
         """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
 
         Returns:
             A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
-            [classes, classes], the images of each class (row) by predicted class (column).
+            [classes, classes], the images of each class (row) by predicted class (column); None
+            if not asked for, or too large for the memory.
             The positions that were seen, int64 [images].
         """
         classes = self.model.output_shape[-1]
         totals, positions, images = np.zeros(3), [], 0
-        confusion = np.zeros(classes * classes, np.int64)
+        confusion = confusion and 4 * 8 * classes**2 < available_memory()
+        counts = np.zeros(classes * classes if confusion else 0, np.int64)
         for step, batch in enumerate(batches, start=1):
             sums, predicted = self._batch(batch["image"], batch["label"])
             totals += sums.numpy()
             positions.append(batch["position"].numpy())
-            cells = batch["label"].numpy() * classes + predicted.numpy()
-            np.add.at(confusion, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
+            if confusion:
+                cells = batch["label"].numpy() * classes + predicted.numpy()
+                np.add.at(counts, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
             images += len(predicted)
             if progress and images:
                 progress(step, totals[0] / images, 100 * totals[1] / images)
@@ -69,6 +74,6 @@ class AccuracyPass:
             "top1": 100 * totals[1] / images,
             "top5": 100 * totals[2] / images,
             "images": int(seen.size),
-            "confusion": confusion.reshape(classes, classes),
+            "confusion": counts.reshape(classes, classes) if confusion else None,
         }
         return result, seen

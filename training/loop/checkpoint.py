@@ -15,13 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from training.loop.run_directory import read_json
-from zoo.errors import RunError
+from training.loop.run_directory import fitting, read_json
+from zoo.errors import RunError, ZooError
 from zoo.files import sha256, write_json
 from zoo.weights.files import read_arrays, write_arrays
 
 INDEX = "checkpoints.json"
 KEPT = 2
+FILE = re.compile(r"step-\d+\.npz")
+
+
+SHAPE = [{"file": str, "sha256": str}]  # of the index
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of arrays that hold NaN or infinity."""
+    return [
+        name
+        for name, each in arrays.items()
+        if each.dtype.kind == "f" and not np.isfinite(each).all()
+    ]
 
 
 def contents(arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -68,11 +81,12 @@ class Checkpoints:
                 old.unlink()
 
     def load(
-        self, complain: Callable[[str], None]
+        self, complain: Callable[[str], None], loop_shape: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest checkpoint that is whole; None where none was written yet.
 
-        A damaged one is named to `complain`.
+        A damaged one is named to `complain`, also one whose loop has not the shape `loop_shape`
+        (`run_directory.fitting`).
 
         Raises:
             RunError: none is whole.
@@ -80,16 +94,32 @@ class Checkpoints:
         entries = self._entries()
         for entry in reversed(entries):
             path = self.directory / entry["file"]
-            if not path.exists():
-                complain(f"Checkpoint {path} is missing.")
-            elif sha256(path) != entry["sha256"]:
-                complain(f"Checkpoint {path} is damaged.")
-            else:
-                arrays = read_arrays(path)
-                return arrays, json.loads(arrays.pop("loop").tobytes())
+            try:
+                return self._read(path, entry["sha256"], loop_shape or {})
+            except ZooError as error:
+                complain(str(error))
         if entries:
             raise RunError(f"No whole checkpoint is left; {self._remedy}.")
         return None
+
+    def _read(
+        self, path: Path, digest: str, loop_shape: Any
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """One checkpoint. Raises ZooError: it is missing, damaged, or not one of a training."""
+        if path.parent != self.directory or not FILE.fullmatch(path.name):
+            raise RunError(f"{self.directory / INDEX} names {path.name}, which is no checkpoint.")
+        if not path.exists():
+            raise RunError(f"Checkpoint {path} is missing.")
+        if sha256(path) != digest:
+            raise RunError(f"Checkpoint {path} is damaged.")
+        arrays = read_arrays(path)
+        try:
+            loop = fitting(json.loads(arrays.pop("loop").tobytes()), loop_shape)
+        except (KeyError, ValueError, RecursionError):
+            raise RunError(f"Checkpoint {path} is damaged.") from None
+        if not_finite(arrays):
+            raise RunError(f"Checkpoint {path} holds NaN or infinity.")
+        return arrays, loop
 
     @property
     def _remedy(self) -> str:
@@ -97,4 +127,4 @@ class Checkpoints:
 
     def _entries(self) -> list[dict[str, str]]:
         index = self.directory / INDEX
-        return read_json(index, self._remedy) if index.exists() else []
+        return read_json(index, self._remedy, SHAPE) if index.exists() else []

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from training.data.encoded import WHOLE
-from training.loop.run_directory import CONFIG, read_config, read_json
+from training.loop.run_directory import CONFIG, fitting, read_config, read_json
 from zoo.errors import RunError
 from zoo.files import write_json
 
 DATA = "data.json"
+SHAPE = {"classes": [str], "training": {}, "validation": {}}
+PART = {"images": int, "digest": str}
 MOST_SHOWN = 10
 BEFORE, BY_CLASS = "by name", "by class"  # how images without a validation folder are held out
 
@@ -36,11 +38,16 @@ def digest_of(record: Mapping[str, Any]) -> str:
 def read_record(run: Path) -> dict[str, Any] | None:
     """The record of a run; None where it has none: it is new, or began before there were any."""
     path = run / DATA
-    return (
-        read_json(path, f"remove it to take the data as it is now, or {run} to start afresh")
-        if path.is_file()
-        else None
-    )
+    if not path.is_file():
+        return None
+    remedy = f"remove it to take the data as it is now, or {run} to start afresh"
+    record = read_json(path, remedy, SHAPE)
+    try:
+        for split in ("training", "validation"):
+            fitting(list(record[split].values()), [PART])
+    except ValueError:
+        raise RunError(f"{path} is damaged; {remedy}.") from None
+    return record
 
 
 def began_before(run: Path) -> bool:

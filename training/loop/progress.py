@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.loop.stage import StageResult
-from training.terminal import print_table
+from training.terminal import on_terminal, plain, print_table
 
 
 def say(text: str) -> None:
-    """One line for the user, at once."""
-    print(text, flush=True)
+    """One line for the user, at once; names of files in it cannot steer a terminal."""
+    print(plain(text), flush=True)
 
 
 def epoch_line(stage: str, row: dict[str, Any], epochs: int) -> str:
@@ -71,7 +70,7 @@ class Bar:
     def line(self, text: str) -> None:
         """Print a line above the bar."""
         if self._progress:
-            self._progress.console.print(text, highlight=False)
+            self._progress.console.print(plain(text), highlight=False, markup=False)
         else:
             say(text)
 
@@ -79,7 +78,7 @@ class Bar:
 @contextmanager
 def stage_bar(name: str, total_steps: int, done: int) -> Iterator[Bar]:
     """The bar of one stage."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         yield Bar(None, None)
         return
     columns = (

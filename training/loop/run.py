@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,20 +19,17 @@ from training.loop.data_record import (
     digest_of,
     record_of,
 )
+from training.loop.devices import devices
 from training.loop.distribution.workers import Workers, check_batch_size, connect
 from training.loop.initialization import hold_signs, initialize, start_from
 from training.loop.plan import Plan
 from training.loop.progress import print_results, say
 from training.loop.run_directory import RunDirectory
 from training.loop.stage import Stage, StageResult
-from training.loop.stage_trainer import (
-    Interrupted,
-    StageTrainer,
-    StopFlag,
-    checkpoint_bytes,
-    devices,
-)
+from training.loop.stage_trainer import StageTrainer, checkpoint_bytes
 from training.loop.step import TrainStep
+from training.loop.stopping import Interrupted, StopFlag
+from training.terminal import outliving_readers
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically
 from zoo.models import variant
@@ -94,7 +92,7 @@ def execute(
     workers = connect(plan.options.strategy, plan.options.rejoin_minutes)
     if workers.count > 1 and (program or state):
         raise InvalidValueError("A program is written and taken back by one process, not several.")
-    with workers.quiet():
+    with workers.quiet(), outliving_readers():
         return Run(plan, workers, program=program, state=state).run()
 
 
@@ -108,6 +106,7 @@ class Run:
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
         cache: where encoded images wait between epochs.
+        stage_count: of the plan.
         program, state: see `execute`.
     """
 
@@ -117,6 +116,7 @@ class Run:
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
     cache: str = field(init=False)
+    stage_count: int = field(init=False)
     program: StageWriter | None = None
     state: StageState | None = None
 
@@ -139,6 +139,7 @@ class Run:
             reachable(options.data_service)
         directory = RunDirectory(plan.directory, plan.config, plan.places)
         stages = plan.stages()
+        self.stage_count = len(stages)
         plan.check()
         for stage in stages:
             if stage.weights:
@@ -158,12 +159,13 @@ class Run:
                         trained = self._stage(directory, index, stage)
                     if not trained:
                         return None
+            # Before the directory is let go: another process could begin to change what this reads.
+            return workers.from_chief(lambda: self._report(directory, stages))
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({directory.path}).")
             raise
         finally:
             directory.close()
-        return workers.from_chief(lambda: self._report(directory, stages))
 
     def _decide(self, run: RunDirectory, stage: Stage) -> tuple[str, bool]:
         """The cache and whether to compute in bfloat16, as when the run began.
@@ -198,12 +200,12 @@ class Run:
         inputs = self._start(stage, model)
         pipeline = self.pipeline(stage)
         step = TrainStep(stage, model, self.models[stage.teacher] if stage.teacher else None)
-        self.workers.from_chief(lambda: run.require_space(3 * checkpoint_bytes(step)))
+        self.workers.from_chief(lambda: run.require_space(self._needed_bytes(step, index)))
         options = self.plan.options
         trainer = StageTrainer(
             stage, step, pipeline, directory, stop=self.stop, workers=self.workers,
             checkpoint_minutes=options.checkpoint_minutes, validate_every=options.validate_every,
-            tensorboard=options.tensorboard,
+            tensorboard=options.tensorboard, whose=f"{self.plan.digest} {stage.name}",
         )  # fmt: skip
         if self.state and self.state.stage == stage.name:
             self.state.take_back(trainer)
@@ -226,6 +228,22 @@ class Run:
 
         self.results[stage.name] = self.workers.from_chief(record)
         return True
+
+    def _needed_bytes(self, step: TrainStep, index: int) -> int:
+        """Of a run's directory at its largest, as far as is known in this stage.
+
+        Networks of later stages are taken to be as large as this one: a run whose disk does not
+        hold the last of them should say so before the first is trained.
+        """
+        weights = sum(math.prod(each.shape) * each.dtype.size for each in step.model.weights)
+        later = self.stage_count - index
+        before = sum(
+            math.prod(each.shape) * each.dtype.size
+            for model in list(self.models.values())[:-1] for each in model.weights
+        )  # fmt: skip
+        # Two checkpoints and a draft; then weights once a stage, and three times as the result:
+        # as they are, packed, and with the architecture.
+        return before + 3 * checkpoint_bytes(step) + (1 + later + 3) * weights
 
     def _start(self, stage: Stage, model: tf.keras.Model) -> dict[str, str]:
         """Give `model` what the stage starts from; sha256 of that and of its teacher, by name."""

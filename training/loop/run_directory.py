@@ -16,15 +16,19 @@ from filelock import FileLock, Timeout
 from training.loop.stage import StageResult
 from training.settings import saved_config
 from zoo.errors import FileError, RunError
-from zoo.files import sha256, write_json
+from zoo.files import remove_drafts, sha256, write_json
 from zoo.untrusted.opening import read_text
 
 CONFIG = "config.json"
 RESULT = "result.json"
 MACHINE = "machine.json"
+RESULT_SHAPE = {
+    "name": str, "top1": float, "top5": float, "images": int, "epochs": int, "seconds": float,
+    "weights": str, "sha256": str, "inputs": {},
+}  # fmt: skip
 DEVICES = "devices"  # in CONFIG, no setting: which epochs ran where, by stage
 STAGE = re.compile(r"\d+-.+")
-DRAFT = re.compile(r"\..+\.(npz|json|csv|keras)\.\d+")  # zoo.files.write_atomically's
+DRAFTED = re.compile(r".+\.(npz|json|csv|keras)")  # the files that a run writes
 
 
 class RunDirectory:
@@ -75,17 +79,17 @@ class RunDirectory:
         for folder in (self.path, *stages):
             if folder.is_symlink() or not folder.is_dir():
                 continue
-            for draft in folder.iterdir():
-                if DRAFT.fullmatch(draft.name) and draft.is_file() and not draft.is_symlink():
-                    draft.unlink()
+            remove_drafts(folder, DRAFTED)
 
     def require_space(self, needed_bytes: int) -> None:
-        """Raise RunError unless the disk has room for `needed_bytes` more."""
-        free = shutil.disk_usage(self.path).free
-        if free < needed_bytes:
+        """Raise RunError unless the disk has room for `needed_bytes` of files in all."""
+        here = sum(each.stat().st_size for each in self.path.rglob("*") if each.is_file())
+        free, needed = shutil.disk_usage(self.path).free, max(needed_bytes - here, 0)
+        if free < needed:
             raise RunError(
-                f"The run directory {self.path} has {free / 2**20:,.0f} MiB free, but checkpoints "
-                f"need {needed_bytes / 2**20:,.0f} MiB; make room or choose another output_dir=..."
+                f"The run directory {self.path} has {free / 2**20:,.1f} MiB free, but checkpoints "
+                f"and results need {needed / 2**20:,.1f} MiB; make room or choose another "
+                "output_dir=..."
             )
 
     def close(self) -> None:
@@ -122,7 +126,12 @@ class RunDirectory:
             RunError: the record of it is damaged.
         """
         path = self.path / MACHINE
-        before = read_json(path, f"remove {self.path} to start afresh") if path.exists() else {}
+        before: dict[str, Any] = {}
+        if path.exists():
+            remedy = f"remove {self.path} to start afresh"
+            before = read_json(path, remedy, {})
+            if any(type(before.get(key, value)) is not type(value) for key, value in now.items()):
+                raise RunError(f"{path} is damaged; {remedy}.")
         decided = {**now, **before}
         if decided != before:
             write_json(path, decided)
@@ -138,8 +147,11 @@ class RunDirectory:
     def finished(self, directory: Path) -> StageResult | None:
         """The recorded result of a stage, or None where it has none or its weights are damaged."""
         try:
-            result = StageResult(**json.loads(read_text(directory / RESULT)))
-            whole = sha256(directory / result.weights) == result.sha256
+            result = StageResult(**fitting(json.loads(read_text(directory / RESULT)), RESULT_SHAPE))
+            whole = (
+                Path(result.weights).name == result.weights
+                and sha256(directory / result.weights) == result.sha256
+            )
         except (FileError, ValueError, TypeError, RecursionError):
             return None
         return result if whole else None
@@ -156,8 +168,12 @@ class RunDirectory:
     def _note_devices(self, result: StageResult) -> None:
         """Write beside the recipe where the epochs of a stage ran."""
         path = self.path / CONFIG
-        config = read_json(path, f"remove {self.path} to start afresh")
-        config[DEVICES] = {**config.get(DEVICES, {}), result.name: result.devices}
+        config = read_json(path, f"remove {self.path} to start afresh", {})
+        noted = config.get(DEVICES)
+        config[DEVICES] = {
+            **(noted if isinstance(noted, dict) else {}),
+            result.name: result.devices,
+        }
         write_json(path, config)
 
 
@@ -169,22 +185,53 @@ def read_config(run: Path) -> dict[str, Any]:
         FileError: it is no regular file, or cannot be read.
     """
     path, remedy = run / CONFIG, f"remove {run} to start afresh"
-    config = read_json(path, remedy)
-    if not isinstance(config, dict):
-        raise RunError(f"{path} is damaged; {remedy}.")
+    config = read_json(path, remedy, {})
     saved_config.number_of(config, str(path))
     settings = {k: v for k, v in config.items() if k not in (DEVICES, saved_config.NUMBER)}
     return saved_config.current(settings)
 
 
-def read_json(path: Path, remedy: str) -> Any:
+def read_json(path: Path, remedy: str, shape: Any) -> Any:
     """The value in a JSON file of a run.
 
+    Args:
+        path: the file.
+        remedy: what to do about a damaged one.
+        shape: see `fitting`.
+
     Raises:
-        RunError: it is damaged; names the remedy.
+        RunError: it is damaged, or of another shape; names the remedy.
         FileError: it is no regular file, or cannot be read.
     """
     try:
-        return json.loads(read_text(path))
+        return fitting(json.loads(read_text(path)), shape)
     except (ValueError, RecursionError):
         raise RunError(f"{path} is damaged; {remedy}.") from None
+
+
+def fitting(value: Any, shape: Any) -> Any:
+    """`value` of a JSON file, if it has this shape.
+
+    Args:
+        value: of the file.
+        shape: a type (float takes whole numbers as well); a list with the shape of every element;
+            a dict with the shapes of keys that must be there, beside others.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if isinstance(shape, dict):
+        if not isinstance(value, dict) or not shape.keys() <= value.keys():
+            raise ValueError(f"not an object with {', '.join(shape)}")
+        for key, inner in shape.items():
+            fitting(value[key], inner)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise ValueError("not a list")
+        for each in value:
+            fitting(each, shape[0])
+    else:
+        kinds = (int, float) if shape is float else (shape,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and shape is not bool):
+            raise ValueError(f"{value!r} is no {shape.__name__}")
+    return value

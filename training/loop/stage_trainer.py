@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from training.data.encoded import reading
 from training.data.pipeline import InputPipeline
 from training.loop.accuracy_pass import AccuracyPass
-from training.loop.checkpoint import Checkpoints, contents
+from training.loop.checkpoint import Checkpoints, contents, not_finite
+from training.loop.devices import device_name
 from training.loop.distribution.workers import Workers, alone
-from training.loop.progress import Bar, epoch_line, stage_bar
+from training.loop.progress import Bar, epoch_line, say, stage_bar
 from training.loop.stage import Stage
+from training.loop.stage_log import StageLog
 from training.loop.step import MOST_STEPS, TrainStep
+from training.loop.stopping import Interrupted, StopFlag
 from zoo.errors import RunError
-from zoo.files import write_csv
 
 VALIDATION = ("validation_loss", "validation_top1", "validation_top5")
+LOOP = {"done_steps": int, "seconds": float, "history": [{"epoch": int, VALIDATION[1]: object}]}
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user or the system asked the run to stop; its checkpoint is written."""
 
 
 class StageTrainer:
@@ -39,12 +34,13 @@ class StageTrainer:
     def __init__(
         self, stage: Stage, step: TrainStep, pipeline: InputPipeline, directory: Path,
         *, checkpoint_minutes: float, tensorboard: bool, stop: StopFlag,
-        workers: Workers | None = None, validate_every: int = 1,
+        workers: Workers | None = None, validate_every: int = 1, whose: str | None = None,
     ):  # fmt: skip
+        """`whose` names recipe and stage: a checkpoint of others is refused."""
         self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
         self.checkpoints = Checkpoints(directory)
         self.checkpoint_seconds = 60 * checkpoint_minutes
-        self.validate_every = validate_every
+        self.validate_every, self.whose = validate_every, whose
         self.stop = stop
         self.workers = workers or alone()
         # What all workers have agreed on: whether to stop, and where each continues.
@@ -53,8 +49,7 @@ class StageTrainer:
         self.steps_per_epoch = pipeline.steps_per_epoch
         self.total_steps = stage.epochs * self.steps_per_epoch
         self.evaluation = AccuracyPass(step.model)
-        writes = tensorboard and self.workers.is_chief
-        self.writer = tf.summary.create_file_writer(str(directory)) if writes else None
+        self.log = StageLog(directory, tensorboard) if self.workers.is_chief else None
         # The state of the loop, besides the variables: what a checkpoint holds as JSON.
         self.done_steps = 0
         self.seconds = 0.0
@@ -65,7 +60,7 @@ class StageTrainer:
 
         Raises:
             Interrupted: after writing a checkpoint.
-            RunError: the loss is not finite; the last good checkpoint stays.
+            RunError: the loss or a weight is not finite; the last good checkpoint stays.
         """
         self.resume()
         with stage_bar(self.stage.name, self.total_steps, self.done_steps) as bar:
@@ -74,8 +69,8 @@ class StageTrainer:
         last = self.history[-1] if self.history else self._validate()
         if last["validation_top1"] is None:  # the last epoch ran elsewhere, as a program
             last.update(self._validate())
-            if self.workers.is_chief:
-                self._write_log(last)
+            if self.log:
+                self.log.write(self.history)
         self.step.use_averages()
         return last
 
@@ -92,7 +87,8 @@ class StageTrainer:
         first_step, images_before = self.done_steps, step.totals.numpy()[2]
         step.waited.assign(0.0)
         position = int(step.position.numpy())
-        batches = iter(self.pipeline.train(epoch, position, steps=end - self.done_steps))
+        with self.stop.waiting_for(self.pipeline.service_fault):
+            batches = iter(self.pipeline.train(epoch, position, steps=end - self.done_steps))
         count = 1
         while self.done_steps < end:
             count = min(count, end - self.done_steps)
@@ -143,8 +139,9 @@ class StageTrainer:
         return count, bool(due)
 
     def _call(self, epoch: int, batches: Iterator, rates: np.ndarray) -> None:
+        absence = self.pipeline.service_fault
         try:
-            with reading(self.pipeline.dataset), self.workers.watching():
+            with self.pipeline.reading(), self.workers.watching(), self.stop.waiting_for(absence):
                 positions = self.step.run(batches, rates, self.done_steps).ravel()
         except tf.errors.OutOfRangeError:
             # Unreadable images beyond the allowed share: this names them.
@@ -153,7 +150,7 @@ class StageTrainer:
         known = len(self.pipeline.corrupt)
         self.pipeline.note_positions(epoch, positions)
         for name in list(self.pipeline.corrupt)[known:]:
-            print(f"Skipped an unreadable image: {name}", flush=True)
+            say(f"Skipped an unreadable image: {self.pipeline.described(name)}")
 
     def _rate(self, step: int) -> float:
         return self.stage.rate(step, self.steps_per_epoch)
@@ -161,12 +158,14 @@ class StageTrainer:
     def _check_loss(self) -> None:
         bad = int(self.step.first_bad_step.numpy())
         if bad >= 0:
-            epoch = bad // self.steps_per_epoch + 1
-            raise RunError(
-                f"The loss became infinite or NaN at step {bad} (epoch {epoch}) of stage "
-                f"'{self.stage.name}'; the last good checkpoint is kept in {self.directory}. "
-                "Try a lower learning rate."
-            )
+            raise self._diverged("The loss", bad)
+
+    def _diverged(self, what: str, step: int) -> RunError:
+        return RunError(
+            f"{what} became infinite or NaN at step {step} (epoch "
+            f"{step // self.steps_per_epoch + 1}) of stage '{self.stage.name}'; the last good "
+            f"checkpoint is kept in {self.directory}. Try a lower learning rate."
+        )
 
     def _stop_if_asked(self) -> None:
         if self.stopping:
@@ -181,9 +180,13 @@ class StageTrainer:
     def _validates(self, epoch: int) -> bool:
         return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.stage.epochs
 
+    def _pass(self) -> tuple[dict[str, Any], np.ndarray]:
+        with self.pipeline.reading(validation=True):
+            return self.evaluation.run(self.pipeline.validation(), confusion=False)
+
     def _validate(self) -> dict[str, Any]:
         with self.step.averages_in_use():
-            validation, positions = self.evaluation.run(self.pipeline.validation())
+            validation, positions = self._pass()
         self.pipeline.note_validation(positions)
         own = np.array([validation[name.removeprefix("validation_")] for name in VALIDATION])
         means = self.workers.mean(own, validation["images"]).tolist()
@@ -205,18 +208,9 @@ class StageTrainer:
             "device": device_name(),
         }
         self.history.append(row)
-        if self.workers.is_chief:
-            self._write_log(row)
+        if self.log:
+            self.log.write(self.history)
         bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
-
-    def _write_log(self, row: dict[str, Any]) -> None:
-        write_csv(self.directory / "log.csv", row, self.history)
-        if self.writer:
-            with self.writer.as_default(step=row["epoch"]):
-                for name, value in row.items():
-                    if isinstance(value, (int, float)):  # not the device's name
-                        tf.summary.scalar(name, value)
-            self.writer.flush()
 
     def _count_time(self, since: float) -> float:
         now = time.monotonic()
@@ -224,9 +218,14 @@ class StageTrainer:
         return now
 
     def _save(self, uncounted_seconds: float) -> None:
-        if not self.workers.is_chief:
-            return
-        self.checkpoints.save(self.done_steps, *self._state(uncounted_seconds))
+        self.workers.from_chief(lambda: self._write(uncounted_seconds))
+
+    def _write(self, uncounted_seconds: float) -> None:
+        arrays, loop = self._state(uncounted_seconds)
+        # The loss of the last step was computed before that step's update.
+        if not_finite(arrays):
+            raise self._diverged("A weight", max(self.done_steps - 1, 0))
+        self.checkpoints.save(self.done_steps, arrays, loop)
 
     def _state(self, uncounted_seconds: float = 0.0) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = {key: variable.numpy() for key, variable in self.step.variables().items()}
@@ -235,6 +234,7 @@ class StageTrainer:
             "seconds": self.seconds + uncounted_seconds,
             "history": self.history,
             "positions": self.positions or [int(self.step.position.numpy())],
+            "whose": self.whose,
         }
         return arrays, loop
 
@@ -263,7 +263,7 @@ class StageTrainer:
 
     def resume(self) -> None:
         """Take the newest whole checkpoint, where there is one."""
-        found = self.workers.from_chief(lambda: self.checkpoints.load(print))
+        found = self.workers.from_chief(lambda: self.checkpoints.load(say, LOOP))
         if found is None:
             return
         arrays, loop = self.step.by_name(found[0]), found[1]
@@ -271,18 +271,27 @@ class StageTrainer:
         shapes_fit = arrays.keys() == variables.keys() and all(
             arrays[key].shape == tuple(variables[key].shape) for key in variables
         )
+        others = ""
         if not shapes_fit:
+            others = "another network"
+        elif None not in (loop.get("whose"), self.whose) and loop["whose"] != self.whose:
+            others = "another run or stage"
+        elif not 0 <= loop["done_steps"] <= self.total_steps:
+            others = f"step {loop['done_steps']} of {self.total_steps}"
+        if others:
             raise RunError(
-                f"The checkpoint in {self.directory} is of another network; remove that directory "
-                "or choose another output_dir=..."
+                f"The checkpoint in {self.directory} is of {others}; remove that directory or "
+                "choose another output_dir=..."
             )
         for key, variable in variables.items():
             variable.assign(arrays[key])
         self.done_steps, self.seconds = loop["done_steps"], loop["seconds"]
         self.history = loop["history"]
-        before = loop.get("positions", [int(arrays["position"])])
+        before = loop.get("positions")
+        if not isinstance(before, list) or not all(isinstance(each, int) for each in before):
+            before = [int(arrays["position"])]
         self.step.position.assign(self._position(before))
-        print(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.", flush=True)
+        say(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.")
 
     def _position(self, positions: list[int]) -> int:
         """Where this worker continues: where it stopped, if as many continue as stopped.
@@ -292,53 +301,6 @@ class StageTrainer:
         if len(positions) == self.workers.count:
             return positions[self.workers.index]
         return self.done_steps % self.steps_per_epoch * self.pipeline.batch_size
-
-
-def device_name() -> str:
-    """What computes here, and by which library: "CPU, TensorFlow 2.19.1"."""
-    gpus = tf.config.list_physical_devices("GPU")
-    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
-    kind = details.get("device_name", "GPU" if gpus else "CPU")
-    return f"{kind}, TensorFlow {tf.__version__}"
-
-
-def devices(history: list[dict[str, Any]]) -> str:
-    """Which epochs ran where: "1-400 on NVIDIA H100, JAX 0.11.0; 401-500 on CPU, ..."."""
-    parts: list[tuple[str, int, int]] = []
-    for row in history:
-        device, epoch = row.get("device", ""), row["epoch"]
-        if parts and parts[-1][0] == device:
-            parts[-1] = (device, parts[-1][1], epoch)
-        else:
-            parts.append((device, epoch, epoch))
-    return "; ".join(f"{first}-{last} on {device}" for device, first, last in parts if device)
-
-
-class StopFlag:
-    """Set by Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
-
-    requested = False
-
-    @contextmanager
-    def listening(self) -> Iterator[StopFlag]:
-        """Turn both signals into this flag while the block runs (in the main thread)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-        def request(signum: int, frame: Any) -> None:
-            if self.requested and signum == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.requested = True
-
-        for each in before:
-            signal.signal(each, request)
-        try:
-            yield self
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
 
 
 def checkpoint_bytes(step: TrainStep) -> int:

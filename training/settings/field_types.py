@@ -8,10 +8,12 @@ import inspect
 import os
 import types
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from zookeeper.core import utils
+
+from zoo.files import expanded
 
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
@@ -52,7 +54,7 @@ def convert(value: Any, annotation: Any) -> Any:
     if kind is str and number and isinstance(value, int):
         return str(value)  # a name such as 2024, from Python or JSON
     if _is_path(kind) and isinstance(value, str | os.PathLike):
-        return Path(value).expanduser()
+        return expanded(value)
     if kind in SEQUENCES and isinstance(value, list | tuple):
         return _convert_sequence(value, kind, args)
     if kind not in (bool, int, float) and utils.type_check(value, annotation):
@@ -71,7 +73,7 @@ def _read(text: Text, annotation: Any) -> Any:
     if kind is str:
         return _unquoted(text)
     if _is_path(kind):
-        return Path(_unquoted(text)).expanduser()
+        return expanded(_unquoted(text))
     if origin is Literal and _unquoted(text) in args:
         return _unquoted(text)
     if kind in SEQUENCES and (items := _items(text)) is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo.errors import FileError, WeightsError
-from zoo.files import sha256, write_atomically
+from zoo.files import expanded, sha256, write_atomically
 from zoo.untrusted.opening import read_text
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -48,9 +48,9 @@ class Pin:
 def home() -> Path:
     """The folder for everything this project keeps between runs."""
     if chosen := os.environ.get("ZOO_HOME"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "binary-zoo"
+    return expanded(base) / "binary-zoo"
 
 
 def folder(model: str) -> Path:

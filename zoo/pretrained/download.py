@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 from zoo.errors import FileError, WeightsError, printable
+from zoo.files import expanded
 from zoo.files import sha256 as digest_of
 from zoo.pretrained.cache import writing_to
 from zoo.untrusted.opening import open_regular, read_text
@@ -259,7 +260,7 @@ def _copy(address: str, part: Path) -> None:
     if parts.scheme == "file":
         source = Path(url2pathname(parts.path))
     elif "://" not in address:
-        source = Path(address).expanduser()
+        source = expanded(address)
     else:
         raise WeightsError(f"Addresses begin with http, https or file, not '{parts.scheme}'.")
     try:

@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from zoo import catalog
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, printable
 from zoo.files import sha256
 from zoo.pretrained import cache
 from zoo.pretrained.download import download, lock, public
@@ -81,6 +81,7 @@ def sources(record: WeightSet) -> list[Source]:
     """Where the set may be fetched, in order: the mirror, if one is set; the authors' address."""
     found = []
     if mirror := os.environ.get(MIRROR):
+        _check_mirror(mirror)
         address = f"{mirror.rstrip('/')}/{record.model}/{record.name}{record.suffix}"
         if record.format == "keras":  # kept as it is, so the mirror's file is the very same
             found.append(Source(address, "keras", record.sha256, record.bytes))
@@ -91,6 +92,23 @@ def sources(record: WeightSet) -> list[Source]:
     if offline():
         found = [e for e in found if urlsplit(e.address).scheme not in ("http", "https")]
     return found
+
+
+def _check_mirror(mirror: str) -> None:
+    """Raise WeightsError unless it is an address or a folder."""
+    try:
+        parts = urlsplit(mirror)
+        good = (parts.scheme in ("http", "https") and bool(parts.hostname)) or (
+            parts.scheme == "file" or "://" not in mirror
+        )
+        parts.port  # noqa: B018 (raises for a port that is no number)
+    except ValueError:
+        good = False
+    if not good or not mirror.isprintable():
+        raise WeightsError(
+            f"{MIRROR}='{printable(mirror)}' is no mirror: give http(s)://HOST/..., file:///... or "
+            "a folder."
+        )
 
 
 def offline() -> bool:

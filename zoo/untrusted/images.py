@@ -14,6 +14,7 @@ MOST_FILE = 256 * 2**20
 MOST_PIXELS = 2**27
 MOST_ASPECT = 100  # times as long as wide: networks scale the shorter side to theirs
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM")
+ALWAYS_THERE = 2**26  # bytes: looking how much memory is free takes longer than reading an image
 PER_PIXEL = 15  # bytes: three colours as uint8, and scaled as float32
 
 
@@ -23,9 +24,20 @@ def read_image_file(path: str | Path) -> bytes:
     Raises:
         FileError: it is no regular file, is too large, declares an absurd size, or is no image.
     """
+    content = read_bytes(path, MOST_FILE)
+    check_declared_size(content, path)
+    return content
+
+
+def check_declared_size(content: bytes, path: str | Path) -> None:
+    """Raise FileError for an image file's content that is no image or declares an absurd size.
+
+    Args:
+        content: of the file.
+        path: what to call it.
+    """
     from PIL import Image
 
-    content = read_bytes(path, MOST_FILE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, which are refused below
@@ -42,5 +54,5 @@ def read_image_file(path: str | Path) -> bytes:
             path, f"it is {width}x{height}; images have {MOST_PIXELS:,} pixels at most, and are "
             f"{MOST_ASPECT} times as long as wide at most",
         )  # fmt: skip
-    require_memory(PER_PIXEL * width * height, path)
-    return content
+    if (needed := PER_PIXEL * width * height) > ALWAYS_THERE:
+        require_memory(needed, path)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from zoo import catalog
 from zoo.errors import WeightsError
+from zoo.files import expanded
 from zoo.pretrained.find import obtain, present
 from zoo.pretrained.records import WeightSet, find_record, records_of
 from zoo.weights.files import TORCH_SUFFIXES, check_weights, read_npz, write_npz
@@ -54,7 +55,7 @@ def find_weights(weights: str | Path, name: str) -> Path:
     Raises:
         WeightsError: there is no such file or set, it cannot be had, or it is unsafe.
     """
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not names_a_file(weights):
         record = find_record(name, str(weights))
         found = obtain(record, prepare) if record else present(name, str(weights))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import io
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import tensorflow as tf
 
 from zoo.errors import FileError, UnknownNameError, WeightsError, printable
 from zoo.extras import module_of
+from zoo.files import write_atomically
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, require_memory
 from zoo.weights._torch_format import TorchFile, open_file
@@ -114,17 +113,12 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     content = io.BytesIO()
     torch.save(collections.OrderedDict(tensors), content)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():
             raise WeightsError(f"'{path}' cannot be written: it is no plain file.")
-        draft.write_bytes(content.getbuffer())
-        draft.replace(path)
+        write_atomically(path, lambda file: file.write(content.getbuffer()))
     except OSError as error:
         raise WeightsError(f"'{path}' cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> TorchFile:

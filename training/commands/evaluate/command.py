@@ -102,9 +102,12 @@ def evaluate(
         f"{row.model} ({row.weights}) on {row.dataset}, split {row.split}\n"
         f"top-1  {row.top1:.2f} %\ntop-5  {row.top5:.2f} %\nof {row.images:,} images\n"
     )
-    print_classes(result["confusion"], names)
-    draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
-    click.echo(f"\nConfusion matrix: {picture}")
+    if result["confusion"] is None:
+        click.echo(f"{len(names):,} classes are too many for a confusion matrix in this memory.")
+    else:
+        print_classes(result["confusion"], names)
+        draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
+        click.echo(f"\nConfusion matrix: {picture}")
     recorded = recorded_figure(network, evaluation, row, before, table)
     passed = compare(row.top1, recorded, tolerance)
     if record and (passed or not (recorded and recorded.ours)):

@@ -13,6 +13,7 @@ from training.commands.arguments import PREFIX, parameters, typed_arguments, wit
 from training.commands.evaluate.accuracy import EvaluationSettings, require_fit
 from training.commands.network import Found, Network, find, resolve
 from training.commands.saved_network import card_beside, read_run, row_of_weights, without_softmax
+from training.data import ImageFolder
 from training.data.conventions import COMPONENTS
 from training.loop.data_record import (
     began_before,
@@ -28,6 +29,7 @@ from training.settings.configuration import UnknownKeyError, configure_task, fie
 from training.settings.discovery import fold
 from training.settings.field_types import to_json
 from zoo.errors import WeightsError
+from zoo.files import expanded
 from zoo.pretrained.records import WeightSet
 
 
@@ -106,6 +108,10 @@ def _from_catalog(
     if options.get("weights", "") is None:
         raise WeightsError("Random weights have no accuracy; lqz list --weights shows others.")
     evaluate = configure_task(EvaluationSettings, settings)
+    dataset = evaluate.dataset
+    folder = isinstance(dataset, ImageFolder) and "dataset.validation_split" not in conf
+    if folder and dataset.is_flat:  # this set has seen none of it
+        dataset.take_whole()
     if found.path is None or not ((card := card_beside(found.path)) and card.arguments):
         options.setdefault("input_shape", evaluate.preprocessing.input_shape)
     options = {**options, **typed_arguments(row.model, options)}
@@ -141,12 +147,22 @@ def _from_run(
         if key.partition(".")[0] in known and key.partition(".")[0] not in replaced
     }  # fmt: skip
     evaluate = configure_task(EvaluationSettings, {**kept, **conf})
+    if "dataset.data_dir" in conf and "dataset.validation_split" not in conf:
+        _take_held_out(evaluate.dataset, kept.get("dataset.data_dir"))
     same_images = _check_data(path, evaluate, any(k.partition(".")[0] == "dataset" for k in conf))
     trained = TrainedNetwork(
         network.name, network.model(logits=True), network.weights, network.sha256, config, None,
         path, tuple(stage for _, stage in stages), same_images,
     )  # fmt: skip
     return trained, evaluate
+
+
+def _take_held_out(dataset: Any, trained_on: Any) -> None:
+    """Evaluate a folder of images whole, unless the run was trained on images of it."""
+    if isinstance(dataset, ImageFolder):
+        known = None if trained_on is None else expanded(str(trained_on)).resolve()
+        if dataset.root.resolve() != known:
+            dataset.take_whole()
 
 
 def _check_data(run: Path, evaluate: EvaluationSettings, given: bool) -> bool:

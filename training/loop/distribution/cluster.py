@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from zoo.errors import InvalidValueError
+from zoo.errors import InvalidValueError, printable
 
 EXAMPLE = (
     """TF_CONFIG='{"cluster": {"worker": ["host1:12345", "host2:12345"]}, """
@@ -37,9 +37,20 @@ def cluster_from_environment() -> Cluster | None:
     text = os.environ.get("TF_CONFIG", "").strip()
     if text and text != "{}":
         return _from_tf_config(text)
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if _slurm_number("STEP_NUM_TASKS", 1) > 1:
         return _from_slurm()
     return None
+
+
+def _slurm_number(name: str, default: int) -> int:
+    """A variable of Slurm's, a whole number of 0 or more."""
+    text = os.environ.get(f"SLURM_{name}", str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidValueError(
+            f"SLURM_{name} is '{printable(text)}' and should be a number: start the workers with "
+            "srun, or set TF_CONFIG."
+        )
+    return int(text)
 
 
 def _from_tf_config(text: str) -> Cluster:
@@ -50,25 +61,32 @@ def _from_tf_config(text: str) -> Cluster:
         kind, index = task["type"], int(task["index"])
         addresses = [*jobs.get("chief", []), *jobs.get("worker", [])]
         if others := sorted({*jobs} - {"chief", "worker"}):
-            problem = f"its tasks must be of type chief or worker, not {', '.join(others)}"
+            problem = (
+                f"its tasks must be of type chief or worker, not {printable(', '.join(others))}"
+            )
             raise ValueError
-        bad = [a for a in addresses if not re.fullmatch(r"(\S+):(\d+)", str(a))]
+        bad = [a for a in addresses if not _is_address(a)]
         if bad or len({*addresses}) < len(addresses):
-            shown = ", ".join(map(str, bad or addresses))
+            shown = printable(", ".join(map(str, bad or addresses)))
             problem = f"addresses must be host:port, each once, not {shown}"
             raise ValueError
         if kind not in jobs or not 0 <= index < len(jobs[kind]):
-            problem = f"task {kind} {index} is not in its cluster"
+            problem = f"task {printable(str(kind))} {index} is not in its cluster"
             raise ValueError
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise InvalidValueError(f"TF_CONFIG is wrong: {problem}.") from None
     first = len(jobs.get("chief", [])) if kind == "worker" else 0
     return Cluster(tuple(addresses), first + index)
 
 
+def _is_address(text: object) -> bool:
+    match = re.fullmatch(r"[^\s:/]+:(\d{1,5})|\[[0-9a-fA-F:.]+\]:(\d{1,5})", str(text))
+    return isinstance(text, str) and match is not None and 0 < int(match[1] or match[2]) < 2**16
+
+
 def _from_slurm() -> Cluster:
     # Below the ports that systems give out by themselves, and different for jobs that share a node.
-    port = 12000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20000
+    port = 12000 + _slurm_number("JOB_ID", 0) % 20000
     try:
         # Which GPUs a task sees is Slurm's to say (--gpus-per-task): one placeholder each.
         tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])

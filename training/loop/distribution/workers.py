@@ -12,23 +12,23 @@ import os
 import pickle
 import re
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
+from training.data.addresses import answer_only_at, local_addresses
+from training.data.encoded import said
 from training.loop.distribution.cluster import EXAMPLE, Cluster, cluster_from_environment
+from training.loop.distribution.meeting import JOIN_UNTIL, join_until, meet
 from zoo.errors import InvalidValueError, RunError, UnknownNameError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-# Until when (seconds since 1970) a worker waits for the others; kept over restarts of itself.
-JOIN_UNTIL = "ZOO_JOIN_UNTIL"
 # What TensorFlow raises when a peer is gone, does not answer, or is not the one it was.
 PEER_ERRORS = (
     tf.errors.UnavailableError,
@@ -36,6 +36,9 @@ PEER_ERRORS = (
     tf.errors.DeadlineExceededError,
     tf.errors.CancelledError,
 )
+SILENCE_ERRORS = (tf.errors.FailedPreconditionError, tf.errors.InternalError)
+FILE = re.compile(r"/[^;]*; ")  # how TensorFlow begins an error about a file
+JOINING = 120  # seconds for TensorFlow to join workers that are all there
 CHUNK = 2**24  # numbers in one exchange
 
 T = TypeVar("T")
@@ -116,8 +119,10 @@ class Workers:
         """Turn TensorFlow's errors about other workers into WorkerLostError."""
         try:
             yield
-        except PEER_ERRORS as error:
-            if self.cluster is None:
+        except tf.errors.OpError as error:
+            # Of the others' silence the same errors come as of files: those name a file.
+            broken = isinstance(error, SILENCE_ERRORS) and not FILE.match(said(error))
+            if self.cluster is None or not (broken or isinstance(error, PEER_ERRORS)):
                 raise
             raise _lost(self.cluster, self.minutes, error) from error
 
@@ -180,7 +185,7 @@ def connect(name: str, minutes: float = 10) -> Workers:
 
 
 def _join(cluster: Cluster, minutes: float) -> Workers:
-    until = float(os.environ.setdefault(JOIN_UNTIL, str(time.time() + 60 * minutes)))
+    until = join_until(minutes)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
@@ -188,9 +193,9 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         rpc_layer="grpc",
     )
-    _meet(cluster, minutes, until)
+    meet(cluster, minutes, until)
     try:
-        with _interruptible(), quiet_errors():
+        with _interruptible(), _ending_at(cluster, minutes, until + JOINING), quiet_errors():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
             workers = Workers(strategy, cluster, minutes)
             workers.sum(np.zeros(1))
@@ -202,61 +207,10 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
             "with TensorFlow; start one with 'lqz train'."
         ) from error
     os.environ.pop(JOIN_UNTIL, None)
+    host, _, port = cluster.addresses[cluster.index].rpartition(":")
+    if own := local_addresses(host):
+        answer_only_at(own, [int(port)])
     return workers
-
-
-def _meet(cluster: Cluster, minutes: float, until: float) -> None:
-    """Wait until every worker listens at its address, in this function or in TensorFlow already.
-
-    TensorFlow would wait as well, but in one call, for up to an hour and deaf to all signals.
-
-    Raises:
-        RunError: they did not all come in time, or this worker's port is taken.
-    """
-    began, told = time.time(), False
-    others = [a for i, a in enumerate(cluster.addresses) if i != cluster.index]
-    with _door(cluster.addresses[cluster.index]) as door:
-        while not _listens(others):
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    door.accept()[0].close()  # who only looks whether this one is there
-            if time.time() > until:
-                raise RunError(
-                    f"The other workers ({cluster.others}) did not all come within {minutes:g} "
-                    "minutes: start each with the same command, or wait longer with "
-                    "rejoin_minutes=..."
-                )
-            if not told and time.time() - began > 5:
-                told = True
-                print(f"Waiting for the other workers ({cluster.others}).", file=sys.stderr)
-            time.sleep(0.2)
-
-
-def _door(address: str) -> socket.socket:
-    """A socket that listens where TensorFlow will."""
-    both = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both else socket.AF_INET
-    port = int(address.rpartition(":")[2])
-    try:
-        door = socket.create_server(("", port), family=family, dualstack_ipv6=both)
-    except OSError as error:
-        raise RunError(
-            f"This worker cannot listen at {address} ({error.strerror}): is it running already, "
-            "or is another program there?"
-        ) from error
-    door.setblocking(False)
-    return door
-
-
-def _listens(addresses: Sequence[str]) -> bool:
-    """Whether workers answer at all of these."""
-    try:
-        for address in addresses:
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def rejoin(minutes: float) -> None:
@@ -264,13 +218,32 @@ def rejoin(minutes: float) -> None:
 
     TensorFlow cannot leave a cluster within a process.
     """
-    until = float(os.environ.setdefault(JOIN_UNTIL, str(time.time() + 60 * minutes)))
-    if time.time() >= until:
+    if time.monotonic() >= join_until(minutes):
         return
     time.sleep(1)  # where joining fails at once, again and again
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+@contextlib.contextmanager
+def _ending_at(cluster: Cluster, minutes: float, until: float) -> Iterator[None]:
+    """End the process, with a sentence and exit code 2, if the block is not through by then.
+
+    TensorFlow waits in C++ for workers that have gone since they were met, for up to an hour.
+    """
+
+    def end() -> None:
+        os.write(2, f"Error: {_lost(cluster, minutes, None)}\n".encode())
+        os._exit(2)
+
+    timer = threading.Timer(max(until - time.monotonic(), 1), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager
@@ -286,8 +259,9 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _lost(cluster: Cluster, minutes: float, error: tf.errors.OpError) -> WorkerLostError:
-    named = {int(n) for n in re.findall(r"task:(\d+)", error.message)} - {cluster.index}
+def _lost(cluster: Cluster, minutes: float, error: tf.errors.OpError | None) -> WorkerLostError:
+    text = "" if error is None else error.message
+    named = {int(n) for n in re.findall(r"task:(\d+)", text)} - {cluster.index}
     who = "another worker"
     if len(named) == 1 and max(named) < len(cluster.addresses):
         who = f"worker {max(named)} ({cluster.addresses[max(named)]})"

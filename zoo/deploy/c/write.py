@@ -177,34 +177,12 @@ def check_directory(directory: Path) -> None:
 
 def _write_directory(directory: Path, fill: Any) -> None:
     """Fill a new directory beside it, and put that in its place when it is complete."""
-    made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
-    draft: Path | None = None
     try:
-        target = directory.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        fill(draft)
-        draft.chmod(0o755)
-        if target.is_dir():
-            old = draft.with_name(f"{draft.name}-old")
-            target.rename(old)
-            draft.rename(target)
-            shutil.rmtree(old)
-        else:
-            draft.rename(target)
-    except BaseException as error:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
-        for each in made:  # the innermost first; those that are not empty stay
-            try:
-                each.rmdir()
-            except OSError:
-                continue
-        if isinstance(error, OSError):
-            raise DeployError(
-                f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
-            ) from error
-        raise
+        files.write_directory(directory, fill)
+    except OSError as error:
+        raise DeployError(
+            f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."
+        ) from error
 
 
 def _filled(text: str, values: dict[str, Any], conditions: dict[str, bool]) -> str:

@@ -19,6 +19,7 @@ from zoo.deploy.cpu import without_avx2
 from zoo.deploy.walk import calls, check_exportable, in_float32
 from zoo.errors import DeployError, DeployWarning
 from zoo.extras import module_of
+from zoo.files import drafted
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -218,14 +219,15 @@ def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tupl
     graph, weights = directory / "model.xml", directory / "model.bin"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for path in (graph, weights):
-            path.open("ab").close()  # OpenVINO's own message of a read-only directory says less
-        ov.save_model(model, graph, compress_to_fp16=False)
-        tree = ElementTree.parse(graph)
-        for element in tree.iter():  # indentation is half of the file
-            element.text = (element.text or "").strip() or None
-            element.tail = None
-        tree.write(graph, encoding="utf-8", xml_declaration=True)
+        with drafted(graph) as draft:
+            # OpenVINO's own message of a directory that cannot be written says less.
+            draft.with_suffix(".bin").open("ab").close()
+            ov.save_model(model, draft, compress_to_fp16=False)
+            tree = ElementTree.parse(draft)
+            for element in tree.iter():  # indentation is half of the file
+                element.text = (element.text or "").strip() or None
+                element.tail = None
+            tree.write(draft, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         raise DeployError(
             f"'{directory}' cannot be written: {error.strerror or type(error).__name__}."

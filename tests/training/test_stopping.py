@@ -1,0 +1,54 @@
+"""Signals and lost services are heard while the main thread waits in C: real processes."""
+
+import signal
+import subprocess
+import sys
+
+# A lock taken twice in C: the thread waits for ever, as in a library that waits for a server.
+WAITING = """
+import ctypes, sys
+from training.loop import stopping
+stopping.LOOK_EVERY, stopping.MOST_ABSENCE, stopping.GRACE = 0.05, 0.3, 0.3
+lock = ctypes.create_string_buffer(128)
+wait = ctypes.CDLL(None).pthread_mutex_lock
+def fault():
+    return sys.argv[1] if len(sys.argv) > 1 else None
+flag = stopping.StopFlag()
+with flag.listening(), flag.waiting_for(fault):
+    print("waiting", flush=True)
+    wait(lock), wait(lock)
+"""
+
+
+def start(*words):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "waiting\n"
+    return process
+
+
+def test_a_service_that_stays_away_ends_the_process():
+    _, err = (process := start("It is gone.")).communicate(timeout=60)
+    assert process.returncode == 2 and err == "\nError: It is gone.\n"
+
+
+def test_the_second_ctrl_c_ends_a_process_that_hears_nothing():
+    process = start()
+    process.send_signal(signal.SIGINT)
+    assert "Stopping after the steps under way" in process.stderr.readline() + (
+        process.stderr.readline()
+    )
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Stopped at once" in err
+
+
+def test_a_service_that_comes_back_ends_nothing():
+    code = WAITING.replace("wait(lock), wait(lock)", "import time; time.sleep(1); print('through')")
+    code = code.replace("sys.argv[1] if len(sys.argv) > 1 else None", "next(answers)")
+    code = code.replace("def fault", "answers = iter(['gone', 'gone', None] * 100)\ndef fault")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "waiting\nthrough\n", done.stderr

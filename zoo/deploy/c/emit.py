@@ -23,8 +23,9 @@ from zoo.deploy.c.graph import (
     filled,
 )
 from zoo.deploy.c.memory import Memory
-from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StorePool, StoreSigns, merged
+from zoo.deploy.c.operations import Copy, Loop, Step, Store, StorePool, StoreSigns, merged
 from zoo.deploy.c.packing import pack_depthwise, pack_real, pack_signs
+from zoo.deploy.c.schedule import Schedule
 
 TYPES = {"float32": "float", "uint32": "uint32_t", "uint16": "uint16_t"}
 
@@ -103,7 +104,7 @@ class Source:
             for number in (
                 height, width, channels, stride, out_h, out_w, out_c, *where.kernel,
                 *where.strides, *where.pads, *where.dilations, group_in, group_out, window.fill,
-                window.channel, int(loop.quads),
+                window.channel, int(loop.quads), self._memory.at_once(loop),
             )
         )  # fmt: skip
         weights = self._weights(window)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SOURCES = Path(__file__).parent / "sources"
-KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_vectors.h")
+KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # of the manifest
 VECTORS = 2
@@ -90,7 +90,7 @@ def to_c(
     from zoo.deploy.c.emit import Source
     from zoo.deploy.c.layers import build_graph
     from zoo.deploy.c.memory import ALIGNMENT, Memory
-    from zoo.deploy.c.operations import Schedule
+    from zoo.deploy.c.schedule import Schedule
 
     graph, output = build_graph(model)
     if classes is not None and len(classes) != output.channels:

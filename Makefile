@@ -1,5 +1,5 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert benchmark docs notebooks lint format clean help
+.PHONY: demo test test-slow test-convert test-c benchmark docs notebooks lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make test          the tests"
 	@echo "make test-slow     the tests that take longer"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
+	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
 	@echo "make benchmark     latency of all models; the machine should do nothing else"
 	@echo "make docs          the documentation, into site/"
 	@echo "make notebooks     run the notebooks and keep what they give"
@@ -30,6 +31,9 @@ test-slow: $(INSTALLED)
 
 test-convert: $(CONVERT_INSTALLED)
 	$(PYTHON) -m pytest -m convert tests/convert
+
+test-c: $(INSTALLED)
+	$(PYTHON) -m pytest -m c_targets tests/c_targets
 
 benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \

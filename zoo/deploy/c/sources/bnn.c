@@ -143,10 +143,12 @@ static void bnn_base(const bnn_layer *layer, const bnn_taps *taps, int32_t block
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* g++ 12 says so of its own immintrin.h */
 #endif
+#if !defined(BNN_ARM) && !defined(BNN_WEB) /* which always have theirs */
 #define BNN_SET BNN_PORTABLE
 #include "bnn_vectors.h"
 #include "bnn_layers.h"
 #undef BNN_SET
+#endif
 #ifdef BNN_X86
 #define BNN_SET BNN_AVX2
 #include "bnn_vectors.h"
@@ -209,12 +211,12 @@ static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
     case BNN_AVX2: bnn_chunk_avx2(layer, taps, at, px, pixels, block, ws); return;
 #endif
 #ifdef BNN_ARM
-    case BNN_NEON: bnn_chunk_neon(layer, taps, at, px, pixels, block, ws); return;
-#endif
-#ifdef BNN_WEB
-    case BNN_WASM: bnn_chunk_wasm(layer, taps, at, px, pixels, block, ws); return;
-#endif
+    default: bnn_chunk_neon(layer, taps, at, px, pixels, block, ws);
+#elif defined(BNN_WEB)
+    default: bnn_chunk_wasm(layer, taps, at, px, pixels, block, ws);
+#else
     default: bnn_chunk_portable(layer, taps, at, px, pixels, block, ws);
+#endif
     }
 }
 

@@ -1,13 +1,18 @@
 """Exported C on CPUs that an emulator stands in for, beside the same on this one."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from case import images as images_of
+from networks import quick_network, relative
 from sums import sums_network
 
 import zoo
+from tools.c_targets import browser
 from tools.c_targets.matrix import SHIPPED
-from tools.c_targets.targets import EMULATED, NAME, PORTABLE, X86
+from tools.c_targets.targets import EMULATED, NAME, PORTABLE, WASM, X86, Program, checked
 from zoo.deploy import to_c
 from zoo.errors import DeployError
 
@@ -58,6 +63,21 @@ def test_sums_of_signs_are_kerass(channels, builder, images, tmp_path):
         assert np.array_equal(found.outputs, sums), target.name
 
 
+@pytest.mark.parametrize("name", ["ReActNetA", "XNORNetPlusPlusResNet20"])
+def test_other_families(name, builder, tmp_path):
+    """Means of 2x2 pixels on the way, and scales by pixel."""
+    tf.keras.utils.set_random_seed(0)
+    model = quick_network(name)
+    to_c(model, tmp_path / "c", name=NAME)
+    batch = images_of(model, 3)
+    here = {each.fused: builder.build(each, tmp_path / "c").run(batch, model.output_shape[-1])
+            for each in (X86, PORTABLE)}  # fmt: skip
+    assert relative(here[True].outputs, model(batch, training=False)) < 1e-5
+    for target in EMULATED:
+        found = builder.build(target, tmp_path / "c").run(batch, model.output_shape[-1])
+        assert found.same_as(here[target.fused]), target.name
+
+
 @each_target
 def test_a_missing_tool_is_named_with_its_package(target, exports, builder, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -69,3 +89,13 @@ def test_keras_sees_the_same_classes(images, expected):
     model = zoo.ReActNet20(weights="cifar10", classifier_activation=None)
     classes = model(images, training=False).numpy().argmax(1)
     assert np.array_equal(expected["ReActNet20", True].outputs.argmax(1), classes)
+
+
+def test_the_documentations_module(images, tmp_path, expected):
+    """It is what its sources give, byte by byte with the same compiler, and it runs in node."""
+    made = json.loads(browser.MODULE.with_suffix(".json").read_text(encoding="utf-8"))
+    browser.build(tmp_path / "again.wasm")
+    if checked(["clang", "--version"]).decode().startswith(made["compiler"] + "\n"):
+        assert (tmp_path / "again.wasm").read_bytes() == browser.MODULE.read_bytes()
+    kept = Program(WASM, browser.MODULE).run(images, 10)
+    assert kept.same_as(expected["ReActNet20", False])

@@ -129,6 +129,24 @@ def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
     assert relative(network(batch), model(batch, training=False)) < 1e-5
 
 
+@pytest.mark.parametrize("shrink", ["subsample", "mean", "maximum", "depthwise"])
+def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path):
+    """In less memory than both would take; wide maps, of more pixels than are computed at once."""
+    image = tf.keras.Input((40, 40, 3))
+    x = layers.Conv2D(16, 1)(image)
+    before = layers.BatchNormalization()(x)
+    small = {
+        "subsample": SubsamplePad(32), "mean": layers.AveragePooling2D(2),
+        "maximum": layers.MaxPooling2D(2), "depthwise": layers.DepthwiseConv2D(2, 2),
+    }[shrink](before)  # fmt: skip
+    y = symmetric(small.shape[-1], 3)(small)
+    model = turned(randomize(tf.keras.Model(image, layers.Add()([y, small]), name="shrinks")))
+    network = compiled(model, tmp_path / "c")
+    assert read_manifest(tmp_path / "c")["workspace"] < 4 * 40 * 40 * (3 + 16) + 2048
+    batch = images(model, 2)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
 # --- trained networks, and the C code as such -----------------------------------------------------
 
 

@@ -9,15 +9,11 @@ hour on two cores. `python -m tools.update_tables` comes after it.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from tools.c_targets.matrix import COLUMNS, FIRMWARE_COLUMNS, rows_of
+from tools.c_targets.tables import FIRMWARE, MATRIX
 from tools.tables import read_table, write_table
 from zoo import catalog
-
-RESULTS = Path(__file__).parents[2] / "results"
-MATRIX = RESULTS / "c_targets.csv"
-FIRMWARE = RESULTS / "cortex_m.csv"
 
 
 def main(names: list[str]) -> None:

@@ -49,7 +49,8 @@ def origin() -> dict[str, Any]:
     record = find_record(MODEL, WEIGHTS)
     assert record is not None
     digest = hashlib.sha256()
-    for path in [*sorted(KERNELS.glob("bnn*")), KERNELS / "templates" / "model.c", SOURCES / "web.c"]:
+    around = (KERNELS / "templates" / "model.c", SOURCES / "web.c")
+    for path in (*sorted(KERNELS.glob("bnn*")), *around):
         digest.update(path.read_bytes())
     return {"weights": record.sha256, "sources": digest.hexdigest()}
 

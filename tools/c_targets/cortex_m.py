@@ -120,4 +120,6 @@ def run_firmware(firmware: Firmware, images: np.ndarray, outputs: int) -> Measur
         words = np.fromfile(Path(folder, "outputs.bin"), "<u4")
     rows = words[1:-1].reshape(len(images), outputs + 2)
     results = Results.of(rows[:, :-1].copy(), outputs)
-    return Measured(results, TICK * rows[:, -1].astype(np.int64), int(words[-1]), TICK * int(words[0]))
+    return Measured(
+        results, TICK * rows[:, -1].astype(np.int64), int(words[-1]), TICK * int(words[0])
+    )

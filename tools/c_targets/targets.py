@@ -157,7 +157,5 @@ class Program:
         """Its results for images (batch, height, width, channels), normalised, float32."""
         images = np.ascontiguousarray(images, np.float32)
         environment = {**os.environ, "IMAGE_BYTES": str(images[0].nbytes)}
-        said = checked(
-            [*self.target.runner, self.path], input=images.tobytes(), env=environment
-        )
+        said = checked([*self.target.runner, self.path], input=images.tobytes(), env=environment)
         return Results.of(np.frombuffer(said, "<u4"), outputs)

@@ -36,6 +36,7 @@ class Source:
     Attributes:
         constants, layers, calls: lines of C.
         binary: the names of the binary convolutions, in order.
+        bytes: of the constants.
     """
 
     def __init__(self, schedule: Schedule, memory: Memory):
@@ -43,6 +44,7 @@ class Source:
         self.layers: list[str] = []
         self.calls: list[str] = []
         self.binary: list[str] = []
+        self.bytes = 0
         self._memory = memory
         self._image = schedule.image
         self._names: dict[tuple[str, bytes], str] = {}
@@ -65,6 +67,7 @@ class Source:
         key = (values.dtype.name, values.tobytes())
         if key not in self._names:
             name = self._names[key] = f"c{len(self._names)}"
+            self.bytes += values.nbytes
             kind = TYPES[values.dtype.name]
             lines = "\n".join(_lines(values))
             self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{lines}\n}};")

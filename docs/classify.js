@@ -90,10 +90,10 @@
     }
     context.putImageData(image, 0, 0);
     const share = Math.round(100 * positive / (channels * height * width));
-    const caption = `Convolution ${number + 1}: ${channels} channels of ${height}x${width}, ${share} % +1`;
+    const size = `${channels} channels of ${height}x${width}`, plus = `${share}\u00a0% are\u00a0+1`;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Signs before ${caption.toLowerCase()}`);
-    return make("figure", {}, canvas, make("figcaption", {}, caption));
+    canvas.setAttribute("aria-label", `Signs before binary convolution ${number + 1}: ${size}, ${plus}`);
+    return make("figure", {}, canvas, make("figcaption", {}, `${number + 1}: ${size}, ${plus}`));
   }
 
   function press(button) {

@@ -118,7 +118,8 @@ def to_c(
     table_name = None if table is None else source.constant(table)
     if flash is not None and source.bytes > flash:
         raise DeployError(
-            f"The network has {source.bytes:,} bytes of constants, more than {flash:,} bytes of flash."
+            f"The network has {source.bytes:,} bytes of constants, more than {flash:,} bytes of "
+            "flash."
         )
     values: dict[str, Any] = {
         "name": name, "NAME": name.upper(), "height": image.shape[0], "width": image.shape[1],

@@ -11,7 +11,7 @@ from zoo import catalog
 def test_every_page_of_the_menu_is_there(site):
     pages = {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
     assert {".", "quick_start", "papers/reactnet", "guides/deployment", "reference/python",
-            "reference/commands", "results/accuracy", "explorer"} <= pages  # fmt: skip
+            "reference/commands", "results/accuracy", "explorer", "classify"} <= pages  # fmt: skip
 
 
 def test_the_command_reference_has_every_command(site):

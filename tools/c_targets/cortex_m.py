@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.c_targets.targets import FLAGS, NAME, SOURCES, Results, checked, require_tools
+from zoo.errors import DeployError
 
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 TICK = 40  # instructions: the timer runs at 25 MHz, an instruction takes 1 ns
@@ -53,6 +55,7 @@ class Firmware:
     """
 
     core: Core
+    part: Part
     path: Path
     flash: int
     ram: int
@@ -100,23 +103,28 @@ def build_firmware(
     said = checked(["arm-none-eabi-size", "-A", path]).decode()
     size = {name: int(number) for name, number in re.findall(r"(?m)^(\.\S+) +(\d+)", said)}
     flash = size[".text"] + size.get(".ARM.exidx", 0) + size[".data"]
-    return Firmware(core, path, flash, size[".data"] + size[".bss"] + size[".stack"])
+    return Firmware(core, part, path, flash, size[".data"] + size[".bss"] + size[".stack"])
 
 
 def run_firmware(firmware: Firmware, images: np.ndarray, outputs: int) -> Measured:
     """Run images (batch, height, width, channels), uint8, on the emulated board.
 
     Raises:
-        DeployError: the emulator ended with an error, such as a fault of the program.
+        DeployError: the program ended with a fault.
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "images.bin").write_bytes(images.tobytes())
-        checked(
+        done = subprocess.run(
             ["qemu-system-arm", "-M", firmware.core.board, "-nographic", "-monitor", "none",
              "-serial", "null", "-semihosting-config", "enable=on,target=native",
              "-icount", "shift=0", "-kernel", firmware.path.absolute()],
-            cwd=folder, timeout=600,
+            cwd=folder, timeout=600, capture_output=True,
         )  # fmt: skip
+        if done.returncode:
+            raise DeployError(
+                f"The program ended with a fault on a {firmware.core.name}; its stack has "
+                f"{firmware.part.stack:,} bytes."
+            )
         words = np.fromfile(Path(folder, "outputs.bin"), "<u4")
     rows = words[1:-1].reshape(len(images), outputs + 2)
     results = Results.of(rows[:, :-1].copy(), outputs)

@@ -110,10 +110,9 @@ def run_on_cores(case: Case, builder: Builder, cores: Iterable[Core]) -> Iterato
     assert case.pixels is not None
     expected = builder.build(PORTABLE, case.directory).run(case.images, case.outputs)
     for core in cores:
-        options = {"optimize": "-O3"}
-        watched = build_firmware(core, SMALL_PART, case.directory, **options)
+        watched = build_firmware(core, SMALL_PART, case.directory, optimize="-O3")
         found = run_firmware(watched, case.pixels, case.outputs)
-        firmware = build_firmware(core, SMALL_PART, case.directory, watch=False, **options)
+        firmware = build_firmware(core, SMALL_PART, case.directory, optimize="-O3", watch=False)
         counted = run_firmware(firmware, case.pixels, case.outputs)
         yield {
             "model": case.model, "core": core.name, "images": len(case.images),

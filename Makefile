@@ -1,5 +1,6 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert test-attacks benchmark docs notebooks lint format clean help
+.PHONY: demo test test-slow test-convert test-attacks test-c benchmark docs notebooks lint format \
+	clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -14,6 +15,7 @@ help:
 	@echo "make test-slow     the tests that take longer"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make test-attacks  attacks on runs: killed, full disks, bad files; counts what held"
+	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
 	@echo "make benchmark     latency of all models; the machine should do nothing else"
 	@echo "make docs          the documentation, into site/"
 	@echo "make notebooks     run the notebooks and keep what they give"
@@ -34,6 +36,9 @@ test-convert: $(CONVERT_INSTALLED)
 
 test-attacks: $(INSTALLED)
 	$(PYTHON) -m pytest -m attacks -n 2 --dist worksteal tests/attacks
+
+test-c: $(INSTALLED)
+	$(PYTHON) -m pytest -m c_targets tests/c_targets
 
 benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \

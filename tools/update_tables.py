@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.c_targets.tables import firmware_rows, matrix_rows
 from tools.tables import read_table
 from training.commands.benchmark.report import layers_path
 from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows
@@ -276,6 +277,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "layers": layers,
     "queue": queue,
+    "c_targets": lambda: markdown(*matrix_rows()),
+    "cortex_m": lambda: markdown(*firmware_rows()),
 }
 
 

@@ -1,4 +1,4 @@
-"""What MkDocs calls as it builds: makes the pictures, and fills the explorer's data in."""
+"""What MkDocs calls as it builds: makes the pictures, and fills the data of two pages in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from training.terminal import load_tensorflow  # noqa: E402 (found by the line a
 
 load_tensorflow()  # without all it says while it loads
 
+import classify  # noqa: E402 (likewise)
 import explorer  # noqa: E402 (likewise)
 import figures  # noqa: E402 (likewise)
 import reference  # noqa: E402 (likewise)
@@ -28,7 +29,9 @@ def on_pre_build(config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Put the catalog into the explorer's page, and models and recipes into the reference."""
+    """Put the catalog into the explorer, a network into its page, and models into the reference."""
     if page.file.src_uri == "explorer.md":
         return explorer.filled(markdown)
+    if page.file.src_uri == "classify.md":
+        return classify.filled(markdown)
     return reference.filled(markdown) if page.file.src_uri.startswith("reference/") else markdown

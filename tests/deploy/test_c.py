@@ -5,17 +5,17 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 from case import images, randomize
 from networks import QUICK, binary_names, quick_network, relative, turned
+from sums import binary, sums_network, symmetric
 
 import zoo
 from zoo.deploy import load_c, to_c
 from zoo.deploy.c.load import CNetwork, read_manifest
-from zoo.layers import LeakyClip, SubsamplePad, SymmetricConv2D
+from zoo.layers import LeakyClip, SubsamplePad
 
 layers = tf.keras.layers
 QUICKLY = ("-std=c11", "-O1")  # compiles in a third of the time, and computes the same
@@ -54,42 +54,10 @@ def test_networks_of_every_family(name, compiled, tmp_path):
 # --- sums -----------------------------------------------------------------------------------------
 
 
-def binary(filters, size, **options):
-    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
-    return lq.layers.QuantConv2D(filters, size, use_bias=False, **signs, **options)
-
-
-def symmetric(filters, size, **options):
-    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
-    return SymmetricConv2D(filters, size, **signs, **options)
-
-
-CONVOLUTIONS = {
-    "plain": lambda: binary(9, 3),
-    "same": lambda: binary(32, 3, padding="same"),
-    "strided": lambda: binary(16, 3, padding="same", strides=2),
-    "symmetric": lambda: symmetric(17, 3, strides=2),
-    "wide": lambda: symmetric(33, 5),
-    "pointwise": lambda: binary(40, 1),
-    "pointwise strided": lambda: binary(16, 1, strides=2),
-    "ones outside": lambda: binary(20, 3, padding="same", pad_values=1.0),
-    "minus ones outside": lambda: binary(20, 5, padding="same", pad_values=-1.0, strides=2),
-    "dilated": lambda: binary(16, 3, padding="same", dilation_rate=2),
-    "oblong": lambda: binary(16, (1, 7), padding="same"),
-    "large": lambda: binary(16, (7, 5)),
-}
-
-
 @pytest.mark.parametrize("instructions", SETS)
 @pytest.mark.parametrize("channels", [3, 16, 40, 96])
 def test_sums_of_signs_are_exact(channels, instructions, compiled, tmp_path):
-    """All convolutions in one network, which gives the sums one after another."""
-    image = tf.keras.Input((11, 10, channels))
-    sums = [make()(image) for make in CONVOLUTIONS.values()]
-    if channels != 16:  # of which the dilated one makes pixels of 32 bits
-        sums.pop(list(CONVOLUTIONS).index("dilated"))
-    flat = layers.Concatenate()([layers.Flatten()(each) for each in sums])
-    model = randomize(tf.keras.Model(image, flat, name="sums"))
+    model = sums_network(channels)
     network = compiled(model, tmp_path / "c", instructions)
     batch = images(model, 2)
     batch[0, :5] = np.round(batch[0, :5])  # and zeros, whose sign is +1
@@ -158,6 +126,24 @@ def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
     model = turned(randomize(tf.keras.Model(image, x, name="dense")))
     network = compiled(model, tmp_path / "c")
     batch = images(model, 4)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
+@pytest.mark.parametrize("shrink", ["subsample", "mean", "maximum", "depthwise"])
+def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path):
+    """In less memory than both would take; wide maps, of more pixels than are computed at once."""
+    image = tf.keras.Input((40, 40, 3))
+    x = layers.Conv2D(16, 1)(image)
+    before = layers.BatchNormalization()(x)
+    small = {
+        "subsample": SubsamplePad(32), "mean": layers.AveragePooling2D(2),
+        "maximum": layers.MaxPooling2D(2), "depthwise": layers.DepthwiseConv2D(2, 2),
+    }[shrink](before)  # fmt: skip
+    y = symmetric(small.shape[-1], 3)(small)
+    model = turned(randomize(tf.keras.Model(image, layers.Add()([y, small]), name="shrinks")))
+    network = compiled(model, tmp_path / "c")
+    assert read_manifest(tmp_path / "c")["workspace"] < 4 * 40 * 40 * (3 + 16) + 2048
+    batch = images(model, 2)
     assert relative(network(batch), model(batch, training=False)) < 1e-5
 
 

@@ -113,6 +113,21 @@ def test_names_that_are_no_identifiers(name, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_networks_too_large_for_a_memory(tmp_path, lqz):
+    model = model_of(layers.Conv2D(16, 3), shape=(32, 32, 16))
+    export = to_c(model, tmp_path / "fits")
+    fits = {"ram": export.workspace, "flash": export.constants}
+    to_c(model, tmp_path / "fits", **fits)
+    for what, text in (("ram", "a workspace of .* of RAM"), ("flash", "constants, .* of flash")):
+        with pytest.raises(DeployError, match=text) as error:
+            to_c(model, tmp_path / "c", **{what: fits[what] - 1})
+        assert f"{fits[what]:,} bytes" in sentence(error)
+    assert not (tmp_path / "c").exists()
+    code, _, err = lqz("export", "ReActNet20", "weights=None", "--format", "c", "-o", "c",
+                       "--ram", "65536")  # fmt: skip
+    assert code == 2 and "more than 65,536 bytes of RAM." in err and "Traceback" not in err
+
+
 def test_class_names_of_another_number(tmp_path):
     with pytest.raises(InvalidValueError, match=r"2 class names were given for 6 outputs"):
         to_c(model_of(layers.ReLU()), tmp_path / "c", classes=["a", "b"])

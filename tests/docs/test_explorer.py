@@ -1,40 +1,17 @@
 """The model explorer in a real browser, from a site that was just built, served on loopback."""
 
-import functools
-import http.server
-import os
 import re
-import shutil
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
 import pytest
 
 import zoo
 from zoo import catalog
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The built documentation; strict, so that a broken link or reference fails."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return folder
-
 
 def test_every_page_of_the_menu_is_there(site):
     pages = {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
     assert {".", "quick_start", "papers/reactnet", "guides/deployment", "reference/python",
-            "reference/commands", "results/accuracy", "explorer"} <= pages  # fmt: skip
+            "reference/commands", "results/accuracy", "explorer", "classify"} <= pages  # fmt: skip
 
 
 def test_the_command_reference_has_every_command(site):
@@ -64,35 +41,6 @@ def test_no_page_asks_another_host(site):
         text = page.read_text(encoding="utf-8")
         for kind in ('src="http', 'rel="stylesheet" href="http', '@import "http', "url(http"):
             assert kind not in text, page
-
-
-@pytest.fixture(scope="module")
-def browser(site):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs Debian's packages chromium and chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    handler = functools.partial(Quiet, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = Options()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1300",
-                     "--disable-dev-shm-usage"):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.root = f"http://127.0.0.1:{server.server_port}/"
-    yield driver
-    driver.quit()
-    server.shutdown()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture

@@ -34,11 +34,15 @@ EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 @click.option("--preprocess", is_flag=True,
               help="Take uint8 images and normalise them in the graph (openvino).")  # fmt: skip
 @click.option("--name", help="Prefix of the names in C (c); by default the model's.")
+@click.option("--ram", type=click.IntRange(min=1), metavar="BYTES",
+              help="Refuse a network whose workspace is larger (c).")  # fmt: skip
+@click.option("--flash", type=click.IntRange(min=1), metavar="BYTES",
+              help="Refuse a network whose constants are larger (c).")  # fmt: skip
 @click.option("--allow-float", is_flag=True,
               help="Write binary layers that cannot be converted in float32 (lce).")  # fmt: skip
 def export(
     model: str, arguments: Sequence[str], kind: str, output: Path, batch: int, preprocess: bool,
-    name: str | None, allow_float: bool,
+    name: str | None, ram: int | None, flash: int | None, allow_float: bool,
 ) -> None:  # fmt: skip
     """Write MODEL, built with ARGUMENTS, for a runtime.
 
@@ -51,6 +55,7 @@ def export(
     for option, given, of in (
         ("--preprocess", preprocess, "openvino"), ("--batch", batch != 1, "openvino"),
         ("--allow-float", allow_float, "lce"), ("--name", name is not None, "c"),
+        ("--ram", ram is not None, "c"), ("--flash", flash is not None, "c"),
     ):  # fmt: skip
         if given and kind != of:
             raise InvalidValueError(f"{option} is for --format {of}, not {kind}.")
@@ -63,7 +68,7 @@ def export(
     write: dict[str, Callable[[], int]] = {
         "openvino": lambda: _openvino(network, output, batch, preprocess, found),
         "lce": lambda: _lce(network, output, allow_float),
-        "c": lambda: _c(network, output, name, found),
+        "c": lambda: _c(network, output, found, name=name, ram=ram, flash=flash),
         "tflite": lambda: _tflite(network, output),
         "saved_model": lambda: _saved_model(network, output),
     }
@@ -142,12 +147,13 @@ def _lce(network: Any, output: Path, allow_float: bool) -> int:
     return count_binary_convolutions(flatbuffer)
 
 
-def _c(network: Any, output: Path, name: str | None, found: Network) -> int:
+def _c(network: Any, output: Path, found: Network, **options: Any) -> int:
     from zoo.deploy import to_c
 
     how = found.card.preprocessing
-    options: dict[str, Any] = {"mean": how.mean, "std": how.std} if how else {}
-    exported = to_c(network, output, name=name, classes=_names(found, network), **options)
+    if how:
+        options |= {"mean": how.mean, "std": how.std}
+    exported = to_c(network, output, classes=_names(found, network), **options)
     return len(exported.binary)
 
 

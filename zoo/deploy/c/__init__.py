@@ -5,11 +5,12 @@ How it is made, one file a step:
 - `layers` says each Keras layer as one of a few kinds of nodes (`graph`), by the rules in
   `convolutions`, `activations` and `shapes`. A layer is known by its class (`rules`); a subclass
   that overrides what computes is refused.
-- `rewriting` makes concatenations free; `operations` joins the nodes into loops. A loop makes 16
+- `rewriting` makes concatenations free; `schedule` joins the nodes into loops. A loop makes 16
   channels of a few pixels in registers (a convolution, a pooling, a load) and runs its steps on
   them: batch norm, shortcut, activation, and the signs that the next convolution reads, written as
   bits. A sign that follows an affine map is one comparison with a threshold.
-- `memory` gives every map bytes of one workspace; maps that do not live together share them.
+- `memory` gives every map bytes of one workspace; maps that do not live together share them, and
+  a smaller map may replace the one that it is made of.
 - `packing` orders the weights as the kernels read them; `emit` writes constants and calls.
 - `write` puts the directory together, with what lies in `sources/`: the kernels, for AVX-512, AVX2,
   NEON, WebAssembly SIMD and portable C. `load` compiles it and calls it from NumPy.

@@ -23,8 +23,9 @@ from zoo.deploy.c.graph import (
     filled,
 )
 from zoo.deploy.c.memory import Memory
-from zoo.deploy.c.operations import Copy, Loop, Schedule, Step, Store, StorePool, StoreSigns, merged
+from zoo.deploy.c.operations import Copy, Loop, Step, Store, StorePool, StoreSigns, merged
 from zoo.deploy.c.packing import pack_depthwise, pack_real, pack_signs
+from zoo.deploy.c.schedule import Schedule
 
 TYPES = {"float32": "float", "uint32": "uint32_t", "uint16": "uint16_t"}
 
@@ -35,6 +36,7 @@ class Source:
     Attributes:
         constants, layers, calls: lines of C.
         binary: the names of the binary convolutions, in order.
+        bytes: of the constants.
     """
 
     def __init__(self, schedule: Schedule, memory: Memory):
@@ -42,6 +44,7 @@ class Source:
         self.layers: list[str] = []
         self.calls: list[str] = []
         self.binary: list[str] = []
+        self.bytes = 0
         self._memory = memory
         self._image = schedule.image
         self._names: dict[tuple[str, bytes], str] = {}
@@ -64,6 +67,7 @@ class Source:
         key = (values.dtype.name, values.tobytes())
         if key not in self._names:
             name = self._names[key] = f"c{len(self._names)}"
+            self.bytes += values.nbytes
             kind = TYPES[values.dtype.name]
             lines = "\n".join(_lines(values))
             self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{lines}\n}};")
@@ -103,7 +107,7 @@ class Source:
             for number in (
                 height, width, channels, stride, out_h, out_w, out_c, *where.kernel,
                 *where.strides, *where.pads, *where.dilations, group_in, group_out, window.fill,
-                window.channel, int(loop.quads),
+                window.channel, int(loop.quads), self._memory.at_once(loop),
             )
         )  # fmt: skip
         weights = self._weights(window)

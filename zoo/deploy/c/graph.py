@@ -1,7 +1,7 @@
 """What a Keras model is before it becomes C: feature maps, and the few kinds of nodes between them.
 
 Everything is channels-last and of one image; a vector is a map of one pixel. `zoo.deploy.c.layers`
-makes the graph, `zoo.deploy.c.operations` joins its nodes into the loops that the C code runs.
+makes the graph, `zoo.deploy.c.schedule` joins its nodes into the loops that the C code runs.
 """
 
 from __future__ import annotations

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from zoo.deploy.c.graph import Combine, Concat, Kind, Reorder, Signs, Value, filled
-from zoo.deploy.c.operations import Copy, Loop, Operation, Schedule, Store
+from zoo.deploy.c.operations import Copy, Loop, Operation, Store
+from zoo.deploy.c.schedule import Schedule
 
 ALIGNMENT = 64
 GUARD = 64  # around signs: of 16-bit pixels, a word may begin before or end behind them
+AT_ONCE = 32  # pixels that a loop computes before it reads more, if it writes over its input
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,21 @@ class Place:
     stride: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Block:
-    """Bytes that are in use from one operation to another."""
+    """Bytes that are in use from one operation to another.
+
+    Attributes:
+        over: the block that this one may begin in, as it replaces that one from its start on.
+        shared: by how many bytes the two may overlap.
+    """
 
     size: int
     first: int
     last: int
     offset: int = 0
+    over: Block | None = None
+    shared: int = 0
 
 
 class Memory:
@@ -48,6 +59,10 @@ class Memory:
         self._use(schedule.output, len(operations))
         self._use(schedule.image, 0)
         self._share(operations)
+        self._at_once: set[Loop] = set()
+        for index, operation in enumerate(operations):
+            if isinstance(operation, Loop):
+                self._overlap(operation, index)
         self.size = self._pack()
 
     def of(self, what: Value | Signs) -> Place:
@@ -58,6 +73,10 @@ class Memory:
             return Place(self._blocks[what].offset, 4 * what.channels)
         root, channel = self._root(what)
         return Place(self._blocks[root].offset + 4 * channel, 4 * filled(self._width(root, what)))
+
+    def at_once(self, loop: Loop) -> int:
+        """How many pixels the loop may compute before it reads more; 0 for any number."""
+        return AT_ONCE if loop in self._at_once else 0
 
     def is_view(self, operation: Operation) -> bool:
         """Whether a copy leaves everything in its place."""
@@ -151,14 +170,65 @@ class Memory:
             and self._blocks[result].first == index
         )  # fmt: skip
 
+    def _overlap(self, loop: Loop, index: int) -> None:
+        """Let a window's result begin shortly before the map that it is made of and ends.
+
+        Where a loop shrinks a map, its result grows more slowly than the input is read: both need
+        little more than the input alone, if pixels are computed in order and a few at a time.
+        """
+        window = loop.window
+        stores = [step for step in loop.steps if isinstance(step, Store)]
+        kinds = (Kind.LOAD, Kind.MEAN, Kind.MAXIMUM, Kind.DEPTHWISE)
+        if window.kind not in kinds or loop.quads or len(stores) != 1:
+            return
+        (source,), result, where = window.inputs, stores[0].value, window.geometry
+        if source is self._schedule.image or result not in self._blocks:
+            return
+        root, channel = self._root(source)
+        others = [step.inputs[1] for step in loop.steps if isinstance(step, Combine)]
+        ends = [
+            pad == 0 and (out - 1) * stride + (kernel - 1) * dilation < size
+            for pad, out, stride, kernel, dilation, size in zip(
+                where.pads, window.output.shape, where.strides, where.kernel, where.dilations,
+                source.shape, strict=False,
+            )
+        ]  # fmt: skip
+        before, after = self._blocks[root], self._blocks[result]
+        if (
+            channel or root.shape != source.shape or result.shape != window.output.shape
+            or not all(ends) or before.last != index or after.first != index
+            or result in self._schedule.parts or any(self._root(o)[0] is root for o in others)
+        ):  # fmt: skip
+            return
+        height, width, channels = result.shape
+        pixels = np.arange(height * width)
+        first = (pixels // width * where.strides[0] * source.shape[1]
+                 + pixels % width * where.strides[1]) * 4 * filled(source.channels)  # fmt: skip
+        written = np.minimum(pixels + AT_ONCE, len(pixels)) * 4 * filled(channels)
+        lead = -(-int((written - first).max()) // ALIGNMENT) * ALIGNMENT
+        if lead < after.size:
+            after.over, after.shared = before, after.size - lead
+            self._at_once.add(loop)
+
     def _pack(self) -> int:
-        """Give every block an offset: the largest first, each as low as it fits."""
+        """Give every block an offset: the largest first, each as close to the end as it fits."""
         placed: list[Block] = []
         for block in sorted(self._blocks.values(), key=lambda b: (-b.size, b.first)):
-            at_once = [b for b in placed if b.first <= block.last and block.first <= b.last]
-            for other in sorted(at_once, key=lambda b: b.offset):
-                if block.offset + block.size <= other.offset:
-                    break
-                block.offset = max(block.offset, other.offset + other.size)
+            taken = []  # where the block cannot end, counted from the workspace's end
+            for other in placed:
+                if other.first <= block.last and block.first <= other.last:
+                    low, high = other.offset - block.size, other.offset + other.size
+                    if block.over is other:
+                        high -= block.shared
+                    elif other.over is block:
+                        low += other.shared
+                    taken.append((low, high))
+            block.offset = min(
+                end for end in (0, *(high for _, high in taken))
+                if end >= 0 and not any(low < end < high for low, high in taken)
+            )  # fmt: skip
             placed.append(block)
-        return max((block.offset + block.size for block in placed), default=0)
+        size = max((block.offset + block.size for block in placed), default=0)
+        for block in placed:
+            block.offset = size - block.offset - block.size
+        return size

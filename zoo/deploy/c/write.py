@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SOURCES = Path(__file__).parent / "sources"
-KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_vectors.h")
+KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # of the manifest
 VECTORS = 2
@@ -49,12 +49,14 @@ class Export:
         name: of the network in C.
         binary: the names of its binary convolutions, in order.
         workspace: bytes that the caller gives.
+        constants: bytes of its weights and other constants.
     """
 
     directory: Path
     name: str
     binary: tuple[str, ...]
     workspace: int
+    constants: int
 
 
 def to_c(
@@ -65,6 +67,8 @@ def to_c(
     classes: Sequence[str] | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    ram: int | None = None,
+    flash: int | None = None,
 ) -> Export:
     """Write a functional Keras model as C source: NAME.c, NAME.h, kernels, an example, a test.
 
@@ -78,10 +82,12 @@ def to_c(
         classes: a name for each output, for NAME_class.
         mean, std: by which NAME_run_uint8 normalises images of bytes, by channel, after a division
             by 255; only for images of as many channels.
+        ram, flash: bytes that the workspace and the constants may take at most; by default any.
 
     Raises:
-        DeployError: a layer is not supported, a size is open, the name is no C identifier, or the
-            directory cannot be written. Nothing is left behind.
+        DeployError: a layer is not supported, a size is open, the name is no C identifier, the
+            network needs more memory than it may take, or the directory cannot be written. Nothing
+            is left behind.
     """
     check_exportable(model)
     name = checked_name(model.name if name is None else name)
@@ -90,7 +96,7 @@ def to_c(
     from zoo.deploy.c.emit import Source
     from zoo.deploy.c.layers import build_graph
     from zoo.deploy.c.memory import ALIGNMENT, Memory
-    from zoo.deploy.c.operations import Schedule
+    from zoo.deploy.c.schedule import Schedule
 
     graph, output = build_graph(model)
     if classes is not None and len(classes) != output.channels:
@@ -101,14 +107,24 @@ def to_c(
     memory = Memory(schedule)
     if memory.size >= 2**31:
         raise DeployError(f"The network needs a workspace of {memory.size:,} bytes, 2 GiB or more.")
+    workspace = memory.size + ALIGNMENT - 1
+    if ram is not None and workspace > ram:
+        raise DeployError(
+            f"The network needs a workspace of {workspace:,} bytes, more than {ram:,} bytes of RAM."
+        )
     source = Source(schedule, memory)
     image = graph.image
     table = _table(image.channels, mean, std)
     table_name = None if table is None else source.constant(table)
+    if flash is not None and source.bytes > flash:
+        raise DeployError(
+            f"The network has {source.bytes:,} bytes of constants, more than {flash:,} bytes of "
+            "flash."
+        )
     values: dict[str, Any] = {
         "name": name, "NAME": name.upper(), "height": image.shape[0], "width": image.shape[1],
         "channels": image.channels, "inputs": image.pixels * image.channels,
-        "outputs": output.pixels * output.channels, "workspace": memory.size + ALIGNMENT - 1,
+        "outputs": output.pixels * output.channels, "workspace": workspace,
         "constants": "\n".join(source.constants), "layers": "\n".join(source.layers),
         "calls": "\n    ".join(source.calls), "binary": len(source.binary),
         "image_offset": memory.of(image).offset, "table": table_name,
@@ -142,7 +158,7 @@ def to_c(
         files.write_json(folder / MANIFEST, {**manifest, "files": hashes})
 
     _write_directory(directory, fill)
-    return Export(directory, name, tuple(source.binary), values["workspace"])
+    return Export(directory, name, tuple(source.binary), workspace, source.bytes)
 
 
 def checked_name(name: str) -> str:

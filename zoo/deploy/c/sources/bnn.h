@@ -68,6 +68,7 @@ typedef struct {
     int32_t fill;     /* BINARY: the sign of the padding, or 0 */
     int32_t channel;  /* LOAD: the output channel at which the input's first one lies */
     int32_t quads;    /* whether pixels are computed in fours, 2x2 (1x1 kernel, even size) */
+    int32_t at_once;  /* pixels to compute before more are read, as the output lies in the input; 0: any */
     int32_t input;    /* bytes from the workspace's start, or BNN_IMAGE */
     const void *weights; /* [16 filters][kernel row][kernel column][channels] of 16 words each */
     const bnn_step *steps;

@@ -63,13 +63,21 @@ TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, V(f) *v,
         case BNN_STORE:
             EACH F_STORE(bnn_floats_at(tensor + (ptrdiff_t)px[i] * s->stride), v[i]);
             break;
-        case BNN_POOL: /* pixels come in fours, two above two */
-            for (int i = 0; i + 4 <= P; i += 4) {
+        case BNN_POOL: /* pixels come in fours, two above two: at once, or one pair after the other */
+            for (int i = 0; i + (PIXELS < 4 ? 2 : 4) <= P; i += PIXELS < 4 ? 2 : 4) {
                 const int32_t row = px[i] / layer->out_w, column = px[i] % layer->out_w;
                 const ptrdiff_t pixel = (ptrdiff_t)(row / 2) * (layer->out_w / 2) + column / 2;
-                const V(f) sum = F_ADD(F_ADD(v[i], v[(i + 1) % PIXELS]),
-                                       F_ADD(v[(i + 2) % PIXELS], v[(i + 3) % PIXELS]));
-                F_STORE(bnn_floats_at(tensor + pixel * s->stride), F_MUL(sum, F_ALL(0.25f)));
+                unsigned char *mean = tensor + pixel * s->stride;
+                V(f) sum = F_ADD(v[i], v[(i + 1) % PIXELS]);
+                if (PIXELS < 4 && row % 2 == 0) {
+                    F_STORE(bnn_floats_at(mean), sum);
+                    continue;
+                }
+                if (PIXELS < 4)
+                    sum = F_ADD(F_LOAD(bnn_floats(mean)), sum);
+                else
+                    sum = F_ADD(sum, F_ADD(v[(i + 2) % PIXELS], v[(i + 3) % PIXELS]));
+                F_STORE(bnn_floats_at(mean), F_MUL(sum, F_ALL(0.25f)));
             }
             break;
         default: { /* BNN_SIGN, BNN_LAST_SIGN */

@@ -210,7 +210,11 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #else /* portable C: a word's bits, added up in its own bytes (Warren, Hacker's Delight, 5-1) */
 #define V(name) bnn_##name##_portable
 #define TARGET
+#if UINTPTR_MAX > 0xffffffffu
 #define PIXELS 4
+#else
+#define PIXELS 2 /* microcontrollers: fewer values that wait on the stack */
+#endif
 #define BURST 31
 typedef struct { float v[16]; } V(f);
 typedef struct { uint32_t v[16]; } V(words);

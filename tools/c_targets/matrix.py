@@ -1,0 +1,150 @@
+"""Which models run on which targets, from runs: the rows of `results/c_targets.csv`."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import zoo
+from tools.c_targets.cortex_m import M4, M7, Core, Part, build_firmware, run_firmware
+from tools.c_targets.targets import EMULATED, NAME, PORTABLE, X86, Builder, Results, Target
+from training.data import CIFAR10_SAMPLE
+from zoo.deploy import to_c
+from zoo.errors import DeployError
+
+SHIPPED = (
+    "ReActNet20", "SDBNNResNet20", "BiRealNet20", "XNORNetPlusPlusResNet20", "RealResNet20",
+)  # fmt: skip
+FLOAT = "RealResNet20"  # emulators take a second and more for an image
+# What, for example, ST's STM32F401RE has: 512 KB of flash and 96 KB of RAM.
+SMALL_PART = Part(flash=512 << 10, ram=96 << 10)
+ON_SMALL_PART = ("ReActNet20", "SDBNNResNet20")
+CORES = (M4, M7)
+COLUMNS = ("model", "weights", "target", "images", "equal", "note")
+FIRMWARE_COLUMNS = (
+    "model", "core", "images", "equal", "flash", "ram", "stack", "workspace", "instructions",
+)  # fmt: skip
+
+
+def sample_images() -> np.ndarray:
+    """The test images of CIFAR-10 in the package, uint8 (100, 32, 32, 3)."""
+    import tensorflow as tf
+
+    files = sorted(CIFAR10_SAMPLE.glob("*/*.png"))
+    return np.stack([tf.io.decode_png(file.read_bytes(), 3).numpy() for file in files])
+
+
+@dataclass
+class Case:
+    """A model, exported, with images for it.
+
+    Attributes:
+        images: float32 (batch, height, width, channels), normalised.
+        pixels: the same as bytes, or None where they are random numbers.
+    """
+
+    model: str
+    weights: str
+    directory: Path
+    workspace: int
+    outputs: int
+    images: np.ndarray
+    pixels: np.ndarray | None
+
+
+def exported(model: str, directory: Path) -> Case:
+    """A shipped network with the embedded images; any other model random, with one random image.
+
+    Raises:
+        DeployError: the model cannot be exported to C.
+    """
+    import tensorflow as tf
+
+    tf.keras.backend.clear_session()
+    gc.collect()
+    tf.keras.utils.set_random_seed(0)
+    weights, pixels = ("cifar10", sample_images()) if model in SHIPPED else (None, None)
+    if pixels is not None and model == FLOAT:
+        pixels = pixels[::10]
+    network = zoo.get_model(model, weights=weights, classifier_activation=None)
+    if pixels is None:
+        shape = (1, *network.input_shape[1:])
+        images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    else:
+        images = zoo.preprocess_input(pixels, "cifar10").astype(np.float32)
+    workspace = to_c(network, directory, name=NAME).workspace
+    outputs = int(np.prod(network.output_shape[1:]))
+    return Case(model, weights or "random", directory, workspace, outputs, images, pixels)
+
+
+def run_on_all(case: Case, builder: Builder) -> Iterator[dict[str, Any]]:
+    """A row for each emulated target, compared with this machine's results."""
+    expected: dict[bool, Results] = {}
+    for target in (X86, PORTABLE):
+        program = builder.build(target, case.directory)
+        if target.fused and program.kernels == "portable C":
+            raise DeployError("The matrix is made on a CPU with AVX2, which rounds as NEON does.")
+        expected[target.fused] = program.run(case.images, case.outputs)
+    for target in EMULATED:
+        yield {**_row(case, target), **_compared(case, target, builder, expected[target.fused])}
+
+
+def _row(case: Case, target: Target) -> dict[str, Any]:
+    return {"model": case.model, "weights": case.weights, "target": target.name,
+            "images": len(case.images)}  # fmt: skip
+
+
+def _compared(case: Case, target: Target, builder: Builder, expected: Results) -> dict[str, Any]:
+    try:
+        found = builder.build(target, case.directory).run(case.images, case.outputs)
+    except DeployError as error:
+        return {"equal": "", "note": str(error)}
+    return {"equal": "yes" if found.same_as(expected) else "no", "note": ""}
+
+
+def run_on_cores(case: Case, builder: Builder, cores: Iterable[Core]) -> Iterator[dict[str, Any]]:
+    """A row for each microcontroller: memory and instructions, and whether results are equal."""
+    assert case.pixels is not None
+    expected = builder.build(PORTABLE, case.directory).run(case.images, case.outputs)
+    for core in cores:
+        watched = build_firmware(core, SMALL_PART, case.directory, optimize="-O3")
+        found = run_firmware(watched, case.pixels, case.outputs)
+        firmware = build_firmware(core, SMALL_PART, case.directory, optimize="-O3", watch=False)
+        counted = run_firmware(firmware, case.pixels, case.outputs)
+        yield {
+            "model": case.model, "core": core.name, "images": len(case.images),
+            "equal": "yes" if found.results.same_as(expected) else "no",
+            "flash": firmware.flash, "ram": firmware.ram, "stack": counted.stack,
+            "workspace": case.workspace, "instructions": round(counted.instructions.mean()),
+        }  # fmt: skip
+
+
+def rows_of(model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of one model for both tables; one that says why where it cannot be exported."""
+    with TemporaryDirectory() as folder:
+        try:
+            case = exported(model, Path(folder) / "c")
+        except DeployError as error:
+            row = {"model": model, "weights": "", "target": "", "images": 0, "equal": "",
+                   "note": str(error)}  # fmt: skip
+            return [row], []
+        builder = Builder(kernels_folder())
+        rows = list(run_on_all(case, builder))
+        small = list(run_on_cores(case, builder, CORES)) if model in ON_SMALL_PART else []
+        return rows, small
+
+
+_KERNELS: list[TemporaryDirectory[str]] = []
+
+
+def kernels_folder() -> Path:
+    """Where this process keeps compiled kernels, until it ends."""
+    if not _KERNELS:
+        _KERNELS.append(TemporaryDirectory())
+    return Path(_KERNELS[0].name)

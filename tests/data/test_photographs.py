@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from zookeeper import component
 
-from training.data import RandomResizedCropFlip, philox
+from training.data import ImageFolder, PadCropFlip, RandomResizedCropFlip, philox
 from training.data import preprocessing as p
 from training.data.photographs import RandomCrops, random_box
+from training.data.pipeline import InputPipeline
 
 KEY = 11
 
@@ -94,3 +96,43 @@ def test_large_photographs_are_decoded_smaller(make, images):
         for position, pixels in enumerate(found):
             difference = np.abs(by_tensorflow(prep, content, position) - pixels)
             assert difference.mean() < 2.5 and difference.max() < 40  # hard edges everywhere
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_the_pipeline_gives_the_same_batches_either_way(make, folder, cache):
+    """Positions, labels and what is unreadable; pixels to a rounding; resumed at any position."""
+    (folder / "train" / "bags" / "3.png").write_bytes(b"\x89PNG no image")
+    prep = make(RandomResizedCropFlip, input_shape=(24, 24, 3))
+    data = make(ImageFolder, data_dir=str(folder))
+
+    def batches(photographs, position=0):
+        pipeline = InputPipeline(
+            data, prep, batch_size=6, seed=4, cache=cache, corrupt_share=0.1,
+            photographs=photographs,
+        )  # fmt: skip
+        return list(pipeline.train(1, position).as_numpy_iterator())
+
+    ours, theirs = batches("pillow"), batches("tensorflow")
+    assert len(ours) == len(theirs) > 3
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one["position"], other["position"])
+        np.testing.assert_array_equal(one["label"], other["label"])
+        assert one["image"].dtype == np.uint8
+        difference = np.abs(prep.normalise(one["image"]) - other["image"]) * 255 * prep.std
+        assert difference.max() < 2.1
+    rest = batches("pillow", int(ours[1]["position"][-1]) + 1)
+    for one, other in zip(ours[2:], rest, strict=False):
+        np.testing.assert_array_equal(one["image"], other["image"])
+
+
+def test_a_class_with_its_own_transform_keeps_it(make):
+    class Grey(RandomResizedCropFlip):
+        def transform(self, image, seed):
+            return super().transform(image, seed) * 0.5
+
+    class Named(RandomResizedCropFlip):
+        """Nothing of its own."""
+
+    assert make(component(Grey)).random_crops() is None
+    assert make(component(Named)).random_crops() is not None
+    assert make(PadCropFlip).random_crops() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +11,26 @@ import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
 from training.data.philox import uniform
+from training.data.photographs import RandomCrops
 from training.data.preprocessing import ImagePreprocessing
 from training.data.storage import EncodedSplit
 from zoo.errors import DatasetError
 
 
 def decoded(
-    records: tf.data.Dataset, preprocessing: ImagePreprocessing, key: int | None, fetch=None,
+    records: tf.data.Dataset,
+    preprocessing: ImagePreprocessing,
+    key: int | None,
+    fetch: Callable | None = None,
     classes: int | None = None,
-) -> tf.data.Dataset:  # fmt: skip
+    crops: RandomCrops | None = None,
+) -> tf.data.Dataset:
     """Batches, of any size, of "image" (before normalisation), "label" int32, "position" int64.
 
     `records` are (position int64, record). `fetch` turns a batch of records into a batch of
     examples; without it they are examples. `key`, an epoch's seed, augments; None evaluates. An
     image with a label that is none of `classes` is left out like one that cannot be decoded.
+    `crops` has Pillow cut the images, to uint8.
 
     Images are decoded in chunks, each in a data set of its own whose errors are ignored. That is
     faster than one by one, and unlike `ignore_errors` on the whole it does not hide (nor hang on)
@@ -48,6 +55,8 @@ def decoded(
             known = (labels >= 0) & (labels < classes)
             positions = tf.boolean_mask(positions, known)
             examples = {k: tf.boolean_mask(each, known) for k, each in examples.items()}
+        if crops is not None and key is not None:
+            return _cut(crops, key, positions, examples["image"], preprocessing.output(examples))
         if key is not None:
             keys = tf.fill(tf.shape(positions), key)
             seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
@@ -62,6 +71,23 @@ def decoded(
         )
 
     return records.batch(chunk).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _cut(
+    crops: RandomCrops, key: int, positions: tf.Tensor, files: tf.Tensor, labels: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """A chunk of `decoded` by Pillow."""
+
+    def pixels(files: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return crops.pixels(files.tolist(), key, positions)
+
+    images, kept = tf.numpy_function(pixels, [files, positions], [tf.uint8, tf.int64])
+    kept = tf.ensure_shape(kept, [None])
+    return {
+        "image": tf.ensure_shape(images, [None, *crops.shape]),
+        "label": tf.gather(labels, kept),
+        "position": tf.gather(positions, kept),
+    }
 
 
 @dataclass(frozen=True)

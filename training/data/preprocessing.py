@@ -14,17 +14,10 @@ import tensorflow as tf
 from zookeeper import Field, component
 from zookeeper.tf import Preprocessing
 
+from training.data.photographs import PCA_EIGENVALUES, PCA_EIGENVECTORS, RandomCrops
 from zoo.errors import InvalidValueError
 from zoo.images import upright
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, centre_crop, resize, shorter_side
-
-# Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
-PCA_EIGENVALUES = (0.2175, 0.0188, 0.0045)
-PCA_EIGENVECTORS = (
-    (-0.5675, 0.7192, 0.4009),
-    (-0.5808, -0.0045, -0.8140),
-    (-0.5836, -0.6948, 0.4203),
-)
 
 
 class ImagePreprocessing(Preprocessing):
@@ -92,6 +85,10 @@ class ImagePreprocessing(Preprocessing):
         """`transform` of each of [b, h, w, c]. `draws`, float32 [b, 4], are the first numbers that
         each image's seed gives."""
         raise NotImplementedError
+
+    def random_crops(self) -> RandomCrops | None:
+        """What Pillow cuts out of a photograph for training; None: `transform` does it."""
+        return None
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Pixel values in 0..255, any leading dimensions, to float32 (x / 255 - mean) / std."""
@@ -191,6 +188,13 @@ class RandomResizedCropFlip(ImagePreprocessing):
                 f"preprocessing.resize={self.resize} is smaller than the input's "
                 f"{max(self.input_shape[:2])} pixels."
             )
+
+    def random_crops(self) -> RandomCrops | None:
+        """The same as `transform` in training, by Pillow; None for a subclass with its own ways."""
+        own, ours = type(self), RandomResizedCropFlip
+        if (own.transform, own.decode, own.pixels) != (ours.transform, ours.decode, ours.pixels):
+            return None
+        return RandomCrops(self.input_shape, self.scale, self.ratio, self.lighting, self.flip)
 
     def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """uint8 [h, w, c] to float32 (0..255) of `input_shape`."""

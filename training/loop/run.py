@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -105,7 +105,7 @@ class Run:
         workers: who runs it.
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
-        cache: where encoded images wait between epochs.
+        decided: what was left to the machine, see `_decide`.
         stage_count: of the plan.
         program, state: see `execute`.
     """
@@ -115,7 +115,7 @@ class Run:
     stop: StopFlag = field(default_factory=StopFlag)
     results: dict[str, StageResult] = field(default_factory=dict)
     models: dict[str, tf.keras.Model] = field(default_factory=dict)
-    cache: str = field(init=False)
+    decided: dict[str, Any] = field(init=False)
     stage_count: int = field(init=False)
     program: StageWriter | None = None
     state: StageState | None = None
@@ -151,8 +151,8 @@ class Run:
         try:
             accept = options.accept_other_data
             workers.from_chief(lambda: check_record(directory.path, record, accept))
-            self.cache, bfloat16 = workers.from_chief(lambda: self._decide(directory, stages[-1]))
-            stages = [replace(stage, bfloat16=bfloat16) for stage in stages]
+            self.decided = workers.from_chief(lambda: self._decide(directory, stages[-1]))
+            stages = [replace(stage, bfloat16=self.decided["bfloat16"]) for stage in stages]
             with self.stop.listening():
                 for index, stage in enumerate(stages, start=1):
                     with workers.strategy.scope():
@@ -167,21 +167,34 @@ class Run:
         finally:
             directory.close()
 
-    def _decide(self, run: RunDirectory, stage: Stage) -> tuple[str, bool]:
-        """The cache and whether to compute in bfloat16, as when the run began.
+    def _decide(self, run: RunDirectory, stage: Stage) -> dict[str, Any]:
+        """What was left to the machine that began the run: `cache`, `bfloat16`, `photographs`.
 
-        Machines differ in memory and CPU; the order of images and the precision must not.
+        Machines differ in memory and CPU; the images, their order and the precision must not.
         """
-        asked = cache = self.plan.options.cache
+        options = self.plan.options
+        asked = cache = options.cache
         if cache == "auto":
             cache = choose_cache("auto", self.plan.dataset, None)
-        decided = run.decide({"cache": cache, "bfloat16": stage.bfloat16})
+        # A data service has no Python, and so no Pillow.
+        cuts = "tensorflow" if options.data_service else "pillow"
+        decided = run.decide(
+            {"cache": cache, "bfloat16": stage.bfloat16, "photographs": cuts},
+            formerly={"photographs": "tensorflow"},
+        )
         if asked not in ("auto", decided["cache"]):
             raise RunError(
                 f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "
                 "another order of images: leave cache away or choose another output_dir=..."
             )
-        return decided["cache"], decided["bfloat16"]
+        by_pillow = decided["photographs"] == "pillow" and self.plan.preprocessing.random_crops()
+        if options.data_service and by_pillow:
+            raise RunError(
+                f"The run in {run.path} began without a data service, which rounds the pixels of "
+                "photographs in another way: leave data_service away or choose another "
+                "output_dir=..."
+            )
+        return decided
 
     def _stage(self, run: RunDirectory, index: int, stage: Stage) -> bool:
         """Train one stage, or take what it left; False: it was written as a program instead."""
@@ -199,7 +212,8 @@ class Run:
 
         inputs = self._start(stage, model)
         pipeline = self.pipeline(stage)
-        step = TrainStep(stage, model, self.models[stage.teacher] if stage.teacher else None)
+        teacher = self.models[stage.teacher] if stage.teacher else None
+        step = TrainStep(stage, model, teacher, self.plan.preprocessing.normalise)
         self.workers.from_chief(lambda: run.require_space(self._needed_bytes(step, index)))
         options = self.plan.options
         trainer = StageTrainer(
@@ -263,8 +277,9 @@ class Run:
         plan, workers = self.plan, self.workers
         return InputPipeline(
             plan.dataset, plan.preprocessing, batch_size=stage.batch_size, seed=plan.seed,
-            cache=self.cache, cache_dir=plan.options.cache_dir, corrupt_share=plan.corrupt_share,
-            shard=(workers.index, workers.count), data_service=plan.options.data_service,
+            cache=self.decided["cache"], cache_dir=plan.options.cache_dir,
+            corrupt_share=plan.corrupt_share, shard=(workers.index, workers.count),
+            data_service=plan.options.data_service, photographs=self.decided["photographs"],
         )  # fmt: skip
 
     def _report(self, run: RunDirectory, stages: list[Stage]) -> TrainedRun:

@@ -116,11 +116,15 @@ class RunDirectory:
                 f"'lqz train {self.path}'."
             )
 
-    def decide(self, now: Mapping[str, Any]) -> dict[str, Any]:
+    def decide(self, now: Mapping[str, Any], formerly: Mapping[str, Any]) -> dict[str, Any]:
         """What was left to the machine that began this run; for a new run, as it is decided `now`.
 
         The same bits need the same precision and the same order of images, but the next machine's
         CPU may have other instructions, and its memory room for less.
+
+        Args:
+            now: by name.
+            formerly: how it was in runs that began before there was a decision of that name.
 
         Raises:
             RunError: the record of it is damaged.
@@ -129,7 +133,7 @@ class RunDirectory:
         before: dict[str, Any] = {}
         if path.exists():
             remedy = f"remove {self.path} to start afresh"
-            before = read_json(path, remedy, {})
+            before = {**formerly, **read_json(path, remedy, {})}
             if any(type(before.get(key, value)) is not type(value) for key, value in now.items()):
                 raise RunError(f"{path} is damaged; {remedy}.")
         decided = {**now, **before}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -45,8 +45,15 @@ class TrainStep:
     the result by a bit.
     """
 
-    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: tf.keras.Model | None):
-        self.stage, self.model, self.teacher = stage, model, teacher
+    def __init__(
+        self,
+        stage: Stage,
+        model: tf.keras.Model,
+        teacher: tf.keras.Model | None,
+        normalise: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
+        """A step of `stage` on `model`; `normalise` makes float32 of images that come as uint8."""
+        self.stage, self.model, self.teacher, self.normalise = stage, model, teacher, normalise
         self.strategy = tf.distribute.get_strategy()
         replicas = self.strategy.num_replicas_in_sync
         self.local_replicas = len(self.strategy.extended.worker_devices) if replicas > 1 else 1
@@ -161,6 +168,8 @@ class TrainStep:
     @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes seconds to find out
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = self._share(batch["image"]), self._share(batch["label"])
+        if self.normalise and images.dtype == tf.uint8:
+            images = self.normalise(images)
         seen = images  # by the model; a teacher sees all of them
         if size := self.stage.crop:
             top, left = ((length - size) // 2 for length in images.shape[1:3])

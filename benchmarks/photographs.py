@@ -1,0 +1,120 @@
+"""Photographs a second that the input pipeline gives, beside a Pillow loader of PyTorch.
+
+    python -m benchmarks.photographs FOLDER [--workers 2] [--rounds 3]
+
+FOLDER holds a folder of JPEG files for each class, such as a part of ImageNet. Each loader gives
+batches of 128 random resized crops of 224x224, flipped at random, for one epoch a round; the rounds
+are interleaved. "pillow" is what `lqz train` uses, "tensorflow" what it used before and uses behind
+a data service; PyTorch's, where PyTorch is installed, has torchvision's steps, written here with
+Pillow, in a DataLoader of so many worker processes. CPU time is of all processes.
+
+Ours are uint8, which the training step normalises; PyTorch's are float32, normalised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH, SIDE = 128, 224
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it has ended."""
+    own, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
+    """An epoch of `InputPipeline`, the images that each batch has."""
+    from zookeeper import configure
+
+    from training.data import ImageFolder, RandomResizedCropFlip
+    from training.data.pipeline import InputPipeline
+
+    data, preprocessing = ImageFolder(), RandomResizedCropFlip()
+    configure(data, {"data_dir": str(folder)}, interactive=False)
+    configure(preprocessing, {}, interactive=False)
+    pipeline = InputPipeline(
+        data, preprocessing, batch_size=BATCH, seed=0, cache="none", photographs=cuts
+    )
+
+    def epoch(number: int) -> Iterator[int]:
+        for batch in pipeline.train(number):
+            yield batch["image"].shape[0]
+
+    return epoch
+
+
+def pytorchs(folder: Path, workers: int) -> Callable[[int], Iterator[int]]:
+    """An epoch of a DataLoader with torchvision's RandomResizedCrop, flip and normalisation."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    paths = sorted(folder.glob("**/*.jp*g"))
+
+    class Photographs(Dataset):
+        def __len__(self) -> int:
+            return len(paths)
+
+        def __getitem__(self, index: int) -> Any:
+            from PIL import Image
+
+            from training.data.photographs import random_box
+
+            draws = np.random.default_rng().random(23, np.float32)
+            image = Image.open(paths[index]).convert("RGB")
+            shape = (image.height, image.width)
+            top, left, height, width = random_box(shape, draws, (0.08, 1.0), (3 / 4, 4 / 3))
+            image = image.crop((left, top, left + width, top + height))
+            image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            if draws[22] < 0.5:
+                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+            mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+            std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+            return (pixels.float().div(255) - mean) / std
+
+    def epoch(number: int) -> Iterator[int]:
+        loader = DataLoader(Photographs(), BATCH, shuffle=True, num_workers=workers, drop_last=True)
+        for batch in loader:
+            yield len(batch)
+
+    return epoch
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--workers", type=int, default=2, help="processes of PyTorch's loader")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    loaders = {cuts: ours(options.folder, cuts) for cuts in ("pillow", "tensorflow")}
+    if importlib.util.find_spec("torch"):
+        loaders["PyTorch's"] = pytorchs(options.folder, options.workers)
+    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
+    for number in range(options.rounds + 1):  # the first warms up
+        for name, epoch in loaders.items():
+            began, cpu = time.perf_counter(), cpu_seconds()
+            images = sum(epoch(number))
+            seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu
+            if number:
+                figures[name].append((images / seconds, 1000 * cpu / images))
+    print(
+        f"{'loader':12}{'images/s':>10}{'CPU ms each':>14}   (medians of {options.rounds} rounds)"
+    )
+    for name, rounds in figures.items():
+        speed, cpu = np.median(np.array(rounds), axis=0)
+        print(f"{name:12}{speed:10.0f}{cpu:14.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import click
 
+import zoo
 from training.commands.train import run_task
 from training.settings.discovery import TaskInfo, find_task, larq_zoo_tasks, recipe_tasks
 from training.terminal import (
@@ -85,6 +86,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The tasks of larq-zoo are commands as well, e.g. lqz TrainBinaryAlexNet --help.",
 )
+@click.version_option(zoo.__version__, prog_name="lqz")
 @click.pass_context
 def lqz(ctx: click.Context) -> None:
     """Binary neural networks: compare, inspect, train and deploy them."""

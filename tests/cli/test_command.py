@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import zoo
+
 HEAVY = {"tensorflow", "zookeeper", "numpy", "larq", "larq_zoo", "tf_keras", "rich", "torch"}
 COMMANDS = ("list", "summary", "predict", "convert", "train", "evaluate")
 
@@ -131,6 +133,36 @@ sys.exit(cli.main(["list"]))
 def test_failures_a_user_can_put_right(error, code, text):
     result = run_python("-c", FAILING, ERROR=error)
     assert (result.returncode, result.stderr) == (code, text)
+
+
+COMPLETE = """
+import sys
+from training.cli import main
+try:
+    main()
+finally:
+    assert "tensorflow" not in sys.modules and "numpy" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("lqz predict reactnet1", ["plain,ReActNet18"]),
+        ("lqz export runs/", ["file,runs/"]),
+        ("lqz train SDBNNV", ["plain,SDBNNVGGSmall"]),
+        ("lqz pred", ["plain,predict"]),
+    ],
+)
+def test_a_shell_completes_names(words, offered):
+    count = str(len(words.split()) - 1)
+    where = {"_LQZ_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
+    result = run_python("-c", COMPLETE, **where)
+    assert result.stdout.splitlines() == offered, result.stderr
+
+
+def test_version():
+    assert lqz("--version").stdout == f"lqz, version {zoo.__version__}\n"
 
 
 @pytest.mark.parametrize("error", ["ValueError('bug')", "OSError('bug')", "EOFError('bug')"])

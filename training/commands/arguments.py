@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.settings.configuration import parse_arguments, typed
+from training.settings.assignments import parse_arguments, typed
 from training.terminal import load_tensorflow
 from zoo import catalog
 from zoo.errors import InvalidValueError, UnknownNameError

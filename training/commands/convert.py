@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from training.commands import completion
 from training.commands.arguments import build_model, read_options, typed_arguments
 from training.commands.known_network import catalog_row
 from training.commands.network import Found, expanded, find, resolve
@@ -19,7 +20,7 @@ from zoo.extras import require
 
 
 @click.command(context_settings=OPEN)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [KEY=VALUE]...")
 @click.option(
     "--to",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
@@ -23,7 +24,7 @@ EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 
 
 @click.command("export", context_settings=OPEN)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
               help="openvino: x86; lce (Larq Compute Engine): ARM; c: any machine.")  # fmt: skip

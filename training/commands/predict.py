@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.network import Network, expanded, find, resolve
 from training.terminal import OPEN
@@ -23,7 +24,7 @@ PREPROCESSING = "preprocessing"
 
 
 @click.command(context_settings=OPEN)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 def predict(model: str, images: Sequence[str]) -> None:
     """The five likeliest classes of each IMAGE by MODEL's trained weights.

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import click
 
+from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.network import resolve
 from training.terminal import OPEN
 
 
 @click.command(context_settings=OPEN)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--json", "as_json", is_flag=True, help="Totals and layers, as JSON.")
 def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:

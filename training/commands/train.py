@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from training.commands import completion
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
@@ -20,7 +21,7 @@ TRAIN_OPTIONS = ("--help", "--dry-run", "--program", "--images", "--part-mib", "
 
 
 @click.command(context_settings=OPEN, add_help_option=False)
-@click.argument("task", required=False)
+@click.argument("task", required=False, shell_complete=completion.tasks)
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and train nothing.")
 @click.option(

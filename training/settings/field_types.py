@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from zookeeper.core import utils
-
 from zoo.files import expanded
 
 UNIONS = (Union, types.UnionType)
@@ -36,6 +34,8 @@ def literal(text: str) -> Any:
 
 def convert(value: Any, annotation: Any) -> Any:
     """`value` in the type that `annotation` asks for; TypeError if that is another matter."""
+    from zookeeper.core import utils  # which commands that only read texts do not need
+
     if isinstance(value, Text):
         return _read(value, annotation)
     origin, args = get_origin(annotation), get_args(annotation)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.benchmark.prepare import MEANING, RUNTIMES, prepare
 from training.commands.export import EXTRAS, require_writable
@@ -27,7 +28,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("benchmark", context_settings=OPEN)
-@click.argument("models", nargs=-1, type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.models)
 @click.option("--all", "everything", is_flag=True, help="All models of this project.")
 @click.option("--runtimes", default="openvino,openvino-float,lce,keras", show_default=True,
               help=f"Of {', '.join(RUNTIMES)}.")  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands import completion
 from training.commands.network import find
 from training.terminal import load_tensorflow, print_table
 from zoo import catalog
@@ -39,7 +40,7 @@ class Recorded:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("settings", nargs=-1)
 @click.option(
     "--tolerance",

@@ -29,7 +29,7 @@ def on_pre_build(config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """Put the data into the explorer and the classifier, and what the code says into the reference."""
+    """Put data into the explorer and the classifier, and what the code says into the reference."""
     folder = (Path(config["docs_dir"]) / page.file.src_uri).parent
     markdown = PICTURE.sub(lambda found: both_sides(found, folder), markdown)
     if page.file.src_uri == "explorer.md":

@@ -42,7 +42,7 @@ test-c: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \
-		--json results/latency.json --csv results/latency.csv --plot results/latency.png
+		--json results/latency.json --csv results/latency.csv
 	$(PYTHON) -m benchmarks.async_queue ReActNetA --seconds 60 --threads 2
 	$(PYTHON) -m tools.update_tables
 

@@ -51,7 +51,7 @@ PORTABLE = [
     "pillow>=10",
 ]
 
-DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26", "mkdocs-click>=0.9"]
+DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"]
 NOTEBOOKS = ["ipykernel>=6.29", "ipywidgets>=8", "nbclient>=0.10"]
 
 EXTRAS_REQUIRE = {
@@ -111,6 +111,7 @@ setup(
             "pretrained/shipped/**/*",
         ],
         "zoo.deploy.c": ["sources/**/*"],
+        "training": ["*.mplstyle"],
         "training.data": ["embedded/**/*"],
     },
     install_requires=INSTALL_REQUIRES,

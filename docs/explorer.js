@@ -3,17 +3,16 @@
   "use strict";
   const { models, costs } = JSON.parse(document.getElementById("explorer-data").textContent);
   const $ = (id) => document.getElementById(id);
-  const SVG = "http://www.w3.org/2000/svg";
-  const COLORS = ["#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#e377c2", "#8c564b", "#17becf",
-    "#7f7f7f", "#bcbd22", "#d62728", "#393b79", "#637939"];
+  const COLORS = ["#3b82c4", "#e07b28", "#2f9e77", "#9a6fc9", "#c94f6d", "#8a8f98", "#2aa5b8",
+    "#a8862c", "#6f7fd8", "#c2607f", "#5f9e3a", "#b0705a"]; // seen well on white and on dark
   const families = [...new Set(models.map((m) => m.family))];
   const color = (family) => COLORS[families.indexOf(family) % COLORS.length];
   const COLUMNS = [
     { key: "model", head: "model", text: true },
     { key: "family", head: "family", text: true },
     { key: "dataset", head: "data", text: true },
-    { key: "top1", head: "top-1 %", show: (v) => v.toFixed(1) },
-    { key: "measured", head: "here %", show: (v) => v.toFixed(2) },
+    { key: "top1", head: "published %", show: (v) => v.toFixed(1) },
+    { key: "measured", head: "measured %", show: (v) => v.toFixed(2) },
     ...costs.map(({ key, head, unit, digits }) => ({
       key, head,
       show: (v) => (v / unit).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
@@ -21,16 +20,14 @@
     { key: "weights", head: "weights", text: true },
   ];
   const state = { sort: "top1", down: true, open: null };
+  let points = [];
 
   function make(name, attributes = {}, ...children) {
-    const element = name.startsWith("svg:")
-      ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name);
+    const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     element.append(...children);
     return element;
   }
-
-  const accuracy = (m) => m.top1 ?? m.measured;
 
   function chosen() {
     const name = $("name").value.trim().toLowerCase();
@@ -79,59 +76,41 @@
     }));
   }
 
-  function ticks(low, high) { // powers of ten and their 2 and 5
-    const found = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-      for (const factor of [1, 2, 5]) {
-        const value = factor * 10 ** power;
-        if (value >= low && value <= high) found.push(value);
-      }
-    }
-    return found.length > 8 ? found.filter((_, i) => i % 3 === 0) : found;
-  }
-
   function drawPlot(rows) {
     const cost = costs.find((c) => c.key === $("cost").value);
-    const points = rows.filter((m) => accuracy(m) != null && m[cost.key] > 0);
-    $("plot-title").textContent =
-      `Top-1 (published, else measured here) against ${cost.name}: ${points.length} models`;
-    if (!points.length) return $("plot").replaceChildren();
-    const xs = points.map((m) => m[cost.key] / cost.unit);
-    const ys = points.map(accuracy);
-    const [low, high] = [Math.min(...xs) / 1.3, Math.max(...xs) * 1.3];
-    const [bottom, top] = [Math.floor(Math.min(...ys) - 1), Math.ceil(Math.max(...ys) + 1)];
-    const x = (v) => 50 + 790 * Math.log(v / low) / Math.log(high / low);
-    const y = (v) => 360 - 340 * (v - bottom) / (top - bottom);
-    const parts = [];
-    for (const v of ticks(low, high)) {
-      parts.push(make("svg:line", { class: "grid", x1: x(v), x2: x(v), y1: 20, y2: 360 }),
-        make("svg:text", { x: x(v), y: 375, "text-anchor": "middle" }, v.toLocaleString("en", { maximumSignificantDigits: 2 })));
-    }
-    const step = Math.max(1, Math.ceil((top - bottom) / 8));
-    for (let v = Math.ceil(bottom / step) * step; v <= top; v += step) {
-      parts.push(make("svg:line", { class: "grid", x1: 50, x2: 840, y1: y(v), y2: y(v) }),
-        make("svg:text", { x: 44, y: y(v) + 4, "text-anchor": "end" }, `${v}`));
-    }
-    parts.push(make("svg:text", { x: 445, y: 394, "text-anchor": "middle" }, `${cost.name} (${cost.label})`));
-    const placed = points.map((m) => ({ x: x(m[cost.key] / cost.unit) - 6, y: y(accuracy(m)) - 5, width: 12 }));
-    for (const m of points) {
-      const [px, py] = [x(m[cost.key] / cost.unit), y(accuracy(m))];
-      const label = `${m.model}, ${accuracy(m).toFixed(1)} %, ${COLUMNS.find((c) => c.key === cost.key).show(m[cost.key])} ${cost.label}`;
-      const shape = m.origin === "zoo" // larq-zoo's are diamonds
-        ? make("svg:circle", { cx: px, cy: py, r: 6, fill: color(m.family) })
-        : make("svg:path", { d: `M${px} ${py - 6}l6 6l-6 6l-6 -6z`, fill: color(m.family) });
-      const link = make("svg:a", { href: `#${m.model}`, "aria-label": label }, make("svg:title", {}, label), shape);
-      link.addEventListener("click", (event) => { event.preventDefault(); open(m, link); });
-      parts.push(link);
-      const left = px > 690;
-      const width = 5.6 * m.model.length;
-      const place = { x: left ? px - 9 - width : px + 9, y: py - 5, width };
-      if (placed.some((p) => Math.abs(p.y - place.y) < 11 && p.x < place.x + width && place.x < p.x + p.width)) continue;
-      placed.push(place); // a name that would cover another is left to the point's own title
-      parts.push(make("svg:text", { x: px + (left ? -9 : 9), y: py + 4, "text-anchor": left ? "end" : "start", "aria-hidden": "true" }, m.model));
-    }
-    $("plot").replaceChildren(...parts);
+    const accuracy = $("accuracy").value;
+    const says = $("accuracy").selectedOptions[0].textContent;
+    const shown = COLUMNS.find((c) => c.key === cost.key).show;
+    points = rows.filter((m) => m[accuracy] != null && m[cost.key] > 0).map((m) => ({
+      name: m.model, cost: m[cost.key] / cost.unit, accuracy: m[accuracy], color: color(m.family),
+      theirs: m.origin !== "zoo", model: m,
+      label: `${m.model}, ${m[accuracy].toFixed(accuracy === "top1" ? 1 : 2)} % ${says}, ${shown(m[cost.key])} ${cost.label}`,
+    }));
+    const data = $("dataset").value ? ` on ${$("dataset").value}` : "";
+    $("plot-title").textContent = `Top-1${data}, ${says}, against ${cost.name}: ${points.length} of ${rows.length} models. `
+      + "Circles: this zoo's; diamonds: larq-zoo's.";
+    $("point").textContent = "";
+    explorerPlot.draw($("plot"), points, `${cost.name} (${cost.label})`, `top-1 ${says}, %`, (p) => open(p.model, p.link));
+    for (const p of points) p.link.addEventListener("focus", () => name(p));
   }
+
+  function name(point) { // says below the plot which point is meant
+    for (const p of points) p.link.classList.toggle("meant", p === point);
+    $("point").textContent = point ? point.label : "";
+  }
+
+  $("plot").addEventListener("pointermove", (event) => name(explorerPlot.nearest($("plot"), points, event)));
+  $("plot").addEventListener("click", (event) => {
+    const point = explorerPlot.nearest($("plot"), points, event);
+    if (point && !event.defaultPrevented) open(point.model, point.link);
+  });
+  $("plot").addEventListener("keydown", (event) => { // the arrows go from point to point
+    const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    const at = points.findIndex((p) => p.link === document.activeElement);
+    if (!step || at < 0) return;
+    event.preventDefault();
+    points[(at + step + points.length) % points.length].link.focus();
+  });
 
   function open(m, from) {
     const most = Math.max(...m.layers.map(([, , , b, f]) => Math.max(b, f)));
@@ -146,7 +125,7 @@
       make("td", { class: "bars", "aria-hidden": "true" }, bar(b, "binary"), bar(f, "float"))));
     const heads = ["layer", "kind", "output", "weights", "binary MACs", "float MACs", "work"];
     const close = make("button", { type: "button" }, "Close");
-    close.addEventListener("click", () => { $("layers").hidden = true; state.open = null; from.focus(); });
+    close.addEventListener("click", () => { shut(); keep(); from.focus(); });
     const title = make("h2", { id: "layers-title" }, `${m.model}: ${m.layers.length} layers that multiply`);
     const legend = make("p", {}, make("span", { class: "bar binary", style: "width:1em" }), " binary  ",
       make("span", { class: "bar float", style: "width:1em" }), " float  ", close);
@@ -154,11 +133,49 @@
     $("layers").replaceChildren(title, legend, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Layers of ${m.model}` }, table));
     $("layers").hidden = false;
     state.open = m.model;
+    keep();
     $("layers").focus();
     $("layers").scrollIntoView({ block: "nearest" });
   }
 
+  function shut() {
+    $("layers").hidden = true;
+    state.open = null;
+  }
+
+  // The address keeps what is chosen: ?dataset=cifar10&sort=params#ReActNet20.
+  const usual = { name: "", family: "", dataset: "imagenet", weights: "", accuracy: "top1", cost: "ops" };
+
+  function keep() {
+    const said = new URLSearchParams();
+    for (const [id, value] of Object.entries(usual)) if ($(id).value !== value) said.set(id, $(id).value || "all");
+    if (!$("theirs").checked) said.set("theirs", "no");
+    if (state.sort !== "top1" || !state.down) said.set("sort", (state.down ? "-" : "") + state.sort);
+    const query = said.size ? `?${said}` : "";
+    history.replaceState(null, "", location.pathname + query + (state.open ? `#${state.open}` : ""));
+  }
+
+  function restore() {
+    const said = new URLSearchParams(location.search);
+    for (const [id, value] of Object.entries(usual)) {
+      const wanted = said.has(id) ? said.get(id) : value;
+      $(id).value = wanted === "all" && id !== "name" ? "" : wanted;
+      if ($(id).selectedIndex === -1) $(id).value = value; // an address may say anything
+    }
+    $("theirs").checked = said.get("theirs") !== "no";
+    const sort = said.get("sort") ?? "-top1";
+    if (COLUMNS.some((c) => c.key === sort.replace("-", ""))) {
+      [state.sort, state.down] = [sort.replace("-", ""), sort.startsWith("-")];
+    }
+  }
+
+  function openAsked() {
+    const asked = models.find((m) => `#${m.model}` === location.hash);
+    if (asked && asked.model !== state.open) open(asked, $("name"));
+  }
+
   function draw() {
+    keep();
     const rows = sorted(chosen());
     $("count").textContent = `${rows.length} of ${models.length} models`;
     drawHead();
@@ -172,13 +189,20 @@
     $("weights").append(make("option", {}, access));
   }
   for (const cost of costs) $("cost").append(make("option", { value: cost.key }, cost.name));
-  $("cost").value = "ops";
-  $("dataset").value = "imagenet"; // accuracies on different data do not compare
+  restore(); // the data are ImageNet at first: accuracies on different data do not compare
   document.querySelector(".explorer form").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["name", "family", "dataset", "weights", "theirs", "cost"]) {
+  for (const id of [...Object.keys(usual), "theirs"]) {
     $(id).addEventListener($(id).type === "search" ? "input" : "change", draw);
   }
+  state.open = models.find((m) => `#${m.model}` === location.hash)?.model ?? null; // kept by keep()
   draw();
-  const asked = models.find((m) => `#${m.model}` === location.hash);
-  if (asked) open(asked, $("name"));
+  state.open = null;
+  openAsked();
+  window.addEventListener("hashchange", openAsked);
+  let width = $("plot").clientWidth;
+  new ResizeObserver(() => { // drawn anew where its width changes, so that its letters stay as large
+    if ($("plot").clientWidth === width) return;
+    width = $("plot").clientWidth;
+    drawPlot(sorted(chosen()));
+  }).observe($("plot"));
 })();

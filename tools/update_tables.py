@@ -4,6 +4,7 @@ Run from the repository root: python -m tools.update_tables
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,18 @@ LAYERS = layers_path(LATENCY)
 ABLATION = ROOT / "results" / "ablation.csv"
 SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
+# A number, a range behind it, or nothing.
+NUMBER = re.compile(r"([-+]?[\d.,]+(e[-+]\d+)?( \(.*\))?)?")
 NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
 NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
 NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: first column left, the others right."""
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    """A Markdown table: columns of numbers to the right, the others to the left."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(heads)
+    sides = ["---:" if all(map(NUMBER.fullmatch, column)) else "---" for column in columns]
+    lines = [heads, sides, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -47,18 +52,19 @@ def optional(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def models() -> str:
-    """The catalog, ours first."""
+def models(origin: str = "zoo") -> str:
+    """The catalog's models of one origin."""
     columns = _catalog_columns()
-    heads = ("model", "paper", "data", "top-1 %", "params M", "MiB", "binary MACs M",
-             "float MACs M", "OPs M", "here %", "weights")  # fmt: skip
-    return table_of({head: columns[head] for head in heads}, catalog.rows())
+    heads = ("model", "paper", "data", "published %", "measured %", "params M", "MiB",
+             "binary MACs M", "float MACs M", "OPs M", "weights")  # fmt: skip
+    shown = [head for head in heads if origin == "zoo" or head != "measured %"]
+    return table_of({head: columns[head] for head in shown}, catalog.rows(origin=origin))
 
 
 def family(arxiv: str) -> str:
     """The models of one paper."""
     columns = _catalog_columns()
-    heads = ("model", "data", "top-1 %", "top-5 %", "params M", "MiB", "OPs M", "here %",
+    heads = ("model", "data", "published %", "top-5 %", "measured %", "params M", "MiB", "OPs M",
              "weights")  # fmt: skip
     rows = [row for row in catalog.rows(origin="zoo") if row.arxiv == arxiv]
     return table_of({head: columns[head] for head in heads}, rows)
@@ -67,17 +73,17 @@ def family(arxiv: str) -> str:
 def _catalog_columns() -> dict[str, Callable[[catalog.Row], str]]:
     measured = measured_top1()
     return {
-        "model": lambda row: row.model + ("" if row.origin == "zoo" else " (larq-zoo)"),
+        "model": lambda row: row.model,
         "paper": lambda row: f"[{row.family}](https://arxiv.org/abs/{row.arxiv})",
         "data": lambda row: row.dataset,
-        "top-1 %": lambda row: optional(row.top1, ".1f"),
+        "published %": lambda row: optional(row.top1, ".1f"),
         "top-5 %": lambda row: optional(row.top5, ".1f"),
+        "measured %": lambda row: optional(measured.get(row.model), ".2f"),
         "params M": lambda row: f"{row.params / 1e6:.2f}",
         "MiB": lambda row: f"{row.memory_bytes / 2**20:.2f}",
         "binary MACs M": lambda row: f"{row.binary_macs / 1e6:,.1f}",
         "float MACs M": lambda row: f"{row.float_macs / 1e6:,.1f}",
         "OPs M": lambda row: f"{row.ops / 1e6:,.1f}",
-        "here %": lambda row: optional(measured.get(row.model), ".2f"),
         "weights": lambda row: ", ".join(sets_of(row.model)),
     }
 
@@ -105,29 +111,61 @@ RUN_COLUMNS: dict[str, Callable[[AccuracyRow], str]] = {
     "training images %": lambda row: optional(row.train_top1, ".2f"),
     "published": lambda row: optional(row.published_top1, ".1f"),
     "gap": lambda row: optional(row.gap, "+.2f"),
-    "epochs": lambda row: row.epochs,
+    "epochs": lambda row: stage_epochs(row.epochs),
     "hours": lambda row: optional(row.train_seconds and row.train_seconds / 3600, ".2f"),
-    "seed": lambda row: "" if row.seed is None else str(row.seed),
-    "weights": lambda row: row.weights_sha256[:8],
-    "commit": lambda row: re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit),
-    "command": lambda row: f"`{row.trained_by}`",
+    "run": lambda row: f"`{row.weights_sha256[:8]}`",
 }
+
+
+def stage_epochs(epochs: str) -> str:
+    """The stages that trained, in words: "teacher=0 binary-crops=26" as "26 binary crops"."""
+    stages = [stage.partition("=") for stage in epochs.split()]
+    trained = [f"{count} {name.replace('-', ' ')}" for name, _, count in stages if count != "0"]
+    return ", ".join(trained)
 
 
 def accuracy(table: Path = ROOT / ACCURACY) -> str:
     """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
-    heads = ("model", "params M", "data", "images", "top-1 %", "top-5 %", "published", "gap",
-             "epochs", "hours", "seed", "weights", "commit")  # fmt: skip
+    heads = ("model", "run", "data", "images", "top-1 %", "top-5 %", "published", "gap", "epochs",
+             "hours")  # fmt: skip
     rows = read_rows(table)
-    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
+    if not rows:
+        return NO_ACCURACY
+    made = []
+    for row in rows:
+        seed = "" if row.seed is None else f"seed {row.seed}, "
+        commit = re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", row.commit)
+        sha256 = row.weights_sha256
+        made.append(f"- `{sha256[:8]}`: {seed}commit `{commit}`, sha256 `{sha256}`")
+    shown = table_of({head: RUN_COLUMNS[head] for head in heads}, rows)
+    return f"{shown}\n\n{folded('Seed, commit and weights of each run', made)}"
 
 
 def cifar10(table: Path = ROOT / ACCURACY) -> str:
-    """The runs on CIFAR-10, with the command that repeats each."""
-    heads = ("model", "weights", "top-1 %", "training images %", "published", "gap", "epochs",
-             "hours", "seed", "command")  # fmt: skip
+    """The runs on CIFAR-10, and below them the command that repeats each."""
+    heads = ("model", "run", "top-1 %", "training images %", "published", "gap", "epochs",
+             "hours")  # fmt: skip
     rows = [row for row in read_rows(table) if row.dataset == "Cifar10"]
-    return table_of({head: RUN_COLUMNS[head] for head in heads}, rows) if rows else NO_ACCURACY
+    if not rows:
+        return NO_ACCURACY
+    lines = ["```sh"]
+    for row in rows:
+        lines.append(f"# {row.model}, {row.weights_sha256[:8]}: {row.top1:.2f} %, seed {row.seed}")
+        lines += textwrap.wrap(row.trained_by, 78, subsequent_indent="  ", break_on_hyphens=False)
+        wrapped = len(lines) - 1
+        while not lines[wrapped].startswith("lqz"):
+            wrapped -= 1
+            lines[wrapped] += " \\"
+    lines.append("```")
+    shown = table_of({head: RUN_COLUMNS[head] for head in heads}, rows)
+    return f"{shown}\n\n{folded('The command of each run', lines)}"
+
+
+def folded(title: str, lines: Sequence[str]) -> str:
+    """Lines of Markdown behind a title that opens them."""
+    return "\n".join([
+        '<details markdown="1">', f"<summary>{title}</summary>", "", *lines, "", "</details>"
+    ])  # fmt: skip
 
 
 def ablation(table: Path = ABLATION) -> str:
@@ -142,10 +180,11 @@ def ablation(table: Path = ABLATION) -> str:
 
 def sign_flips(table: Path = SIGN_FLIPS) -> str:
     """Which signs each run turned."""
-    heads = ("model", "weights", "stage", "epochs", "turned in it %", "turned since the start %",
+    heads = ("model", "run", "stage", "epochs", "turned in it %", "turned since the start %",
              "held %")  # fmt: skip
     columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
-    return markdown(heads, [[row[name] for name in columns] for row in read_table(table)])
+    rows = [{**row, "run": f"`{row['run']}`"} for row in read_table(table)]
+    return markdown(heads, [[row[name] for name in columns] for row in rows])
 
 
 def latency(table: Path = LATENCY) -> str:
@@ -169,15 +208,13 @@ def latency(table: Path = LATENCY) -> str:
         sizes = [f"{int(binary[key]) / 1e6:.2f}" for key in ("file_bytes", "memory_bytes")]
         lines.append([*cells, *sizes, f"{float(binary['relative_l2']):.0e}"])
     first = rows[0]
+    command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
         f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread where not "
-        f"stated; `{first['command']}`, commit {first['commit'][:8]}."
+        f"stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
     )
-    picture = table.with_suffix(".png")
-    # Beside the page: docs/scripts/hooks.py copies it there.
-    shown = f"\n\n![Latency against top-1]({picture.name})" if picture.exists() else ""
-    return f"{markdown(heads, lines)}\n\n{about}{shown}"
+    return f"{markdown(heads, lines)}\n\n{about}"
 
 
 def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
@@ -200,6 +237,30 @@ def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
     return (
         f"{model}, one image of 224x224, one thread of an {cpu}: {ms['openvino']:.1f} ms; {slower}."
     )
+
+
+def facts(table: Path = LATENCY) -> str:
+    """The front page's three figures."""
+    ms = {
+        row["runtime"]: float(row["ms"]) for row in read_table(table)
+        if (row["model"], row["threads"], row["batch"]) == ("ReActNetA", "1", "1")
+    }  # fmt: skip
+    cpu = read_table(table)[0]["cpu"]
+    small = next(row for row in catalog.rows() if row.model == "ReActNet20")
+    right = measured_top1()["ReActNet20"]
+    ours, theirs = (len(catalog.rows(origin=origin)) for origin in ("zoo", "larq-zoo"))
+    told = (
+        (f"{ms['openvino-float'] / ms['openvino']:.0f} times as fast",
+         f"ReActNetA answers for a photograph in {ms['openvino']:.1f} ms on one thread of an "
+         f"{cpu}, with float convolutions in {ms['openvino-float']:.0f} ms."),
+        (f"{small.memory_bytes:,} bytes",
+         f"are all weights of ReActNet20. It names {right:.2f} % of CIFAR-10's 10,000 test images "
+         "correctly."),
+        (f"{ours + theirs} networks",
+         f"as Keras models: {ours} of four papers and their real-valued twins, {theirs} of "
+         "larq-zoo. `lqz list --weights` shows the trained ones."),
+    )  # fmt: skip
+    return "\n\n".join(f"**{figure}** {says}" for figure, says in told)
 
 
 def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
@@ -261,7 +322,9 @@ def engine_overhead() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "facts": facts,
     "models": models,
+    "models_larq_zoo": lambda: models("larq-zoo"),
     "family_reactnet": lambda: family("2003.03488"),
     "family_bireal_net": lambda: family("1808.00278"),
     "family_xnornet_plus_plus": lambda: family("1909.13863"),

@@ -1,4 +1,4 @@
-"""Two pages of the reference from what the code itself says: every model, every recipe."""
+"""The pages of the reference that the code itself tells: models, recipes, commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator
+
+import commands
 
 import zoo
 from training.settings.configuration import FieldInfo, fields
@@ -96,6 +98,7 @@ def _table(infos: Iterable[FieldInfo]) -> str:
 PLACES = {
     "MODEL_ARGUMENTS": shared_arguments, "MODEL_SECTIONS": models,
     "RECIPE_SETTINGS": shared_settings, "RECIPE_SECTIONS": recipes,
+    "COMMAND_SECTIONS": commands.sections,
 }  # fmt: skip
 
 

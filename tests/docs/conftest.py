@@ -1,4 +1,4 @@
-"""The documentation, built once and served on loopback to a real browser."""
+"""The documentation, built once for all tests of this folder, and a browser that reads it."""
 
 import functools
 import http.server
@@ -46,6 +46,7 @@ def browser(site):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.root = f"http://127.0.0.1:{server.server_port}/"
+    driver.set_script_timeout(120)
     yield driver
     driver.quit()
     server.shutdown()

@@ -1,52 +1,16 @@
 """The model explorer in a real browser, from a site that was just built, served on loopback."""
 
-import re
-
 import pytest
 
-import zoo
 from zoo import catalog
-
-
-def test_every_page_of_the_menu_is_there(site):
-    pages = {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
-    assert {".", "quick_start", "papers/reactnet", "guides/deployment", "reference/python",
-            "reference/commands", "results/accuracy", "explorer", "classify"} <= pages  # fmt: skip
-
-
-def test_the_command_reference_has_every_command(site):
-    from training.cli import COMMANDS
-
-    text = (site / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
-    assert all(f"lqz {name}" in text for name in COMMANDS)
-
-
-def test_the_reference_has_every_model_and_recipe(site):
-    from training.settings.discovery import recipe_tasks
-
-    def headings(page):
-        text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
-        return re.findall(r"<h[23] id=[^>]*>([^<]*)", text), text
-
-    found, text = headings("models")
-    assert [h for h in found if h in zoo.list_models()] == zoo.list_models(origin="zoo")
-    assert "magnitude_aware_gradient" in text and "MODEL_" not in text
-    found, text = headings("recipes")
-    assert {task.name for task in recipe_tasks()} <= set(found)
-    assert "crop_epochs" in text and "first_sharpness" in text and "RECIPE_" not in text
-
-
-def test_no_page_asks_another_host(site):
-    for page in site.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        for kind in ('src="http', 'rel="stylesheet" href="http', '@import "http', "url(http"):
-            assert kind not in text, page
+from zoo.pretrained.records import measured_top1, sets_of
 
 
 @pytest.fixture
 def page(browser):
     from selenium.webdriver.support.wait import WebDriverWait
 
+    sized(browser, 1300)
     browser.get("about:blank")
     browser.get(f"{browser.root}explorer/")
     WebDriverWait(browser, 30).until(lambda opened: texts(opened, NAMES))  # its script has run
@@ -90,7 +54,7 @@ def test_filters(page):
 def test_weights_filter(page):
     choose(page, "dataset", "all")
     choose(page, "weights", "shipped")
-    shipped = {r.model for r in catalog.rows() if any("(shipped)" in w for w in r.weights)}
+    shipped = {r.model for r in catalog.rows() if any("(shipped)" in w for w in sets_of(r.model))}
     assert set(texts(page, NAMES)) == shipped != set()
 
 
@@ -157,6 +121,77 @@ def test_a_points_link_opens_its_model(page):
     assert "ReActNetA, 69.4 %" in link.get_attribute("aria-label")
     page.execute_script("arguments[0].dispatchEvent(new MouseEvent('click'))", link)
     assert "ReActNetA" in page.find_element("id", "layers").text
+
+
+def test_published_and_measured_accuracies_never_share_an_axis(page):
+    choose(page, "dataset", "cifar10")
+    here = {r.model: r.top1 for r in catalog.rows() if r.dataset == "cifar10"}
+    published = {model for model, top1 in here.items() if top1}
+    measured = {model: top1 for model, top1 in measured_top1().items() if model in here}
+    assert published and measured and published != set(measured)
+    assert set(texts(page, "#plot a .name")) == published
+    choose(page, "accuracy", "measured here")
+    labels = [a.get_attribute("aria-label") for a in page.find_elements("css selector", "#plot a")]
+    found = {label.split(", ")[0]: label.split(", ")[1] for label in labels}
+    assert found == {model: f"{top1:.2f} % measured here" for model, top1 in measured.items()}
+
+
+@pytest.mark.parametrize("width", [1300, 400])
+def test_every_point_is_named_and_reached(page, width):
+    sized(page, width)
+    choose(page, "dataset", "all")
+    choose(page, "dataset", "imagenet")  # drawn for this width
+    points = page.find_elements("css selector", "#plot a")
+    assert len(points) > 20
+    names = page.find_elements("css selector", "#plot a .name")
+    assert len(names) == len(points)  # none is left out
+    boxes = [each.rect for each in names]
+    for one, first in enumerate(boxes):
+        for second in boxes[:one]:
+            apart = abs(first["y"] - second["y"]) >= 9 or (
+                first["x"] >= second["x"] + second["width"] - 3
+                or second["x"] >= first["x"] + first["width"] - 3
+            )
+            assert apart, (first, second)  # no name lies on another
+    reached = set()
+    for _ in points:  # by the arrow keys alone
+        page.execute_script(
+            "(document.activeElement.closest('#plot') ? document.activeElement :"
+            " document.querySelector('#plot a')).focus();"
+            "document.activeElement.dispatchEvent(new KeyboardEvent('keydown',"
+            " {key: 'ArrowRight', bubbles: true}))"
+        )
+        reached.add(page.find_element("id", "point").text.split(",")[0])
+    assert len(reached) == len(points)
+
+
+def test_the_address_keeps_what_is_chosen(page):
+    choose(page, "dataset", "cifar10")
+    choose(page, "accuracy", "measured here")
+    choose(page, "cost", "parameters")
+    page.find_element("id", "name").send_keys("20")
+    page.find_element("id", "theirs").click()
+    page.find_element("css selector", "[data-sort='params']").click()
+    button = next(b for b in page.find_elements("css selector", f"{NAMES} button")
+                  if b.text == "ReActNet20")  # fmt: skip
+    button.click()
+    address, names = page.current_url, texts(page, NAMES)
+    points = [a.get_attribute("aria-label") for a in page.find_elements("css selector", "#plot a")]
+    page.get("about:blank")
+    page.get(address)  # as another reader would
+    assert texts(page, NAMES) == names and len(names) < len(catalog.rows())
+    again = [a.get_attribute("aria-label") for a in page.find_elements("css selector", "#plot a")]
+    assert again == points and "measured here" in points[0] and "million" in points[0]
+    assert "ReActNet20" in page.find_element("id", "layers").text
+    page.get(f"{page.root}explorer/?dataset=none&sort=nothing&cost=%22#nobody")
+    assert texts(page, NAMES)  # an address may say anything
+
+
+def sized(page, width):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1300, "deviceScaleFactor": 1, "mobile": False},
+    )
 
 
 def test_no_error_and_no_request_elsewhere(page):

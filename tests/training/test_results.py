@@ -127,12 +127,16 @@ def test_the_readme_table(tmp_path):
     assert accuracy(path) == NO_ACCURACY
     write_row(path, ROW)
     write_row(path, BARE)
-    *_, first, second = accuracy(path).splitlines()
+    table = accuracy(path)
+    first, second = [line for line in table.splitlines() if line.startswith("| Re")]
     assert first == (
-        "| ReActNetA | 1.78 | FashionMNIST | 2,000 | 88.55 | 99.70 | 69.4 | +19.15 | "
-        "teacher=6 binary=10 | 0.26 | 0 | abababab | 0f0f0f0f+dirty |"
+        "| ReActNetA | `abababab` | FashionMNIST | 2,000 | 88.55 | 99.70 | 69.4 | +19.15 | "
+        "6 teacher, 10 binary | 0.26 |"
     )
-    assert second.split("|")[7:12] == ["  "] * 5
+    assert second.split("|")[7:11] == ["  "] * 4
+    made, bare = [line for line in table.splitlines() if line.startswith("- `")]
+    assert made.startswith("- `abababab`: seed 0, commit `0f0f0f0f+dirty`, sha256 `abababab")
+    assert "seed" not in bare
 
 
 # ---- a run ----

@@ -54,7 +54,8 @@ def to_openvino(
         preprocess: take images (batch, height, width, channels) of uint8 from 0 to 255 and
             normalise them inside the graph.
         binary: False computes binary convolutions in float32, to compare with.
-        mean, std: by which `preprocess` normalises, by channel, after a division by 255.
+        mean: what `preprocess` subtracts, by channel, after a division by 255.
+        std: what it divides by then, by channel.
 
     The result is run on random images beside the Keras model before it is given.
 

@@ -166,7 +166,7 @@ def larq_zoo_command(info: TaskInfo) -> click.Command:
         for task in larq_zoo_tasks():  # all of them, for the components they define
             importlib.import_module(task.module)
         if not interactive:
-            run_task(info.load(), settings, f"lqz {info.name}", wants_help)
+            run_task(info.load(), settings, f"lqz {info.name}", "all" if wants_help else "")
             return
         from zookeeper import cli
 

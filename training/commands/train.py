@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from training.commands import completion
+from training.commands.task_help import print_task_help
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
@@ -17,7 +18,15 @@ from zoo.errors import InvalidValueError, RunError, UnknownNameError
 PATH = click.Path(path_type=Path)
 
 
-TRAIN_OPTIONS = ("--help", "--dry-run", "--program", "--images", "--part-mib", "--from-program")
+TRAIN_OPTIONS = (
+    "--help",
+    "--help-all",
+    "--dry-run",
+    "--program",
+    "--images",
+    "--part-mib",
+    "--from-program",
+)
 
 
 @click.command(context_settings=OPEN, add_help_option=False)
@@ -49,7 +58,10 @@ TRAIN_OPTIONS = ("--help", "--dry-run", "--program", "--images", "--part-mib", "
     metavar="DIR",
     help="Go on from what the program in DIR has trained.",
 )
-@click.option("-h", "--help", "wants_help", is_flag=True, help="This text; of TASK, its settings.")
+@click.option(
+    "-h", "--help", "wants_help", is_flag=True, help="This text; of TASK, its common settings."
+)
+@click.option("--help-all", is_flag=True, help="All settings of TASK.")
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -57,6 +69,7 @@ def train(
     settings: Sequence[str],
     dry_run: bool,
     wants_help: bool,
+    help_all: bool,
     program: Path | None,
     images: Path | None,
     part_mib: int,
@@ -71,7 +84,7 @@ def train(
         if text.startswith("--") and get_close_matches(text, TRAIN_OPTIONS, cutoff=0.8):
             raise click.NoSuchOption(text, possibilities=TRAIN_OPTIONS, ctx=ctx)
     if task is None:
-        if wants_help:
+        if wants_help or help_all:
             click.echo(ctx.get_help() + "\n")
         print_table(["task", ""], [[info.name, info.summary] for info in tasks])
         click.echo("\n'lqz train TASK --help' shows what can be set.")
@@ -105,28 +118,36 @@ def train(
         state = ProgramState.read(from_program, task.digest) if from_program else None
         task.train(request, state)
 
-    run_task(info.load(), settings, f"lqz train {info.name}", wants_help, dry_run, run, began)
+    shown = "all" if help_all else "common" if wants_help else ""
+    run_task(info.load(), settings, f"lqz train {info.name}", shown, dry_run, run, began)
 
 
 def run_task(
     cls: Any,
     settings: Sequence[str],
     command: str,
-    wants_help: bool,
+    shown: str = "",
     dry_run: bool = False,
     run: Callable[[Any], Any] = lambda task: task.run(),
     began: Mapping[str, Any] | None = None,
 ) -> None:
     """Configure a task with `settings` and `run` it, or show what can be set.
 
-    `began` holds the settings of the run that is continued; `settings` beat them.
+    Args:
+        cls: the task.
+        settings: as key=value.
+        command: that runs it, for its help.
+        shown: show "common" or "all" settings instead.
+        dry_run: show what would be done instead.
+        run: what to do with the configured task.
+        began: the settings of the run that is continued; `settings` beat them.
     """
     from training.settings.configuration import configure_task, parse_assignments
 
     conf = parse_assignments(settings)
     conf = {**(began or _as_it_began(cls.__name__, conf)), **conf}
-    if wants_help:
-        print_task_help(cls, conf, command)
+    if shown:
+        print_task_help(cls, conf, command, everything=shown == "all")
         return
     if dry_run and not hasattr(cls, "dry_run"):
         raise InvalidValueError(f"{cls.__name__} is larq-zoo's and has no dry run.")
@@ -155,20 +176,3 @@ def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     parts = {key for key in conf if "." not in key}
     return {key: value for key, value in before.items() if key.partition(".")[0] not in parts}
-
-
-def print_task_help(cls: Any, conf: dict[str, Any], command: str) -> None:
-    """The docstring of a task and a table of what can be set in it."""
-    import inspect
-
-    from training.settings.configuration import fields
-
-    # A class without a docstring would show that of its base, written for another purpose.
-    doc = inspect.cleandoc(cls.__doc__) + "\n\n" if cls.__doc__ else ""
-    click.echo(f"Usage: {command} [key=value ...]\n\n{doc}Settings:")
-    rows = []
-    for info in fields(cls, conf):
-        choices = f"One of {', '.join(info.choice_names)}." if info.choices else ""
-        doc = f"{info.doc.removesuffix('.')}. " if info.doc and choices else info.doc
-        rows.append([info.key, info.type_name, info.default, doc + choices])
-    print_table(["key", "type", "default", ""], rows)

@@ -1,0 +1,110 @@
+"""`lqz train TASK --help`: the settings of a task, common ones first, at any width."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from training.terminal import on_terminal
+
+if TYPE_CHECKING:
+    from training.settings.fields import FieldInfo
+
+# What most runs are given; the others are shown on request.
+COMMON = (
+    "dataset", "dataset.data_dir", "model", "teacher", "teacher.weights", "epochs", "batch_size",
+    "learning_rate", "initialize_from", "seed", "output_dir",
+)  # fmt: skip
+PARTS = {
+    "dataset": "Data set", "preprocessing": "Images", "model": "Network", "teacher": "Teacher",
+}  # fmt: skip
+TRAINING, RUN = "Training", "Where the run is kept and computed"
+INDENT = "      "
+BESIDE = 110  # columns from which an explanation stands beside its setting
+NAME_WIDTH = 44  # of a setting there
+
+
+def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything: bool) -> None:
+    """Print the docstring of a task and what can be set in it.
+
+    Args:
+        cls: the task.
+        conf: what is set, which may choose components with settings of their own.
+        command: that runs the task.
+        everything: show all settings, not the common ones alone.
+    """
+    from training.settings.fields import fields
+
+    width = shutil.get_terminal_size().columns if on_terminal() else BESIDE
+    # A class without a docstring would show that of its base, written for another purpose.
+    doc = inspect.cleandoc(cls.__doc__) if cls.__doc__ else ""
+    click.echo(f"Usage: {command} [key=value ...]\n")
+    for paragraph in doc.split("\n\n") if doc else []:
+        click.echo(_wrapped(" ".join(paragraph.split()), width) + "\n")
+    infos = {info.key: info for info in fields(cls, conf)}
+    common = [infos[key] for key in COMMON if key in infos]
+    if not everything and len(common) > 2:
+        _print_group("Common settings", common, width)
+        click.echo(f"{len(infos) - len(common)} more settings: {command} --help-all")
+        return
+    for title, members in _groups(infos.values()).items():
+        _print_group(title, members, width)
+
+
+def _groups(infos: Iterable[FieldInfo]) -> dict[str, list[FieldInfo]]:
+    """The settings by the headings that they stand under, in order."""
+    from training.recipes._settings import OPERATIONAL
+
+    found: dict[str, list[FieldInfo]] = {title: [] for title in (TRAINING, *PARTS.values(), RUN)}
+    for info in infos:
+        part, _, inner = info.key.partition(".")
+        if part in OPERATIONAL:
+            found[RUN].append(info)
+        else:
+            title = PARTS.get(part, part) if inner or part in PARTS else TRAINING
+            found.setdefault(title, []).append(info)
+    return {title: members for title, members in found.items() if members}
+
+
+def _print_group(title: str, infos: Iterable[FieldInfo], width: int) -> None:
+    click.echo(f"{title}:")
+    for info in infos:
+        default = info.default.strip("'")  # as one would type it
+        setting = f"{info.key}={default}" if default else info.key
+        doc = _explanation(info)
+        if width < BESIDE:
+            click.echo(_wrapped(f"{setting}  ({info.type_name})", width, "  ", INDENT))
+            click.echo(_wrapped(doc, width, INDENT, INDENT)) if doc else None
+            continue
+        lines = textwrap.wrap(doc, width - NAME_WIDTH, break_long_words=False) or [""]
+        if len(setting) > NAME_WIDTH - 4:
+            click.echo(f"  {setting}")
+        else:
+            click.echo(f"  {setting:{NAME_WIDTH - 2}}{lines.pop(0)}".rstrip())
+        for line in lines:
+            click.echo(" " * NAME_WIDTH + line)
+    click.echo()
+
+
+def _explanation(info: FieldInfo) -> str:
+    from zoo import catalog
+
+    networks = {row.model for row in catalog.rows()}
+    names = [name for name in info.choice_names if name not in networks]
+    if len(names) < len(info.choice_names):
+        names.append("a network of `lqz list`")
+    choices = f"One of {', '.join(names)}." if len(names) > 1 else "".join(names).capitalize()
+    doc = f"{info.doc.removesuffix('.')}." if info.doc and choices else info.doc
+    return f"{doc} {choices.removesuffix('.')}.".strip() if choices else doc
+
+
+def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> str:
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip

@@ -2,23 +2,38 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from training.loop.progress import epoch_line
 
 SHOW = """
-from training.loop.progress import stage_bar
-with stage_bar("binary", 200, 50) as bar:
-    bar.update(100, 1.2345, 67.8)
-    bar.line("epoch 1/2")
+import time
+from training.loop.optimizers import adam
+import pytest
+
+from training.loop.progress import epoch_line, stage_bar
+from training.loop.stage import Stage
+stage = Stage("binary activations", None, 500, 128, 0.1, adam)
+row = {"epoch": 123, "learning_rate": 1e-3, "loss": 0.5, "top1": 80.0, "validation_top1": 75.5,
+       "seconds": 12.0, "images_per_second": 12345.0, "input_wait": 0.02}
+with stage_bar(stage, 390, 390 * 121) as bar:
+    bar.update(390 * 122, 2.2345, 57.8)
+    time.sleep(0.2)
+    bar.update(390 * 122 + 8, 1.2345, 67.8)
+    bar.line(epoch_line(stage.name, row, stage.epochs, bar.narrow))
 """
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def test_a_terminal_gets_a_bar_with_loss_accuracy_and_time_left():
+def on_terminal(columns):
+    """What SHOW writes on a pseudo-terminal, line by line, without what steers it."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     subprocess.run(
         [sys.executable, "-c", SHOW], stdout=child, env=environment, check=True, timeout=60,
         cwd=Path(__file__).parents[2],
@@ -26,8 +41,22 @@ def test_a_terminal_gets_a_bar_with_loss_accuracy_and_time_left():
     os.close(child)
     shown = os.read(parent, 65536).decode()
     os.close(parent)
-    assert "binary" in shown and "50 %" in shown and "loss 1.234" in shown
-    assert "top-1 67.8 %" in shown and "epoch 1/2" in shown and ":" in shown.split("67.8 %")[-1]
+    return [ESCAPES.sub("", line).rstrip() for line in re.split(r"[\r\n]+", shown)]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 150])
+def test_a_bar_says_epoch_speed_and_time_left(columns):
+    lines = on_terminal(columns)
+    bars = [line for line in lines if "━" in line]
+    assert any("compiling" in line for line in bars)
+    assert re.search(r"epoch 123/500 .*[\d,]+ images/s  .*\d:\d\d:\d\d left$", bars[-1])
+    assert ("loss 1.23" in bars[-1]) == (columns > 60)
+    assert ("binary activations" in bars[-1]) == ("top-1 67.8 %" in bars[-1]) == (columns >= 120)
+    assert max(map(len, bars)) <= columns
+    if columns > 60:  # where it is folded
+        [epoch] = [line for line in lines if "validation" in line]
+        assert epoch.endswith("  12.0 s" if columns == 150 else "%  12345 images/s")
+        assert epoch.startswith("binary activations  epoch" if columns == 150 else "epoch 123/500")
 
 
 def test_elsewhere_there_is_one_line_an_epoch():
@@ -35,7 +64,7 @@ def test_elsewhere_there_is_one_line_an_epoch():
         [sys.executable, "-c", SHOW], capture_output=True, text=True, check=True, timeout=60,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    assert done.stdout == "epoch 1/2\n"
+    assert done.stdout.count("\n") == 1 and "waiting for input 2 %  12.0 s" in done.stdout
 
 
 def test_epoch_line_has_every_figure():

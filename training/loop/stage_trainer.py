@@ -63,7 +63,7 @@ class StageTrainer:
             RunError: the loss or a weight is not finite; the last good checkpoint stays.
         """
         self.resume()
-        with stage_bar(self.stage.name, self.total_steps, self.done_steps) as bar:
+        with stage_bar(self.stage, self.steps_per_epoch, self.done_steps) as bar:
             while self.done_steps < self.total_steps:
                 self._epoch(self.done_steps // self.steps_per_epoch, bar)
         last = self.history[-1] if self.history else self._validate()
@@ -210,7 +210,7 @@ class StageTrainer:
         self.history.append(row)
         if self.log:
             self.log.write(self.history)
-        bar.line(epoch_line(self.stage.name, row, self.stage.epochs))
+        bar.line(epoch_line(self.stage.name, row, self.stage.epochs, short=bar.narrow))
 
     def _count_time(self, since: float) -> float:
         now = time.monotonic()

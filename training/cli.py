@@ -120,7 +120,7 @@ def _run(args: Sequence[str] | None) -> int:
     except click.Abort as error:
         if isinstance(error.__cause__, EOFError):
             raise error.__cause__ from None  # click takes it for Ctrl-D; here it is a bug
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends at once, without a word
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends at once and prints nothing
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except ZooError as error:

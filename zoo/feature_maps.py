@@ -64,7 +64,7 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
         model: a functional model of one image, (batch, height, width, channels).
 
     Raises:
-        InvalidValueError: it is none, or it has no convolution that all else depends on.
+        InvalidValueError: `model` is not functional, or no convolution comes before all else.
     """
     require_keras2()
     if not hasattr(model, "_nodes_by_depth") or [x.shape.rank for x in model.inputs] != [4]:

@@ -41,7 +41,7 @@ def preprocess_input(
 
     Raises:
         WeightsError: no such set is registered, or the model's file does not say how.
-        InvalidValueError: `image` is none.
+        InvalidValueError: `image` is not an image.
     """
     if model is not None and not isinstance(model, str):
         how = _card(model).preprocessing

@@ -56,7 +56,7 @@ def _copy(source: Path, target: IO[bytes], card: NetworkCard | None) -> None:
 
 
 def read_card(path: Path) -> NetworkCard | None:
-    """The card in a .keras file; None where there is none, as in files of other programs.
+    """The card in a .keras file; None if the file has no card, as in files of other programs.
 
     Raises:
         FileError: it is damaged or unsafe.

@@ -50,14 +50,14 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
     rows = {line.split()[0]: line for line in lines}
     assert list(rows) == zoo.list_models()
     for name, texts in {
-        "ReActNetA": ("imagenet", "to be had", "authors", "69.50", "pytorch", "sharepoint.com"),
+        "ReActNetA": ("imagenet", "downloadable", "authors", "69.50", "pytorch", "sharepoint.com"),
         "ReActNet18": ("imagenet", "cached", "65.90"),
         "ReActNet34": ("mine", "cached", "imported"),
         "SDBNNResNet20": ("cifar10-authors", "shipped", "86.90"),
-        "SDBNNResNet18": ("only by hand", "66.50", "86.70", "a file-sharing drive"),
+        "SDBNNResNet18": ("manual download", "66.50", "86.70", "a file-sharing drive"),
         "XNORNetPlusPlusResNet18": ("none published",),
         "ReActNetB": ("none published",),
-        "BiRealNet": ("to be had", "larq-zoo", "57.47", "keras", "6e6efac1584f", "Apache-2.0"),
+        "BiRealNet": ("downloadable", "larq-zoo", "57.47", "keras", "6e6efac1584f", "Apache-2.0"),
     }.items():
         assert all(text in rows[name] for text in texts), rows[name]
 
@@ -65,7 +65,7 @@ def test_every_state_is_shown(lqz, home, tmp_path, monkeypatch):
 def test_as_json(lqz):
     _, out, _ = lqz("list", "quicknet", "--weights", "--json")
     (found,) = json.loads(out)
-    assert found["state"] == "to be had" and found["address"].endswith("quicknet_weights.h5")
+    assert found["state"] == "downloadable" and found["address"].endswith("quicknet_weights.h5")
     assert {"bytes", "sha256", "format", "preprocessing", "classes", "published_top1",
             "published_top5", "measured_top1", "measured_row", "recipe", "licence",
             "origin", "dataset"} <= set(found)  # fmt: skip

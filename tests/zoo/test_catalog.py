@@ -68,11 +68,11 @@ def test_published_accuracies():
 
 
 def test_weights_that_can_be_had():
-    assert sets_of("ReActNetA") == ("imagenet (to be had)",)
-    assert sets_of("SDBNNResNet18") == ("imagenet (only by hand)",)
-    assert sets_of("QuickNet") == ("imagenet (to be had)",)
+    assert sets_of("ReActNetA") == ("imagenet (downloadable)",)
+    assert sets_of("SDBNNResNet18") == ("imagenet (manual download)",)
+    assert sets_of("QuickNet") == ("imagenet (downloadable)",)
     assert sets_of("XNORNetPlusPlusResNet18") == ()
-    assert sets_of("RealResNet34") == ("imagenet (only by hand)",)
+    assert sets_of("RealResNet34") == ("imagenet (manual download)",)
     assert sets_of("RealResNet20") == ("cifar10 (shipped)",)
     sets = ("cifar10-hour (shipped)", "cifar10 (shipped)")
     assert sets_of("ReActNet20") == sets

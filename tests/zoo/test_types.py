@@ -30,7 +30,7 @@ def test_an_editor_shows_a_models_arguments_and_text(name):
     [signature] = jedi.Script(f"import zoo\nzoo.{name}(").get_signatures(2, len(f"zoo.{name}("))
     arguments = list(inspect.signature(getattr(zoo, name)).parameters)
     assert [each.name for each in signature.params if each.name != "*"] == arguments
-    assert signature.docstring().endswith("weights that are not to be had.")
+    assert signature.docstring().endswith("weights that cannot be found.")
 
 
 def test_an_editor_knows_what_a_model_is():

@@ -7,8 +7,7 @@ whose image cannot be decoded. Hence:
 
 - Without unreadable images batch s is the positions [s * batch_size, (s + 1) * batch_size), and
   the union over the workers is the single worker's batch.
-- An unreadable image makes its worker one position ahead of the others; no image is seen twice
-  for it before the order goes round.
+- Each unreadable image moves its worker ahead by one position; no image repeats within a pass.
 - Restarting at `last position + 1` continues exactly, as the order depends only on (seed, epoch)
   and an image's augmentation only on (seed, epoch, position).
 """
@@ -162,7 +161,7 @@ class InputPipeline:
         return reading(self.dataset, copy)
 
     def service_fault(self) -> str | None:
-        """A sentence if the data service does not answer; None if it does or there is none."""
+        """A sentence if the data service does not answer; None if it answers or is not used."""
         if not self.data_service or answers(self.data_service):
             return None
         return (

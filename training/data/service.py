@@ -37,7 +37,7 @@ def start(host: str, port: int) -> tuple[Any, Any]:
 
 
 def split(address: str) -> tuple[str, int] | None:
-    """Host and port of "grpc://host:port"; None for what is none."""
+    """Host and port of "grpc://host:port"; None if `address` is not of this form."""
     match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
     if not match or not 0 < int(match[2]) < 2**16:
         return None

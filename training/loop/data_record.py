@@ -71,7 +71,7 @@ def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) 
 
 
 def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
-    """Compare the data with the run's record, or write it where there is none.
+    """Compare the data with the run's record, or write the record if the run has none.
 
     Raises:
         RunError: the data differ and `accept` is False, or have another number of classes.

@@ -140,7 +140,7 @@ class TrainStep:
         rates[: len(learning_rates)] = learning_rates
         steps = tf.constant(len(learning_rates))
         first = tf.constant(first_step, tf.int64)
-        # Around the tracing of all replicas: in each of them, their threads would mix it up.
+        # Set outside strategy.run: replicas trace in their own threads and would race on this.
         with bfloat16_convolutions(self.stage.bfloat16):
             return self._run(batches, rates, steps, first).numpy()
 

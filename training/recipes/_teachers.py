@@ -61,7 +61,7 @@ class KerasApplicationFactory(ModelFactory):
 
     @classmethod
     def setting_for(cls, name: str) -> str | None:
-        """The setting that chooses the network someone calls `name`; None if there is none."""
+        """The setting that chooses the network someone calls `name`; or None."""
         known = [each for each in applications() if fold(each) == fold(name)]
         return f"application={known[0]}" if known else None
 

@@ -33,7 +33,7 @@ def literal(text: str) -> Any:
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """`value` in the type that `annotation` asks for; TypeError if that is another matter."""
+    """`value` in the type that `annotation` asks for; raises TypeError if `value` does not fit."""
     from zookeeper.core import utils  # which commands that only read texts do not need
 
     if isinstance(value, Text):

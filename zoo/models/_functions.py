@@ -33,7 +33,7 @@ RETURNS = """Returns:
     weight set says, to (batch, num_classes).
 
 Raises:
-    ZooError: for a wrong argument, or weights that are not to be had."""
+    ZooError: for a wrong argument, or weights that cannot be found."""
 
 
 def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:

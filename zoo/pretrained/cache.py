@@ -103,7 +103,7 @@ def write_pin(model: str, name: str, pin: Pin) -> None:
 
 
 def verified(model: str, name: str) -> Path | None:
-    """The cached file of a set, None if there is none.
+    """The cached file of a set, or None.
 
     Raises:
         WeightsError: it is not the file that was written.

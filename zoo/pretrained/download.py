@@ -144,7 +144,7 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
                         f"{_short(address)} cannot be fetched ({_reason(error)}), after "
                         f"{patience.tries} tries."
                     ) from error
-            except requests.RequestException as error:  # an address that is none, and the like
+            except requests.RequestException as error:  # an invalid address, and the like
                 raise WeightsError(
                     f"{_short(address)} cannot be fetched ({_reason(error)})."
                 ) from error

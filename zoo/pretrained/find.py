@@ -73,7 +73,7 @@ def places_of(record: WeightSet) -> list[Path]:
 
 
 def downloaded(record: WeightSet) -> Path | None:
-    """The file of the set that a person downloaded, None if there is none."""
+    """The file of the set that a person downloaded, or None."""
     return next((path for path in places_of(record) if path.is_file()), None)
 
 
@@ -87,7 +87,7 @@ def sources(record: WeightSet) -> list[Source]:
             found.append(Source(address, "keras", record.sha256, record.bytes))
         else:
             found.append(Source(address, "npz"))
-    if record.access == "to be had" and record.address:
+    if record.access == "downloadable" and record.address:
         found.append(Source(record.address, record.format, record.sha256, record.bytes))
     if offline():
         found = [e for e in found if urlsplit(e.address).scheme not in ("http", "https")]
@@ -225,7 +225,7 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         tried = f" ({'; '.join(reasons)})" if reasons else ""
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
-    by_hand = record.access == "only by hand"
+    by_hand = record.access == "manual download"
     only = "they must be downloaded by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
     return (
         f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"

@@ -17,7 +17,7 @@ SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # tools.
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
 # How a set can be had: in this package, fetched by this program, by a person, or not at all.
-Access = Literal["shipped", "to be had", "only by hand", "none published"]
+Access = Literal["shipped", "downloadable", "manual download", "none published"]
 # What kind of file lies there: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or
 # with a bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
@@ -128,7 +128,7 @@ def records_of(model: str) -> list[WeightSet]:
 
 
 def sets_of(model: str) -> tuple[str, ...]:
-    """The sets of one model as tables show them: name and access, "imagenet (only by hand)"."""
+    """The sets of one model as tables show them: name and access, "imagenet (manual download)"."""
     return tuple(f"{each.name} ({each.access})" for each in records_of(model))
 
 
@@ -139,7 +139,7 @@ def measured_top1() -> dict[str, float]:
 
 
 def find_record(model: str, name: str) -> WeightSet | None:
-    """The record of a set, published or not; None where there is none."""
+    """The record of a set, published or not; None if there is no such set."""
     return next((each for each in all_records() if (each.model, each.name) == (model, name)), None)
 
 
@@ -165,7 +165,7 @@ def imported_record(model: str, name: str) -> WeightSet:
     """A record for a set that `lqz convert` wrote and nothing registered describes."""
     dataset = catalog.row(model).dataset
     return WeightSet(
-        model=model, name=name, dataset=dataset, origin="imported", access="only by hand",
+        model=model, name=name, dataset=dataset, origin="imported", access="manual download",
         format="npz", preprocessing=dataset, classes=dataset,
     )  # fmt: skip
 

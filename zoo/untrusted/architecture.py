@@ -38,7 +38,7 @@ NUMBER = re.compile(r"bool|b?float\d+|u?int\d+")
 
 
 def read_architecture(text: str | bytes, path: Path) -> dict[str, Any]:
-    """The JSON of an architecture. Raises FileError: it is too large, or is none."""
+    """The JSON of an architecture. Raises FileError if it is too large or not JSON."""
     if len(text) > MOST_TEXT:
         raise unsafe(path, f"its architecture has {len(text):,} bytes")
     try:

@@ -26,7 +26,7 @@ BLOCK = 2**20
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file that was walked from end to end. Raises as `checked`, or OSError: it is none."""
+    """An HDF5 file that was walked from end to end. Raises as `checked`; OSError if not HDF5."""
     with open_regular(path) as file, checked(file, path) as content:
         yield content
 

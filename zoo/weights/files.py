@@ -128,7 +128,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Everything in an .npz, unpacked.
 
     Raises:
-        WeightsError: it is none, damaged, unsafe, or holds objects.
+        WeightsError: the file is not an .npz file, is damaged or unsafe, or holds objects.
     """
     try:
         arrays = read_npz_arrays(path)
@@ -145,7 +145,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_zip(path: Path) -> None:
-    """Refuse a zip that is made to do harm; nothing here unpacks one into files.
+    """Refuse an unsafe zip; nothing here unpacks one into files.
 
     Raises:
         WeightsError: it is unsafe.

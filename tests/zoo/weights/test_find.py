@@ -48,7 +48,7 @@ def keep(content):
 
 def test_order(record, mirror, home, server, tmp_path, monkeypatch):
     """Each place is asked only while none before it has the set."""
-    assert state_of(record) == "to be had"
+    assert state_of(record) == "downloadable"
     assert obtain(record, as_it_is).read_bytes() == b"the mirror's"
     assert [path for path, _ in server.requests] == [f"/mirror/{MODEL}/{NAME}.npz"]
     assert state_of(record) == "cached"
@@ -81,8 +81,8 @@ def test_the_newest_version_is_taken(home, tmp_path):
 
 
 def test_a_mirror_may_be_a_folder(register, home, tmp_path, monkeypatch):
-    record = register(MODEL, NAME, access="only by hand")
-    assert state_of(record) == "only by hand"
+    record = register(MODEL, NAME, access="manual download")
+    assert state_of(record) == "manual download"
     monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", (tmp_path / "mirror").as_uri())
     with pytest.raises(WeightsError, match=r"No such file.*lqz convert ReActNet20 FILE"):
         obtain(record, as_it_is)
@@ -163,7 +163,7 @@ class TestDownloadedByHand:
         (home / "downloads").mkdir(parents=True)
         return home / "downloads"
 
-    @pytest.mark.parametrize("access", ["to be had", "only by hand"])
+    @pytest.mark.parametrize("access", ["downloadable", "manual download"])
     def test_it_is_imported_and_stays(self, register, home, place, access, server):
         record = register(MODEL, NAME, access=access, address=f"{server.url}/page")
         with pytest.raises(WeightsError) as caught:

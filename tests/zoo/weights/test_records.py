@@ -20,11 +20,11 @@ ALL = records.all_records()
 def test_record(record):
     row = catalog.row(record.model)
     assert record.dataset == record.classes == row.dataset
-    assert record.access in ("shipped", "to be had", "only by hand", "none published")
+    assert record.access in ("shipped", "downloadable", "manual download", "none published")
     assert record.format in ("pytorch", "keras", "npz", "packed")
     assert records.preprocessing(record.preprocessing).size in (32, 224)
     assert record.num_classes == {"imagenet": 1000, "cifar10": 10}[record.classes]
-    assert (record.address is not None) == (record.access == "to be had")
+    assert (record.address is not None) == (record.access == "downloadable")
     assert (record.where is not None) == (record.access != "none published")
     assert record.version >= 1
     assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)

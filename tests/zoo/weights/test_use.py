@@ -43,7 +43,7 @@ def file(trained, tmp_path_factory):
 @pytest.fixture
 def mirror(tmp_path, monkeypatch, register):
     """A folder that serves as mirror of a set that only a person could fetch."""
-    register(MODEL, NAME, access="only by hand")
+    register(MODEL, NAME, access="manual download")
     (tmp_path / "mirror" / MODEL).mkdir(parents=True)
     monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
     return tmp_path / "mirror"

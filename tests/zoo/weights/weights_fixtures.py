@@ -31,7 +31,7 @@ def register(tmp_path, monkeypatch, home):
             dataset = catalog.row(model).dataset
             found |= {
                 "model": model, "name": name, "dataset": dataset, "origin": "authors",
-                "access": "to be had", "format": "npz", "preprocessing": dataset,
+                "access": "downloadable", "format": "npz", "preprocessing": dataset,
                 "classes": dataset, "where": "the authors' README",
             }  # fmt: skip
             data["sets"].append(found)

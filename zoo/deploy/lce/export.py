@@ -1,13 +1,13 @@
 """Keras models as flatbuffers for Larq Compute Engine, whose binary kernels run on 64-bit ARM.
 
 The converter makes an `LceBconv2d` of a convolution of signs, but only where its zero padding is
-TensorFlow's "same"; elsewhere it leaves a float convolution without a word. PyTorch's symmetric
+TensorFlow's "same"; elsewhere it silently leaves a float convolution. PyTorch's symmetric
 padding at stride 2 pads before the first pixel, where "same" pads behind the last. So such a
 convolution is turned round: the image and the kernel are mirrored, which makes the padding that of
 "same", and the result is mirrored back. That is exact and costs no memory.
 
-Of a padded image that is smaller than the kernel, the runtime's `LceBconv2d` gives wrong sums
-without a word: such a convolution is kept in float32, and so refused or allowed.
+Of a padded image that is smaller than the kernel, the runtime's `LceBconv2d` silently gives
+wrong sums: such a convolution is kept in float32, and so refused or allowed.
 """
 
 from __future__ import annotations

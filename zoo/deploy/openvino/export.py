@@ -3,7 +3,7 @@
 OpenVINO's CPU plugin has kernels for a `BinaryConvolution` of packed bits. They are used, and
 exact, if the signs come from a `FakeQuantize` with two levels 0 and 1, the kernel is a constant of
 1-bit values, and all shapes are fixed. `to_openvino` builds the graph so; `check_compiled` looks
-into the compiled model and warns where it was of no avail.
+into the compiled model and warns if a convolution fell back to a reference kernel.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tupl
 def compile_openvino(
     model: openvino.Model | str | PathLike[str], threads: int | None = None, **properties: Any
 ) -> openvino.CompiledModel:
-    """Compile for this CPU in float32, and warn if its binary kernels are of no avail.
+    """Compile for this CPU in float32, and warn if a convolution falls back to a reference kernel.
 
     OpenVINO's own default rounds to bfloat16 on some CPUs, where a sign may then flip.
 

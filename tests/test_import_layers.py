@@ -1,5 +1,6 @@
 """The order of imports: no circle, no import that runs back up, no private module from outside."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -86,3 +87,22 @@ def test_its_picture_names_what_there_is():
     for named in re.findall(r'font-weight="bold">((?:commands|settings|recipes|loop|data)/[^<]*)<',
                             picture):  # fmt: skip
         assert any((ROOT / "training").glob(named.replace("PAPER", "reactnet"))), named
+
+
+def test_unmaintained_packages_have_one_door_each():
+    """larq, larq-zoo and zookeeper are imported in zoo/adapters, and nowhere else."""
+    found = set()
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                if name.partition(".")[0] in ("larq", "larq_zoo", "zookeeper"):
+                    found.add((str(path.relative_to(ROOT)), name.partition(".")[0]))
+    assert found == {
+        ("zoo/adapters/larq.py", "larq"),
+        ("zoo/adapters/larq_zoo.py", "larq_zoo"),
+        ("zoo/adapters/zookeeper.py", "zookeeper"),
+        ("zoo/adapters/zookeeper_tf.py", "zookeeper"),
+    }

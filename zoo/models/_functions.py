@@ -173,7 +173,7 @@ def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=types[key])
         for key, value in all_defaults.items()
     ]
-    arguments_doc = "\n".join(f"    {key}: {docs[key]}" for key in all_defaults)
+    arguments_doc = "\n".join(f"    {key}: {docs.get(key, '')}".rstrip() for key in all_defaults)
     function.__name__ = function.__qualname__ = name
     function.__module__ = factory_class.__module__
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -1,0 +1,25 @@
+"""larq: quantized layers, the base of quantizers, and the summary of a model."""
+
+from larq.activations import hard_tanh
+from larq.context import quantized_scope
+from larq.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from larq.math import sign
+from larq.models import LayerProfile, ModelProfile, mac_containing_layers, summary
+from larq.quantizers import ApproxSign, Quantizer
+from larq.utils import register_keras_custom_object
+
+__all__ = [
+    "ApproxSign",
+    "LayerProfile",
+    "ModelProfile",
+    "QuantConv2D",
+    "QuantDense",
+    "QuantDepthwiseConv2D",
+    "Quantizer",
+    "hard_tanh",
+    "mac_containing_layers",
+    "quantized_scope",
+    "register_keras_custom_object",
+    "sign",
+    "summary",
+]

@@ -1,0 +1,9 @@
+"""larq-zoo: the base of a factory, and how its own models take images.
+
+The models themselves are named in `zoo/catalog.csv`, which says where each is defined.
+"""
+
+from larq_zoo import preprocess_input
+from larq_zoo.core.model_factory import DimType, ModelFactory
+
+__all__ = ["DimType", "ModelFactory", "preprocess_input"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,18 +52,17 @@ def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything:
         _print_group("Common settings", common, width)
         click.echo(f"{len(infos) - len(common)} more settings: {command} --help-all")
         return
-    for title, members in _groups(infos.values()).items():
+    operational = getattr(cls, "operational", ())
+    for title, members in _groups(infos.values(), operational).items():
         _print_group(title, members, width)
 
 
-def _groups(infos: Iterable[FieldInfo]) -> dict[str, list[FieldInfo]]:
+def _groups(infos: Iterable[FieldInfo], operational: Sequence[str]) -> dict[str, list[FieldInfo]]:
     """The settings by the headings that they stand under, in order."""
-    from training.recipes._settings import OPERATIONAL
-
     found: dict[str, list[FieldInfo]] = {title: [] for title in (TRAINING, *PARTS.values(), RUN)}
     for info in infos:
         part, _, inner = info.key.partition(".")
-        if part in OPERATIONAL:
+        if part in operational:
             found[RUN].append(info)
         else:
             title = PARTS.get(part, part) if inner or part in PARTS else TRAINING

@@ -43,6 +43,9 @@ class Recipe(TrainingValues, RunSettings):
     # Name of the stage that trains the network as it is saved.
     last_stage: ClassVar[str] = "binary"
 
+    # Settings that do not say what is computed.
+    operational: ClassVar[tuple[str, ...]] = OPERATIONAL
+
     # --- settings that follow from others ---------------------------------------------------------
 
     @classmethod

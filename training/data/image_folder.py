@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,9 +21,10 @@ from training.data.layout import (
     split_by_folders,
     whole,
 )
-from zoo.errors import DatasetError, InvalidValueError
+from zoo.errors import DatasetError
 from zoo.files import expanded
 from zoo.images import NATIVE_SUFFIXES
+from zoo.limits import above, at_least
 
 MOST_READ, BEGINNING = 4096, 2**16  # files of a split that its digest reads, and bytes of each
 AS_PNG = 8  # how much larger a PNG file may be than one of a lossy format
@@ -53,10 +54,10 @@ class ImageFolder(EncodedImages, Dataset):
     data_dir: str | os.PathLike | None = Field(None)
 
     # Share of each class's images to validate with, where there is no validation folder.
-    validation_share: float = Field(0.1)
+    validation_share: Annotated[float, above(0, below=1)] = Field(0.1)
 
     # Which images these are.
-    split_seed: int = Field(0)
+    split_seed: Annotated[int, at_least(0, below=2**31)] = Field(0)
 
     train_split: str = Field(TRAIN)
     validation_split: str = Field(VALIDATION)
@@ -219,12 +220,6 @@ class ImageFolder(EncodedImages, Dataset):
         return self._scanned
 
     def _scan(self) -> tuple[list[str], dict[str, Files], list[str]]:
-        if not 0 < self.validation_share < 1:
-            raise InvalidValueError(
-                f"validation_share must lie between 0 and 1, not {self.validation_share}."
-            )
-        if not 0 <= self.split_seed < 2**31:
-            raise InvalidValueError(f"split_seed={self.split_seed} must be 0 or more, below 2^31.")
         root = self.root
         if self._whole:
             found = whole(root)

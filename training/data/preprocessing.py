@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import math
-from typing import ClassVar, Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
+from typing import Annotated, ClassVar, Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
 
 import tensorflow as tf
 from zookeeper import Field, component
@@ -17,7 +17,10 @@ from zookeeper.tf import Preprocessing
 from training.data.photographs import PCA_EIGENVALUES, PCA_EIGENVECTORS, RandomCrops
 from zoo.errors import InvalidValueError
 from zoo.images import upright
+from zoo.limits import above, at_least
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, centre_crop, resize, shorter_side
+
+Positive = Annotated[float, above(0)]
 
 
 class ImagePreprocessing(Preprocessing):
@@ -119,14 +122,8 @@ class PadCropFlip(ImagePreprocessing):
     augments_batches = True
 
     input_shape: Tuple[int, int, int] = Field((32, 32, 3))  # noqa: UP006
-    padding: int = Field(4)
+    padding: Annotated[int, at_least(0)] = Field(4)
     flip: bool = Field(True)
-
-    def check(self) -> None:
-        """Raise InvalidValueError for fields that do not fit together."""
-        super().check()
-        if self.padding < 0:
-            raise InvalidValueError(f"preprocessing.padding is {self.padding}: give 0 or more.")
 
     def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """uint8 [h, w, c] to uint8 of `input_shape`."""
@@ -163,9 +160,10 @@ class RandomResizedCropFlip(ImagePreprocessing):
     """
 
     input_shape: Tuple[int, int, int] = Field((224, 224, 3))  # noqa: UP006
-    scale: Tuple[float, float] = Field((0.08, 1.0))  # noqa: UP006
-    ratio: Tuple[float, float] = Field((3 / 4, 4 / 3))  # noqa: UP006
-    lighting: float = Field(0.1)  # standard deviation of each component's factor; 0 is off
+    scale: Tuple[Positive, Positive] = Field((0.08, 1.0))  # noqa: UP006
+    ratio: Tuple[Positive, Positive] = Field((3 / 4, 4 / 3))  # noqa: UP006
+    # Standard deviation of each component's factor; 0 is off.
+    lighting: Annotated[float, at_least(0)] = Field(0.1)
     flip: bool = Field(True)
 
     @Field

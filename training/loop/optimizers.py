@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from zoo.errors import InvalidValueError, UnknownNameError
+OPTIMIZERS = ("adam", "sgd")
 
 MakeOptimizer = Callable[[float], tf.keras.optimizers.legacy.Optimizer]
 
@@ -29,14 +29,5 @@ def sgd(momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
 
 
 def named(name: str, momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
-    """The optimizer of this name, adam or sgd; the others are sgd's.
-
-    Raises:
-        UnknownNameError: there is no such optimizer.
-        InvalidValueError: `momentum` is not in [0, 1).
-    """
-    if name not in ("adam", "sgd"):
-        raise UnknownNameError("optimizer", name, ("adam", "sgd"))
-    if not 0 <= momentum < 1:
-        raise InvalidValueError(f"momentum={momentum} must be 0 or more and below 1.")
+    """The optimizer of this name, one of `OPTIMIZERS`; the other arguments are sgd's."""
     return adam if name == "adam" else sgd(momentum, nesterov)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import InvalidValueError
 from zoo.quantizers import EDESign
 
 Schedule = Callable[[float], float]
@@ -67,11 +67,12 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "linear": linear,
 }
 
+SCHEDULE_NAMES = (*SCHEDULES, "steps")
+SCHEDULE_UNITS = ("epoch", "step")  # in which a learning rate moves
+
 
 def named(name: str) -> Schedule:
-    """The schedule of this name, which needs no more than that. Raises UnknownNameError."""
-    if name not in SCHEDULES:
-        raise UnknownNameError("schedule", name, [*SCHEDULES, "steps"])
+    """The schedule of this name, one of `SCHEDULES`, which need no more than that."""
     return SCHEDULES[name]()
 
 

@@ -30,7 +30,7 @@ from training.settings.configuration import configured_part
 from training.settings.resolution import resolved
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import InvalidValueError
 from zoo.models import ZooFactory
 
 for module in {row.module for row in catalog.rows(origin="zoo")}:
@@ -92,8 +92,6 @@ class Recipe(TrainingValues, RunSettings):
 
     def stage(self, name: str, **changes: Any) -> Stage:
         """A stage of this recipe's values, but for `changes`."""
-        if self.decayed not in DECAYED:
-            raise UnknownNameError("decayed", self.decayed, DECAYED)
         values: dict[str, Any] = {
             "build": self.network(),
             "epochs": self.epochs,
@@ -115,8 +113,6 @@ class Recipe(TrainingValues, RunSettings):
 
     def learning_rate_schedule(self) -> schedules.Schedule:
         """The course of the learning rate over the last stage's epochs, those on crops included."""
-        if self.divide_every < 0:
-            raise InvalidValueError(f"divide_every={self.divide_every} must be 0 or more.")
         if self.schedule != "steps":
             return schedules.named(self.schedule)
         if not self.divide_every:
@@ -169,10 +165,6 @@ class Recipe(TrainingValues, RunSettings):
                 stages[-2].build()
             except InvalidValueError as error:
                 raise InvalidValueError(f"{error} Or train without crops: crop_epochs=0.") from None
-        if not 0 <= self.seed < 2**31:
-            raise InvalidValueError(f"seed={self.seed} must be 0 or more and below 2^31.")
-        if self.validate_every < 1:
-            raise InvalidValueError(f"validate_every={self.validate_every} must be 1 or more.")
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         for stage in stages:

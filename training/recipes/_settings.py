@@ -5,11 +5,14 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 
 import os
 from dataclasses import fields
-from typing import Optional, Union
+from typing import Annotated, Optional, Union
 
 from zookeeper import Field
 
+from training.data.storage import CACHES
+from training.loop.distribution.workers import STRATEGIES
 from training.loop.plan import RunOptions
+from zoo.limits import at_least, one_of
 
 
 class RunSettings:
@@ -18,28 +21,28 @@ class RunSettings:
     # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
     output_dir: Optional[Union[str, os.PathLike]] = Field(None)
 
-    # Encoded images kept in memory, on disk, or read anew each epoch: auto, memory, disk, none.
+    # Encoded images kept in memory, on disk, or read anew each epoch.
     # A run keeps the cache it began with.
-    cache: str = Field("auto")
+    cache: Annotated[str, one_of(CACHES)] = Field("auto")
 
     # Where cache=disk keeps them.
     cache_dir: Optional[Union[str, os.PathLike]] = Field(None)
 
     # Minutes between checkpoints within an epoch; each epoch ends with one.
-    checkpoint_minutes: float = Field(5.0)
+    checkpoint_minutes: Annotated[float, at_least(0)] = Field(5.0)
 
     # Epochs from one validation to the next; the last epoch is always validated.
-    validate_every: int = Field(1)
+    validate_every: Annotated[int, at_least(1)] = Field(1)
 
     # Write TensorBoard's event files.
     tensorboard: bool = Field(True)
 
-    # Where to compute: auto, one_device, mirrored (the GPUs of one machine) or multi_worker
-    # (machines that TF_CONFIG or Slurm names).
-    strategy: str = Field("auto")
+    # Where to compute; mirrored is on the GPUs of one machine, multi_worker on the machines that
+    # TF_CONFIG or Slurm names.
+    strategy: Annotated[str, one_of(STRATEGIES)] = Field("auto")
 
     # Minutes that a worker waits for the others, at the start and when one was lost.
-    rejoin_minutes: float = Field(10.0)
+    rejoin_minutes: Annotated[float, at_least(0)] = Field(10.0)
 
     # Continue a run although its data are not those it began with.
     accept_other_data: bool = Field(False)

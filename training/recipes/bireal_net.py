@@ -3,7 +3,7 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
 from zookeeper import ComponentField, Field, task
 
@@ -12,6 +12,7 @@ from training.loop.schedules import constant
 from training.loop.stage import Stage, batch_norms
 from training.recipes._recipe import Recipe
 from zoo.errors import InvalidValueError
+from zoo.limits import at_least
 from zoo.models.bireal_net import BiRealNet18Factory, BiRealNet20Factory
 
 
@@ -68,13 +69,13 @@ class BiRealNetPaper(Recipe):
     divide_at = Field((0.5, 0.75))
 
     # Epochs of each of the two real networks, where they differ.
-    pretraining_epochs: Optional[int] = Field(None)
+    pretraining_epochs: Optional[Annotated[int, at_least(0)]] = Field(None)
 
     # Epochs of batch norm alone, at the last learning rate.
-    batch_norm_epochs: int = Field(1)
+    batch_norm_epochs: Annotated[int, at_least(0)] = Field(1)
 
     # Slope of the first network's clip beyond +-1.
-    leak: float = Field(0.1)
+    leak: Annotated[float, at_least(0)] = Field(0.1)
 
     def stages(self) -> list[Stage]:
         """The four stages of the paper; the last gives the network."""

@@ -12,7 +12,7 @@ from zookeeper.core import utils
 
 from training.settings.assignments import as_written, parse_arguments, parse_assignments, typed
 from training.settings.components import component_name
-from training.settings.field_types import convert, describe, type_name
+from training.settings.field_types import convert, describe, names_of, type_name
 from training.settings.fields import FieldInfo, field_of, fields, preset_of
 from training.settings.resolution import resolved
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
@@ -79,6 +79,8 @@ def _value(info: FieldInfo, value: Any) -> Any:
     try:
         return convert(value, info.type)
     except TypeError:
+        if isinstance(value, str) and (names := names_of(info.type)):
+            raise UnknownNameError(info.key, value, names) from None
         raise InvalidValueError(
             f"'{info.key}' must be {_expected(info)}, not {as_written(value)}."
         ) from None

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from zoo.files import expanded
+from zoo.limits import Limit, OneOf, limits_of, without_limits
 
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
@@ -42,7 +43,7 @@ def convert(value: Any, annotation: Any) -> Any:
     kind = origin or annotation
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if origin is Annotated:
-        return convert(value, args[0])
+        return _within(convert(value, args[0]), args[1:])
     if origin in UNIONS:
         return _convert_to_any(value, args)
     if kind is bool and str(value).casefold() in ("true", "false"):
@@ -67,7 +68,7 @@ def _read(text: Text, annotation: Any) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
     kind = origin or annotation
     if origin is Annotated:
-        return _read(text, args[0])
+        return _within(_read(text, args[0]), args[1:])
     if origin in UNIONS:
         return _read_as_any(text, args)
     if kind is str:
@@ -82,6 +83,13 @@ def _read(text: Text, annotation: Any) -> Any:
     if isinstance(value, str) and kind is not bool and annotation is not Any:
         raise TypeError
     return convert(value, annotation)
+
+
+def _within(value: Any, limits: Sequence[Any]) -> Any:
+    """`value`; TypeError if it is outside of one of the limits."""
+    if not all(each.holds(value) for each in limits if isinstance(each, Limit)):
+        raise TypeError
+    return value
 
 
 def _read_as_any(text: Text, arms: Sequence[Any]) -> Any:
@@ -183,18 +191,26 @@ def describe(annotation: Any) -> str:
     """A type in plain words, for `'epochs' must be ...`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return describe(args[0])
+        return ", ".join([describe(args[0]), *map(str, limits_of(annotation))])
     if origin in UNIONS:
-        return " or ".join(dict.fromkeys(map(describe, args)))
+        arms = list(dict.fromkeys(map(describe, args)))
+        return (", or " if any("," in arm for arm in arms) else " or ").join(arms)
     if origin is Literal:
         return f"one of {', '.join(map(repr, args))}"
     if _is_path(annotation):
         return "a path"
     if (origin or annotation) in SEQUENCES and args:
         count = f"{len(args)} " if origin is tuple and args[-1] is not Ellipsis else ""
-        items = describe(args[0]).removeprefix("a ")
-        return f"a list of {count}{items}{'' if ' or ' in items else 's'}"
+        kind = describe(without_limits(args[0])).removeprefix("a ")
+        items = f"{kind}{'' if ' or ' in kind else 's'}"
+        return ", ".join([f"a list of {count}{items}", *map(str, limits_of(args[0]))])
     return WORDS.get(annotation, type_name(annotation))
+
+
+def names_of(annotation: Any) -> tuple[str, ...]:
+    """The names that a type takes, if it takes no others; else none."""
+    found = limits_of(annotation)
+    return found[0].names if found and isinstance(found[0], OneOf) else ()
 
 
 def to_json(value: Any) -> Any:

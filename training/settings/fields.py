@@ -15,6 +15,7 @@ from zookeeper.core.partial_component import PartialComponent
 from training.settings.components import component_name, components, is_of_larq_zoo, named_component
 from training.settings.field_types import is_plain, to_json, type_name
 from zoo.field_docs import field_docs
+from zoo.limits import limits_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class FieldInfo:
     def type_name(self) -> str:
         """The type as one would annotate it."""
         return type_name(self.type)
+
+    @property
+    def accepts(self) -> str:
+        """What of its type the field takes, as a sentence; "" for all of it."""
+        if self.choices:
+            return f"One of {', '.join(self.choice_names)}."
+        found = ", ".join(dict.fromkeys(map(str, limits_of(self.type))))
+        return f"{found[0].upper()}{found[1:]}." if found else ""
 
     @property
     def choice_names(self) -> list[str]:

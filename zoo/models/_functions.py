@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from zookeeper import ComponentField, Field, configure
 from zoo.errors import InvalidValueError, UnknownNameError
 from zoo.field_docs import field_docs
 from zoo.keras2 import watch_compile
+from zoo.limits import without_limits
 
 # Arguments of every model's function that are no fields of its factory, as
 # `tf.keras.applications` has them: type, default, and what they do.
@@ -120,6 +122,7 @@ def copy_weights(
 def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
     """Zookeeper's complaint about a value's type, in the words of the function's caller."""
     _, name, text = str(error).split("'", 2)
+    text = re.sub(r"typing\.Annotated\[(\w+),", r"'\1'", text)
     kinds = {
         "'int'": "a whole number",
         "'float'": "a number",
@@ -155,7 +158,7 @@ def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
     for field_name, field in fields.items():
         if not isinstance(field, ComponentField) and field_name not in defaults:
             defaults[field_name] = field.get_default(factory_class())
-    types = {key: fields[key].type for key in defaults}
+    types = {key: without_limits(fields[key].type) for key in defaults}
     types |= {key: kind for key, (kind, _, _) in FINISHING.items()}
     docs = field_docs(factory_class)
     docs |= {key: says for key, (_, _, says) in FINISHING.items()}

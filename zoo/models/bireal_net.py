@@ -4,13 +4,14 @@ A real-valued shortcut around every binary convolution carries what the sign los
 names of the authors' modules.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, SymmetricMaxPool2D
+from zoo.limits import at_least
 from zoo.models._factory import ZooFactory
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
@@ -38,7 +39,7 @@ class BiRealMixin(ZooFactory):
     binary_activations: bool = Field(True)
 
     # Slope of that clip beyond +-1; the pretraining starts with 0.1.
-    clip_slope: float = Field(0.0)
+    clip_slope: Annotated[float, at_least(0)] = Field(0.0)
 
     def signed_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str):
         """Sign and binary convolution; while pretraining, clip and real convolution."""

@@ -5,13 +5,14 @@ the names of the authors' modules, so that their checkpoints load key by key.
 """
 
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.errors import InvalidValueError
 from zoo.layers import LearnableShift, RPReLU
+from zoo.limits import above, at_least
 from zoo.models._factory import ZooFactory, scaled_channels
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20, ImageNetResNet
@@ -55,10 +56,10 @@ class ReActNetAFactory(ReActMixin):
     groups = 1  # of the widening 1x1 convolutions
 
     # Multiplies every channel count.
-    width: float = Field(1.0)
+    width: Annotated[float, above(0)] = Field(1.0)
 
     # Stride of the first convolution: 2 for 224x224, 1 for small images.
-    stem_strides: int = Field(2)
+    stem_strides: Annotated[int, at_least(1)] = Field(2)
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         channels = scaled_channels(self.channels, self.width)

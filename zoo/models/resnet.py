@@ -1,9 +1,12 @@
 """Real-valued ResNets (1512.03385): the teachers, and what binary networks are compared with."""
 
+from typing import Annotated
+
 import tensorflow as tf
 from zookeeper import Field, factory
 
 from zoo.layers import SymmetricMaxPool2D
+from zoo.limits import above
 from zoo.models._factory import ZooFactory, scaled_channels
 from zoo.models._functions import model_function
 from zoo.models._resnet import CifarResNet20
@@ -19,7 +22,7 @@ class RealResNet20Factory(CifarResNet20):
     """Real-valued ResNet-20 at 32x32, a shortcut around every convolution."""
 
     # Multiplies every channel count.
-    width: float = Field(1.0)
+    width: Annotated[float, above(0)] = Field(1.0)
 
     @property
     def filters(self) -> tuple[int, ...]:  # type: ignore[override]

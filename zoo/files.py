@@ -37,6 +37,12 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def existing_part(path: Path) -> Path:
+    """`path`, or where there is nothing, the nearest of the folders above it that there is."""
+    path = path.absolute()
+    return next(each for each in (path, *path.parents) if os.path.exists(each))
+
+
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
     """A path to write a file to, which takes the place of `path` when the block is through.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +169,11 @@ def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing)
         preprocessing.pixels(example, training=False)
     except (tf.errors.OpError, ValueError) as error:
         raise DatasetError(
-            f"Images of {tuple(image.shape)} do not fit input_shape="
-            f"{tuple(preprocessing.input_shape)} of {type(preprocessing).__name__}: set "
-            "preprocessing.input_shape, or use RandomResizedCropFlip."
+            f"Images of {_size(image.shape)} are not of the size that "
+            f"{type(preprocessing).__name__} takes, {_size(preprocessing.input_shape)}: set "
+            "preprocessing.input_shape, or preprocessing=RandomResizedCropFlip."
         ) from error
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -288,11 +288,9 @@ class InputPipeline:
 
     def _check_values(self) -> None:
         worker, workers = self.shard
-        if self.batch_size < 1 or self.seed < 0 or self.shuffle_buffer < 1:
-            raise InvalidValueError(
-                f"batch_size={self.batch_size} and shuffle_buffer={self.shuffle_buffer} must be 1 "
-                f"or more, seed={self.seed} 0 or more."
-            )
+        for name, least in (("batch_size", 1), ("shuffle_buffer", 1), ("seed", 0)):
+            if (value := getattr(self, name)) < least:
+                raise InvalidValueError(f"{name}={value} must be {least} or more.")
         if not 0 <= worker < workers or self.batch_size % workers:
             raise InvalidValueError(
                 f"batch_size={self.batch_size} cannot be shared by worker {worker} of {workers}: "
@@ -346,6 +344,6 @@ def check_enough(images: int, batch_size: int) -> None:
     """Raise InvalidValueError unless the images fill a batch."""
     if images < batch_size:
         raise InvalidValueError(
-            f"batch_size={batch_size} is more than the {images} training images: give a smaller "
-            "one."
+            f"A batch of {batch_size} is more than the {images} training images: give "
+            f"batch_size={2 ** max(images // 20, 1).bit_length() // 2}, for example."
         )

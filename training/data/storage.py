@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
 from zoo.errors import DatasetError, FileError, InvalidValueError
-from zoo.files import draft_of, remove_drafts, write_json
+from zoo.files import draft_of, existing_part, remove_drafts, write_json
 from zoo.untrusted.opening import read_text
 
 # The order of a copy on disk: one for all runs, whatever their seeds and buffers.
@@ -51,8 +51,6 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
     "memory" needs twice their size for a moment, while they are gathered into one tensor. "disk"
     needs `cache_dir` and room for the training images there.
     """
-    if cache not in CACHES:
-        raise InvalidValueError(f"cache is '{cache}': give one of {', '.join(CACHES)}.")
     train = dataset.encoded_bytes(dataset.train_split)
     total = train + dataset.encoded_bytes(dataset.validation_split)
     available = psutil.virtual_memory().available
@@ -67,11 +65,11 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
     if cache == "disk":
         if cache_dir is None:
             raise InvalidValueError("cache=disk needs cache_dir=FOLDER, or use cache=none.")
-        try:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise InvalidValueError(f"cache_dir={cache_dir} is a file: give a folder.") from None
-        free = shutil.disk_usage(cache_dir).free
+        place = existing_part(cache_dir)
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            why = f"{place} cannot be written to" if place.is_dir() else f"{place} is a file"
+            raise InvalidValueError(f"No folder cache_dir={cache_dir} can be made, as {why}.")
+        free = shutil.disk_usage(place).free
         if train > free and not _is_complete(cache_file(dataset, cache_dir)):
             raise InvalidValueError(
                 f"cache=disk needs {_size(train)} in {cache_dir}, where {_size(free)} is free: "
@@ -105,6 +103,7 @@ def on_disk(dataset: EncodedImages, cache_dir: Path) -> tf.data.Dataset:
         DatasetError: it cannot be written, or another process that is to write it does not go on.
     """
     path = cache_file(dataset, cache_dir)
+    cache_dir.mkdir(parents=True, exist_ok=True)
     with _lock(path):
         if not _is_complete(path):
             remove_drafts(cache_dir, re.compile(re.escape(path.name)))

@@ -70,8 +70,8 @@ def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) 
         refuse(f"The run in {run}", before, now, found, accept=False)
 
 
-def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
-    """Compare the data with the run's record, or write the record if the run has none.
+def compare(run: Path, now: Mapping[str, Any], accept: bool) -> bool:
+    """Compare the data with the run's record. Returns whether `now` is to be the new record.
 
     Raises:
         RunError: the data differ and `accept` is False, or have another number of classes.
@@ -80,7 +80,12 @@ def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
     found = [] if before is None else differences(before, now)
     if before is not None and found:
         refuse(f"The run in {run}", before, now, found, accept)
-    if before is None or found:
+    return before is None or bool(found)
+
+
+def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
+    """`compare`, and write the record where there is none, or another."""
+    if compare(run, now, accept):
         write_json(run / DATA, now)
 
 

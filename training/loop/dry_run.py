@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
-import tensorflow as tf
-
-from training.data.pipeline import check_enough
+from training.loop.check_plan import check_plan, is_at_hand
+from training.loop.data_record import began_before, record_of
+from training.loop.distribution.workers import devices_of
+from training.loop.memory import Memory
 from training.loop.plan import Plan
 from training.loop.stage import Stage
-from training.loop.step import latent_variables
 from zoo.profile import profile
 
 POINTS = 10  # of the learning rate's course
 
 
 def describe(plan: Plan) -> Iterator[str]:
-    """The lines that `lqz train TASK --dry-run` prints.
+    """The lines that `lqz train TASK --dry-run` prints, of a plan that a run accepts.
 
-    The network is built, no data is read; a data set that is not on disk is described by its
-    published size.
+    The networks are built and the first image is read. A data set that is not on disk is described
+    by its published size, and the machine is not asked for room.
+
+    Raises:
+        ZooError: as the run would, before the first line.
     """
+    if began_before(plan.directory):
+        plan.dataset.find_as_before()
+    record = record_of(plan.dataset) if is_at_hand(plan.dataset) else None
+    checked = check_plan(plan, record, replicas=devices_of(plan.options.strategy))
     yield f"{plan.recipe}, as configured:"
     settings = {key: value for key, value in plan.config.items() if key != "task"}
     width = max(map(len, settings))
     for key, value in settings.items():
         yield f"  {key:<{width}}  {value}"
 
-    images, where = training_images(plan.dataset)
+    where = "" if checked.at_hand else " (not on disk)"
     yield ""
-    yield f"{type(plan.dataset).__name__}: {images:,} training images{where}."
-    yield from plan.dataset.remarks if not where else ()
+    yield f"{type(plan.dataset).__name__}: {checked.images:,} training images{where}."
+    yield from plan.dataset.remarks if checked.at_hand else ()
+    yield from checked.remarks
     chosen = {k: v for k, v in plan.derived(plan.dataset).items() if settings.get(k) == v}
     if chosen:
         yield f"Chosen by the data set: {', '.join(f'{k}={v}' for k, v in chosen.items())}."
-    stages = plan.stages()
-    for stage in stages:
-        check_enough(images, stage.batch_size)
-    for index, stage in enumerate(stages, start=1):
+    for index, stage in enumerate(checked.stages, start=1):
         yield ""
-        yield from _stage(index, stage, images)
-    last = stages[-1]
-    model = last.build()
+        yield from _stage(index, stage, checked.images)
+    model = checked.models[-1]
     yield ""
     yield f"{model.name}: {profile(model)}"
-    yield _memory(model, last)
-
-
-def training_images(dataset: Any) -> tuple[int, str]:
-    """Number of training images, and a note where the data set is not at hand; fetches nothing."""
-    published = getattr(dataset, "published_examples", {})
-    if dataset.train_split in published and not dataset.is_prepared:
-        return published[dataset.train_split], " (not on disk)"
-    return dataset.num_examples(dataset.train_split), ""
+    memory = Memory.of(model, checked.stages[-1])
+    yield (
+        f"Memory, estimated: {memory.weights / 2**20:,.0f} MiB for weights, gradients and "
+        f"optimizer; {memory.outputs * memory.images / 2**20:,.0f} MiB for the layers' outputs of "
+        f"{memory.images} images."
+    )
 
 
 def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
@@ -66,6 +65,8 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         f"Stage {index}, {stage.name}: {stage.epochs} epochs of {steps:,} steps of "
         f"{stage.batch_size}, {stage.epochs * steps:,} steps."
     )
+    if left := images % stage.batch_size:
+        yield f"  leaves out         {left} images of each epoch, others each time"
     if stage.crop:
         yield f"  trains on          the middle {stage.crop}x{stage.crop} pixels of each image"
     learns = f"the outputs of '{stage.teacher}'" if stage.teacher else "the labels"
@@ -106,23 +107,3 @@ def _points(stage: Stage, steps: int) -> list[int]:
 
 def _rates(stage: Stage, steps: int) -> list[float]:
     return [stage.rate(step, steps) for step in _points(stage, steps)]
-
-
-def _memory(model: tf.keras.Model, stage: Stage) -> str:
-    """Weights, gradients and optimizer; and what the backward pass keeps of a batch."""
-    trained = sum(math.prod(v.shape) for v in latent_variables(list(stage.trains(model))))
-    slots = 2 if "Adam" in type(stage.optimizer(1.0)).__name__ else 1
-    weights = 4 * (
-        model.count_params() + (1 + slots) * trained + (model.count_params() if stage.ema else 0)
-    )
-    outputs = {id(each): each for layer in model.layers for each in _outputs(layer)}.values()
-    images = stage.batch_size // stage.accumulate
-    activations = 4 * images * sum(math.prod(each.shape[1:]) for each in outputs)
-    return (
-        f"Memory, estimated: {weights / 2**20:,.0f} MiB for weights, gradients and optimizer; "
-        f"{activations / 2**20:,.0f} MiB for the layers' outputs of {images} images."
-    )
-
-
-def _outputs(layer: tf.keras.layers.Layer) -> list[Any]:
-    return layer.output if isinstance(layer.output, list) else [layer.output]

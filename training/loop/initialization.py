@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import larq as lq
 import tensorflow as tf
@@ -33,15 +34,21 @@ def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
     The file may be a twin's, such as the real-valued network's. A classifier for other classes
     stays as it is, which is said.
     """
-    name = component_name(type(factory))
-    path = find_weights(weights, name)
+    path = find_weights(weights, component_name(type(factory)))
     with warnings.catch_warnings(record=True) as notes:
-        head = (factory.classifier_name, *factory.head)
-        load_features(model, path, name=name, head=head, of_a_twin=True)
+        take_features(model, factory, path)
     say(f"Starting from the weights {weights} ({path.name}).")
     for note in notes:
         say(str(note.message))
     return sha256(path)
+
+
+def take_features(model: tf.keras.Model, factory: ZooFactory, path: Path) -> None:
+    """Give `model`, which `factory` built, the weights of a file but a classifier for other
+    classes, which a warning names."""
+    head = (factory.classifier_name, *factory.head)
+    name = component_name(type(factory))
+    load_features(model, path, name=name, head=head, of_a_twin=True)
 
 
 def hold_signs(model: tf.keras.Model) -> None:

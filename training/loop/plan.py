@@ -60,7 +60,8 @@ class Plan:
         stages: gives the stages; asks TensorFlow for its devices and raises InvalidValueError for
             settings that cannot be trained, so it is called once all workers have joined.
         derived: gives the settings that the recipe chose by looking at the data set.
-        check: raises InvalidValueError for what the stages do not show; may fetch weights.
+        check: checks the weights that the networks are built with, found by a function such as
+            `find_weights`; gives those of "model" and "teacher" whose weights it gave no file for.
     """
 
     recipe: str
@@ -78,7 +79,7 @@ class Plan:
     options: RunOptions
     introduction: Callable[[], str]
     stages: Callable[[], list[Stage]]
-    check: Callable[[], None]
+    check: Callable[[Callable[..., Path | None]], frozenset[str]]
     derived: Callable[[Any], Mapping[str, Any]] = lambda dataset: {}
 
     @property

@@ -10,17 +10,16 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from training.data import InputPipeline
-from training.data.service import reachable
-from training.data.storage import choose_cache
+from training.loop.check_plan import check_plan
 from training.loop.data_record import (
     began_before,
-    check_classes,
     check_record,
     digest_of,
     record_of,
 )
+from training.loop.decisions import decide
 from training.loop.devices import devices
-from training.loop.distribution.workers import Workers, check_batch_size, connect
+from training.loop.distribution.workers import Workers, connect
 from training.loop.initialization import hold_signs, initialize, start_from
 from training.loop.plan import Plan
 from training.loop.progress import print_results, say
@@ -30,13 +29,12 @@ from training.loop.stage_trainer import StageTrainer, checkpoint_bytes
 from training.loop.step import TrainStep
 from training.loop.stopping import Interrupted, StopFlag
 from training.terminal import outliving_readers
-from zoo.errors import InvalidValueError, RunError
+from zoo.errors import InvalidValueError
 from zoo.files import sha256, write_atomically
 from zoo.models import variant
 from zoo.profile import profile
 from zoo.saved import card_of_run, save_network
 from zoo.weights.files import read_npz, write_npz, write_packed
-from zoo.weights.load import find_weights
 from zoo.weights.torch_state import load_torch_state
 
 
@@ -105,7 +103,7 @@ class Run:
         workers: who runs it.
         stop: whether it was asked to stop.
         results, models: of the stages so far, by name.
-        decided: what was left to the machine, see `_decide`.
+        decided: what was left to the machine, see `decisions`.
         stage_count: of the plan.
         program, state: see `execute`.
     """
@@ -135,23 +133,21 @@ class Run:
         workers.check_same(
             {**plan.identity, "validate_every": options.validate_every, "data": digest_of(record)}
         )
-        if options.data_service:
-            reachable(options.data_service)
-        directory = RunDirectory(plan.directory, plan.config, plan.places)
-        stages = plan.stages()
+        checked = check_plan(
+            plan, record, replicas=workers.strategy.num_replicas_in_sync, fetch=True,
+            on_chief=workers.from_chief, trains_here=self.program is None,
+        )  # fmt: skip
+        for remark in checked.remarks:
+            say(remark)
+        stages = checked.stages
+        del checked  # its networks only show their shapes
         self.stage_count = len(stages)
-        plan.check()
-        for stage in stages:
-            if stage.weights:
-                find_weights(stage.weights, plan.model_name)  # before a teacher is trained
-        for stage in stages:
-            check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
-        workers.from_chief(lambda: check_classes(directory.path, plan.config, record))
+        directory = RunDirectory(plan.directory, plan.config, plan.places)
         workers.from_chief(directory.open)
         try:
             accept = options.accept_other_data
             workers.from_chief(lambda: check_record(directory.path, record, accept))
-            self.decided = workers.from_chief(lambda: self._decide(directory, stages[-1]))
+            self.decided = workers.from_chief(lambda: decide(plan, directory, stages[-1].bfloat16))
             stages = [replace(stage, bfloat16=self.decided["bfloat16"]) for stage in stages]
             with self.stop.listening():
                 for index, stage in enumerate(stages, start=1):
@@ -166,35 +162,6 @@ class Run:
             raise
         finally:
             directory.close()
-
-    def _decide(self, run: RunDirectory, stage: Stage) -> dict[str, Any]:
-        """What was left to the machine that began the run: `cache`, `bfloat16`, `photographs`.
-
-        Machines differ in memory and CPU; the images, their order and the precision must not.
-        """
-        options = self.plan.options
-        asked = cache = options.cache
-        if cache == "auto":
-            cache = choose_cache("auto", self.plan.dataset, None)
-        # A data service has no Python, and so no Pillow.
-        cuts = "tensorflow" if options.data_service else "pillow"
-        decided = run.decide(
-            {"cache": cache, "bfloat16": stage.bfloat16, "photographs": cuts},
-            formerly={"photographs": "tensorflow"},
-        )
-        if asked not in ("auto", decided["cache"]):
-            raise RunError(
-                f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "
-                "another order of images: leave cache away or choose another output_dir=..."
-            )
-        by_pillow = decided["photographs"] == "pillow" and self.plan.preprocessing.random_crops()
-        if options.data_service and by_pillow:
-            raise RunError(
-                f"The run in {run.path} began without a data service, which rounds the pixels of "
-                "photographs in another way: leave data_service away or choose another "
-                "output_dir=..."
-            )
-        return decided
 
     def _stage(self, run: RunDirectory, index: int, stage: Stage) -> bool:
         """Train one stage, or take what it left; False: it was written as a program instead."""

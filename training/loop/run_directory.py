@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from training.loop.stage import StageResult
 from training.settings import saved_config
 from zoo.errors import FileError, RunError
-from zoo.files import remove_drafts, sha256, write_json
+from zoo.files import existing_part, remove_drafts, sha256, write_json
 from zoo.untrusted.opening import read_text
 
 CONFIG = "config.json"
@@ -56,10 +57,7 @@ class RunDirectory:
             probe.write_bytes(b"\0" * 4096)
             probe.unlink()
         except OSError as error:
-            raise RunError(
-                f"The run directory {self.path} cannot be written ({error.strerror}); choose "
-                "another with output_dir=..."
-            ) from error
+            raise self._cannot_be_written(error.strerror) from error
         # A lock of the operating system: it goes with the process, however that ends.
         lock = FileLock(self.path / ".lock")
         try:
@@ -73,6 +71,28 @@ class RunDirectory:
         self._check_recipe()
         self._remove_drafts()
 
+    def check(self) -> None:
+        """Raise what `open` would raise, and write nothing; another process may be at work here."""
+        try:
+            place = existing_part(self.path)
+            os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise self._cannot_be_written(error.strerror) from error
+        if not place.is_dir():
+            raise self._cannot_be_written(f"{place} is a file")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise self._cannot_be_written(os.strerror(errno.EACCES))
+        if (self.path / CONFIG).exists():
+            self._compare_recipe()
+
+    def _cannot_be_written(self, why: str | None) -> RunError:
+        return RunError(
+            f"The run directory {self.path} cannot be written ({why}); choose another with "
+            "output_dir=..."
+        )
+
     def _remove_drafts(self) -> None:
         """Remove what a killed process of this run was writing, and nothing of other runs below."""
         stages = [each for each in self.path.iterdir() if STAGE.fullmatch(each.name)]
@@ -84,7 +104,8 @@ class RunDirectory:
     def require_space(self, needed_bytes: int) -> None:
         """Raise RunError unless the disk has room for `needed_bytes` of files in all."""
         here = sum(each.stat().st_size for each in self.path.rglob("*") if each.is_file())
-        free, needed = shutil.disk_usage(self.path).free, max(needed_bytes - here, 0)
+        place = existing_part(self.path)
+        free, needed = shutil.disk_usage(place).free, max(needed_bytes - here, 0)
         if free < needed:
             raise RunError(
                 f"The run directory {self.path} has {free / 2**20:,.1f} MiB free, but checkpoints "
@@ -102,7 +123,10 @@ class RunDirectory:
         path = self.path / CONFIG
         if not path.exists():
             write_json(path, {saved_config.NUMBER: saved_config.FORMAT, **self.config})
-            return
+        else:
+            self._compare_recipe()
+
+    def _compare_recipe(self) -> None:
         before = read_config(self.path)
         differences = [
             f"{key}: {before.get(key)!r} there, {self.config.get(key)!r} here"
@@ -116,7 +140,9 @@ class RunDirectory:
                 f"'lqz train {self.path}'."
             )
 
-    def decide(self, now: Mapping[str, Any], formerly: Mapping[str, Any]) -> dict[str, Any]:
+    def decide(
+        self, now: Mapping[str, Any], formerly: Mapping[str, Any], *, keep: bool = True
+    ) -> dict[str, Any]:
         """What was left to the machine that began this run; for a new run, as it is decided `now`.
 
         The same bits need the same precision and the same order of images, but the next machine's
@@ -125,6 +151,7 @@ class RunDirectory:
         Args:
             now: by name.
             formerly: how it was in runs that began before there was a decision of that name.
+            keep: write what is decided now.
 
         Raises:
             RunError: the record of it is damaged.
@@ -137,7 +164,7 @@ class RunDirectory:
             if any(type(before.get(key, value)) is not type(value) for key, value in now.items()):
                 raise RunError(f"{path} is damaged; {remedy}.")
         decided = {**now, **before}
-        if decided != before:
+        if decided != before and keep:
             write_json(path, decided)
         return decided
 

@@ -126,8 +126,8 @@ class Stage:
             )
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise InvalidValueError(
-                f"accumulate={self.accumulate} does not divide batch_size={self.batch_size} into "
-                "equal parts."
+                f"accumulate={self.accumulate} does not divide a batch of {self.batch_size} images "
+                "into equal parts: give another number, or another batch_size."
             )
         if not 0 <= self.ema < 1:
             raise InvalidValueError(f"ema={self.ema} must be 0 or more and below 1.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tensorflow as tf
 from training.settings.components import component_name
 from zoo.errors import InvalidValueError
 from zoo.models import ZooFactory, variant
-from zoo.weights.load import classes_of, find_weights
+from zoo.weights.load import classes_of, names_a_file
 
 
 def network(
@@ -37,12 +38,27 @@ def network(
     return partial(variant, factory, **{"classifier_activation": None, **overrides})
 
 
-def check_classes(teacher: Any, classes: int) -> None:
+def file_of(factory: Any, find: Callable[..., Path | None]) -> Path | None:
+    """The file of the weights that a factory gives its network; None without any.
+
+    Args:
+        factory: the component.
+        find: gives the file of weights by their name and the model's, or None.
+    """
+    if factory.weights is None:
+        return None
+    if hasattr(factory, "catalog_name"):
+        return find(factory.weights, factory.catalog_name)
+    # Of Keras's applications only Keras knows where it keeps "imagenet".
+    return find(factory.weights, "") if names_a_file(factory.weights) else None
+
+
+def check_classes(teacher: Any, path: Path, classes: int) -> None:
     """Raise InvalidValueError for a teacher whose weights know another number of classes."""
-    if teacher.weights is None or not isinstance(teacher, ZooFactory):
+    if not isinstance(teacher, ZooFactory):
         return  # Keras's applications refuse other classes themselves
     name = teacher.catalog_name
-    known = classes_of(find_weights(teacher.weights, name), name, teacher.classifier_name)
+    known = classes_of(path, name, teacher.classifier_name)
     if known not in (None, classes):
         raise InvalidValueError(
             f"The teacher {name} with weights '{teacher.weights}' tells {known} classes apart, "

@@ -21,7 +21,7 @@ from training.loop.progress import say
 from training.loop.run import StageState, StageWriter, TrainedRun, execute
 from training.loop.stage import DECAYED, Stage, on_crops_first
 from training.recipes import _larq_zoo, _teachers  # noqa: F401  (components to choose)
-from training.recipes._networks import check_classes, network
+from training.recipes._networks import check_classes, file_of, network
 from training.recipes._settings import OPERATIONAL, RunSettings
 from training.recipes._values import TrainingValues
 from training.settings import saved_config
@@ -158,7 +158,8 @@ class Recipe(TrainingValues, RunSettings):
             height, width, channels = self.preprocessing.input_shape
             if not 0 < self.crop_size < min(height, width):
                 raise InvalidValueError(
-                    f"crop_size={self.crop_size} must be less than the images' {height}x{width}."
+                    f"Crops of {self.crop_size}x{self.crop_size} must be smaller than the images, "
+                    f"which are {height}x{width}: give a smaller crop_size, or crop_epochs=0."
                 )
             stages[-1:] = on_crops_first(stages[-1], self.crop_epochs, self.crop_size, channels)
             try:  # now, not after hours: weights may belong to single pixels
@@ -185,13 +186,29 @@ class Recipe(TrainingValues, RunSettings):
         weights = str(self.initialize_from)
         return [replace(each, weights=weights) if each is first else each for each in stages]
 
-    def check(self) -> None:
-        """Check settings that `stages` cannot check; called before training. May fetch weights.
+    def check(self, find: Callable[..., Path | None]) -> frozenset[str]:
+        """Check the weights that the networks are built with; called before training.
 
-        Raises InvalidValueError for a teacher that knows other classes than the data set's.
+        Args:
+            find: gives the file of weights by their name and the model's, such as `find_weights`,
+                or None.
+
+        Returns:
+            Those of "model" and "teacher" for whose weights there is no file.
+
+        Raises:
+            WeightsError: there are no such weights.
+            InvalidValueError: a teacher's know other classes than the data set's.
         """
-        if self.has_teacher:
-            check_classes(base_getattr(self, "teacher"), self.dataset.num_classes)
+        absent = []
+        for part in ("model", "teacher") if self.has_teacher else ("model",):
+            factory = base_getattr(self, part)
+            path = file_of(factory, find)
+            if factory.weights is not None and path is None:
+                absent.append(part)
+            elif path and part == "teacher":
+                check_classes(factory, path, self.dataset.num_classes)
+        return frozenset(absent)
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
         """A function that builds the component `field` anew with other arguments, giving logits."""

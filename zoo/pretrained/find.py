@@ -142,6 +142,18 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     raise WeightsError(_how_to_get(record, reasons))
 
 
+def find_here(record: WeightSet) -> Path | None:
+    """The file of a set, if it is on this machine; None where `obtain` would import or fetch it.
+
+    Raises:
+        WeightsError: `obtain` would know no place to take it from.
+    """
+    path = present(record.model, record.name)
+    if path or downloaded(record) or sources(record):
+        return path
+    raise WeightsError(_how_to_get(record, []))
+
+
 def _take(record: WeightSet, path: Path, prepare: Prepare) -> Path:
     """Import the file that a person downloaded; it stays where it is."""
     digest = sha256(path)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.files import expanded
-from zoo.pretrained.find import obtain, present
+from zoo.pretrained.find import find_here, obtain, present
 from zoo.pretrained.records import WeightSet, find_record, records_of
 from zoo.weights.files import TORCH_SUFFIXES, check_weights, read_npz, write_npz
 from zoo.weights.imports import prepare
@@ -73,6 +73,19 @@ def find_weights(weights: str | Path, name: str) -> Path:
         raise WeightsError(f"There is no weights file '{weights}'.")
     check_weights(path)
     return path
+
+
+def find_weights_here(weights: str | Path, name: str, *, required: bool = True) -> Path | None:
+    """As `find_weights`, but fetches nothing: None for a set that would be fetched now.
+
+    Args:
+        weights, name: as there.
+        required: raise an error, too, for a registered set that nothing can be fetched from.
+    """
+    record = None if names_a_file(weights) else find_record(name, str(weights))
+    if record is None:
+        return find_weights(weights, name)
+    return find_here(record) if required else present(record.model, record.name)
 
 
 def names_a_file(weights: str | Path) -> bool:
@@ -253,6 +266,6 @@ def _no_such_set(weights: str, name: str) -> str:
         "no set is registered for it"
     )  # fmt: skip
     return (
-        f"There are no weights '{weights}' for {name} ({known}); use weights=None for random ones "
+        f"There are no weights '{weights}' for {name} ({known}); give None for random ones "
         "or the path of a file."
     )

@@ -25,7 +25,7 @@ from training.data.addresses import answer_only_at, local_addresses
 from training.data.encoded import said
 from training.loop.distribution.cluster import EXAMPLE, Cluster, cluster_from_environment
 from training.loop.distribution.meeting import JOIN_UNTIL, join_until, meet
-from zoo.errors import InvalidValueError, RunError, UnknownNameError, WorkerLostError, ZooError
+from zoo.errors import InvalidValueError, RunError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -161,24 +161,42 @@ def connect(name: str, minutes: float = 10) -> Workers:
         minutes: to wait for the other workers, now and whenever one is lost.
 
     Raises:
-        UnknownNameError: no such strategy.
         InvalidValueError: TF_CONFIG is malformed or missing.
         WorkerLostError: the others are there but cannot be joined now, see `rejoin`.
     """
-    if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
-    cluster = cluster_from_environment() if name in ("auto", "multi_worker") else None
-    if cluster is None and name == "multi_worker":
-        raise InvalidValueError(
-            f"strategy=multi_worker needs the addresses of all workers: set {EXAMPLE} on each "
-            "(index 0, 1, ...), or start them with Slurm's srun."
-        )
+    cluster = _cluster_of(name)
     if cluster and len(cluster.addresses) > 1:
         return _join(cluster, minutes)
     gpus = tf.config.list_physical_devices("GPU")
     if name == "mirrored" or (name != "one_device" and len(gpus) > 1):
         return Workers(tf.distribute.MirroredStrategy())
     return alone()
+
+
+def devices_of(name: str) -> int:
+    """How many devices would share a batch, see `connect`; asks no other worker.
+
+    Raises:
+        InvalidValueError: TF_CONFIG is malformed or missing.
+    """
+    cluster = _cluster_of(name)
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if cluster and len(cluster.addresses) > 1:
+        return len(cluster.addresses) * max(gpus, 1)
+    if name == "mirrored" and not gpus:
+        return len(tf.config.list_logical_devices("CPU"))
+    return 1 if name == "one_device" else max(gpus, 1)
+
+
+def _cluster_of(name: str) -> Cluster | None:
+    """The processes that train together by the strategy of this name."""
+    cluster = cluster_from_environment() if name in ("auto", "multi_worker") else None
+    if cluster is None and name == "multi_worker":
+        raise InvalidValueError(
+            f"strategy=multi_worker needs the addresses of all workers: set {EXAMPLE} on each "
+            "(index 0, 1, ...), or start them with Slurm's srun."
+        )
+    return cluster
 
 
 # --- coming together ------------------------------------------------------------------------------

@@ -102,9 +102,12 @@ def test_a_run_of_both_stages(tiny, tmp_path, capsys):
     assert run.model_path.exists()
 
 
-@pytest.mark.parametrize("size", [32, 0])
-def test_a_crop_that_is_none(size):
-    with pytest.raises(InvalidValueError, match=f"crop_size={size} must be less than .* 32x32"):
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [(32, "32x32 must be smaller than .* which are 32x32"), (0, "'crop_size' must be .*1 or more")],
+)
+def test_a_crop_that_is_none(size, says):
+    with pytest.raises(InvalidValueError, match=says):
         stages(OneHour, "dataset=Cifar10", "crop_epochs=1", f"crop_size={size}")
 
 

@@ -98,14 +98,14 @@ def test_what_cannot_be_trained(settings, says):
     ("BiRealNetPaper", ["crop_epochs=1"], "last stage here is batch norm alone: give crop_epochs"),
     ("OneHour", ["schedule=hold"], "no schedule 'hold'.*'held'.* names: constant, cosine, held"),
     ("SDBNNResNet20", ["schedule=hold"], "There is no schedule 'hold'"),
-    ("XNORNetPlusPlus", ["divide_every=-1"], "divide_every=-1 must be 0 or more"),
+    ("XNORNetPlusPlus", ["divide_every=-1"], "'divide_every' must be a whole number, 0 or more"),
     ("OneHour", ["optimizer=lamb"], r"no optimizer 'lamb'.* Valid names: adam, sgd"),
     ("OneHour", ["decayed=kernel"], "no decayed 'kernel'; did you mean 'kernels'"),
-    ("OneHour", ["momentum=1.5"], "momentum=1.5 must be 0 or more and below 1"),
-    ("OneHour", ["accumulate=3"], "accumulate=3 does not divide batch_size=128"),
-    ("OneHour", ["ema=1"], "ema=1.0 must be 0 or more and below 1"),
-    ("OneHour", ["gradient_clip=-1"], "gradient_clip=-1.0 must be 0 or more"),
-    ("OneHour", ["warmup_epochs=-1"], "warmup_epochs=-1.0 must be 0 or more"),
+    ("OneHour", ["momentum=1.5"], "'momentum' must be a number, 0 or more and below 1"),
+    ("OneHour", ["accumulate=3"], "accumulate=3 does not divide a batch of 128"),
+    ("OneHour", ["ema=1"], "'ema' must be a number, 0 or more and below 1"),
+    ("OneHour", ["gradient_clip=-1"], "'gradient_clip' must be a number, 0 or more"),
+    ("OneHour", ["warmup_epochs=-1"], "'warmup_epochs' must be a number, 0 or more"),
     ("OneHour", ["teacher=RealResNet20"], "The teacher has random weights and is not trained"),
     ("BiRealNetPaper", ["two_stages=True"], "four stages of its own: leave teacher"),
     ("SDBNN", ["model=QuickNetSmall"], "cannot train QuickNetSmall, which has no 'binary_weights'"),
@@ -125,7 +125,7 @@ def test_an_estimator_with_a_schedule_has_it_in_other_recipes_too(recipe):
 
 def test_dry_run_of_fewer_images_than_a_batch(capsys):
     assert main(["train", "Demo", "--dry-run", "batch_size=100000"]) == 2
-    says = "batch_size=100000 is more than the 10000 training images: give a smaller one."
+    says = "A batch of 100000 is more than the 10000 training images: give batch_size=256"
     assert says in capsys.readouterr().err
 
 

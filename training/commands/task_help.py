@@ -98,6 +98,7 @@ def _explanation(info: FieldInfo) -> str:
     if len(names) < len(info.choice_names):
         names.append("a network of `lqz list`")
     choices = f"One of {', '.join(names)}." if len(names) > 1 else "".join(names).capitalize()
+    choices = choices if info.choices else info.accepts
     doc = f"{info.doc.removesuffix('.')}." if info.doc and choices else info.doc
     return f"{doc} {choices.removesuffix('.')}.".strip() if choices else doc
 

@@ -93,6 +93,8 @@ def check_plan(
             )  # fmt: skip
     find = find_weights if fetch else partial(find_weights_here, required=record is not None)
     absent = plan.check(find)
+    if fetch:
+        absent = frozenset()  # Keras fetches what only it knows of when it builds
     for stage in stages:
         if stage.weights:
             find(stage.weights, plan.model_name)  # before networks are built, which takes seconds

@@ -39,9 +39,7 @@ class FieldInfo:
 
     @property
     def accepts(self) -> str:
-        """What of its type the field takes, as a sentence; "" for all of it."""
-        if self.choices:
-            return f"One of {', '.join(self.choice_names)}."
+        """Which values of its type the field takes, as a sentence; "" for all of them."""
         found = ", ".join(dict.fromkeys(map(str, limits_of(self.type))))
         return f"{found[0].upper()}{found[1:]}." if found else ""
 

@@ -181,11 +181,14 @@ DRAWN = {
 }
 
 
-def test_what_a_dry_run_accepts_a_run_accepts(small, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("seed", "draws"), [(0, 10), pytest.param(2026, 40, marks=pytest.mark.slow)]
+)
+def test_what_a_dry_run_accepts_a_run_accepts(seed, draws, small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    draw = np.random.Generator(np.random.Philox(2026))
+    draw = np.random.Generator(np.random.Philox(seed))
     verdicts = []
-    for number in range(40):
+    for number in range(draws):
         changes = {}
         for key in draw.choice(sorted(DRAWN), size=4, replace=False):
             good, bad = DRAWN[key]
@@ -194,7 +197,7 @@ def test_what_a_dry_run_accepts_a_run_accepts(small, tmp_path, monkeypatch, caps
         given = words({**small, **changes, "output_dir": f"run{number}"})
         dry = main(["train", "RealResNet20", "--dry-run", *given])
         said = capsys.readouterr().err
-        assert not list(tmp_path.iterdir()) or dry == 0 or not (tmp_path / f"run{number}").exists()
+        assert not (tmp_path / f"run{number}").exists()
         try:
             configure_task(RECIPE, parse_assignments(given)).train(FirstBatch())
             run, found = 0, ""
@@ -203,4 +206,4 @@ def test_what_a_dry_run_accepts_a_run_accepts(small, tmp_path, monkeypatch, caps
         assert (dry, said) == (run, found), changes
         assert (tmp_path / f"run{number}").exists() == (run == 0), changes
         verdicts.append(dry)
-    assert 10 < verdicts.count(0) < 35
+    assert 0 in verdicts and 2 in verdicts

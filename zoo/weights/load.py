@@ -80,12 +80,14 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
 
     Args:
         weights, name: as there.
-        required: raise an error, too, for a registered set that nothing can be fetched from.
+        required: raise an error, too, for a set that is not on this machine and cannot be fetched.
     """
-    record = None if names_a_file(weights) else find_record(name, str(weights))
-    if record is None:
+    if names_a_file(weights):
         return find_weights(weights, name)
-    return find_here(record) if required else present(record.model, record.name)
+    if not required:
+        return present(name, str(weights))
+    record = find_record(name, str(weights))
+    return find_here(record) if record else find_weights(weights, name)
 
 
 def names_a_file(weights: str | Path) -> bool:

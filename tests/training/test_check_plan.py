@@ -31,6 +31,8 @@ LIMITS = [
     ({"learning_rate": "1e999"}, "'learning_rate' must be a number, above 0, not inf."),
     ({"epochs": -1}, "'epochs' must be a whole number, 0 or more, not -1."),
     ({"first_stage_epochs": -1}, "'first_stage_epochs' must be a whole number, 0 or more, or None"),
+    ({"batch_size": 0}, "'batch_size' must be a whole number, 1 or more, not 0."),
+    ({"schedule_every": "stp"}, "There is no schedule_every 'stp'; did you mean 'step'?"),
     ({"momentum": 1.5}, "'momentum' must be a number, 0 or more and below 1, not 1.5."),
     ({"divide_at": "(0.5,2)"}, "'divide_at' must be a list of numbers, above 0 and below 1, not"),
     ({"seed": 2**31}, "'seed' must be a whole number, 0 or more and below 2147483648, not"),

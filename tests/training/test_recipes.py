@@ -77,15 +77,9 @@ def test_optimizer_of_self_distribution_by_name():
 
 
 @pytest.mark.parametrize(("settings", "says"), [
-    (["epochs=-1"], "epochs must be 0 or more, batch_size 1 or more"),
-    (["batch_size=0"], "epochs must be 0 or more, batch_size 1 or more"),
-    (["schedule_every=stp"], "schedule_every must be epoch or step, not 'stp'"),
-    (["validate_every=0"], "validate_every=0 must be 1 or more"),
     (["epochs=0", "crop_epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
     (["warmup_epochs=45"], "warmup_epochs=45 must not exceed the 44 epochs of stage 'binary c"),
     (["model=QuickNetSmall", "crop_epochs=0", "initialize_from=imagenet"], "is larq-zoo's and is"),
-    (["seed=-2"], "seed=-2 must be 0 or more"),
-    (["seed=4294967295"], "seed=4294967295 must be 0 or more and below"),
 ])  # fmt: skip
 def test_what_cannot_be_trained(settings, says):
     recipe = configure_task(TASKS["OneHour"].load(), parse_assignments(settings))

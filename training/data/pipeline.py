@@ -31,6 +31,7 @@ from training.data.service import answers, reachable
 from zoo.errors import DatasetError, InvalidValueError
 from zoo.files import expanded
 
+MOST_LEFT_OUT = 0.03  # of an epoch's images, of which nobody need be told
 MOST_BYTES_TO_SERVICE = 10**9  # a graph may have 2 GiB
 
 
@@ -349,3 +350,17 @@ def check_enough(images: int, batch_size: int) -> None:
             f"batch_size={batch_size} is more than the {images} training images: give a smaller "
             "one."
         )
+
+
+def left_out(images: int, batch_size: int) -> str | None:
+    """What whole batches leave out of an epoch, as a sentence; None where it does not matter."""
+    steps, rest = divmod(images, batch_size)
+    text = []
+    if rest and (steps == 1 or rest > MOST_LEFT_OUT * images):
+        text.append(
+            f"Each epoch leaves out {rest:,} of the {images:,} images, others each time, as "
+            f"batch_size={batch_size} does not divide them."
+        )
+    if steps == 1:
+        text.append("An epoch is a single step: a smaller batch_size gives more.")
+    return " ".join(text) or None

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from training.data.pipeline import check_enough
+from training.data.pipeline import check_enough, left_out
 from training.loop.plan import Plan
 from training.loop.stage import Stage
 from training.loop.step import latent_variables
@@ -31,11 +31,9 @@ def describe(plan: Plan) -> Iterator[str]:
 
     images, where = training_images(plan.dataset)
     yield ""
-    yield f"{type(plan.dataset).__name__}: {images:,} training images{where}."
+    yield f"{plan.dataset.title}: {images:,} training images{where}."
     yield from plan.dataset.remarks if not where else ()
-    chosen = {k: v for k, v in plan.derived(plan.dataset).items() if settings.get(k) == v}
-    if chosen:
-        yield f"Chosen by the data set: {', '.join(f'{k}={v}' for k, v in chosen.items())}."
+    yield from plan.choices()
     stages = plan.stages()
     for stage in stages:
         check_enough(images, stage.batch_size)
@@ -66,6 +64,8 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         f"Stage {index}, {stage.name}: {stage.epochs} epochs of {steps:,} steps of "
         f"{stage.batch_size}, {stage.epochs * steps:,} steps."
     )
+    if note := left_out(images, stage.batch_size):
+        yield f"  {note}"
     if stage.crop:
         yield f"  trains on          the middle {stage.crop}x{stage.crop} pixels of each image"
     learns = f"the outputs of '{stage.teacher}'" if stage.teacher else "the labels"

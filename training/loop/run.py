@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from training.data import InputPipeline
+from training.data.pipeline import left_out
 from training.data.service import reachable
 from training.data.storage import choose_cache
 from training.loop.data_record import (
@@ -129,6 +130,8 @@ class Run:
         say(plan.introduction())
         for remark in dataset.remarks:
             say(remark)
+        for line in plan.choices():
+            say(line)
         if plan.deterministic:
             tf.config.experimental.enable_op_determinism()
         record = record_of(dataset)
@@ -144,6 +147,10 @@ class Run:
         for stage in stages:
             if stage.weights:
                 find_weights(stage.weights, plan.model_name)  # before a teacher is trained
+        images = dataset.num_examples(dataset.train_split)
+        for note in {left_out(images, stage.batch_size) for stage in stages if stage.epochs}:
+            if note:
+                say(note)
         for stage in stages:
             check_batch_size(stage.batch_size, workers.strategy.num_replicas_in_sync)
         workers.from_chief(lambda: check_classes(directory.path, plan.config, record))

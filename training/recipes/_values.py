@@ -19,7 +19,7 @@ class TrainingValues:
     `training.settings.saved_config` knows these defaults: they are left out of a recipe's digest.
     """
 
-    # What to train on: Cifar10, ImageNet, ImageFolder or FashionMNIST (in the package).
+    # What to train on: Cifar10, ImageNet, ImageFolder, FashionMNIST (in the package) or tfds:NAME.
     dataset: Dataset = ComponentField(ImageNet)
 
     # Decoding, augmentation and image size.

@@ -14,6 +14,7 @@ from zookeeper import ComponentField, Field, task
 from zookeeper.tf import Dataset
 
 from training.data import ImageFolder, RandomResizedCropFlip
+from training.loop.dry_run import training_images
 from training.loop.plan import Choice
 from training.recipes._recipe import Recipe
 from training.settings.discovery import fold
@@ -58,13 +59,11 @@ class FineTune(Recipe):
         model, size = _model(conf), _size(_model(conf), weights)
         found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
         found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
-        if fold(str(conf.get("preprocessing", "RandomResizedCropFlip"))) != "randomresizedcropflip":
-            found = {key: each for key, each in found.items() if "." not in key}
         try:
-            images = dataset.num_examples(dataset.train_split)
-            shorter = _shorter_side(dataset) or size
+            images, absent = training_images(dataset)
+            shorter = size if absent else _shorter_side(dataset) or size
         except DatasetError:
-            return found  # the run says what is wrong, or the data set is not there yet
+            return found  # what is wrong, the run says
         batch = str(conf.get("batch_size", ""))
         chosen = int(batch) if batch.isdecimal() and int(batch) else None
         return found | by_number(images, chosen) | by_size(shorter, size)

@@ -39,6 +39,8 @@ def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
         if key.rpartition(".")[2] == "dataset" and isinstance(value, str):
             kind, colon, name = value.partition(":")
             if colon and kind.casefold() == "tfds":
+                if not name:
+                    raise InvalidValueError("Which data set? Give dataset=tfds:NAME.")
                 if f"{key}.name" in conf:
                     raise InvalidValueError(f"'{key}={value}' names the set: leave {key}.name away.")
                 found |= {key: Text(kind), f"{key}.name": Text(name)}

@@ -62,8 +62,7 @@ def tars(tmp_path) -> Path:
     folder = tmp_path / "tars"
     folder.mkdir()
     classes = {
-        f"{wnid}.tar": tar({f"{wnid}_{n}.JPEG": jpeg(40 * n) for n in range(3)})
-        for wnid in CLASSES
+        f"{wnid}.tar": tar({f"{wnid}_{n}.JPEG": jpeg(40 * n) for n in range(3)}) for wnid in CLASSES
     }
     (folder / TRAIN).write_bytes(tar(classes))
     images = {f"ILSVRC2012_val_{n:08}.JPEG": jpeg(n) for n in (2, 1, 4, 3)}

@@ -56,7 +56,7 @@ class FineTune(Recipe):
         """What follows from the trained weights, and from the number and the size of the images."""
         found = _start(conf)
         weights = conf.get("initialize_from", found["initialize_from"].value)
-        model, size = _model(conf), _size(_model(conf), weights)
+        size = _size(_model(conf), weights)
         found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
         found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
         try:

@@ -42,7 +42,9 @@ def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
                 if not name:
                     raise InvalidValueError("Which data set? Give dataset=tfds:NAME.")
                 if f"{key}.name" in conf:
-                    raise InvalidValueError(f"'{key}={value}' names the set: leave {key}.name away.")
+                    raise InvalidValueError(
+                        f"'{key}={value}' names the set: leave {key}.name away."
+                    )
                 found |= {key: Text(kind), f"{key}.name": Text(name)}
     return found
 

@@ -59,8 +59,9 @@ class ImageNet(PreparedImages):
     published_examples = {"train": 1_281_167, "validation": 50_000}
     published_classes = 1000
     how_to_get = (
-        "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar by hand from image-net.org into "
-        "{root}/downloads/manual and run `lqz train TASK dataset=ImageNet dataset.download=True`"
+        "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from image-net.org into a "
+        "folder, run `lqz prepare imagenet --tars FOLDER -o imagenet` and give dataset=ImageFolder "
+        "dataset.data_dir=imagenet"
     )
 
 

@@ -113,7 +113,9 @@ def test_missing(make, tmp_path, component, says):
 
 def test_imagenet_without_its_archives(make, tmp_path):
     data = make(ImageNet, data_dir=tmp_path, download=True)
-    with pytest.raises(DatasetError, match=r"could not be prepared .*lqz prepare imagenet") as caught:
+    with pytest.raises(
+        DatasetError, match=r"could not be prepared .*lqz prepare imagenet"
+    ) as caught:
         data.examples("train")
     assert "\n" not in str(caught.value)
     assert data.validation_split == "validation"

@@ -104,6 +104,7 @@ class Plan:
         if not chosen:
             return
         yield "Chosen for these images, where no setting says otherwise:"
-        width = max(map(len, chosen))
-        for key, (value, why) in chosen.items():
-            yield f"  {key:<{width}}  {str(value).replace(' ', ''):<10}  {why}"
+        shown = {key: str(choice.value).replace(" ", "") for key, choice in chosen.items()}
+        width, most = (max(map(len, each)) for each in (shown, shown.values()))
+        for key, value in shown.items():
+            yield f"  {key:<{width}}  {value:<{most}}  {chosen[key].why}"

@@ -57,6 +57,8 @@ class FineTune(Recipe):
         found = _start(conf)
         weights = conf.get("initialize_from", found["initialize_from"].value)
         size = _size(_model(conf), weights)
+        # Whatever size the images have, also where a data set's own recipes only shift them.
+        found["preprocessing"] = Choice("RandomResizedCropFlip", "parts of the images, resized")
         found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
         found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
         try:

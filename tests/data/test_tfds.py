@@ -17,6 +17,7 @@ CLASSES = ["dark", "grey", "bright"]
 class Shades(tfds.core.GeneratorBasedBuilder):
     """Images of 24x24 pixels of three shades."""
 
+    __module__ = "sets"  # tfds takes what is in a package for its own code
     VERSION = tfds.core.Version("1.2.0")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="plain", version=VERSION, description="one")]
 
@@ -43,6 +44,7 @@ class Shades(tfds.core.GeneratorBasedBuilder):
 class Sounds(tfds.core.GeneratorBasedBuilder):
     """No images."""
 
+    __module__ = "sets"  # tfds takes what is in a package for its own code
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):

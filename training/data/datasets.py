@@ -134,5 +134,6 @@ class TFDS(PreparedImages):
         if found := super()._newest_version():
             return found
         inside = self.root / self.name
-        folders = [each for each in inside.iterdir() if each.is_dir()] if inside.is_dir() else []
-        return self._version_in(folders[0]) if len(folders) == 1 else None
+        versions = map(self._version_in, inside.iterdir() if inside.is_dir() else ())
+        several = [version for version in versions if version]
+        return several[0] if len(several) == 1 else None

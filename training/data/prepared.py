@@ -46,8 +46,8 @@ class PreparedImages(EncodedImages, TFDSDataset):
     how_to_get = "run `lqz train TASK dataset={kind} dataset.download=True`"
 
     def __post_configure__(self) -> None:
-        own = type(self).__component_fields__["name"].get_default(self)
-        if self.name != own and own is not utils.missing:
+        own = type(self).__component_fields__["name"]._default
+        if own is not utils.missing and self.name != own:
             raise InvalidValueError(
                 f"{type(self).__name__} is the data set '{own}': for another give "
                 f"dataset=tfds:{self.name}."

@@ -73,6 +73,11 @@ REFUSED = {
     "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
     "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "must be downloaded by hand",
     "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
+    "lqz prepare imagenet --tars downloads -o imagenet": "There is no folder downloads",
+    "lqz train BiRealNet dataset=ImageFolder dataset.data_dir=imagenet --dry-run": "no folder",
+    "lqz train FineTune dataset.data_dir=fashion validate_every=100 --dry-run": "no folder fashion",
+    "lqz train FineTune dataset.data_dir=fashion validate_every=100 initialize_from=None "
+    "--dry-run": "no folder fashion",
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }

@@ -34,6 +34,10 @@ COMMANDS = {
     "convert": ("training.commands.convert:convert", "Weights from PyTorch's files, and back."),
     "summary": ("training.commands.summary:summary", "Layers, operations and memory of a model."),
     "train": ("training.commands.train:train", "Train by a paper's recipe, or list the recipes."),
+    "prepare": (
+        "training.commands.prepare:prepare",
+        "ImageNet from the files of image-net.org.",
+    ),
     "evaluate": (
         "training.commands.evaluate.command:evaluate",
         "Accuracy of a trained network, against records.",

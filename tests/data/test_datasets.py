@@ -103,7 +103,7 @@ def test_shuffle_ignores_the_global_seed():
 
 @pytest.mark.parametrize(
     ("component", "says"),
-    [(Cifar10, "dataset=Cifar10 dataset.download=True"), (ImageNet, "by hand .*downloads/manual")],
+    [(Cifar10, "dataset=Cifar10 dataset.download=True"), (ImageNet, "lqz prepare imagenet --tars")],
 )
 def test_missing(make, tmp_path, component, says):
     with pytest.raises(DatasetError, match=says) as caught:
@@ -113,7 +113,9 @@ def test_missing(make, tmp_path, component, says):
 
 def test_imagenet_without_its_archives(make, tmp_path):
     data = make(ImageNet, data_dir=tmp_path, download=True)
-    with pytest.raises(DatasetError, match=r"could not be prepared .* by hand") as caught:
+    with pytest.raises(
+        DatasetError, match=r"could not be prepared .*lqz prepare imagenet"
+    ) as caught:
         data.examples("train")
     assert "\n" not in str(caught.value)
     assert data.validation_split == "validation"

@@ -23,7 +23,9 @@ from zoo.quantizers import EDESign
 
 SNAPSHOTS = Path(__file__).parent / "dry_runs"
 TASKS = {info.name: info for info in recipe_tasks()}
-CASES = [(name, f"{name}.txt", []) for name in TASKS]
+# Of a recipe for a folder of one's own, a data set of known size.
+SETTINGS = {"FineTune": ["dataset=Cifar10"]}
+CASES = [(name, f"{name}.txt", SETTINGS.get(name, [])) for name in TASKS]
 
 
 @pytest.mark.parametrize(("task", "file", "settings"), CASES, ids=[case[1] for case in CASES])

@@ -23,6 +23,7 @@ _MODULES = {
     "ImagePreprocessing": "preprocessing",
     "InputPipeline": "pipeline",
     "PadCropFlip": "preprocessing",
+    "TFDS": "datasets",
     "RandomResizedCropFlip": "preprocessing",
     "reading": "encoded",
 }

@@ -19,8 +19,14 @@ SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
 PHOTOGRAPHS: Mapping[str, Any] = {"preprocessing": "RandomResizedCropFlip"}
 
 
+MOST_SMALL = 64  # pixels; what is larger is cut as photographs are
+
+
 def preprocessing_of(dataset: Any) -> Mapping[str, Any]:
     """The settings by which images of a data set are read, given as its class, object or name."""
+    shape = getattr(dataset, "image_shape", None)
+    if isinstance(shape, tuple) and max(shape) <= MOST_SMALL:
+        return {"preprocessing": "PadCropFlip", "preprocessing.input_shape": shape}
     if not isinstance(dataset, str):
         dataset = (dataset if isinstance(dataset, type) else type(dataset)).__name__
     name = dataset.replace("_", "").casefold()

@@ -1,212 +1,23 @@
-"""The data sets: Fashion-MNIST (embedded), CIFAR-10, ImageNet and any folder of images.
+"""The data sets: Fashion-MNIST (embedded), CIFAR-10, ImageNet, any of tensorflow-datasets, folders.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-import math
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from zookeeper import Field, component
-from zookeeper.tf import TFDSDataset
 
 from training.data import EMBEDDED_DIR
-from training.data.encoded import EncodedImages, shuffled
 from training.data.image_folder import ImageFolder
+from training.data.prepared import PreparedImages
 from zoo.errors import DatasetError
 from zoo.files import expanded
 
-__all__ = ["Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
+__all__ = ["TFDS", "Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
 
-DEFAULT_DIR = "~/tensorflow_datasets"
-INTERLEAVED_FILES, INTERLEAVED_RECORDS = 16, 16
-PARSED_TOGETHER = 64
-
-
-class PreparedImages(EncodedImages, TFDSDataset):
-    """A data set that tensorflow-datasets has prepared, read without its builder code and offline.
-
-    It is looked for in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
-    ~/tensorflow_datasets), the newest version first. With `download=True` tensorflow-datasets
-    prepares what is missing.
-    """
-
-    data_dir: str | os.PathLike | None = Field(None)
-
-    # Images by split and number of classes, for a dry run without the data.
-    published_examples: ClassVar[Mapping[str, int]] = {}
-    published_classes: ClassVar[int | None] = None
-
-    # What to do when the data set is missing; `{root}` is the folder that was searched.
-    how_to_get = "run `lqz train TASK dataset={kind} dataset.download=True`"
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds prepared data sets."""
-        chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DIR
-        return expanded(chosen)
-
-    @property
-    def builder(self) -> tfds.core.DatasetBuilder:
-        """The opened data set; raises DatasetError where it is missing or damaged."""
-        if "_builder" not in self.__dict__:
-            self._builder = self._open()
-        return self._builder
-
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the data set is on disk."""
-        return self._newest_version() is not None
-
-    @property
-    def info(self) -> tfds.core.DatasetInfo:
-        """The metadata, with splits and features."""
-        return self.builder.info
-
-    @property
-    def class_names(self) -> list[str]:
-        """The name of each label, by label."""
-        return list(self.info.features["label"].names)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return self.published_classes or len(self.class_names)
-
-    def num_examples(self, split: str) -> int:
-        """Number of images in a split or part of one ("train[:90%]")."""
-        return self._split(split).num_examples
-
-    def encoded_bytes(self, split: str) -> int:
-        """Size of a split's images in bytes: of their records, by the share that `split` takes, or
-        of their pixels where these are stored."""
-        if self._pixels_shape:
-            return self.num_examples(split) * math.prod(self._pixels_shape)
-        whole = self._split(split.partition("[")[0])
-        return whole.num_bytes * self.num_examples(split) // max(whole.num_examples, 1)
-
-    def examples(self, split: str) -> tf.data.Dataset:
-        """Every example of a split once, in file order."""
-        return self._records(split, None)
-
-    def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
-        """Files in seeded order, 16 read in turns, then a seeded shuffle buffer, without end."""
-        records = shuffled(self._records(split, seed), buffer, seed)
-        return records.repeat().skip(start % self.num_examples(split))
-
-    def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
-        """The same order of files and the same shuffle, over names alone."""
-        return shuffled(self._in_turns(split, seed, contents=False), buffer, seed)
-
-    def _records(self, split: str, seed: int | None) -> tf.data.Dataset:
-        """Examples in file order (`seed` None), or with permuted files read in turns."""
-        spec = {
-            "image": tf.io.FixedLenFeature((), tf.string),
-            "label": tf.io.FixedLenFeature((), tf.int64),
-        }
-
-        shape = self._pixels_shape
-
-        def parse(names, records):  # many at once: several times faster than tfds, one by one
-            examples = tf.io.parse_example(records, spec)
-            if shape:
-                pixels = tf.io.decode_compressed(examples["image"], "ZLIB")
-                pixels = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), [-1, *shape])
-                examples["image"] = tf.io.encode_png(pixels, compression=0)
-            return examples | {"name": names}
-
-        records = self._in_turns(split, seed, contents=True).batch(PARSED_TOGETHER)
-        records = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return records.unbatch()
-
-    @property
-    def _pixels_shape(self) -> tuple[int, int, int] | None:
-        """[h, w, c] of images stored as zlib-compressed pixels; None: as PNG or JPEG files."""
-        feature = self.info.features["image"]
-        return None if isinstance(feature, tfds.features.Image) else feature.shape
-
-    def _in_turns(self, split: str, seed: int | None, contents: bool) -> tf.data.Dataset:
-        """Names, or (name, serialised example), of a split's files."""
-        files = list(self._split(split).file_instructions)
-        if seed is not None:
-            order = np.random.Generator(np.random.Philox(seed)).permutation(len(files))
-            files = [files[i] for i in order]
-        paths = tf.constant([os.fspath(f.filename) for f in files])
-        bases = tf.constant([os.path.basename(f.filename) for f in files])
-        skips = np.array([f.skip for f in files], np.int64)
-        ends = skips + np.array([f.take for f in files], np.int64)
-
-        def read(path, base, first, end):
-            numbers = tf.strings.as_string(tf.range(first, end))
-            names = tf.data.Dataset.from_tensor_slices(tf.strings.join([base, numbers], "__"))
-            if not contents:
-                return names
-            return tf.data.Dataset.zip((names, tf.data.TFRecordDataset(path).skip(first)))
-
-        return tf.data.Dataset.from_tensor_slices((paths, bases, skips, ends)).interleave(
-            read,
-            cycle_length=1 if seed is None else INTERLEAVED_FILES,
-            block_length=INTERLEAVED_RECORDS,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    def _split(self, split: str):
-        try:
-            return self.info.splits[split]
-        except (KeyError, ValueError) as error:
-            raise DatasetError(
-                f"Data set {type(self).__name__} has no split '{split}'; it has "
-                f"{', '.join(sorted(self.info.splits))}."
-            ) from error
-
-    def _open(self) -> tfds.core.DatasetBuilder:
-        kind = type(self).__name__
-        folder = self._newest_version()
-        if folder is None:
-            if not self.download:
-                way = self.how_to_get.format(kind=kind, root=self.root)
-                raise DatasetError(
-                    f"Data set {kind} is not in {self.root / self.name}: {way}, or give the "
-                    "folder that holds it as dataset.data_dir."
-                )
-            self._prepare(kind)
-            folder = self._newest_version()
-        damaged = f"Data set {kind} in {folder} is damaged"
-        again = "delete that folder and prepare the data set again."
-        if folder is None:
-            raise DatasetError(f"Data set {kind} was prepared, but is not in {self.root}: {again}")
-        for needed in ("dataset_info.json", "features.json"):
-            if not (folder / needed).is_file():
-                raise DatasetError(f"{damaged} ({needed} is missing): {again}")
-        try:
-            builder = tfds.builder_from_directory(folder)
-            problem = next(filter(None, map(_shortfall, builder.info.splits.values())), None)
-        except Exception as error:  # whatever tensorflow-datasets makes of a damaged file
-            raise DatasetError(f"{damaged} ({_first_line(error)}): {again}") from error
-        if problem:
-            raise DatasetError(f"{damaged} ({problem}): {again}")
-        return builder
-
-    def _newest_version(self) -> Path | None:
-        folders = (self.root / self.name).glob("[0-9]*.[0-9]*.[0-9]*")
-        numbered = {tuple(map(int, f.name.split("."))): f for f in folders if _is_version(f.name)}
-        return numbered[max(numbered)] if numbered else None
-
-    def _prepare(self, kind: str) -> None:
-        try:
-            tfds.builder(self.name, data_dir=str(self.root)).download_and_prepare()
-        except Exception as error:  # network, disk, missing archives, checksums
-            way = self.how_to_get.format(kind=kind, root=self.root)
-            raise DatasetError(
-                f"Data set {kind} could not be prepared in {self.root} ({_first_line(error)}): "
-                f"{way}, or copy a prepared data set there."
-            ) from error
+HELD_OUT = 10  # percent, of a set that has only training images
 
 
 @component
@@ -248,26 +59,81 @@ class ImageNet(PreparedImages):
     published_examples = {"train": 1_281_167, "validation": 50_000}
     published_classes = 1000
     how_to_get = (
-        "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar by hand from image-net.org into "
-        "{root}/downloads/manual and run `lqz train TASK dataset=ImageNet dataset.download=True`"
+        "fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from image-net.org into a "
+        "folder, run `lqz prepare imagenet --tars FOLDER -o imagenet` and give dataset=ImageFolder "
+        "dataset.data_dir=imagenet"
     )
 
 
-def _shortfall(split) -> str | None:
-    """What is missing from a split's files, from their sizes: a truncated file is found here,
-    before training, and not hours into an epoch. TFRecord adds 16 bytes to each record."""
-    expected = split.num_bytes + 16 * split.num_examples
-    paths = [Path(path) for path in split.filepaths]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        return f"{missing[0]} is missing"
-    actual = sum(path.stat().st_size for path in paths)
-    return f"split {split.name} has {actual} bytes of {expected}" if actual < expected else None
+@component
+class TFDS(PreparedImages):
+    """Any image classification set of tensorflow-datasets, by name: `dataset=tfds:cifar100`.
 
+    A set of several configurations is `tfds:NAME/CONFIGURATION`. Of a set without a validation or
+    test split, the last tenth of the training images is held out.
+    """
 
-def _is_version(name: str) -> bool:
-    return len(name.split(".")) == 3 and name.replace(".", "").isdigit()
+    # Of the set, as tensorflow-datasets has it.
+    name: str = Field()
 
+    @Field
+    def train_split(self) -> str:
+        """The images to train on."""
+        return "train" if self._held_out else f"train[:{100 - HELD_OUT}%]"
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    @Field
+    def validation_split(self) -> str:
+        """The images to validate with: the validation split, else the test's."""
+        return self._held_out or f"train[{100 - HELD_OUT}%:]"
+
+    @property
+    def title(self) -> str:
+        """The data set in one word."""
+        return f"tfds:{self.name}"
+
+    @property
+    def image_key(self) -> str:  # type: ignore[override]
+        """The feature that holds an image."""
+        return self._keys[0]
+
+    @property
+    def label_key(self) -> str:  # type: ignore[override]
+        """The feature that holds an image's class."""
+        return self._keys[1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """[h, w, c] of all images, where they have one size; None also for a missing set."""
+        if not self.is_prepared and not self.download:
+            return None
+        shape = self.info.features[self.image_key].shape
+        return None if None in shape else shape
+
+    @property
+    def _held_out(self) -> str | None:
+        return next((name for name in ("validation", "test") if name in self.info.splits), None)
+
+    @property
+    def _keys(self) -> tuple[str, str]:
+        return self.info.supervised_keys or ("image", "label")
+
+    def _open(self) -> tfds.core.DatasetBuilder:
+        builder = super()._open()
+        features = builder.info.features
+        keys: Any = builder.info.supervised_keys or ("image", "label")
+        kinds = (tfds.features.Image, tfds.features.ClassLabel)
+        if len(keys) != 2 or not all(
+            key in features and isinstance(features[key], kind)
+            for key, kind in zip(keys, kinds, strict=True)
+        ):
+            raise DatasetError(f"Data set {self.title} does not give a class for each image.")
+        return builder
+
+    def _newest_version(self) -> Path | None:
+        """Also that of the default configuration, if there is no other one."""
+        if found := super()._newest_version():
+            return found
+        inside = self.root / self.name
+        versions = map(self._version_in, inside.iterdir() if inside.is_dir() else ())
+        several = [version for version in versions if version]
+        return several[0] if len(several) == 1 else None

@@ -33,6 +33,11 @@ class EncodedImages(abc.ABC):
         self.as_before = True
 
     @property
+    def title(self) -> str:
+        """The data set in one word, as the command line names it."""
+        return type(self).__name__
+
+    @property
     @abc.abstractmethod
     def class_names(self) -> list[str]:
         """The name of each label, by label."""

@@ -31,6 +31,7 @@ from zoo.weights.load import find_weights, find_weights_here
 
 T = TypeVar("T")
 FEW_STEPS = 10  # of an epoch, so few that the plan says so
+MOST_LEFT_OUT = 0.03  # of an epoch's images, of which nobody need be told
 MORE_STEPS = 20  # that a smaller batch should give
 
 
@@ -178,6 +179,12 @@ def _remarks(stages: list[Stage], images: int) -> list[str]:
             found.append(
                 f"An epoch has {count}, of {stage.batch_size} of the {images} training images: "
                 f"batch_size={smaller} gives {images // smaller}."
+            )
+        rest = images % stage.batch_size
+        if stage.epochs and rest > MOST_LEFT_OUT * images:
+            found.append(
+                f"Each epoch leaves out {rest:,} of the {images:,} images, others each time, as "
+                f"batch_size={stage.batch_size} does not divide them."
             )
     return list(dict.fromkeys(found))
 

@@ -36,12 +36,10 @@ def describe(plan: Plan) -> Iterator[str]:
 
     where = "" if checked.at_hand else " (not on disk)"
     yield ""
-    yield f"{type(plan.dataset).__name__}: {checked.images:,} training images{where}."
+    yield f"{plan.dataset.title}: {checked.images:,} training images{where}."
     yield from plan.dataset.remarks if checked.at_hand else ()
     yield from checked.remarks
-    chosen = {k: v for k, v in plan.derived(plan.dataset).items() if settings.get(k) == v}
-    if chosen:
-        yield f"Chosen by the data set: {', '.join(f'{k}={v}' for k, v in chosen.items())}."
+    yield from plan.choices()
     for index, stage in enumerate(checked.stages, start=1):
         yield ""
         yield from _stage(index, stage, checked.images)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from training.settings.field_types import to_json
 
 if TYPE_CHECKING:
     from training.loop.stage import Stage
@@ -37,6 +39,13 @@ class RunOptions:
     data_service: str | None
     rejoin_minutes: float
     accept_other_data: bool
+
+
+class Choice(NamedTuple):
+    """A setting's value that a recipe chose by looking at its data set, and why, in a few words."""
+
+    value: Any
+    why: str
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,23 @@ class Plan:
     introduction: Callable[[], str]
     stages: Callable[[], list[Stage]]
     check: Callable[[Callable[..., Path | None]], frozenset[str]]
-    derived: Callable[[Any], Mapping[str, Any]] = lambda dataset: {}
+    derived: Callable[[], Mapping[str, Choice]] = dict
 
     @property
     def identity(self) -> dict[str, Any]:
         """`config` without `places`: what two starts of the same run share."""
         return {key: value for key, value in self.config.items() if key not in self.places}
+
+    def choices(self) -> Iterator[str]:
+        """A line for each setting that the recipe chose by looking at the data set, and a head."""
+        chosen = {
+            key: choice for key, choice in self.derived().items()
+            if key in self.config and self.config[key] == to_json(choice.value)
+        }  # fmt: skip
+        if not chosen:
+            return
+        yield "Chosen for these images, where no setting says otherwise:"
+        shown = {key: str(choice.value).replace(" ", "") for key, choice in chosen.items()}
+        width, most = (max(map(len, each)) for each in (shown, shown.values()))
+        for key, value in shown.items():
+            yield f"  {key:<{width}}  {value:<{most}}  {chosen[key].why}"

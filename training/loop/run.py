@@ -127,6 +127,8 @@ class Run:
         say(plan.introduction())
         for remark in dataset.remarks:
             say(remark)
+        for line in plan.choices():
+            say(line)
         if plan.deterministic:
             tf.config.experimental.enable_op_determinism()
         record = record_of(dataset)

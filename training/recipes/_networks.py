@@ -63,5 +63,5 @@ def check_classes(teacher: Any, path: Path, classes: int) -> None:
         raise InvalidValueError(
             f"The teacher {name} with weights '{teacher.weights}' tells {known} classes apart, "
             f"the data set has {classes}: train a teacher (teacher.weights=None "
-            "teacher_epochs=30), or take a recipe without one, such as lqz train OneHour."
+            "teacher_epochs=30), or take a recipe without one, such as lqz train FineTune."
         )

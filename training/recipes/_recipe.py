@@ -13,10 +13,10 @@ import tensorflow as tf
 from zookeeper.core.component import base_getattr
 from zookeeper.tf import Dataset
 
-from training.data import Cifar10, ImageNet
+from training.data import TFDS, Cifar10, ImageNet
 from training.data.conventions import preprocessing_of
 from training.loop import optimizers, schedules
-from training.loop.plan import Plan
+from training.loop.plan import Choice, Plan
 from training.loop.progress import say
 from training.loop.run import StageState, StageWriter, TrainedRun, execute
 from training.loop.stage import DECAYED, Stage, on_crops_first
@@ -27,6 +27,7 @@ from training.recipes._values import TrainingValues
 from training.settings import saved_config
 from training.settings.components import component_name
 from training.settings.configuration import configured_part
+from training.settings.discovery import fold
 from training.settings.resolution import resolved
 from zoo import catalog
 from zoo.convolution import cpu_multiplies_bfloat16
@@ -51,16 +52,20 @@ class Recipe(TrainingValues, RunSettings):
     @classmethod
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """Settings that follow from those in `conf`, which beat them: see `derived`."""
-        known = dict(preprocessing_of(conf["dataset"])) if "dataset" in conf else {}
+        dataset = conf.get("dataset")
+        if fold(str(dataset)) == fold(TFDS.__name__):
+            dataset = configured_part(cls, "dataset", conf)  # it knows the size of its images
+        known = dict(preprocessing_of(dataset)) if "dataset" in conf else {}
         if cls.derived.__func__ is not Recipe.derived.__func__:  # type: ignore[attr-defined]
-            known |= cls.derived(configured_part(cls, "dataset", conf))
+            chosen = cls.derived(configured_part(cls, "dataset", conf), conf)
+            known |= {key: choice.value for key, choice in chosen.items()}
         return known
 
     @classmethod
-    def derived(cls, dataset: Dataset) -> Mapping[str, Any]:
+    def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
         """Settings that the recipe chooses by looking at its data set, before the run; none here.
 
-        A setting on the command line beats them; the plan tells which were chosen.
+        `conf` holds those that are set, which beat them; the plan tells which were chosen.
         """
         return {}
 
@@ -245,7 +250,7 @@ class Recipe(TrainingValues, RunSettings):
         """The run's first line."""
         dataset = self.dataset
         return (
-            f"Training {type(self).__name__} on {type(dataset).__name__}: "
+            f"Training {type(self).__name__} on {dataset.title}: "
             f"{dataset.num_examples(dataset.train_split):,} images, {dataset.num_classes} classes."
         )
 
@@ -294,7 +299,7 @@ class Recipe(TrainingValues, RunSettings):
             introduction=self.introduction,
             stages=self.planned_stages,
             check=self.check,
-            derived=type(self).derived,
+            derived=lambda: type(self).derived(base_getattr(self, "dataset"), self.config),
         )
 
     @property

@@ -24,7 +24,7 @@ class TrainingValues:
     A type says which values there are; what fits together, `training.loop.check_plan` checks.
     """
 
-    # What to train on: Cifar10, ImageNet, ImageFolder or FashionMNIST (in the package).
+    # What to train on: Cifar10, ImageNet, ImageFolder, FashionMNIST (in the package) or tfds:NAME.
     dataset: Dataset = ComponentField(ImageNet)
 
     # Decoding, augmentation and image size.

@@ -29,7 +29,24 @@ def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
             twice = " and ".join(as_written(each) for each in (conf[key], value))
             raise InvalidValueError(f"'{key}' is given twice: {twice}.")
         conf[key] = value
-    return conf
+    return spelled_out(conf)
+
+
+def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """`dataset=tfds:NAME` as the two settings that it stands for."""
+    found = dict(conf)
+    for key, value in conf.items():
+        if key.rpartition(".")[2] == "dataset" and isinstance(value, str):
+            kind, colon, name = value.partition(":")
+            if colon and kind.casefold() == "tfds":
+                if not name:
+                    raise InvalidValueError("Which data set? Give dataset=tfds:NAME.")
+                if f"{key}.name" in conf:
+                    raise InvalidValueError(
+                        f"'{key}={value}' names the set: leave {key}.name away."
+                    )
+                found |= {key: Text(kind), f"{key}.name": Text(name)}
+    return found
 
 
 def parse_arguments(args: Sequence[str]) -> dict[str, Any]:

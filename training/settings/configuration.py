@@ -10,7 +10,13 @@ from typing import Any
 from zookeeper import configure
 from zookeeper.core import utils
 
-from training.settings.assignments import as_written, parse_arguments, parse_assignments, typed
+from training.settings.assignments import (
+    as_written,
+    parse_arguments,
+    parse_assignments,
+    spelled_out,
+    typed,
+)
 from training.settings.components import component_name
 from training.settings.field_types import convert, describe, names_of, type_name
 from training.settings.fields import FieldInfo, field_of, fields, preset_of
@@ -49,6 +55,7 @@ class UnknownKeyError(UnknownNameError):
 
 def configure_task(task_class: type, conf: Mapping[str, Any], name: str | None = None) -> Any:
     """A `task_class` configured with `conf`: its keys known, its values of the fields' types."""
+    conf = spelled_out(conf)
     conf = {**preset_of(task_class, conf), **conf}
     infos = {info.key: info for info in fields(task_class, conf)}
     for key in conf:

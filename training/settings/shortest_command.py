@@ -49,13 +49,22 @@ def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any
     # Where the images are comes first: other settings are read from them.
     places = ("dataset", "dataset.data_dir")
     given = {key: config[key] for key in places if config.get(key) is not None}
-    own = _values(task, {})
+    try:
+        try:
+            own = _values(task, {})
+        except ZooError:  # the recipe has no data set of its own
+            own = _values(task, {k: v for k, v in given.items() if k != "dataset"})
+    except ZooError:
+        return None
     if own["dataset"] == config.get("dataset"):
         given.pop("dataset", None)
     others = (key for key in wanted if "." not in key and key not in ("dataset", "preprocessing"))
     if sum(wanted[key] != own.get(key, ...) for key in others) > most:
         return None
-    defaults = _values(task, given) if given else own
+    try:
+        defaults = _values(task, given) if given else own
+    except ZooError:
+        return None
     for key in sorted(wanted, key=_order):
         if wanted[key] != defaults.get(key, ...):
             given[key] = wanted[key]

@@ -11,11 +11,11 @@ import tensorflow as tf
 from zookeeper import ComponentField, Field, component
 from zookeeper.tf import Dataset, Preprocessing
 
-from training.data import ImageFolder, InputPipeline, RandomResizedCropFlip, reading
-from training.data.conventions import SMALL_IMAGES
+from training.data import TFDS, ImageFolder, InputPipeline, RandomResizedCropFlip, reading
+from training.data.conventions import PHOTOGRAPHS, SMALL_IMAGES, preprocessing_of
 from training.loop.accuracy_pass import AccuracyPass
 from training.loop.progress import say, stage_bar
-from training.settings.configuration import resolved
+from training.settings.configuration import configured_part, resolved
 from training.settings.discovery import fold
 from zoo.errors import DatasetError, InvalidValueError, WeightsError
 
@@ -24,7 +24,7 @@ from zoo.errors import DatasetError, InvalidValueError, WeightsError
 class EvaluationSettings:
     """On what a network is evaluated."""
 
-    # The data set: FashionMNIST (in the package), Cifar10, ImageNet or ImageFolder.
+    # The data set: FashionMNIST (in the package), Cifar10, ImageNet, ImageFolder or tfds:NAME.
     dataset: Dataset = ComponentField()
 
     # Decoding, image size and normalisation; by default what the data set's recipes use.
@@ -43,12 +43,15 @@ class EvaluationSettings:
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """The settings that come with the data set that `conf` names."""
         chosen = fold(str(conf.get("dataset")))
+        if chosen == fold(TFDS.__name__):
+            known = preprocessing_of(configured_part(cls, "dataset", conf))
+            return known if known is not PHOTOGRAPHS else {}
         return next((p for name, p in SMALL_IMAGES.items() if fold(name) == chosen), {})
 
     @property
     def dataset_name(self) -> str:
         """The data set in one word; folders of images go by the folder's name as well."""
-        kind = type(self.dataset).__name__
+        kind = self.dataset.title
         folder = isinstance(self.dataset, ImageFolder)
         return f"{kind}:{self.dataset.root.resolve().name}" if folder else kind
 

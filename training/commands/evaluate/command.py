@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +92,7 @@ def evaluate(
     table = Path(record or DEFAULT)
     network, evaluation = load(model, conf)
     if picture is None:
-        picture = (network.directory or Path()) / f"confusion-{network.name}.png"
+        picture = picture_path(network, evaluation)
     for path in (picture, *([table] if record else [])):
         require_writable(path)  # before the wait
     before = read_rows(table)
@@ -117,6 +119,24 @@ def evaluate(
     elif record:
         click.echo("Not recorded, as our own figure says otherwise; --tolerance can allow for it.")
     return 0 if passed else 1
+
+
+def picture_path(network: TrainedNetwork, evaluation: EvaluationSettings) -> Path:
+    """Where the confusion matrix goes: with a run, and never over the picture of other images."""
+    if network.directory is None:
+        return Path(f"confusion-{network.name}.png")
+    if network.same_images:
+        return network.directory / f"confusion-{network.name}.png"
+    split = re.sub(r"\W+", "-", evaluation.dataset.validation_split)
+    data = re.sub(r"\W+", "-", evaluation.dataset_name)
+    stem = f"confusion-{network.name}-{data}-{split}"
+    numbered = (
+        f"{stem}{number}.png"
+        for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+    )
+    return next(
+        path for path in (network.directory / name for name in numbered) if not path.exists()
+    )
 
 
 def make_row(

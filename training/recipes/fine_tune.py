@@ -1,0 +1,154 @@
+"""Fine-tuning on a folder of images of one's own; a recipe of this project, of no paper.
+
+No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from zookeeper import ComponentField, Field, task
+from zookeeper.tf import Dataset
+
+from training.data import ImageFolder, RandomResizedCropFlip
+from training.loop.check_plan import is_at_hand, training_images
+from training.loop.plan import Choice
+from training.recipes._recipe import Recipe
+from training.settings.discovery import fold
+from zoo import catalog
+from zoo.errors import DatasetError, ZooError
+from zoo.models.reactnet import ReActNet20Factory
+from zoo.pretrained.records import default_record, find_record, preprocessing
+from zoo.weights.files import describe_npz
+from zoo.weights.load import names_a_file
+
+LOOKED_AT = 32  # images, for their size
+
+
+@task
+class FineTune(Recipe):
+    """A trained network on a folder of images of one's own, in minutes on two cores.
+
+    `lqz train FineTune dataset.data_dir=photos` is enough: the other settings are chosen by the
+    number and the size of the images, and shown. docs/guides/own_images.md says what it reaches.
+    """
+
+    dataset = ComponentField(ImageFolder)
+    # All of an image is looked at in the end; its colours are left as they are.
+    preprocessing = ComponentField(
+        RandomResizedCropFlip, input_shape=(32, 32, 3), resize=32, lighting=0.0
+    )
+    model = ComponentField(ReActNet20Factory)
+    initialize_from = Field("cifar10")
+    epochs = Field(30)
+    batch_size = Field(20)
+    learning_rate = Field(5e-3)
+    schedule = Field("cosine")
+    schedule_every = Field("step")
+    warmup_epochs = Field(1.0)
+    last_stage: ClassVar[str] = "fine-tuning"
+
+    @classmethod
+    def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
+        """What follows from the trained weights, and from the number and the size of the images."""
+        found = _start(conf)
+        weights = conf.get("initialize_from", found["initialize_from"].value)
+        size = _size(_model(conf), weights)
+        # Whatever size the images have, also where a data set's own recipes only shift them.
+        found["preprocessing"] = Choice("RandomResizedCropFlip", "parts of the images, resized")
+        found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
+        found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
+        try:
+            images = training_images(dataset)
+            shorter = (_shorter_side(dataset) if is_at_hand(dataset) else None) or size
+        except DatasetError:
+            return found  # what is wrong, the run says
+        batch = str(conf.get("batch_size", ""))
+        chosen = int(batch) if batch.isdecimal() and int(batch) else None
+        return found | by_number(images, chosen) | by_size(shorter, size)
+
+
+def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
+    """Batch size, epochs and learning rate for a number of training images, above 0.
+
+    Few images take many epochs, but fewer steps than many images do. A batch is a tenth of few
+    images, and divides them where it can.
+
+    Args:
+        images: their number.
+        batch: where the user chose the batch size.
+    """
+    if batch is None:
+        about = min(max(images // 10, 8), 64, images)
+        near = range(math.ceil(0.75 * about), min(about * 5 // 4, images) + 1)
+        batch = min(near, key=lambda each: (images % each, abs(each - about)))
+    steps, rest = divmod(images, batch)
+    epochs = min(max(round(30 * math.sqrt(200 / images)), 5), 60)
+    rate = float(f"{5e-3 * math.sqrt(batch / 20):.2g}")
+    left = f", {rest} images left out, others each time" if rest else ", which leave out no image"
+    return {
+        "batch_size": Choice(batch, f"{steps:,} steps an epoch{left}"),
+        "epochs": Choice(epochs, f"{epochs * steps * batch:,} images in all"),
+        "learning_rate": Choice(rate, f"for batches of {batch}"),
+    }
+
+
+def by_size(shorter: int, size: int) -> dict[str, Choice]:
+    """How small a part of an image is cut out, by its shorter side and the network's image size.
+
+    A part has as many pixels as the network takes where the image has enough.
+    """
+    low = round(min(max((size / shorter) ** 2, 0.35), 0.8), 2)
+    why = f"parts of images whose shorter side has {shorter} pixels"
+    return {"preprocessing.scale": Choice((low, 1.0), why)}
+
+
+def _model(conf: Mapping[str, Any]) -> str:
+    """The catalog's name of the network in `conf`."""
+    chosen = conf.get("model", ReActNet20Factory)
+    name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", type(chosen).__name__)
+    names = {fold(row.model): row.model for row in catalog.rows()}
+    return names.get(fold(name.removesuffix("Factory")), name)
+
+
+def _start(conf: Mapping[str, Any]) -> dict[str, Choice]:
+    """The trained weights that `conf` does not name."""
+    try:
+        record = default_record(_model(conf))
+    except ZooError:  # no such model, which is said when it is chosen
+        record = None
+    name = record.name if record else None
+    why = f"the trained set of {_model(conf)}" if name else f"{_model(conf)} has no trained set"
+    return {"initialize_from": Choice(name, why)}
+
+
+def _size(model: str, weights: Any) -> int:
+    """Height and width of the images that the weights were trained on."""
+    if weights is not None and names_a_file(weights):
+        try:
+            _, card = describe_npz(weights)
+        except (ZooError, OSError, ValueError):  # another format, or no file: which is said later
+            card = None
+        if card and card.preprocessing:
+            return card.preprocessing.size
+    record = find_record(model, str(weights))
+    row = next((row for row in catalog.rows() if row.model == model), None)
+    return preprocessing(record.preprocessing if record else row.dataset if row else "cifar10").size
+
+
+def _shorter_side(dataset: Any) -> int | None:
+    """The median shorter side of some training images, in pixels; None where none can be read."""
+    from PIL import Image
+
+    found = []
+    stream = dataset.stream(dataset.train_split, seed=0, buffer=LOOKED_AT)
+    for example in stream.take(LOOKED_AT).as_numpy_iterator():
+        try:
+            with warnings.catch_warnings(), Image.open(io.BytesIO(example["image"])) as image:
+                found.append(min(image.size))
+        except Exception:  # whatever Pillow makes of a damaged file: the run names it
+            continue
+    return int(np.median(found)) if found else None

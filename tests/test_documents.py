@@ -73,6 +73,7 @@ REFUSED = {
     "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
     "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "must be downloaded by hand",
     "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
+    "lqz evaluate net.onnx": "There is no 'net.onnx'",  # the slow tier exports
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }

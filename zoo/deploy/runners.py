@@ -257,7 +257,7 @@ def _saved_model(path: Path, threads: int | None) -> Runner:
     compute.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as it
     batch, *shape = image.shape.as_list()
     return Runner(
-        f"a SavedModel, TensorFlow {tf.__version__}", tuple(shape), _outputs(tuple(output.shape)),
+        f"SavedModel, TensorFlow {tf.__version__}", tuple(shape), _outputs(tuple(output.shape)),
         compute, batch,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from zoo.layers import SymmetricConv2D
 from zoo.pretrained.records import ImagePreprocessing
 from zoo.saved import save_network
 
+pytestmark = pytest.mark.usefixtures("hasty_cc")
 keras = tf.keras.layers
 CLASSES = ["ant", "bee", "tall cat"]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -141,7 +142,7 @@ def test_another_network_gives_other_classes(exported, small, lqz, tmp_path):
     assert 0 < len(changed) < 15
     assert "The export was made from other weights (small.keras, sha256 " in out
     assert f"{len(changed)} of 15 images have another class" in out and "beyond the tol" in out
-    listed = re.findall(r"^ +(\d+)  (\S+\.png)  (.+?)  +\S.*  +([\d.e+-]+)$", out, re.MULTILINE)
+    listed = re.findall(r"^ +(\d+)  (.+?\.png)  (.+?)  +\S.*  +([\d.e+-]+)$", out, re.MULTILINE)
     assert sorted(int(each[0]) for each in listed) == changed.tolist()
     assert all(f"{int(position):02d}.png" in name for position, name, *_ in listed)
     margins = [float(each[-1]) for each in listed]

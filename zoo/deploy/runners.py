@@ -21,7 +21,7 @@ from zoo.deploy.card import TITLES, Kind, damaged, kind_of, one_line
 from zoo.errors import DeployError, InvalidValueError, ZooError, printable
 from zoo.extras import require
 from zoo.quiet import quiet_errors
-from zoo.untrusted.opening import read_bytes, unsafe
+from zoo.untrusted.opening import open_regular, read_bytes, unsafe
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -130,7 +130,7 @@ def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
     def infer(images: Any) -> Any:
         return model(images, training=False)
 
-    function = tf.function(infer) if compiled else infer
+    function = tf.function(infer, autograph=False, reduce_retracing=True) if compiled else infer
     shape = tuple(model.output_shape)
     return Runner(
         f"Keras, TensorFlow {tf.__version__}", tuple(model.input_shape[1:]), _outputs(shape),
@@ -180,8 +180,11 @@ def _c(path: Path, threads: int | None) -> Runner:
 
 
 def _openvino(path: Path, threads: int | None) -> Runner:
-    require("openvino", "This folder")
-    return openvino_runner(path / "model.xml" if path.is_dir() else path, threads)
+    require("openvino", "This export")
+    graph = path / "model.xml" if path.is_dir() else path
+    for file in (graph, graph.with_suffix(".bin")):
+        open_regular(file).close()  # OpenVINO would wait for a pipe
+    return openvino_runner(graph, threads)
 
 
 def _tflite(path: Path, threads: int | None) -> Runner:

@@ -22,7 +22,7 @@ keras = tf.keras.layers
 def network(size: int = 8, classes: int = 3) -> tf.keras.Model:
     image = tf.keras.Input((size, size, 3))
     y = keras.Dense(classes)(keras.GlobalAveragePooling2D()(keras.Conv2D(8, 3)(image)))
-    return tf.keras.Model(image, y, name="float")
+    return tf.keras.Model(image, y, name="plain")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_no_compiler(made, image, lqz, monkeypatch):
          "--trust-program")  # fmt: skip
 
 
-def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz):
+def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
     """TensorFlow's own interpreter would run them: this one reads a file."""
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3])])
@@ -113,6 +113,7 @@ def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz):
         tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS,
     ]  # fmt: skip
     (tmp_path / "x.tflite").write_bytes(converter.convert())
+    capfd.readouterr()  # what the converter said
     both(lqz, tmp_path / "x.tflite", "is unsafe: its operation 'FlexReadFile'", image)
 
 
@@ -140,7 +141,7 @@ def test_another_network(made):
 
 
 def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
-    refused(lqz("evaluate", made / "ov"), "was exported from net.keras of float: give --against")
+    refused(lqz("evaluate", made / "ov"), "was exported from net.keras of plain: give --against")
     refused(lqz("predict", made / "ov", image), "give preprocessing=imagenet or preprocessing=")
     refused(lqz("predict", made / "ov", image, "width=2"), "An export takes no arguments")
     (tmp_path / "bare.onnx").write_bytes(to_onnx(network()))

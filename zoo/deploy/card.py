@@ -121,7 +121,8 @@ def damaged(path: Path, why: str) -> DeployError:
 
 def one_line(error: BaseException) -> str:
     """What a runtime says, in one line."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception from ")]  # a place in C++
     return printable(lines[0] if lines else type(error).__name__).rstrip(".")
 
 

@@ -110,7 +110,8 @@ def load_export(
         "onnx": _onnx,
     }  # fmt: skip
     try:
-        runner = load[kind](path, threads)
+        with quiet_errors():
+            runner = load[kind](path, threads)
     except ZooError:
         raise
     except Exception as error:  # of runtimes in C++, of many classes
@@ -199,7 +200,7 @@ def _tflite(path: Path, threads: int | None) -> Runner:
         return lce_runner(content, threads)
     import tensorflow as tf
 
-    with quiet_errors(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a successor, in every process
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
@@ -245,8 +246,7 @@ def _saved_model(path: Path, threads: int | None) -> Runner:
 
     if not (path / "saved_model.pb").is_file():
         raise damaged(path, "it has no saved_model.pb")
-    with quiet_errors():
-        loaded = tf.saved_model.load(str(path))
+    loaded = tf.saved_model.load(str(path))
     if "serving_default" not in loaded.signatures:
         raise damaged(path, "it has no signature 'serving_default'")
     function = loaded.signatures["serving_default"]

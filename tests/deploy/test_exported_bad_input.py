@@ -12,7 +12,7 @@ from training import cli
 from training.commands.evaluate.exported import require_same_ends
 from zoo.deploy import load_export, to_onnx
 from zoo.deploy.card import ExportCard, read_card, write_card
-from zoo.deploy.lce._flatbuffer import read_note, with_note
+from zoo.deploy.lce.flatbuffer import read_note, with_note
 from zoo.deploy.runners import keras_runner
 from zoo.errors import DeployError, FileError, InvalidValueError
 

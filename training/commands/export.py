@@ -204,7 +204,7 @@ def _onnx(network: Any, output: Path, card: ExportCard) -> int:
 
 
 def _write_flatbuffer(output: Path, flatbuffer: bytes, card: ExportCard) -> None:
-    from zoo.deploy.lce._flatbuffer import with_note
+    from zoo.deploy.lce.flatbuffer import with_note
 
     content = with_note(flatbuffer, NOTE, card.text())
     write_atomically(output, lambda file: file.write(content))

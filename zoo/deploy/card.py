@@ -88,7 +88,7 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
         DeployError: it is damaged, or a file beside it is not the one that was exported.
     """
     if kind == "tflite":
-        from zoo.deploy.lce._flatbuffer import read_note
+        from zoo.deploy.lce.flatbuffer import read_note
 
         found = read_note(_flatbuffer(path), NOTE)
         return None if found is None else _card(path, found)
@@ -138,7 +138,7 @@ def _card_of_onnx(path: Path) -> ExportCard | None:
 
 
 def _flatbuffer(path: Path) -> bytes:
-    from zoo.deploy.lce._flatbuffer import operations
+    from zoo.deploy.lce.flatbuffer import operations
 
     content = read_bytes(path)
     try:

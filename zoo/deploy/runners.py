@@ -189,7 +189,7 @@ def _openvino(path: Path, threads: int | None) -> Runner:
 
 
 def _tflite(path: Path, threads: int | None) -> Runner:
-    from zoo.deploy.lce._flatbuffer import custom_operations
+    from zoo.deploy.lce.flatbuffer import custom_operations
 
     content = read_bytes(path)
     own = custom_operations(content)

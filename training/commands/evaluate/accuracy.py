@@ -4,6 +4,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,15 @@ def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
         )
 
 
+@dataclass(frozen=True)
+class OnePass:
+    """What the bar of an evaluation shows: a network that sees every image once."""
+
+    name: str
+    batch_size: int
+    epochs: int = 1
+
+
 def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, Any]:
     """One pass over every validation image: what `AccuracyPass.run` gives.
 
@@ -104,14 +114,15 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
         # The pipeline refuses batches of more than all training images, which do not matter here.
         batch_size=min(evaluate.batch_size, dataset.num_examples(dataset.train_split)),
     )  # fmt: skip
-    with stage_bar(title, pipeline.validation_steps, 0) as bar, reading(dataset):
+    once = OnePass(title, pipeline.batch_size)
+    with stage_bar(once, pipeline.validation_steps, 0) as bar, reading(dataset):
         result, positions = run(pipeline.validation(), bar.update)
     pipeline.note_validation(positions)
     for name in pipeline.corrupt:
         say(f"Skipped an unreadable image: {name}")
-    once = np.bincount(positions, minlength=pipeline.num_validation)
-    assert once.size == pipeline.num_validation and once.max() == 1, "an image was seen twice"
-    assert np.count_nonzero(once == 0) == len(pipeline.corrupt), "an image was left out"
+    seen = np.bincount(positions, minlength=pipeline.num_validation)
+    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was seen twice"
+    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was left out"
     return result, pipeline
 
 

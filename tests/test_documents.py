@@ -78,6 +78,7 @@ REFUSED = {
     "lqz train FineTune dataset.data_dir=fashion validate_every=100 --dry-run": "no folder fashion",
     "lqz train FineTune dataset.data_dir=fashion validate_every=100 initialize_from=None "
     "--dry-run": "no folder fashion",
+    "lqz evaluate net.onnx": "There is no 'net.onnx'",  # the slow tier exports
     "lqz evaluate runs/real --record": "There is no 'runs/real'",
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }

@@ -12,7 +12,8 @@ from typing import Any
 from tools.c_targets.tables import firmware_rows, matrix_rows
 from tools.tables import read_table
 from training.commands.benchmark.report import layers_path
-from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows
+from training.commands.evaluate.accuracy_table import ACCURACY, AccuracyRow, read_rows, rows_of
+from training.commands.evaluate.export_table import EXPORTS, ExportRow
 from zoo import catalog
 from zoo.pretrained.records import measured_top1, sets_of
 
@@ -31,6 +32,7 @@ QUEUE = ROOT / "results" / "async_queue.csv"
 NUMBER = re.compile(r"([-+]?[\d.,]+(e[-+]\d+)?( \(.*\))?)?")
 NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
 NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
+NO_EXPORTS = "Nothing is recorded yet; `python -m benchmarks.exports` does it."
 NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
 
 
@@ -139,6 +141,30 @@ def accuracy(table: Path = ROOT / ACCURACY) -> str:
         made.append(f"- `{sha256[:8]}`: {seed}commit `{commit}`, sha256 `{sha256}`")
     shown = table_of({head: RUN_COLUMNS[head] for head in heads}, rows)
     return f"{shown}\n\n{folded('Seed, commit and weights of each run', made)}"
+
+
+EXPORT_COLUMNS: dict[str, Callable[[ExportRow], str]] = {
+    "model": lambda row: row.model,
+    "weights": lambda row: row.weights.partition(":")[0],
+    "format": lambda row: row.format,
+    "images": lambda row: f"{row.images:,}",
+    "Keras %": lambda row: f"{row.keras_top1:.2f}",
+    "export %": lambda row: f"{row.top1:.2f}",
+    "other class": lambda row: str(row.changed),
+    "largest margin": lambda row: optional(row.margin, ".1g"),
+    "largest difference": lambda row: f"{row.difference:.0e} ({row.figures})",
+    "KB": lambda row: f"{row.bytes / 1000:,.0f}",
+}
+
+
+def exports(table: Path = ROOT / EXPORTS) -> str:
+    """Every export beside Keras, and what ran them."""
+    rows = rows_of(table, ExportRow)
+    if not rows:
+        return NO_EXPORTS
+    runtimes = "; ".join(dict.fromkeys(row.runtime for row in rows))
+    commits = ", ".join(dict.fromkeys(row.commit[:8] for row in rows))
+    return f"{table_of(EXPORT_COLUMNS, rows)}\n\nRun by {runtimes}; commit {commits}."
 
 
 def cifar10(table: Path = ROOT / ACCURACY) -> str:
@@ -331,6 +357,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "family_sdbnn": lambda: family("2103.02394"),
     "accuracy": accuracy,
     "cifar10": cifar10,
+    "exports": exports,
     "ablation": ablation,
     "sign_flips": sign_flips,
     "reconstruction": reconstruction,

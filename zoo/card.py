@@ -38,6 +38,13 @@ class NetworkCard:
         """The names of the classes in the order of the outputs."""
         return None if self.classes is None else [name for _, name in self.classes]
 
+    def class_names(self, outputs: int) -> tuple[tuple[str, str], ...]:
+        """(identifier, name) of each of so many outputs; numbered where they have no names."""
+        if self.classes is not None and len(self.classes) == outputs:
+            return self.classes
+        numbered = [f"class {label}" for label in range(outputs)]
+        return tuple(zip(numbered, numbered, strict=True))
+
     def to_json(self) -> dict[str, Any]:
         """As values of JSON."""
         how = self.preprocessing

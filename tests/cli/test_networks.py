@@ -141,8 +141,12 @@ def test_exports_keep_names_and_normalisation(run, expected, image, lqz, tmp_pat
     compiled = compile_openvino(tmp_path / "ov" / "model.xml")
     (found,) = compiled(np.asarray(Image.open(image))[None]).values()
     assert dict(zip(CLASSES, found[0], strict=True)) == pytest.approx(expected, abs=1e-3)
-    # What is exported holds no layers, and says so wherever a network is asked for.
-    for words in (("summary", "c"), ("predict", "ov", image), ("evaluate", "ov/model.xml"),
+    # Two commands take it, and name its classes; others ask for layers, which it does not hold.
+    code, out, err = lqz("predict", "ov", image)
+    assert (code, err) == (0, "") and shown(out) == pytest.approx(expected, abs=1e-3)
+    code, out, _ = lqz("evaluate", "ov", "--against", run)
+    assert code == 0 and "0 of 24 images have another class" in out
+    for words in (("summary", "c"),
                   ("export", "c", "--format", "c", "-o", "x"), ("benchmark", "ov"),
                   ("convert", "c", "--to", "packed", "-o", "x.npz")):  # fmt: skip
         refused(lqz(*words), "which holds no layers of Keras: give the run, the file")

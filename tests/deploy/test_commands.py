@@ -59,7 +59,7 @@ def size_in(text):
 @pytest.mark.parametrize("options", [[], ["--batch", "2"]])
 def test_export_to_openvino(export, options):
     path, out, batch, expected = export("openvino", "new/folder", *options)
-    assert sorted(file.name for file in path.iterdir()) == ["model.bin", "model.xml"]
+    assert sorted(file.name for file in path.iterdir()) == ["card.json", "model.bin", "model.xml"]
     assert size_in(out) == sum(file.stat().st_size for file in path.iterdir())
     assert f"{CONVOLUTIONS} binary convolutions" in out
     run = RUNTIMES["openvino"](str(path / "model.xml"), 1)()

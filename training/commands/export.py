@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,14 +14,16 @@ from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
+from zoo.deploy.card import CARD, NOTE, ExportCard, write_card
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
 from zoo.files import write_atomically, write_directory
 from zoo.quiet import quiet_errors
 
-FORMATS = ("openvino", "lce", "c", "saved_model", "tflite")
-SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variables", "assets"}
-EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
+FORMATS = ("openvino", "lce", "c", "onnx", "saved_model", "tflite")
+EXTRAS = ("openvino", "lce", "onnx")  # formats that need the extra of this name
+SUFFIXES = {"lce": ".tflite", "tflite": ".tflite", "onnx": ".onnx"}  # formats of one file
+SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variables", "assets", CARD}
 
 
 @click.command("export", context_settings=OPEN)
@@ -29,7 +32,7 @@ EXTRAS = ("openvino", "lce")  # formats that need the extra of this name
 @click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
               help="openvino: x86; lce (Larq Compute Engine): ARM; c: any machine.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
-              help="A directory for openvino, c and saved_model, else a .tflite file.")  # fmt: skip
+              help="A directory for openvino, c and saved_model, else a file.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
               help="Images at a time (openvino).")  # fmt: skip
 @click.option("--preprocess", is_flag=True,
@@ -49,7 +52,8 @@ def export(
 
     MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
     those of the constructor, e.g. weights=run/weights.npz "input_shape=(32,32,3)" num_classes=10.
-    By default a model of the list has its trained weights; weights=none writes random ones.
+    By default a model of the list has its trained weights; weights=none writes random ones. What is
+    written says what it is: `lqz evaluate` and `lqz predict` take it.
     """
     if kind not in FORMATS:
         raise UnknownNameError("format", kind, FORMATS)
@@ -66,12 +70,14 @@ def export(
     check_output(output, kind)
     found = resolve(model, read_options(arguments))
     network = found.model(logits=kind == "c")  # the C code gives logits, unless asked otherwise
+    card = _card(found, network)
     write: dict[str, Callable[[], int]] = {
-        "openvino": lambda: _openvino(network, output, batch, preprocess, found),
-        "lce": lambda: _lce(network, output, allow_float),
-        "c": lambda: _c(network, output, found, name=name, ram=ram, flash=flash),
-        "tflite": lambda: _tflite(network, output),
-        "saved_model": lambda: _saved_model(network, output),
+        "openvino": lambda: _openvino(network, output, batch, preprocess, found, card),
+        "lce": lambda: _lce(network, output, allow_float, card),
+        "c": lambda: _c(network, output, found, card, name=name, ram=ram, flash=flash),
+        "onnx": lambda: _onnx(network, output, card),
+        "tflite": lambda: _tflite(network, output, card),
+        "saved_model": lambda: _saved_model(network, output, card),
     }
     with quiet_errors():
         binary = write[kind]()
@@ -85,9 +91,12 @@ def export(
 
 def check_output(output: Path, kind: str) -> None:
     """Raise a ZooError unless `output` can be written, before minutes of converting."""
-    if kind in ("lce", "tflite"):
-        if output.suffix != ".tflite":
-            raise InvalidValueError(f"--format {kind} writes a .tflite file, not '{output}'.")
+    if suffix := SUFFIXES.get(kind):
+        if output.suffix != suffix:
+            article = "an" if kind == "onnx" else "a"
+            raise InvalidValueError(
+                f"--format {kind} writes {article} {suffix} file, not '{output}'."
+            )
         require_writable(output)
     elif kind == "c":
         from zoo.deploy.c.write import check_directory
@@ -124,7 +133,22 @@ def file_size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _openvino(network: Any, output: Path, batch: int, preprocess: bool, found: Network) -> int:
+def _card(found: Network, network: Any) -> ExportCard:
+    """What the export says of itself: only of trained weights what their classes are called."""
+    from training.settings.field_types import to_json
+
+    record = found.record
+    arguments = {key: to_json(value) for key, value in found.arguments.items()}
+    names = found.card.classes if _names(found, network) else None
+    return ExportCard(
+        found.name, record.name if record else "", found.file.name if found.file else "",
+        found.sha256, dataclasses.replace(found.card, classes=names, arguments=arguments),
+    )  # fmt: skip
+
+
+def _openvino(
+    network: Any, output: Path, batch: int, preprocess: bool, found: Network, card: ExportCard
+) -> int:
     from zoo.deploy.openvino.export import checked_openvino, save_openvino
 
     how = found.card.preprocessing
@@ -135,26 +159,30 @@ def _openvino(network: Any, output: Path, batch: int, preprocess: bool, found: N
         labels = " ".join(name.replace(" ", "_") for name in names)
         converted.set_rt_info(labels, ["model_info", "labels"])
     save_openvino(converted, output)
+    write_card(output, card, ("model.xml", "model.bin"))
     _say(difference)
     return sum(node.get_type_name() == "BinaryConvolution" for node in converted.get_ops())
 
 
-def _lce(network: Any, output: Path, allow_float: bool) -> int:
+def _lce(network: Any, output: Path, allow_float: bool, card: ExportCard) -> int:
     from zoo.deploy.lce.export import checked_lce, count_binary_convolutions
 
     flatbuffer, difference = checked_lce(network, allow_float=allow_float)
-    write_atomically(output, lambda file: file.write(flatbuffer))
+    _write_flatbuffer(output, flatbuffer, card)
     _say(difference)
     return count_binary_convolutions(flatbuffer)
 
 
-def _c(network: Any, output: Path, found: Network, **options: Any) -> int:
+def _c(
+    network: Any, output: Path, found: Network, card: ExportCard, **options: Any
+) -> int:  # fmt: skip
     from zoo.deploy import to_c
 
     how = found.card.preprocessing
     if how:
         options |= {"mean": how.mean, "std": how.std}
     exported = to_c(network, output, classes=_names(found, network), **options)
+    write_card(output, card, ("model.json",))  # which has the digests of the others
     return len(exported.binary)
 
 
@@ -165,18 +193,37 @@ def _names(found: Network, network: Any) -> list[str] | None:
     return names if fits and found.file is not None else None
 
 
-def _tflite(network: Any, output: Path) -> int:
+def _onnx(network: Any, output: Path, card: ExportCard) -> int:
+    from zoo.deploy.onnx.export import checked_onnx
+
+    content, difference = checked_onnx(network, {NOTE: card.text()})
+    write_atomically(output, lambda file: file.write(content))
+    _say(difference)
+    click.echo("ONNX has no type of one bit: binary weights are stored, and run, in float32.")
+    return 0
+
+
+def _write_flatbuffer(output: Path, flatbuffer: bytes, card: ExportCard) -> None:
+    from zoo.deploy.lce.flatbuffer import with_note
+
+    content = with_note(flatbuffer, NOTE, card.text())
+    write_atomically(output, lambda file: file.write(content))
+
+
+def _tflite(network: Any, output: Path, card: ExportCard) -> int:
     from zoo.deploy.lce.export import checked_tflite
 
     flatbuffer, difference = checked_tflite(network)
-    write_atomically(output, lambda file: file.write(flatbuffer))
+    _write_flatbuffer(output, flatbuffer, card)
     _say(difference)
     return 0
 
 
-def _saved_model(network: Any, output: Path) -> int:
+def _saved_model(network: Any, output: Path, card: ExportCard) -> int:
     def fill(folder: Path) -> None:
         network.save(folder, save_format="tf", include_optimizer=False)
+        variables = (path.relative_to(folder) for path in (folder / "variables").iterdir())
+        write_card(folder, card, ("saved_model.pb", *sorted(map(str, variables))))
 
     write_directory(output, fill)
     return 0

@@ -56,14 +56,6 @@ class Network:
 
         return sha256(self.file) if self.file else ""
 
-    def class_names(self, outputs: int) -> tuple[tuple[str, str], ...]:
-        """(identifier, name) of each output; numbered where they have no names."""
-        known = self.card.classes
-        if known is not None and len(known) == outputs:
-            return known
-        numbered = [f"class {label}" for label in range(outputs)]
-        return tuple(zip(numbered, numbered, strict=True))
-
 
 def completed(card: NetworkCard | None, row: catalog.Row | None) -> NetworkCard:
     """A card, and what it lacks as the catalog's model has it on its own data set."""

@@ -13,13 +13,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from training.commands.arguments import build_model, parameters, typed_arguments
 from training.commands.known_network import Kind, Network, completed
 from training.terminal import load_tensorflow
 from zoo import catalog
 from zoo.card import card_of_record
+from zoo.deploy.card import TITLES, kind_of
 from zoo.errors import InvalidValueError, RunError, WeightsError, printable
 from zoo.pretrained.records import WeightSet, default_record, find_record, imported_record
 
@@ -32,13 +33,14 @@ class Found:
     """What a text names.
 
     Attributes:
-        kind: a model of the catalog, a run, a file of a whole network, or one of weights.
+        kind: a model of the catalog, a run, a file of a whole network, or one of weights; "export"
+            for what `lqz export` wrote.
         row: of the catalog, for "catalog".
         set_name: of its weights, where "MODEL/SET" was given.
         path: of the run or the file.
     """
 
-    kind: Kind
+    kind: Kind | Literal["export"]
     row: catalog.Row | None = None
     set_name: str | None = None
     path: Path | None = None
@@ -47,8 +49,12 @@ class Found:
 # ---- what is named ----
 
 
-def find(text: str) -> Found:
+def find(text: str, *, exports: bool = False) -> Found:
     """What `text` names. Imports no TensorFlow.
+
+    Args:
+        text: what the user wrote.
+        exports: whether the command takes what `lqz export` wrote.
 
     Raises:
         ZooError: nothing; or something from which no network can be built.
@@ -64,10 +70,12 @@ def find(text: str) -> Found:
         if os.sep in text or path.suffix:
             raise RunError(f"There is no '{printable(text)}': give {NAMEABLE}.")
         return Found("catalog", catalog.row(text))  # raises, offering the nearest name
-    if runtime := exported_for(path):
+    if kind := kind_of(path):
+        if exports:
+            return Found("export", path=path)
         raise InvalidValueError(
-            f"'{printable(text)}' is an export for {runtime}, which holds no layers of Keras: give "
-            "the run, the file or the model that it was made from."
+            f"'{printable(text)}' is an export for {TITLES[kind]}, which holds no layers of Keras: "
+            "give the run, the file or the model that it was made from."
         )
     if path.is_dir():
         return Found("run", path=path)
@@ -76,14 +84,6 @@ def find(text: str) -> Found:
     if path.suffix == ".npz":
         return Found("weights", path=path)
     raise InvalidValueError(f"'{printable(text)}' is no network: give {NAMEABLE}.")
-
-
-def exported_for(path: Path) -> str | None:
-    """The runtime for which `lqz export` wrote a folder or file; None where it did not."""
-    if path.is_dir():
-        marks = {"model.json": "C", "model.xml": "OpenVINO", "saved_model.pb": "TensorFlow"}
-        return next((name for mark, name in marks.items() if (path / mark).is_file()), None)
-    return {".tflite": "TFLite", ".xml": "OpenVINO"}.get(path.suffix)
 
 
 def expanded(text: str) -> Path:

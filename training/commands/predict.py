@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,27 +11,41 @@ import click
 
 from training.commands import completion
 from training.commands.arguments import read_options
-from training.commands.network import Network, expanded, find, resolve
-from training.terminal import OPEN
+from training.commands.network import expanded, find, resolve
+from training.terminal import OPEN, load_tensorflow
+from zoo.card import NetworkCard
 from zoo.errors import InvalidValueError, printable
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from zoo.deploy.runners import Runner
     from zoo.pretrained.records import ImagePreprocessing
 
 TOP = 5
 PREPROCESSING = "preprocessing"
 
 
+@dataclass(frozen=True)
+class Classifier:
+    """What looks at the images: a network of Keras, or an export of one."""
+
+    name: str
+    card: NetworkCard
+    runner: Runner
+
+
 @click.command(context_settings=OPEN)
 @click.argument("model", shell_complete=completion.models)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-def predict(model: str, images: Sequence[str]) -> None:
+@click.option("--trust-program", is_flag=True,
+              help="Run an export that is a program: C source, or a SavedModel.")  # fmt: skip
+def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
     """The five likeliest classes of each IMAGE by MODEL's trained weights.
 
-    MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. Images are JPEG,
-    PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data say.
+    MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file; or what `lqz
+    export` wrote. Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data
+    say.
 
     Among the images may be key=value: weights=FILE or the name of a set (by default the model's
     own), other arguments of the model, and preprocessing=NAME (imagenet, cifar10) where it is not
@@ -45,26 +60,26 @@ def predict(model: str, images: Sequence[str]) -> None:
         raise InvalidValueError(f"There is no image file '{printable(missing[0])}'.")
     options = read_options(settings)
     chosen = options.pop(PREPROCESSING, None)
-    find(model)
-    network = resolve(model, options)
-    if network.file is None:
-        raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
+    found = find(model, exports=True)
+    load_tensorflow()
     from zoo.preprocessing import read_image, top_classes
 
+    if found.kind == "export":
+        assert found.path
+        network = _export(found.path, options, trust_program)
+    else:
+        network = _of_keras(model, options)
     pixels = [read_image(each) for each in files]
-    keras = network.model()
-    outputs, channels = keras.output_shape, keras.input_shape[-1]
-    if len(outputs) != 2 or len(keras.input_shape) != 4:
-        raise InvalidValueError(f"{network.name} is no classifier of images.")
-    how = _preprocessing(network, chosen)
+    runner, how = network.runner, _preprocessing(network, chosen)
+    channels = runner.input_shape[-1]
     if channels != len(how.mean):
         raise InvalidValueError(
             f"{network.name} takes images of {channels} channels, and its preprocessing "
             f"'{printable(how.name)}' makes {len(how.mean)}."
         )
-    names = network.class_names(outputs[-1])
+    names = network.card.class_names(runner.outputs)
     for file, image in zip(files, pixels, strict=True):
-        scores = _probabilities(keras, _input(image, how, keras.input_shape[1:3]))
+        scores = _probabilities(runner, image, how)
         (best,) = top_classes(scores, names, TOP)
         click.echo(printable(file, 1000))
         for identifier, name, score in best:
@@ -72,7 +87,36 @@ def predict(model: str, images: Sequence[str]) -> None:
             click.echo(f"  {100 * score:6.2f} %  {printable(name)}{shown}")
 
 
-def _preprocessing(network: Network, chosen: Any) -> ImagePreprocessing:
+def _of_keras(model: str, options: Mapping[str, Any]) -> Classifier:
+    from zoo.deploy.runners import keras_runner
+
+    network = resolve(model, options)
+    if network.file is None:
+        raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
+    keras = network.model()
+    if len(keras.output_shape) != 2 or len(keras.input_shape) != 4:
+        raise InvalidValueError(f"{network.name} is no classifier of images.")
+    return Classifier(network.name, network.card, keras_runner(keras, compiled=False))
+
+
+def _export(path: Path, options: Mapping[str, Any], trusted: bool) -> Classifier:
+    from zoo.deploy.card import kind_of, read_card
+    from zoo.deploy.runners import load_export
+
+    if options:
+        raise InvalidValueError(f"An export takes no arguments, such as '{next(iter(options))}'.")
+    kind = kind_of(path)
+    assert kind
+    card = read_card(path, kind)
+    runner = load_export(path, trusted=trusted)
+    if card is not None and not card.sha256:
+        raise InvalidValueError(
+            f"'{printable(str(path))}' was exported with random weights, which know no classes."
+        )
+    return Classifier(printable(path.name), card.card if card else NetworkCard(), runner)
+
+
+def _preprocessing(network: Classifier, chosen: Any) -> ImagePreprocessing:
     from zoo.pretrained.records import preprocessing
 
     if chosen is not None:
@@ -85,22 +129,16 @@ def _preprocessing(network: Network, chosen: Any) -> ImagePreprocessing:
     return network.card.preprocessing
 
 
-def _input(image: np.ndarray, how: ImagePreprocessing, size: tuple[Any, Any]) -> np.ndarray:
+def _probabilities(runner: Runner, image: np.ndarray, how: ImagePreprocessing) -> np.ndarray:
+    """What the network says of an image; of a network that gives logits, their softmax."""
+    from zoo.deploy.runners import are_probabilities, as_pixels, softmax
     from zoo.preprocessing import preprocess
 
-    height, width = size
+    height, width = runner.input_shape[:2]
     default = (None, how.size)
     own = height in default and width in default
-    return preprocess(image, how, None if own else (height, width))[None]
-
-
-def _probabilities(model: Any, batch: np.ndarray) -> np.ndarray:
-    """Outputs that sum to 1: of a network that gives logits, their softmax."""
-    import numpy as np
-    import tensorflow as tf
-
-    outputs = model(batch, training=False)
-    given = np.asarray(outputs)
-    if given.min() >= 0 and np.allclose(given.sum(-1), 1, atol=1e-3):
-        return given
-    return tf.nn.softmax(outputs).numpy()
+    batch = preprocess(image, how, None if own else (height, width))[None]
+    if runner.pixels:
+        batch = as_pixels(batch, how.mean, how.std)
+    outputs = runner(batch)
+    return outputs if are_probabilities(outputs) else softmax(outputs)

@@ -196,9 +196,13 @@ class InputPipeline:
         own = np.flatnonzero(self._own(0, self.num_validation))
         missing = np.setdiff1d(own, positions)
         if missing.size:
-            split = self.dataset.validation_split
-            names = self.dataset.examples(split).map(lambda example: example["name"])
-            self._note(_pick(names.as_numpy_iterator(), missing), split)
+            self._note(self.validation_names(missing), self.dataset.validation_split)
+
+    def validation_names(self, positions: np.ndarray) -> list[str]:
+        """The names of the validation images at sorted positions."""
+        examples = self.dataset.examples(self.dataset.validation_split)
+        names = examples.map(lambda example: example["name"])
+        return _pick(names.as_numpy_iterator(), positions)
 
     def order_names(self, epoch: int) -> Iterator[bytes]:
         """The names of the training images in the order of `epoch`, without reading an image."""

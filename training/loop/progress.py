@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from training.loop.stage import Stage, StageResult
+from training.loop.stage import StageResult
 from training.terminal import on_terminal, plain, print_table
 
 ROOM_FOR_LOSS, ROOM_FOR_ALL, ROOM_FOR_LINE = 76, 100, 145  # columns that bars and lines take
@@ -67,6 +67,17 @@ def print_results(results: Sequence[StageResult]) -> None:
     )
 
 
+class Course(Protocol):
+    """What a bar shows: a stage, or one pass over the images."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
 class Bar:
     """A stage's progress, counted in steps; nothing unless standard output is a terminal.
 
@@ -74,7 +85,7 @@ class Bar:
         narrow: whether the line of an epoch should be short.
     """
 
-    def __init__(self, stage: Stage | None = None, steps: int = 0, done: int = 0):
+    def __init__(self, stage: Course | None = None, steps: int = 0, done: int = 0):
         """`steps` of the stage in an epoch, and how many of the whole stage are done."""
         self.narrow = False
         self._progress: Progress | None = None
@@ -128,7 +139,7 @@ class Bar:
 
 
 @contextmanager
-def stage_bar(stage: Stage, steps: int, done: int) -> Iterator[Bar]:
+def stage_bar(stage: Course, steps: int, done: int) -> Iterator[Bar]:
     """The bar of a stage of `steps` steps an epoch, of which `done` are done."""
     bar = Bar(stage, steps, done) if on_terminal() else Bar()
     with bar._progress or nullcontext():

@@ -20,9 +20,10 @@ from zoo.deploy.openvino.export import (
     save_openvino,
     to_openvino,
 )
+from zoo.deploy.runners import Runner, load_export
 
 __all__ = [
-    "check_compiled", "compile_openvino", "count_binary_convolutions", "load_c",
-    "openvino_runtime", "save_openvino", "to_c", "to_lce", "to_onnx",
+    "Runner", "check_compiled", "compile_openvino", "count_binary_convolutions", "load_c",
+    "load_export", "openvino_runtime", "save_openvino", "to_c", "to_lce", "to_onnx",
     "to_openvino",
 ]  # fmt: skip

@@ -37,24 +37,17 @@ def peak_memory() -> int:
 def openvino_runtime(path: str, threads: int) -> Callable[[], Run]:
     import openvino  # noqa: F401  (imported before loading is timed)
 
-    from zoo.deploy import compile_openvino
+    from zoo.deploy.runners import openvino_runner
 
-    def load() -> Run:
-        request = compile_openvino(path, threads, PERFORMANCE_HINT="LATENCY").create_infer_request()
-        return lambda images: request.infer([images], share_inputs=True)[0]
-
-    return load
+    return lambda: openvino_runner(Path(path), threads, PERFORMANCE_HINT="LATENCY").compute
 
 
 def lce_runtime(path: str, threads: int) -> Callable[[], Run]:
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
+    import larq_compute_engine.tflite.python.interpreter  # noqa: F401
 
-    def load() -> Run:
-        with open(path, "rb") as file:
-            interpreter = Interpreter(file.read(), num_threads=threads)
-        return interpreter.predict  # one image after another
+    from zoo.deploy.runners import lce_runner
 
-    return load
+    return lambda: lce_runner(Path(path).read_bytes(), threads).compute
 
 
 def c_runtime(path: str, threads: int) -> Callable[[], Run]:
@@ -72,16 +65,12 @@ def keras_runtime(path: str, threads: int) -> Callable[[], Run]:
     import tensorflow as tf
 
     import zoo
+    from zoo.deploy.runners import keras_runner
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
-    def load() -> Run:
-        model = zoo.load_model(path, compile=False)
-        function = tf.function(lambda images: model(images, training=False))
-        return lambda images: function(tf.constant(images)).numpy()
-
-    return load
+    return lambda: keras_runner(zoo.load_model(path, compile=False)).compute
 
 
 RUNTIMES = {"openvino": openvino_runtime, "lce": lce_runtime, "c": c_runtime,

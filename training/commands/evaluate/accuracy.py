@@ -3,7 +3,8 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from training.loop.progress import say, stage_bar
 from training.settings.configuration import configured_part, resolved
 from training.settings.discovery import fold
 from zoo.errors import DatasetError, InvalidValueError, WeightsError
+
+Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarray]]
 
 
 @component
@@ -73,11 +76,38 @@ def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
         )
 
 
+@dataclass(frozen=True)
+class OnePass:
+    """What the bar of an evaluation shows: a network that sees every image once."""
+
+    name: str
+    batch_size: int
+    epochs: int = 1
+
+
 def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, Any]:
     """One pass over every validation image: what `AccuracyPass.run` gives.
 
     Raises:
         ZooError: images do not fit or cannot be read, or the network gives NaN.
+    """
+    result, _ = one_pass(evaluate, model.name, AccuracyPass(model).run)
+    if not np.isfinite(result["loss"]):
+        raise WeightsError(f"With these weights {model.name} gives NaN or infinity.")
+    return result
+
+
+def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, InputPipeline]:
+    """Let `run` see every validation image once; what it makes of them, and the pipeline.
+
+    Args:
+        evaluate: which images, and how they are made.
+        title: of the bar.
+        run: is given the batches and the bar's `update`, and gives its result and the positions
+            that it saw.
+
+    Raises:
+        ZooError: images do not fit or cannot be read.
     """
     dataset = evaluate.dataset
     for remark in dataset.remarks:
@@ -87,17 +117,16 @@ def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, An
         # The pipeline refuses batches of more than all training images, which do not matter here.
         batch_size=min(evaluate.batch_size, dataset.num_examples(dataset.train_split)),
     )  # fmt: skip
-    with stage_bar(model.name, pipeline.validation_steps, 0) as bar, reading(dataset):
-        result, positions = AccuracyPass(model).run(pipeline.validation(), bar.update)
+    once = OnePass(title, pipeline.batch_size)
+    with stage_bar(once, pipeline.validation_steps, 0) as bar, reading(dataset):
+        result, positions = run(pipeline.validation(), bar.update)
     pipeline.note_validation(positions)
     for name in pipeline.corrupt:
         say(f"Skipped an unreadable image: {name}")
-    once = np.bincount(positions, minlength=pipeline.num_validation)
-    assert once.size == pipeline.num_validation and once.max() == 1, "an image was seen twice"
-    assert np.count_nonzero(once == 0) == len(pipeline.corrupt), "an image was left out"
-    if not np.isfinite(result["loss"]):
-        raise WeightsError(f"With these weights {model.name} gives NaN or infinity.")
-    return result
+    seen = np.bincount(positions, minlength=pipeline.num_validation)
+    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was seen twice"
+    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was left out"
+    return result, pipeline
 
 
 def depends_on(evaluate: EvaluationSettings) -> dict[str, Any]:

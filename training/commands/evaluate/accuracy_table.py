@@ -6,10 +6,10 @@ import csv
 import datetime
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from filelock import FileLock
 
@@ -83,8 +83,28 @@ class AccuracyRow:
         return self.model, self.weights_sha256, self.dataset, self.split
 
 
+class Row(Protocol):
+    """A line of a table: a dataclass of numbers and texts."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Of two rows with the same key, the later one stays."""
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
 def read_rows(path: Path) -> list[AccuracyRow]:
-    """The rows of a table; none where there is no such file.
+    """The rows of a table of accuracies; none where there is no such file.
+
+    Raises:
+        ResultsError: the file cannot be read or is not such a table.
+    """
+    return rows_of(path, AccuracyRow)
+
+
+def rows_of(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
+    """The rows of a table of this kind; none where there is no such file.
 
     Raises:
         ResultsError: the file cannot be read or is not such a table.
@@ -92,7 +112,7 @@ def read_rows(path: Path) -> list[AccuracyRow]:
     try:
         with path.open(newline="", encoding="utf-8") as lines:
             reader = csv.DictReader(lines, strict=True)
-            return [_parsed(line, path, reader.line_num) for line in reader]
+            return [_parsed(line, path, reader.line_num, kind) for line in reader]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -100,7 +120,7 @@ def read_rows(path: Path) -> list[AccuracyRow]:
         raise ResultsError(f"The results in {path} cannot be read: {reason}.") from error
 
 
-def write_row(path: Path, row: AccuracyRow) -> None:
+def write_row(path: Path, row: Row) -> None:
     """Put `row` into the table: in the place of the one with the same key, else at the end.
 
     The file is replaced as a whole, so a reader never sees half of one; processes that write at the
@@ -108,11 +128,11 @@ def write_row(path: Path, row: AccuracyRow) -> None:
     """
     require_writable(path)
     with FileLock(path.with_name(f".{path.name}.lock")):
-        before = read_rows(path)
+        before = rows_of(path, type(row))
         places = [index for index, other in enumerate(before) if other.key == row.key]
         rows = [other for other in before if other.key != row.key]
         rows.insert(places[0] if places else len(rows), row)
-        write_csv(path, _names(), map(asdict, rows))
+        write_csv(path, _names(type(row)), map(_values, rows))
 
 
 def require_writable(path: Path) -> None:
@@ -157,24 +177,31 @@ def commit(package: Path) -> str:
         return "unknown"
 
 
-def _parsed(line: dict[str, str], path: Path, number: int) -> AccuracyRow:
-    line = {"devices": "", **line}  # tables from before there was this column
+def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -> AnyRow:
+    if kind is AccuracyRow:
+        line = {"devices": "", **line}  # tables from before there was this column
 
-    def value(name: str, kind: str) -> object:
-        if kind.endswith("| None") and not line[name]:
+    def value(name: str, form: str) -> object:
+        if form.endswith("| None") and not line[name]:
             return None
-        return {"int": int, "float": float, "str": str}[kind.split()[0]](line[name])
+        return {"int": int, "float": float, "str": str}[form.split()[0]](line[name])
 
     try:
-        if set(line) != set(_names()) or None in line.values():
+        if set(line) != set(_names(kind)) or None in line.values():
             raise ValueError("its columns are others")
         # Annotations are text here, which is how they can be compared.
-        return AccuracyRow(**{f.name: value(f.name, str(f.type)) for f in fields(AccuracyRow)})  # type: ignore[arg-type]
+        return kind(**{name: value(name, form) for name, form in _names(kind).items()})
     except ValueError as error:
         raise ResultsError(
-            f"Line {number} of {path} is no row of accuracies ({error}): repair or remove it."
+            f"Line {number} of {path} is no row of {kind.__name__.removesuffix('Row').lower()} "
+            f"figures ({error}): repair or remove it."
         ) from error
 
 
-def _names() -> Iterable[str]:
-    return (field.name for field in fields(AccuracyRow))
+def _names(kind: Any) -> dict[str, str]:
+    """The columns of a table, and the type of each in words."""
+    return {field.name: str(field.type) for field in fields(kind)}
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return asdict(row)

@@ -17,7 +17,7 @@ from training.commands import completion
 from training.commands.network import find
 from training.terminal import load_tensorflow, print_table
 from zoo import catalog
-from zoo.errors import InvalidValueError
+from zoo.errors import InvalidValueError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OWN_TOLERANCE, PUBLISHED_TOLERANCE = 0.1, 0.5  # points of top-1
 MOST_CLASSES, WORST_CLASSES = 20, 10  # that are all shown; shown of more
 DEFAULT = "results/accuracy.csv"  # accuracy_table.ACCURACY, which --help need not import
+EXPORTS = "results/exports.csv"  # export_table.EXPORTS
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,19 @@ class Recorded:
     "--tolerance",
     type=click.FloatRange(min=0),
     help=f"Points of top-1 that may lie between this and the recorded figure; by default "
-    f"{OWN_TOLERANCE} for a figure of our own, {PUBLISHED_TOLERANCE} for a published one.",
+    f"{OWN_TOLERANCE} for a figure of our own, {PUBLISHED_TOLERANCE} for a published one. Of an "
+    "export: percent of the images whose class may be another than Keras's, by default 0.2.",
+)
+@click.option(
+    "--against",
+    metavar="MODEL",
+    help="What an export was made from, where it does not say it: a model of `lqz list`, a run or "
+    "a file.",
+)
+@click.option(
+    "--trust-program",
+    is_flag=True,
+    help="Run an export that is a program: C source, or a SavedModel.",
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path), metavar="PATH",
@@ -57,11 +70,11 @@ class Recorded:
 )  # fmt: skip
 @click.option(
     "--record", is_flag=False, flag_value=DEFAULT, metavar="[CSV]",
-    help=f"Write the result to a table, by default {DEFAULT}.",
+    help=f"Write the result to a table, by default {DEFAULT}; of an export, {EXPORTS}.",
 )  # fmt: skip
 def evaluate(
-    model: str, settings: Sequence[str], tolerance: float | None, picture: Path | None,
-    record: str | None,
+    model: str, settings: Sequence[str], tolerance: float | None, against: str | None,
+    trust_program: bool, picture: Path | None, record: str | None,
 ) -> int:  # fmt: skip
     """Top-1 and top-5 accuracy of MODEL on every validation image.
 
@@ -70,7 +83,11 @@ def evaluate(
     key=value: dataset, dataset.data_dir, preprocessing.input_shape, batch_size and so on, for a
     model of the list also arguments of its constructor.
 
-    Exit code 1: top-1 differs from the recorded figure by more than the tolerance.
+    MODEL may also be what `lqz export` wrote, in any format: it is compared with the network of
+    Keras that it was made from.
+
+    Exit code 1: top-1 differs from the recorded figure by more than the tolerance; or more images
+    than that have another class in an export than in Keras.
     """
     if record and "=" in record and not record.endswith(".csv"):
         record, settings = DEFAULT, [record, *settings]  # `--record weights=x`: click took it
@@ -82,23 +99,32 @@ def evaluate(
     from training.settings.configuration import parse_assignments
 
     conf = parse_assignments(settings)
-    find(model)
+    found = find(model, exports=True)
+    command = shlex.join(["lqz", "evaluate", model, *settings])
+    if found.kind == "export":
+        assert found.path
+        if picture:
+            raise InvalidValueError("--picture is for a network of Keras, not for an export.")
+        table = Path(EXPORTS if record == DEFAULT else record) if record else None
+        return _evaluate_export(found.path, conf, against, trust_program, tolerance, table, command)
+    if against or trust_program:
+        option = "--against" if against else "--trust-program"
+        raise InvalidValueError(f"{option} is for exports, and '{printable(model)}' is none.")
     load_tensorflow()
     from training.commands.evaluate.accuracy import measure
     from training.commands.evaluate.accuracy_table import read_rows, require_writable, write_row
     from training.commands.evaluate.confusion_picture import draw_confusion
     from training.commands.evaluate.trained_network import load
 
-    table = Path(record or DEFAULT)
+    accuracies = Path(record or DEFAULT)
     network, evaluation = load(model, conf)
     if picture is None:
         picture = picture_path(network, evaluation)
-    for path in (picture, *([table] if record else [])):
+    for path in (picture, *([accuracies] if record else [])):
         require_writable(path)  # before the wait
-    before = read_rows(table)
+    before = read_rows(accuracies)
 
     result = measure(network.model, evaluation)
-    command = shlex.join(["lqz", "evaluate", model, *settings])
     row = make_row(network, evaluation, result, command)
     names = evaluation.dataset.class_names
     click.echo(
@@ -111,11 +137,11 @@ def evaluate(
         print_classes(result["confusion"], names)
         draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
         click.echo(f"\nConfusion matrix: {picture}")
-    recorded = recorded_figure(network, evaluation, row, before, table)
+    recorded = recorded_figure(network, evaluation, row, before, accuracies)
     passed = compare(row.top1, recorded, tolerance)
     if record and (passed or not (recorded and recorded.ours)):
-        write_row(table, row)
-        click.echo(f"Recorded in {table}.")
+        write_row(accuracies, row)
+        click.echo(f"Recorded in {accuracies}.")
     elif record:
         click.echo("Not recorded, as our own figure says otherwise; --tolerance can allow for it.")
     return 0 if passed else 1
@@ -137,6 +163,22 @@ def picture_path(network: TrainedNetwork, evaluation: EvaluationSettings) -> Pat
     return next(
         path for path in (network.directory / name for name in numbered) if not path.exists()
     )
+
+
+def _evaluate_export(
+    path: Path, conf: Any, against: str | None, trusted: bool, tolerance: float | None,
+    table: Path | None, command: str,
+) -> int:  # fmt: skip
+    load_tensorflow()
+    from training.commands.evaluate.exported import evaluate_export
+
+    command += f" --against {shlex.quote(against)}" if against else ""
+    command += " --trust-program" if trusted else ""
+    passed = evaluate_export(
+        path, conf, against=against, trusted=trusted, tolerance=tolerance, table=table,
+        command=command,
+    )  # fmt: skip
+    return 0 if passed else 1
 
 
 def make_row(

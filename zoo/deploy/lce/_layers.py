@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo import layers as ours
 from zoo.deploy._known import known_class
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
-from zoo.deploy.lce._flatbuffer import input_key, output_key
+from zoo.deploy.lce.flatbuffer import input_key, output_key
 from zoo.deploy.walk import Call, calls
 
 keras = tf.keras.layers

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.deploy.lce._flatbuffer import arranged, operations
+from zoo.deploy.lce.flatbuffer import arranged, operations
 from zoo.deploy.walk import Call, check_exportable, in_float32
 from zoo.errors import DeployError, ZooError
 from zoo.extras import module_of

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy._check import check_export, random_inputs
-from zoo.deploy._signs import takes_signs
 from zoo.deploy.walk import Call, check_exportable, in_float32
 from zoo.errors import DeployError, ZooError
 from zoo.extras import require
@@ -53,6 +52,8 @@ def checked_onnx(
     require("onnx", "--format onnx")
     model = in_float32(model)
     import onnxruntime
+
+    from zoo.deploy._signs import takes_signs  # imports TensorFlow
 
     with _one_sentence(model):
         content = _converted(model, metadata or {})

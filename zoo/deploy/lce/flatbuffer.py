@@ -1,4 +1,4 @@
-"""What stands in a `.tflite` file: operations, and the order and names of inputs and outputs."""
+"""What stands in a `.tflite` file: operations, notes, and the order and names of its ends."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def operations(flatbuffer: bytes) -> list[tuple[str, list[str]]]:
     return found
 
 
+def custom_operations(flatbuffer: bytes) -> set[str]:
+    """Names of the operations that are not TFLite's own."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer)
+    return {code.customCode.decode() for code in model.operatorCodes if code.customCode}
+
+
 def input_key(index: int) -> str:
     """What the converter is told an input is called: Keras's names may hold what it refuses."""
     return f"in{index:04d}"
@@ -41,7 +49,6 @@ def arranged(flatbuffer: bytes, inputs: Sequence[str], outputs: Sequence[str]) -
     Converters sort them by name, or as the graph happens to be. The file's signature must call
     them `input_key(0)`, ... and `output_key(0)`, ...
     """
-    import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -53,7 +60,38 @@ def arranged(flatbuffer: bytes, inputs: Sequence[str], outputs: Sequence[str]) -
     )
     for index, name in zip(graph.inputs, inputs, strict=True):
         graph.tensors[index].name = f"serving_default_{name}:0"
-    builder = flatbuffers.Builder(len(flatbuffer) + 1024)
+    return _packed(model)
+
+
+def with_note(flatbuffer: bytes, name: str, text: str) -> bytes:
+    """The file with a text among its metadata, which runtimes pass over."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer)
+    note, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    note.name, note.buffer = name, len(model.buffers)
+    model.buffers = [*model.buffers, buffer]
+    model.metadata = [*(model.metadata or []), note]
+    return _packed(model)
+
+
+def read_note(flatbuffer: bytes, name: str) -> str | None:
+    """A text that `with_note` put into a file; None where there is none of this name."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer)
+    for note in model.metadata or []:
+        if note.name == name.encode():
+            data = model.buffers[note.buffer].data
+            return None if data is None else bytes(bytearray(data)).decode(errors="replace")
+    return None
+
+
+def _packed(model: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

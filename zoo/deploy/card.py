@@ -1,0 +1,172 @@
+"""What an export says of itself: which network it is, with which weights, and how it is used.
+
+A folder has it in `card.json`, with digests of the files that are run, so that a folder that is
+half written or mixed from two exports is found; a .tflite or .onnx file has it inside. Importing
+this imports neither a runtime nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.card import NetworkCard, card_from_json
+from zoo.errors import DeployError, printable
+from zoo.files import sha256, write_json
+from zoo.untrusted.opening import read_bytes, read_text
+
+Kind = Literal["c", "openvino", "saved_model", "tflite", "onnx"]
+CARD = "card.json"
+NOTE = "zoo_card"  # what it is called inside a file
+# What gives a folder away, also one that is not complete.
+FOLDERS: dict[str, Kind] = {
+    "model.json": "c", "bnn.c": "c", "model.xml": "openvino", "model.bin": "openvino",
+    "saved_model.pb": "saved_model",
+}  # fmt: skip
+FILES: dict[str, Kind] = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
+TITLES: dict[Kind, str] = {
+    "c": "C", "openvino": "OpenVINO", "saved_model": "TensorFlow", "tflite": "TFLite",
+    "onnx": "ONNX",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExportCard:
+    """Where an export comes from; texts are empty where something is not known.
+
+    Attributes:
+        network: in the catalog where it has a name there, else Keras's.
+        set_name: of the weights, where it is a registered set.
+        weights: the name of their file; "" for random ones.
+        sha256: of that file.
+        card: class names, preprocessing, data set, and the arguments of the network's function.
+    """
+
+    network: str
+    set_name: str = ""
+    weights: str = ""
+    sha256: str = ""
+    card: NetworkCard = field(default_factory=NetworkCard)
+
+    def to_json(self) -> dict[str, Any]:
+        """As values of JSON."""
+        return {
+            "network": self.network, "set": self.set_name, "weights": self.weights,
+            "sha256": self.sha256, "card": self.card.to_json(),
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """As a line of JSON, for the inside of a file."""
+        return json.dumps(self.to_json())
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The format of an export by its name or its files; None where it is none."""
+    if path.is_dir():
+        return next((kind for mark, kind in FOLDERS.items() if (path / mark).is_file()), None)
+    return FILES.get(path.suffix)
+
+
+def write_card(folder: Path, card: ExportCard, run: Iterable[str]) -> None:
+    """Write `card.json` into an export, when the files that are `run` are complete.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    digests = {name: sha256(folder / name) for name in run}
+    write_json(folder / CARD, {**card.to_json(), "files": digests})
+
+
+def read_card(path: Path, kind: Kind) -> ExportCard | None:
+    """The card of an export; None where it has none, as exports of other programs.
+
+    Raises:
+        FileError: it cannot be read.
+        DeployError: it is damaged, or a file beside it is not the one that was exported.
+    """
+    if kind == "tflite":
+        from zoo.deploy.lce.flatbuffer import read_note
+
+        found = read_note(_flatbuffer(path), NOTE)
+        return None if found is None else _card(path, found)
+    if kind == "onnx":
+        return _card_of_onnx(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / CARD).is_file():
+        return None
+    text = _text(folder / CARD)
+    card = _card(path, text)
+    digests = json.loads(text).get("files")
+    if not isinstance(digests, dict):
+        raise damaged(path, "its card names no files")
+    for name, digest in digests.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise damaged(path, "its card names files outside of it")
+        if not (folder / name).is_file():
+            raise damaged(path, f"'{printable(name)}' is missing")
+        if sha256(folder / name) != digest:
+            raise damaged(path, f"'{printable(name)}' was changed after the export")
+    return card
+
+
+def damaged(path: Path, why: str) -> DeployError:
+    """The error that an export is not what it should be."""
+    return DeployError(
+        f"'{printable(str(path))}' is no complete export: {why.rstrip('.')}; export it again."
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """What a runtime says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception from ")]  # a place in C++
+    return printable(lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+def _card_of_onnx(path: Path) -> ExportCard | None:
+    from zoo.deploy.onnx.note import read_note
+
+    content = read_bytes(path)
+    try:
+        found = read_note(content, NOTE)
+    except Exception as error:  # protobuf's, of several classes
+        raise damaged(path, one_line(error)) from error
+    return None if found is None else _card(path, found)
+
+
+def _flatbuffer(path: Path) -> bytes:
+    from zoo.deploy.lce.flatbuffer import operations
+
+    content = read_bytes(path)
+    try:
+        operations(content)
+    except Exception as error:  # whatever the parser makes of other bytes
+        raise damaged(path, "it is no flatbuffer of TFLite") from error
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except UnicodeDecodeError as error:
+        raise damaged(path, "it is no text") from error
+
+
+def _card(path: Path, text: str) -> ExportCard:
+    try:
+        found = json.loads(text)
+        network, set_name, weights, digest = (
+            found[key] for key in ("network", "set", "weights", "sha256")
+        )
+        for word in (network, set_name, weights, digest):
+            if not isinstance(word, str) or len(word) > 1000:
+                raise ValueError("its card is damaged")
+        return ExportCard(network, set_name, weights, digest, card_from_json(found["card"]))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, "its card is damaged") from error
+    except ValueError as error:
+        why = "its card is damaged" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise damaged(path, why) from error

@@ -1,0 +1,298 @@
+"""Runs what `lqz export` wrote: one way for every format, from images to outputs.
+
+    network = load_export("reactnet20.onnx")
+    logits = network(images)
+
+C code is compiled and a SavedModel executed with the rights of the user: both are run only where
+the caller says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.deploy.card import TITLES, Kind, damaged, kind_of, one_line
+from zoo.errors import DeployError, InvalidValueError, ZooError, printable
+from zoo.extras import require
+from zoo.quiet import quiet_errors
+from zoo.untrusted.opening import open_regular, read_bytes, unsafe
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+PROGRAMS = {"c": "C source, which is compiled and run", "saved_model": "a SavedModel"}
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A classifier of images, ready to compute: `runner(images)` gives its outputs.
+
+    Attributes:
+        title: what runs it, in words: "OpenVINO 2026.4.1".
+        input_shape: of one image, (height, width, channels); None for a size that is open.
+        outputs: how many figures it gives for an image.
+        compute: outputs (batch, outputs) of images (batch, height, width, channels).
+        batch: how many images `compute` takes at a time; None for any number.
+        pixels: whether it takes uint8 from 0 to 255 and normalises them itself; else it takes
+            normalised float32.
+    """
+
+    title: str
+    input_shape: tuple[int | None, ...]
+    outputs: int
+    compute: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    batch: int | None = None
+    pixels: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images."""
+        return np.dtype(np.uint8 if self.pixels else np.float32)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """The outputs, float32 (batch, outputs), of any number of images.
+
+        Raises:
+            InvalidValueError: they have another shape or are of another kind.
+        """
+        given = np.asarray(images)
+        sizes = (None, *self.input_shape)
+        fits = given.ndim == len(sizes) and all(
+            want in (None, have) for want, have in zip(sizes, given.shape, strict=True)
+        )
+        if not fits or given.dtype != self.dtype:
+            raise InvalidValueError(
+                f"The network takes {self.dtype} images (batch, "
+                f"{', '.join(map(str, self.input_shape))}), not {given.dtype} {given.shape}."
+            )
+        size = self.batch or max(len(given), 1)
+        found = [np.empty((0, self.outputs), np.float32)]
+        for start in range(0, len(given), size):
+            part = given[start : start + size]
+            full = part if self.batch is None else np.resize(part, (size, *part.shape[1:]))
+            found.append(np.asarray(self.compute(full), np.float32)[: len(part)])
+        return np.concatenate(found)
+
+
+def load_export(
+    path: str | PathLike[str], *, threads: int | None = None, trusted: bool = False
+) -> Runner:
+    """Load an export of any format to run on this machine.
+
+    Args:
+        path: a directory of C, a folder of OpenVINO or its .xml, a SavedModel, a .tflite (plain or
+            of Larq Compute Engine), or an .onnx file.
+        threads: the most threads to use; None leaves it to the runtime. C has one.
+        trusted: whether C code and SavedModels, which are programs, may run.
+
+    Raises:
+        FileError: it is unsafe, or a program that is not trusted.
+        DeployError: it is not complete, damaged, no classifier of images, or needs a runtime or a
+            compiler that is not here.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if kind is None:
+        raise DeployError(f"'{printable(str(path))}' is no export of `lqz export`.")
+    if kind in PROGRAMS and not trusted:
+        raise unsafe(
+            path, f"it is {PROGRAMS[kind]}, a program with your rights; if you trust whoever made "
+            "it, give --trust-program (trusted=True)",
+        )  # fmt: skip
+    load: dict[Kind, Callable[[Path, int | None], Runner]] = {
+        "c": _c, "openvino": _openvino, "saved_model": _saved_model, "tflite": _tflite,
+        "onnx": _onnx,
+    }  # fmt: skip
+    try:
+        with quiet_errors():
+            runner = load[kind](path, threads)
+    except ZooError:
+        raise
+    except Exception as error:  # of runtimes in C++, of many classes
+        raise damaged(path, f"{TITLES[kind]} cannot run it: {one_line(error)}") from error
+    if len(runner.input_shape) != 3 or runner.outputs < 1:
+        raise DeployError(f"'{printable(str(path))}' is no classifier of images.")
+    return runner
+
+
+# ---- one for each runtime ----
+
+
+def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
+    """A Keras model; `compiled` in a `tf.function`, which is worth it for many images."""
+    import tensorflow as tf
+
+    def infer(images: Any) -> Any:
+        return model(images, training=False)
+
+    function = tf.function(infer, autograph=False, reduce_retracing=True) if compiled else infer
+    shape = tuple(model.output_shape)
+    return Runner(
+        f"Keras, TensorFlow {tf.__version__}", tuple(model.input_shape[1:]), _outputs(shape),
+        lambda images: np.asarray(function(tf.constant(images))),
+    )  # fmt: skip
+
+
+def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -> Runner:
+    """An .xml of OpenVINO; `properties` are more of OpenVINO's settings."""
+    from zoo.deploy.openvino.export import compile_openvino, openvino_runtime
+
+    compiled = compile_openvino(path, threads, **properties)
+    _require_one(compiled.inputs, compiled.outputs)
+    request = compiled.create_infer_request()
+    batch, *shape = compiled.inputs[0].shape
+    whole = compiled.inputs[0].element_type.to_dtype() == np.uint8
+    return Runner(
+        f"OpenVINO {openvino_runtime().__version__.partition('-')[0]}", tuple(shape),
+        _outputs(tuple(compiled.outputs[0].shape)),
+        lambda images: request.infer([images], share_inputs=True)[0], batch, whole,
+    )  # fmt: skip
+
+
+def lce_runner(content: bytes, threads: int | None = None) -> Runner:
+    """A .tflite in Larq Compute Engine's interpreter, which takes one image after another."""
+    require("lce", "This .tflite file")
+    from importlib.metadata import version
+
+    from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+    interpreter = Interpreter(content, num_threads=threads or 1)
+    _require_one(interpreter.input_shapes, interpreter.output_shapes)
+    return Runner(
+        f"Larq Compute Engine {version('larq-compute-engine')}",
+        tuple(interpreter.input_shapes[0][1:]), _outputs(interpreter.output_shapes[0]),
+        interpreter.predict,
+    )  # fmt: skip
+
+
+def _c(path: Path, threads: int | None) -> Runner:
+    from zoo.deploy.c.load import find_compiler, load_c
+
+    network = load_c(path)
+    outputs = _outputs((None, *network.output_shape))
+    title = f"C, {find_compiler()[0]}, {network.instructions}"
+    return Runner(title, network.input_shape, outputs, network)
+
+
+def _openvino(path: Path, threads: int | None) -> Runner:
+    require("openvino", "This export")
+    graph = path / "model.xml" if path.is_dir() else path
+    for file in (graph, graph.with_suffix(".bin")):
+        open_regular(file).close()  # OpenVINO would wait for a pipe
+    return openvino_runner(graph, threads)
+
+
+def _tflite(path: Path, threads: int | None) -> Runner:
+    from zoo.deploy.lce.flatbuffer import custom_operations
+
+    content = read_bytes(path)
+    own = custom_operations(content)
+    # TensorFlow's interpreter runs its own operations in such a file, which read and write files.
+    if unknown := sorted(name for name in own if not name.startswith("Lce")):
+        raise unsafe(path, f"its operation '{printable(unknown[0])}' is not TFLite's own")
+    if own:
+        return lce_runner(content, threads)
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a successor, in every process
+        interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    _require_one(inputs, outputs)
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(inputs[0]["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(outputs[0]["index"])
+
+    batch, *shape = map(int, inputs[0]["shape"])
+    return Runner(
+        f"TensorFlow Lite {tf.__version__}", tuple(shape), _outputs(tuple(outputs[0]["shape"])),
+        compute, batch,
+    )  # fmt: skip
+
+
+def _onnx(path: Path, threads: int | None) -> Runner:
+    from zoo.deploy.onnx.note import check_self_contained
+
+    content = read_bytes(path)
+    check_self_contained(content, printable(str(path)))
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    _require_one(inputs, outputs)
+    batch, *shape = inputs[0].shape
+    return Runner(
+        f"ONNX Runtime {onnxruntime.__version__}", tuple(shape), _outputs(tuple(outputs[0].shape)),
+        lambda images: session.run(None, {inputs[0].name: images})[0],
+        batch if isinstance(batch, int) else None,
+    )  # fmt: skip
+
+
+def _saved_model(path: Path, threads: int | None) -> Runner:
+    import tensorflow as tf
+
+    if not (path / "saved_model.pb").is_file():
+        raise damaged(path, "it has no saved_model.pb")
+    loaded = tf.saved_model.load(str(path))
+    if "serving_default" not in loaded.signatures:
+        raise damaged(path, "it has no signature 'serving_default'")
+    function = loaded.signatures["serving_default"]
+    inputs, outputs = function.structured_input_signature[1], function.structured_outputs
+    _require_one(inputs, outputs)
+    [(name, image)], [(key, output)] = inputs.items(), outputs.items()
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        return function(**{name: tf.constant(images)})[key].numpy()  # type: ignore[no-any-return]
+
+    compute.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as it
+    batch, *shape = image.shape.as_list()
+    return Runner(
+        f"SavedModel, TensorFlow {tf.__version__}", tuple(shape), _outputs(tuple(output.shape)),
+        compute, batch,
+    )  # fmt: skip
+
+
+def _require_one(inputs: Any, outputs: Any) -> None:
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise DeployError(
+            f"A classifier has one input and one output; this network has {len(inputs)} and "
+            f"{len(outputs)}."
+        )
+
+
+def _outputs(shape: Sequence[Any]) -> int:
+    """Figures for an image, of a shape with the batch in front; 0 for what is no classifier."""
+    return int(shape[1]) if len(shape) == 2 and shape[1] else 0
+
+
+# ---- what a network makes of its images ----
+
+
+def as_pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Normalised images as the bytes that they were, for a network that normalises by itself."""
+    pixels = (images * np.asarray(std) + np.asarray(mean)) * 255
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Whether every row is none below 0 and sums to 1, as after a softmax."""
+    return bool(outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits (batch, classes)."""
+    powers = np.exp(np.float64(logits) - np.max(logits, axis=-1, keepdims=True))
+    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)

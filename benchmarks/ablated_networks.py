@@ -8,8 +8,8 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 from functools import partial
 
 import tensorflow as tf
-from zookeeper import factory
 
+from zoo.adapters.zookeeper import factory
 from zoo.layers import LearnedScale
 from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActMixin, ReActNet20Factory

@@ -24,8 +24,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zookeeper import task
-
 import benchmarks.ablated_networks  # noqa: F401  known by name from here on
 from tools.tables import read_table, write_table
 from tools.update_tables import ABLATION
@@ -36,6 +34,7 @@ from training.recipes.one_hour import OneHour
 from training.recipes.reactnet import ReActNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.settings.configuration import configure_task
+from zoo.adapters.zookeeper import task
 from zoo.errors import InvalidValueError, ZooError
 
 RUNS = Path("runs") / "ablation"

@@ -34,10 +34,9 @@ def cpu_seconds() -> float:
 
 def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
     """An epoch of `InputPipeline`, the images that each batch has."""
-    from zookeeper import configure
-
     from training.data import ImageFolder, RandomResizedCropFlip
     from training.data.pipeline import InputPipeline
+    from zoo.adapters.zookeeper import configure
 
     data, preprocessing = ImageFolder(), RandomResizedCropFlip()
     configure(data, {"data_dir": str(folder)}, interactive=False)

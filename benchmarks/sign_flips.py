@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from zookeeper.core.component import base_getattr
 
 from tools.tables import read_table, write_table
 from tools.update_tables import SIGN_FLIPS
@@ -26,6 +25,7 @@ from training.loop.stage import StageResult
 from training.recipes import Recipe
 from training.settings.configuration import configure_task
 from training.settings.discovery import find_task, recipe_tasks
+from zoo.adapters.zookeeper import base_getattr
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 from zoo.weights.files import read_npz
 from zoo.weights.torch_layout import entries

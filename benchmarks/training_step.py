@@ -20,7 +20,6 @@ from unittest.mock import patch
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 
@@ -29,6 +28,7 @@ from tools.tables import write_table
 from training.loop.optimizers import adam, sgd
 from training.loop.stage import Stage
 from training.loop.step import TrainStep, latent_variables
+from zoo.adapters import larq
 from zoo.convolution import bfloat16_convolutions, cpu_multiplies_bfloat16
 
 RESULTS = Path(__file__).parents[1] / "results" / "training_step.csv"
@@ -40,7 +40,7 @@ COMPARED = 4
 NETWORKS: dict[str, tuple[int, Any]] = {"ReActNetA": (16, adam), "SDBNNResNet20": (128, sgd())}
 
 
-class PlainConv(lq.layers.QuantConv2D):
+class PlainConv(larq.QuantConv2D):
     """larq's convolution; padding as larq pads, but symmetrically, or it were another network."""
 
     def __init__(self, *args: Any, padding: str = "same", use_bias: bool = False, **kwargs: Any):
@@ -50,7 +50,7 @@ class PlainConv(lq.layers.QuantConv2D):
         if self.input_quantizer:
             inputs = self.input_quantizer(inputs)
         size = self.kernel_size[0] // 2
-        with lq.context.quantized_scope(True):
+        with larq.quantized_scope(True):
             padding = [[0, 0], [size, size], [size, size], [0, 0]]
             return tf.nn.conv2d(tf.pad(inputs, padding), self.kernel, self.strides, "VALID")
 
@@ -97,10 +97,10 @@ class PlainClip(tf.keras.layers.Layer):
 @tf.custom_gradient
 def _scaled_sign(kernel: tf.Tensor) -> Any:
     scale = tf.reduce_mean(tf.abs(kernel), axis=[0, 1, 2])
-    return scale * lq.math.sign(kernel), lambda dy: tf.where(tf.abs(kernel) <= 1, dy, 0.0)
+    return scale * larq.sign(kernel), lambda dy: tf.where(tf.abs(kernel) <= 1, dy, 0.0)
 
 
-class PlainScaledSign(lq.quantizers.Quantizer):
+class PlainScaledSign(larq.Quantizer):
     """mean(|w|) sign(w), as one would write it."""
 
     precision = 1
@@ -111,10 +111,10 @@ class PlainScaledSign(lq.quantizers.Quantizer):
 
 @tf.custom_gradient
 def _ede(x: tf.Tensor) -> Any:
-    return lq.math.sign(x), lambda dy: dy * (1 - tf.square(tf.tanh(x)))
+    return larq.sign(x), lambda dy: dy * (1 - tf.square(tf.tanh(x)))
 
 
-class PlainEDE(lq.quantizers.Quantizer):
+class PlainEDE(larq.Quantizer):
     """The error decay estimator at t = 1, as one would write it."""
 
     precision = 1
@@ -123,7 +123,7 @@ class PlainEDE(lq.quantizers.Quantizer):
         return _ede(inputs)
 
 
-class PlainSelfDistribution(lq.quantizers.Quantizer):
+class PlainSelfDistribution(larq.Quantizer):
     """sign(w + sigmoid(alpha) 0.01 mean(w)), as one would write it."""
 
     precision = 1
@@ -142,7 +142,7 @@ class PlainSelfDistribution(lq.quantizers.Quantizer):
 PLAIN = {
     "zoo.models._factory": {
         "SymmetricConv2D": PlainConv, "BatchNorm": PlainNorm, "ScaledSign": PlainScaledSign,
-        "ApproximateSign": lq.quantizers.ApproxSign,
+        "ApproximateSign": larq.ApproxSign,
     },
     "zoo.models.reactnet": {"RPReLU": PlainRPReLU, "LearnableShift": PlainShift},
     "zoo.models.sdbnn": {

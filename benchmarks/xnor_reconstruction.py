@@ -41,9 +41,8 @@ PIXEL_MEAN, PIXEL_STD = 0.286, 0.353  # of Fashion-MNIST's training images
 
 def fashion_mnist(split: str, images: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Standardised images (n, 28, 28, 1) and labels (n,) of the embedded data set."""
-    from zookeeper import configure
-
     from training.data import FashionMNIST
+    from zoo.adapters.zookeeper import configure
 
     dataset = FashionMNIST()
     configure(dataset, {}, interactive=False)

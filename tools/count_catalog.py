@@ -17,7 +17,7 @@ LAYERS = Path(__file__).parents[1] / "docs" / "scripts" / "layers.csv"
 
 def layers(model: Any) -> Iterator[dict[str, Any]]:
     """The layers that multiply, in order: name, kind, output shape, MACs, weights."""
-    from larq.models import ModelProfile
+    from zoo.adapters.larq import ModelProfile
 
     for each in ModelProfile(model).layer_profiles:
         binary, total = int(each.op_count("mac", 1) or 0), int(each.op_count("mac") or 0)

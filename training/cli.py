@@ -172,7 +172,7 @@ def larq_zoo_command(info: TaskInfo) -> click.Command:
         if not interactive:
             run_task(info.load(), settings, f"lqz {info.name}", "all" if wants_help else "")
             return
-        from zookeeper import cli
+        from zoo.adapters.zookeeper import cli
 
         cli.main([info.name, "-i", *settings], standalone_mode=False)
 

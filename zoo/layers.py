@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 
+from zoo.adapters import larq
 from zoo.batch_norm import BatchNorm as BatchNorm
 from zoo.convolution import convolve, pixel_sum, scale_and_shift
 from zoo.errors import InvalidValueError
@@ -34,7 +34,7 @@ def _without_constraint_warning() -> Iterator[None]:
 
 
 @register
-class SymmetricConv2D(lq.layers.QuantConv2D):
+class SymmetricConv2D(larq.QuantConv2D):
     """larq's QuantConv2D with PyTorch's symmetric zero padding of `kernel_size // 2`.
 
     The input is quantised first and padded then, so that the padding of a binary convolution is 0

@@ -69,7 +69,7 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
     if pixels.ndim == 4:
         return np.stack([preprocess(each, how, size) for each in pixels])
     if how.name == "larq-zoo" and size is None:
-        from larq_zoo import preprocess_input as theirs
+        from zoo.adapters.larq_zoo import preprocess_input as theirs
 
         return theirs(pixels)
     if len(how.mean) == 1:

@@ -57,7 +57,7 @@ def profile(model: tf.keras.Model) -> Profile:
         InvalidValueError: the model is not built, or its input size is not known.
     """
     require_keras2()
-    from larq.models import ModelProfile
+    from zoo.adapters.larq import ModelProfile
 
     if not model.built or not model.inputs or not hasattr(model, "_nodes_by_depth"):
         raise InvalidValueError(
@@ -77,7 +77,8 @@ def profile(model: tf.keras.Model) -> Profile:
 def _macs(model: tf.keras.Model) -> tuple[int, int]:
     """Binary and other multiply-accumulates of all calls in a model, of models in it as well."""
     import tensorflow as tf
-    from larq.models import LayerProfile, mac_containing_layers
+
+    from zoo.adapters.larq import LayerProfile, mac_containing_layers
 
     for image in model.inputs:
         if None in image.shape[1:]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import larq as lq
 import ml_dtypes as dtypes
 import tensorflow as tf
 
+from zoo.adapters import larq
 from zoo.errors import InvalidValueError
 
 Gradient = Callable[[tf.Tensor], tf.Tensor]
@@ -38,28 +38,28 @@ def where_within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _clipped_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    return lq.math.sign(x), lambda dy: where_within_one(dy, x)
+    return larq.sign(x), lambda dy: where_within_one(dy, x)
 
 
 @tf.custom_gradient
 def _approximate_sign(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    return lq.math.sign(x), lambda dy: dy * tf.nn.relu(2 - 2 * tf.abs(x))
+    return larq.sign(x), lambda dy: dy * tf.nn.relu(2 - 2 * tf.abs(x))
 
 
 @tf.custom_gradient
 def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     scale = tf.reduce_mean(tf.abs(_wide(kernel)), axis=_filter_axes(kernel))
-    quantized = tf.cast(scale, kernel.dtype) * lq.math.sign(kernel)
+    quantized = tf.cast(scale, kernel.dtype) * larq.sign(kernel)
     return quantized, lambda dy: where_within_one(dy, kernel)
 
 
 def register(quantizer: type) -> type:
     """Make a class known to Keras, also by its bare name: larq looks for that in HDF5 files."""
-    lq.utils.register_keras_custom_object(quantizer)
+    larq.register_keras_custom_object(quantizer)
     return tf.keras.utils.register_keras_serializable(package="zoo")(quantizer)
 
 
-class _Registered(lq.quantizers.Quantizer):
+class _Registered(larq.Quantizer):
     precision = 1
     scaled = False  # the two values are -1 and 1
 
@@ -137,7 +137,7 @@ class EDESign(_Registered):
                 # TanhGrad is dy * (1 - y^2) in one pass.
                 return tf.raw_ops.TanhGrad(y=tf.tanh(t * x), dy=dy * (k * t)), None, None
 
-            return lq.math.sign(x), gradient
+            return larq.sign(x), gradient
 
         return sign(inputs, k, t)
 

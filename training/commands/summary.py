@@ -28,8 +28,8 @@ def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
     found = resolve(model, read_options(arguments), needs_weights=False)
     network = found.model()
     totals = zoo.profile(network)
-    from larq.models import ModelProfile
-    from larq.models import summary as larq_summary
+    from zoo.adapters.larq import ModelProfile
+    from zoo.adapters.larq import summary as larq_summary
 
     names = ("params", "memory_bytes", "binary_macs", "float_macs", "ops")
     figures = {name: getattr(totals, name) for name in names}

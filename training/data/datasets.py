@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from zookeeper import Field, component
 
 from training.data import EMBEDDED_DIR
 from training.data.image_folder import ImageFolder
 from training.data.prepared import PreparedImages
+from zoo.adapters.zookeeper import Field, component
 from zoo.errors import DatasetError
 from zoo.files import expanded
 

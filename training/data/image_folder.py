@@ -7,8 +7,6 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from zookeeper import Field, component
-from zookeeper.tf import Dataset
 
 from training.data.encoded import EncodedImages
 from training.data.image_files import ImageReader, beginning
@@ -21,6 +19,8 @@ from training.data.layout import (
     split_by_folders,
     whole,
 )
+from zoo.adapters.zookeeper import Field, component
+from zoo.adapters.zookeeper_tf import Dataset
 from zoo.errors import DatasetError
 from zoo.files import expanded
 from zoo.images import NATIVE_SUFFIXES

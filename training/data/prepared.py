@@ -12,11 +12,10 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from zookeeper import Field
-from zookeeper.core import utils
-from zookeeper.tf import TFDSDataset
 
 from training.data.encoded import EncodedImages, shuffled
+from zoo.adapters.zookeeper import Field, utils
+from zoo.adapters.zookeeper_tf import TFDSDataset
 from zoo.errors import DatasetError, InvalidValueError
 from zoo.files import expanded
 

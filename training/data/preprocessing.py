@@ -11,10 +11,10 @@ import math
 from typing import Annotated, ClassVar, Tuple  # noqa: UP035 (Zookeeper's base class spells the field's type this way)
 
 import tensorflow as tf
-from zookeeper import Field, component
-from zookeeper.tf import Preprocessing
 
 from training.data.photographs import PCA_EIGENVALUES, PCA_EIGENVECTORS, RandomCrops
+from zoo.adapters.zookeeper import Field, component
+from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError
 from zoo.images import upright
 from zoo.limits import above, at_least

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import larq as lq
 import tensorflow as tf
 
 from training.loop.progress import say
 from training.settings.configuration import component_name
+from zoo.adapters import larq
 from zoo.files import sha256
 from zoo.models import ZooFactory
 from zoo.weights.load import find_weights, load_features
@@ -56,4 +56,4 @@ def hold_signs(model: tf.keras.Model) -> None:
     for layer in model.layers:
         latent = getattr(getattr(layer, "kernel", None), "latent_variable", None)
         if latent is not None:
-            latent.assign(lq.math.sign(latent))
+            latent.assign(larq.sign(latent))

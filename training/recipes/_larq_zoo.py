@@ -7,11 +7,11 @@ import sys
 from typing import Any, ClassVar, Optional, Tuple
 
 import tensorflow as tf
-from larq_zoo.core.model_factory import DimType, ModelFactory
-from zookeeper import ComponentField, Field, configure, factory
-from zookeeper.tf import Preprocessing
 
 from zoo import catalog
+from zoo.adapters.larq_zoo import DimType, ModelFactory
+from zoo.adapters.zookeeper import ComponentField, Field, configure, factory
+from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError
 from zoo.weights.load import load_weights
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow as tf
-from zookeeper.core.component import base_getattr
-from zookeeper.tf import Dataset
 
 from training.data import TFDS, Cifar10, ImageNet
 from training.data.conventions import preprocessing_of
@@ -30,6 +28,8 @@ from training.settings.configuration import configured_part
 from training.settings.discovery import fold
 from training.settings.resolution import resolved
 from zoo import catalog
+from zoo.adapters.zookeeper import base_getattr
+from zoo.adapters.zookeeper_tf import Dataset
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
 from zoo.models import ZooFactory

@@ -7,11 +7,10 @@ import os
 from dataclasses import fields
 from typing import Annotated, Optional, Union
 
-from zookeeper import Field
-
 from training.data.storage import CACHES
 from training.loop.distribution.workers import STRATEGIES
 from training.loop.plan import RunOptions
+from zoo.adapters.zookeeper import Field
 from zoo.limits import at_least, one_of
 
 

@@ -9,11 +9,11 @@ from typing import Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
-from larq_zoo.core.model_factory import DimType, ModelFactory
-from zookeeper import ComponentField, Field, factory
-from zookeeper.tf import Preprocessing
 
 from training.settings.discovery import fold
+from zoo.adapters.larq_zoo import DimType, ModelFactory
+from zoo.adapters.zookeeper import ComponentField, Field, factory
+from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from zoo.weights.files import check_keras

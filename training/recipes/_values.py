@@ -7,13 +7,13 @@ import os
 from typing import Annotated, Optional, Union
 
 import tensorflow as tf
-from zookeeper import ComponentField, Field
-from zookeeper.tf import Dataset, Preprocessing
 
 from training.data import ImageNet, RandomResizedCropFlip
 from training.loop.optimizers import OPTIMIZERS
 from training.loop.schedules import SCHEDULE_NAMES, SCHEDULE_UNITS
 from training.loop.stage import DECAYED
+from zoo.adapters.zookeeper import ComponentField, Field
+from zoo.adapters.zookeeper_tf import Dataset, Preprocessing
 from zoo.limits import above, at_least, one_of
 
 

@@ -5,12 +5,11 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 
 from typing import Annotated, Any, Optional
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import Cifar10, PadCropFlip
 from training.loop.schedules import constant
 from training.loop.stage import Stage, batch_norms
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.errors import InvalidValueError
 from zoo.limits import at_least
 from zoo.models.bireal_net import BiRealNet18Factory, BiRealNet20Factory

@@ -3,10 +3,9 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import FashionMNIST, PadCropFlip
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.models.reactnet import ReActNetAFactory
 from zoo.models.resnet import RealResNet20Factory
 

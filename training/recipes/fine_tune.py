@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from zookeeper import ComponentField, Field, task
-from zookeeper.tf import Dataset
 
 from training.data import ImageFolder, RandomResizedCropFlip
 from training.loop.check_plan import is_at_hand, training_images
@@ -19,6 +17,8 @@ from training.loop.plan import Choice
 from training.recipes._recipe import Recipe
 from training.settings.discovery import fold
 from zoo import catalog
+from zoo.adapters.zookeeper import ComponentField, Field, task
+from zoo.adapters.zookeeper_tf import Dataset
 from zoo.errors import DatasetError, ZooError
 from zoo.models.reactnet import ReActNet20Factory
 from zoo.pretrained.records import default_record, find_record, preprocessing

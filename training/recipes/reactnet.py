@@ -6,10 +6,9 @@ weights, then everything binary; Adam, falling linearly.
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import Cifar10, PadCropFlip
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.models.bireal_net import BiRealNet20Factory
 from zoo.models.reactnet import ReActNet18Factory, ReActNet20Factory, ReActNetAFactory
 from zoo.models.resnet import RealResNet20Factory, RealResNet34Factory

@@ -5,10 +5,9 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 
 from typing import ClassVar
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import Cifar10, PadCropFlip
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.models.resnet import RealResNet20Factory
 
 

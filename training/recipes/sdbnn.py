@@ -3,10 +3,9 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import Cifar10, PadCropFlip
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.models.resnet import RealResNet20Factory, RealResNet34Factory
 from zoo.models.sdbnn import (
     SDBNNResNet18CifarFactory,

@@ -4,10 +4,9 @@ recalled from the paper and the batch size is a stated choice.
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-from zookeeper import ComponentField, Field, task
-
 from training.data import Cifar10, PadCropFlip
 from training.recipes._recipe import Recipe
+from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.models.xnornet_plus_plus import (
     XNORNetPlusPlusAlexNetFactory,
     XNORNetPlusPlusResNet18Factory,

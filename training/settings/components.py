@@ -6,11 +6,9 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_origin
 
-from zookeeper.core import utils
-from zookeeper.core.factory_registry import FACTORY_REGISTRY
-
 from training.settings.discovery import fold
 from training.settings.field_types import UNIONS, Text
+from zoo.adapters.zookeeper import FACTORY_REGISTRY, utils
 from zoo.errors import InvalidValueError, UnknownNameError
 
 

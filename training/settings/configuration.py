@@ -7,9 +7,6 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zookeeper import configure
-from zookeeper.core import utils
-
 from training.settings.assignments import (
     as_written,
     parse_arguments,
@@ -21,6 +18,7 @@ from training.settings.components import component_name
 from training.settings.field_types import convert, describe, names_of, type_name
 from training.settings.fields import FieldInfo, field_of, fields, preset_of
 from training.settings.resolution import resolved
+from zoo.adapters.zookeeper import configure, utils
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 
 __all__ = [

@@ -35,7 +35,7 @@ def literal(text: str) -> Any:
 
 def convert(value: Any, annotation: Any) -> Any:
     """`value` in the type that `annotation` asks for; raises TypeError if `value` does not fit."""
-    from zookeeper.core import utils  # which commands that only read texts do not need
+    from zoo.adapters.zookeeper import utils  # which commands that only read texts do not need
 
     if isinstance(value, Text):
         return _read(value, annotation)

@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zookeeper import ComponentField, Field
-from zookeeper.core import utils
-from zookeeper.core.partial_component import PartialComponent
-
 from training.settings.components import component_name, components, is_of_larq_zoo, named_component
 from training.settings.field_types import is_plain, to_json, type_name
+from zoo.adapters.zookeeper import ComponentField, Field, PartialComponent, utils
 from zoo.field_docs import field_docs
 from zoo.limits import limits_of
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from zookeeper import ComponentField
-from zookeeper.core import utils
-from zookeeper.core.component import base_getattr
-
 from training.settings.field_types import convert, is_plain, to_json
+from zoo.adapters.zookeeper import ComponentField, base_getattr, utils
 
 
 def resolved(task: Any) -> dict[str, Any]:

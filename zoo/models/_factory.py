@@ -8,10 +8,10 @@ import math
 from typing import Any, Optional, Tuple
 
 import tensorflow as tf
-from larq_zoo.core.model_factory import DimType, ModelFactory
-from zookeeper import ComponentField, Field
-from zookeeper.tf import Preprocessing
 
+from zoo.adapters.larq_zoo import DimType, ModelFactory
+from zoo.adapters.zookeeper import ComponentField, Field
+from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 from zoo.keras2 import refuse_keras3, require_keras2
 from zoo.layers import BatchNorm, SymmetricConv2D

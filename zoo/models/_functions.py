@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-from zookeeper import ComponentField, Field, configure
 
+from zoo.adapters.zookeeper import ComponentField, Field, configure
 from zoo.errors import InvalidValueError, UnknownNameError
 from zoo.field_docs import field_docs
 from zoo.keras2 import watch_compile

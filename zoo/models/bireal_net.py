@@ -7,8 +7,8 @@ names of the authors' modules.
 from typing import Annotated, Any
 
 import tensorflow as tf
-from zookeeper import Field, factory
 
+from zoo.adapters.zookeeper import Field, factory
 from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, SymmetricMaxPool2D
 from zoo.limits import at_least

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 import tensorflow as tf
-from zookeeper import Field, factory
 
+from zoo.adapters.zookeeper import Field, factory
 from zoo.errors import InvalidValueError
 from zoo.layers import LearnableShift, RPReLU
 from zoo.limits import above, at_least

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import tensorflow as tf
-from zookeeper import Field, factory
 
+from zoo.adapters.zookeeper import Field, factory
 from zoo.layers import SymmetricMaxPool2D
 from zoo.limits import above
 from zoo.models._factory import ZooFactory, scaled_channels

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import tensorflow as tf
-from zookeeper import factory
 
+from zoo.adapters.zookeeper import factory
 from zoo.layers import LeakyClip
 from zoo.models._factory import ZooFactory
 from zoo.models._functions import model_function

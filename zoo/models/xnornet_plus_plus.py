@@ -7,8 +7,8 @@ activation, the order inside a residual block, where G starts) is a stated choic
 """
 
 import tensorflow as tf
-from zookeeper import Field, factory
 
+from zoo.adapters.zookeeper import Field, factory
 from zoo.layers import LearnedScale, SymmetricMaxPool2D
 from zoo.models._factory import ZooFactory, check_activation
 from zoo.models._functions import model_function

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
+
+from zoo.adapters import larq
 
 # Parameters: Keras's name to PyTorch's.
 PARAMETERS = {
@@ -128,7 +129,7 @@ def _unused(model: tf.keras.Model, layer: tf.keras.layers.Layer) -> list[Entry]:
     name = network_name(model)
     if name == "birealnet50" and layer.name == "layers.0.conv1":
         return [Entry("layers.0.down_conv1x1.weight", (64, 16, 1, 1))]
-    gated = isinstance(layer, lq.layers.QuantConv2D) and layer.input_quantizer is not None
+    gated = isinstance(layer, larq.QuantConv2D) and layer.input_quantizer is not None
     if name.startswith("sdbnn") and gated and layer.kernel_quantizer is None:
         return [Entry(f"{layer.name}.alpha", (layer.filters,))]  # first stage: WSD is off
     return []

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from zookeeper import ComponentField, Field, component
-from zookeeper.tf import Dataset, Preprocessing
 
 from training.data import TFDS, ImageFolder, InputPipeline, RandomResizedCropFlip, reading
 from training.data.conventions import PHOTOGRAPHS, SMALL_IMAGES, preprocessing_of
@@ -18,6 +16,8 @@ from training.loop.accuracy_pass import AccuracyPass
 from training.loop.progress import say, stage_bar
 from training.settings.configuration import configured_part, resolved
 from training.settings.discovery import fold
+from zoo.adapters.zookeeper import ComponentField, Field, component
+from zoo.adapters.zookeeper_tf import Dataset, Preprocessing
 from zoo.errors import DatasetError, InvalidValueError, WeightsError
 
 Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarray]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 
 from zoo import layers as zoo_layers
+from zoo.adapters import larq
 from zoo.deploy.c.graph import (
     LARGEST,
     Clip,
@@ -122,7 +122,7 @@ FUNCTIONS = {
 
 
 def _known_activations() -> dict[Any, str]:
-    known: dict[Any, str] = {lq.activations.hard_tanh: "hard_tanh"}
+    known: dict[Any, str] = {larq.hard_tanh: "hard_tanh"}
     for name in (*CLIPS, *FUNCTIONS, "linear", "softmax"):
         for module in (tf.keras.activations, tf.nn, tf.math):
             if callable(function := getattr(module, name, None)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 
 from zoo import layers as zoo_layers
+from zoo.adapters import larq
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy.c.activations import activated
 from zoo.deploy.c.graph import (
@@ -32,7 +32,7 @@ from zoo.deploy.c.rules import (
 )
 
 
-@rule(keras.Conv2D, lq.layers.QuantConv2D, zoo_layers.SymmetricConv2D)
+@rule(keras.Conv2D, larq.QuantConv2D, zoo_layers.SymmetricConv2D)
 def convolution(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     require_channels_last(layer)
@@ -43,7 +43,7 @@ def convolution(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return _convolved(graph, layer, x, kernel, where, shape, int(layer.groups), pad_value)
 
 
-@rule(keras.Dense, lq.layers.QuantDense)
+@rule(keras.Dense, larq.QuantDense)
 def dense(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     kernel = numbers(quantized_kernel(layer))[None, None]
@@ -94,7 +94,7 @@ def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
     return whole
 
 
-@rule(keras.DepthwiseConv2D, lq.layers.QuantDepthwiseConv2D)
+@rule(keras.DepthwiseConv2D, larq.QuantDepthwiseConv2D)
 def depthwise(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     require_channels_last(layer)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 
 from zoo import layers as ours
+from zoo.adapters import larq
 from zoo.deploy._known import known_class
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy.lce.flatbuffer import input_key, output_key
@@ -248,8 +248,8 @@ def _dense(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 Form = Callable[[Any, tf.Tensor, bool], tf.Tensor]
 FORMS: dict[type, Form] = {
-    **dict.fromkeys((keras.Conv2D, lq.layers.QuantConv2D, ours.SymmetricConv2D), _convolution),
-    **dict.fromkeys((keras.Dense, lq.layers.QuantDense), _dense),
+    **dict.fromkeys((keras.Conv2D, larq.QuantConv2D, ours.SymmetricConv2D), _convolution),
+    **dict.fromkeys((keras.Dense, larq.QuantDense), _dense),
     **dict.fromkeys((keras.BatchNormalization, ours.BatchNorm), _batch_norm),
     keras.PReLU: _prelu_layer,
     ours.LearnableShift: _learnable_shift,

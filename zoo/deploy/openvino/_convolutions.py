@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import larq as lq
 import numpy as np
 from openvino import opset15 as ops
 
 from zoo import layers as ours
+from zoo.adapters import larq
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy.openvino._layers import activated, builds, keras, numbers, reshaped, unsupported
 from zoo.deploy.openvino._values import BYTE, Convolution, Geometry, Term, Value, constant
@@ -17,7 +17,7 @@ from zoo.deploy.openvino._values import BYTE, Convolution, Geometry, Term, Value
 POINTWISE = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
 
 
-@builds(keras.Conv2D, lq.layers.QuantConv2D, ours.SymmetricConv2D)
+@builds(keras.Conv2D, larq.QuantConv2D, ours.SymmetricConv2D)
 def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.data_format != "channels_last":
@@ -28,7 +28,7 @@ def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return _finished(layer, y)
 
 
-@builds(keras.Dense, lq.layers.QuantDense)
+@builds(keras.Dense, larq.QuantDense)
 def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     pixels = x.shape[2:]

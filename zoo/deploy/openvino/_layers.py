@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 from openvino import opset15 as ops
 
 from zoo import layers as ours
+from zoo.adapters import larq
 from zoo.deploy._known import known_class, reason
 from zoo.deploy.openvino._sums import added, concatenated
 from zoo.deploy.openvino._values import Term, Value, constant
@@ -154,7 +154,7 @@ ACTIVATIONS |= {
     tf.exp: ops.exp,
     tf.tanh: ops.tanh,
     tf.sigmoid: ops.sigmoid,
-    lq.activations.hard_tanh: lambda x: ops.clamp(x, -1, 1),
+    larq.hard_tanh: lambda x: ops.clamp(x, -1, 1),
 }
 
 

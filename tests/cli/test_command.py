@@ -71,7 +71,7 @@ def test_help_names_the_commands():
         (["TrainBinaryAlexNt"], ["did you mean TrainBinaryAlexNet?"]),
         (["--hlep"], ["--hlep", "Did you mean --help?"]),
         (["list", "--jsn"], ["Did you mean --json?"]),
-        (["train", "--hlep"], ["Did you mean --help?"]),
+        (["train", "--hlep"], ["Did you mean one of: --help, --help-all?"]),
         (["train", "ReActNet", "--dryrun"], ["Did you mean --dry-run?"]),
         (["train", "NoSuchNet", "epochs=3"], ["no task NoSuchNet"]),
         (["summary"], ["Missing argument MODEL"]),

@@ -92,6 +92,7 @@ def test_a_teacher_sees_the_whole_image():
     assert np.isfinite(step.totals.numpy()).all()
 
 
+@pytest.mark.slow
 def test_a_run_of_both_stages(tiny, tmp_path, capsys):
     settings = {k: v for k, v in tiny.items() if not k.startswith("teacher")}
     conf = {**settings, "crop_epochs": 1, "crop_size": 20, "output_dir": str(tmp_path / "run")}

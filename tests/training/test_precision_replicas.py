@@ -36,6 +36,7 @@ print(len(rounded), convolution._bfloat16)
 """
 
 
+@pytest.mark.slow
 def test_all_binary_convolutions_of_both_replicas_are_rounded():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300, check=False,

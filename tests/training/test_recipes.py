@@ -26,9 +26,17 @@ TASKS = {info.name: info for info in recipe_tasks()}
 # Of a recipe for a folder of one's own, a data set of known size.
 SETTINGS = {"FineTune": ["dataset=Cifar10"]}
 CASES = [(name, f"{name}.txt", SETTINGS.get(name, [])) for name in TASKS]
+# One recipe of each shape; a plan builds every stage's network, which for ImageNet takes seconds.
+QUICK = ("Demo", "FineTune", "OneHour", "ReActNet20", "BiRealNet", "SDBNNResNet20", "RealResNet20")
 
 
-@pytest.mark.parametrize(("task", "file", "settings"), CASES, ids=[case[1] for case in CASES])
+@pytest.mark.parametrize(
+    ("task", "file", "settings"),
+    [
+        pytest.param(*case, marks=[] if case[0] in QUICK else [pytest.mark.slow], id=case[1])
+        for case in CASES
+    ],
+)
 def test_recipe_is_the_recorded_one(task, file, settings, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))  # holds no data set
     assert main(["train", task, "--dry-run", *settings]) == 0

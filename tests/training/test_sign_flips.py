@@ -13,6 +13,7 @@ from zoo.errors import InvalidValueError, RunError, UnknownNameError
 from zoo.files import write_json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.1])
 def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
     settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
@@ -50,6 +51,7 @@ def test_what_is_no_finished_run_of_a_recipe(finished, tmp_path):
         list(measured(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "more"), [
     (OneHour, {}),
     (ReActNet20, {"first_stage_epochs": 0, "teacher": "RealResNet20", "teacher_epochs": 1,

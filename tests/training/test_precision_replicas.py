@@ -6,6 +6,7 @@ from pathlib import Path
 
 # Logical devices are made before TensorFlow does anything else: in a process of its own.
 SCRIPT = """
+import pytest
 import numpy as np
 import zoo
 import tensorflow as tf

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # Logical devices are made before TensorFlow does anything else: in a process of its own.
 SCRIPT = """
-import pytest
 import numpy as np
 import zoo
 import tensorflow as tf

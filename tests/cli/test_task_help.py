@@ -1,7 +1,5 @@
 """The settings of a recipe on terminals of several widths."""
 
-import os
-
 import pytest
 
 from training.commands import task_help
@@ -16,10 +14,7 @@ def shown(capsys, monkeypatch):
     """What `lqz train ReActNet` shows on a terminal of `columns`, line by line."""
 
     def show(columns, everything):
-        monkeypatch.setattr(task_help, "on_terminal", lambda: True)
-        monkeypatch.setattr(
-            task_help.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 40))
-        )
+        monkeypatch.setattr(task_help, "columns", lambda: columns)
         task_help.print_task_help(ReActNet, {}, "lqz train ReActNet", everything)
         return capsys.readouterr().out.splitlines()
 

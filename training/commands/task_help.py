@@ -29,6 +29,11 @@ BESIDE = 110  # columns from which an explanation stands beside its setting
 NAME_WIDTH = 44  # of a setting there
 
 
+def columns() -> int:
+    """Of the terminal; elsewhere enough for an explanation beside its setting."""
+    return shutil.get_terminal_size().columns if on_terminal() else BESIDE
+
+
 def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything: bool) -> None:
     """Print the docstring of a task and what can be set in it.
 
@@ -40,7 +45,7 @@ def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything:
     """
     from training.settings.fields import fields
 
-    width = shutil.get_terminal_size().columns if on_terminal() else BESIDE
+    width = columns()
     # A class without a docstring would show that of its base, written for another purpose.
     doc = inspect.cleandoc(cls.__doc__) if cls.__doc__ else ""
     click.echo(f"Usage: {command} [key=value ...]\n")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tools import prepare_fashion_mnist as prepare
 from training.data import Cifar10, FashionMNIST, ImageFolder, ImageNet
 from training.data.encoded import reading, shuffled
-from zoo.errors import DatasetError, InvalidValueError
+from zoo.errors import DatasetError
 
 EMBEDDED = prepare.EMBEDDED_DIR / prepare.NAME / prepare.VERSION
 
@@ -189,10 +189,6 @@ def test_image_folder_laid_out_wrongly(make, tmp_path):
         make(ImageFolder, data_dir=tmp_path / "nowhere").num_examples("train")
     with pytest.raises(DatasetError, match=r"needs dataset.data_dir"):
         make(ImageFolder).num_examples("train")
-    with pytest.raises(InvalidValueError, match="validation_share"):
-        make(ImageFolder, data_dir=tmp_path, validation_share=1.5).num_examples("train")
-    with pytest.raises(InvalidValueError, match="split_seed=-1"):
-        make(ImageFolder, data_dir=tmp_path, split_seed=-1).num_examples("train")
 
 
 def test_package_import_is_light():

@@ -157,6 +157,8 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     elif program == "jupyter":
         assert rest[0] == "lab" and "jupyterlab" in (ROOT / "setup.py").read_text()
         assert list((ROOT / rest[1]).glob("*.ipynb"))
+    elif program == "eval":
+        assert rest == ["$(_LQZ_COMPLETE=bash_source lqz)"]  # tests/cli tries it
     elif program == ".":
         assert rest == [".venv/bin/activate"]
     else:

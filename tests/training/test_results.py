@@ -169,6 +169,7 @@ def test_a_run_is_evaluated_as_it_was_trained_and_recorded(evaluate, finished, t
     assert row.train_seconds == pytest.approx(sum(r.seconds for r in finished.run.results), abs=0.1)
     config = json.loads((finished.run.directory / "config.json").read_text())
     assert row.devices.startswith("teacher: 1-1 on CPU, TensorFlow ") and config.pop("devices")
+    assert config.pop("format") == 2
     assert json.loads(row.recipe) == config and row.command == "lqz evaluate run"
 
 
@@ -194,7 +195,7 @@ def test_runs_that_cannot_be_evaluated(evaluate, tmp_path):
     (run / "reactnet20.keras").unlink()
     assert_refused(evaluate(), "is not finished")
     (run / "config.json").write_text("{")
-    assert_refused(evaluate(), "are damaged")
+    assert_refused(evaluate(), "config.json is damaged")
 
 
 def assert_refused(result, text):

@@ -162,10 +162,8 @@ def test_choice_of_cache(build, monkeypatch, tmp_path):
         build("disk", cache_dir=tmp_path)
     with pytest.raises(InvalidValueError, match="needs cache_dir"):
         build("disk", cache_dir=None)
-    with pytest.raises(InvalidValueError, match="auto, none, memory, disk"):
-        build("ram")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidValueError, match="file is a file: give a folder"):
+    with pytest.raises(InvalidValueError, match="as .*file is a file"):
         build("disk", cache_dir=tmp_path / "file")
 
 

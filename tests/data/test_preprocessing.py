@@ -258,7 +258,6 @@ def test_augmentation_depends_on_the_seed_alone(make, pictures):
         (PadCropFlip, {"input_shape": (32, 32, 4)}, "1 or 3"),
         (PadCropFlip, {"mean": (0.5,)}, "mean has 1 values for 3"),
         (PadCropFlip, {"std": (0.2, 0.0, 0.2)}, "must be positive"),
-        (PadCropFlip, {"padding": -1}, "padding"),
         (RandomResizedCropFlip, {"input_shape": (224, 224, 1)}, "lighting=0"),
         (RandomResizedCropFlip, {"scale": (0.0, 1.0)}, "scale"),
         (RandomResizedCropFlip, {"resize": 200}, "smaller than"),

@@ -26,9 +26,9 @@ def words(settings: dict) -> list[str]:
 
 
 LIMITS = [
-    ({"learning_rate": -1}, "'learning_rate' must be a number, above 0, not -1."),
-    ({"learning_rate": "nan"}, "'learning_rate' must be a number, above 0, not 'nan'."),
-    ({"learning_rate": "1e999"}, "'learning_rate' must be a number, above 0, not inf."),
+    ({"learning_rate": -1}, "'learning_rate' must be a number, 0 or more, not -1."),
+    ({"learning_rate": "nan"}, "'learning_rate' must be a number, 0 or more, not 'nan'."),
+    ({"learning_rate": "1e999"}, "'learning_rate' must be a number, 0 or more, not inf."),
     ({"epochs": -1}, "'epochs' must be a whole number, 0 or more, not -1."),
     ({"first_stage_epochs": -1}, "'first_stage_epochs' must be a whole number, 0 or more, or None"),
     ({"batch_size": 0}, "'batch_size' must be a whole number, 1 or more, not 0."),
@@ -157,7 +157,7 @@ DRAWN = {
     "epochs": ([1, 2], [0, -1]),
     "batch_size": ([8, 40, 80], [0, 81]),
     "accumulate": ([1, 2], [0, 3]),
-    "learning_rate": ([0.1, 1e-9], [0, -1, "inf"]),
+    "learning_rate": ([0.1, 1e-9, 0], [-1, "inf"]),
     "optimizer": (["adam", "sgd"], ["lamb"]),
     "momentum": ([0, 0.9], [1, -0.1]),
     "schedule": (["held", "steps", "constant"], ["hold"]),

@@ -77,7 +77,7 @@ class TrainingValues:
     nesterov: bool = Field(False)
 
     # Where the learning rate's schedule starts.
-    learning_rate: Annotated[float, above(0)] = Field(1e-3)
+    learning_rate: Annotated[float, at_least(0)] = Field(1e-3)
 
     # Course of the learning rate; held is constant for two thirds, then linear.
     schedule: Annotated[str, one_of(SCHEDULE_NAMES)] = Field("linear")
@@ -125,7 +125,7 @@ class TrainingValues:
     teacher_epochs: Annotated[int, at_least(0)] = Field(0)
 
     # Learning rate of the teacher, if it is trained (SGD, Nesterov momentum 0.9, cosine).
-    teacher_learning_rate: Annotated[float, above(0)] = Field(0.1)
+    teacher_learning_rate: Annotated[float, at_least(0)] = Field(0.1)
 
     # L2 of the teacher, if it is trained.
     teacher_weight_decay: Annotated[float, at_least(0)] = Field(1e-4)

@@ -19,6 +19,7 @@ from zoo.pretrained.records import WeightSet, find_record, records_of
 from zoo.weights.files import TORCH_SUFFIXES, check_weights, read_npz, write_npz
 from zoo.weights.imports import prepare
 from zoo.weights.keras_file import classifier_size, keras_features, last_size, load_keras
+from zoo.weights.torch_layout import network_name
 from zoo.weights.torch_state import load_torch_state, torch_state
 
 CLASSIFIER = "fc"  # the layer of most models that tells the classes apart
@@ -113,7 +114,7 @@ def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
     if path.suffix == ".npz":
-        load_torch_state(model, read_npz(path, name.lower()))
+        load_torch_state(model, read_npz(path, network_name(model)))
     else:
         load_keras(model, path, named=not _is_neighbours(name))
     return path
@@ -145,7 +146,7 @@ def load_features(
     path = _readable_file(weights, name)
     as_a_whole = None  # why a file of Keras's did not fit so
     if path.suffix == ".npz":
-        state = read_npz(path, None if of_a_twin else name.lower())
+        state = read_npz(path, None if of_a_twin else network_name(model))
     else:
         try:
             load_keras(model, path, named=not of_a_twin)

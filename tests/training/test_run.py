@@ -120,17 +120,19 @@ def test_another_recipe_is_refused_with_the_differences(finished):
 def test_what_the_machine_decided_is_kept(finished, tmp_path):
     decided = json.loads((finished.run.directory / "machine.json").read_text())
     (bfloat16,) = {stage.bfloat16 for stage in finished.make().planned_stages()}
-    assert decided == {"cache": "memory", "bfloat16": bfloat16}
+    assert decided == {"cache": "memory", "bfloat16": bfloat16, "photographs": "pillow"}
     says = r"began with cache=memory, and cache=none has another order of images: leave cache away"
     with pytest.raises(RunError, match=says):
         configure_task(ReActNet, {**finished.settings, "cache": "none"}).run()
     run = RunDirectory(tmp_path, {})
-    assert run.decide({"cache": "none"}) == {"cache": "none"}
-    now = {"cache": "memory", "bfloat16": True}  # with more memory, on another CPU
-    assert run.decide(now) == {"cache": "none", "bfloat16": True}
+    assert run.decide({"cache": "none"}, {}) == {"cache": "none"}
+    # With more memory, on another CPU; and a decision that there was not when it began.
+    now = {"cache": "memory", "bfloat16": True, "photographs": "pillow"}
+    former = {"photographs": "tensorflow"}
+    assert run.decide(now, former) == {"cache": "none", "bfloat16": True, **former}
     (tmp_path / "machine.json").write_text("{")
     with pytest.raises(RunError, match=r"machine\.json is damaged; remove .* to start afresh"):
-        run.decide(now)
+        run.decide(now, former)
 
 
 def test_the_same_run_finds_its_data_elsewhere(tmp_path):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from training.loop.losses import cross_entropy, distributional_loss
-from training.loop.schedules import cosine, held, learning_rate, linear, named, steps
-from zoo.errors import UnknownNameError
+from training.loop.schedules import cosine, held, learning_rate, linear, steps
 
 
 def softmax(x):
@@ -35,11 +34,6 @@ def test_cosine_and_steps():
 def test_held_falls_in_the_last_third():
     rates = [learning_rate(held(), 0.01, step, 10, 3) for step in (0, 10, 20, 25)]
     assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005])
-
-
-def test_unknown_schedule_names_the_valid_ones():
-    with pytest.raises(UnknownNameError, match=r"no schedule 'line'.* cosine, held, linear"):
-        named("line")
 
 
 def test_cross_entropy_with_smoothing():

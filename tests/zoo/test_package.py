@@ -167,6 +167,7 @@ def test_wheel_holds_the_two_packages_and_their_data(wheel):
         "zoo/pretrained/records.json",
         *files("zoo/pretrained/shipped", "**/*"),
         "zoo/pretrained/imagenet_classes.csv",
+        "training/figures.mplstyle",
     }
 
 

@@ -63,7 +63,7 @@ def ReActNetA(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def ReActNetB(
@@ -106,7 +106,7 @@ def ReActNetB(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def ReActNetC(
@@ -149,7 +149,7 @@ def ReActNetC(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def ReActNet18(
@@ -188,7 +188,7 @@ def ReActNet18(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def ReActNet34(
@@ -227,7 +227,7 @@ def ReActNet34(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def ReActNet20(
@@ -266,7 +266,7 @@ def ReActNet20(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def BiRealNet18(
@@ -310,7 +310,7 @@ def BiRealNet18(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def BiRealNet34(
@@ -354,7 +354,7 @@ def BiRealNet34(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def BiRealNet50(
@@ -401,7 +401,7 @@ def BiRealNet50(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def BiRealNet20(
@@ -445,7 +445,7 @@ def BiRealNet20(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def XNORNetPlusPlusResNet18(
@@ -485,7 +485,7 @@ def XNORNetPlusPlusResNet18(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def XNORNetPlusPlusAlexNet(
@@ -525,7 +525,7 @@ def XNORNetPlusPlusAlexNet(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def XNORNetPlusPlusResNet20(
@@ -565,7 +565,7 @@ def XNORNetPlusPlusResNet20(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def SDBNNResNet18(
@@ -601,7 +601,7 @@ def SDBNNResNet18(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def SDBNNResNet34(
@@ -637,7 +637,7 @@ def SDBNNResNet34(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def SDBNNResNet18Cifar(
@@ -673,7 +673,7 @@ def SDBNNResNet18Cifar(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def SDBNNResNet20(
@@ -709,7 +709,7 @@ def SDBNNResNet20(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def SDBNNVGGSmall(
@@ -745,7 +745,7 @@ def SDBNNVGGSmall(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def RealResNet20(
@@ -783,7 +783,7 @@ def RealResNet20(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """
 
 def RealResNet34(
@@ -819,5 +819,5 @@ def RealResNet34(
         weight set says, to (batch, num_classes).
 
     Raises:
-        ZooError: for a wrong argument, or weights that are not to be had.
+        ZooError: for a wrong argument, or weights that cannot be found.
     """

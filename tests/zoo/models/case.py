@@ -27,9 +27,10 @@ def image_shape(name: str, odd: bool = False) -> tuple[int, int, int]:
     return (37, 43, 3) if odd else (32, 32, 3)
 
 
-def build(name: str, **arguments: Any) -> tf.keras.Model:
+def build(name: str, /, **arguments: Any) -> tf.keras.Model:
     """A small model with random weights, unless the arguments say otherwise."""
-    defaults: dict[str, Any] = {"weights": None, "num_classes": CLASSES}
+    classes = arguments.get("classes", CLASSES)  # another name of num_classes
+    defaults: dict[str, Any] = {"weights": None, "num_classes": classes}
     if "input_tensor" not in arguments:
         defaults["input_shape"] = image_shape(name)
     return zoo.get_model(name, **{**defaults, **arguments})

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from case import ROWS, image_shape, lightest, signed_layers
 
+from zoo.adapters.zookeeper import factory
 from zoo.models import ZooFactory, factories
 from zoo.models._functions import construct
 from zoo.quantizers import EDESign, ScaledSign, SelfDistributionSign
@@ -20,7 +21,7 @@ EACH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in
 
 def signed(name: str, **slots) -> list:
     """The binary convolutions of a subclass with these slots."""
-    subclass = type(f"Mine{name}Factory", (FACTORIES[name],), slots)
+    subclass = factory(type(f"Mine{name}Factory", (FACTORIES[name],), slots))
     return signed_layers(construct(subclass, input_shape=image_shape(name)))
 
 

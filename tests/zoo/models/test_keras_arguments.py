@@ -44,7 +44,7 @@ def test_wrong_values(name, arguments, says):
 
 @pytest.mark.parametrize(
     "shape",
-    [tf.TensorShape([32, 24, 3]), np.array([32, 24, 3]), [np.int64(32), np.int32(24), 3]],
+    [tf.TensorShape([64, 48, 3]), np.array([64, 48, 3]), [np.int64(64), np.int32(48), 3]],
     ids=str,
 )
 def test_numpys_numbers_and_tensorflows_shapes(shape):
@@ -57,7 +57,7 @@ def test_numpys_numbers_and_tensorflows_shapes(shape):
             include_top=np.bool_(True),
             **own,
         )
-        assert model.input_shape == (None, 32, 24, 3) and model.output_shape == (None, 5)
+        assert model.input_shape == (None, 64, 48, 3) and model.output_shape == (None, 5)
 
 
 def test_two_networks_of_one_kind_in_one_model(tmp_path):

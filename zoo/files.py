@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 import psutil
 
-from zoo.errors import FileError, printable
+from zoo.errors import FileError, ZooError, printable
 from zoo.untrusted.opening import open_regular
 
 DRAFT = re.compile(r"\..+\.\d+")  # what is being written beside its final name: .NAME.PROCESS
@@ -41,6 +42,24 @@ def existing_part(path: Path) -> Path:
     """`path`, or where there is nothing, the nearest of the folders above it that there is."""
     path = path.absolute()
     return next(each for each in (path, *path.parents) if os.path.exists(each))
+
+
+def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
+    """Make the folder of a file; raise `error` unless the file can be written there.
+
+    Raises:
+        FileError, or what `error` is: it names the file, or the part of the way that is in it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.open("ab").close()
+        else:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    except OSError as reason:
+        target = reason.filename if path.parent.is_dir() and path.exists() else path.parent
+        raise error(f"'{printable(str(target))}' cannot be written: {reason.strerror}.") from reason
 
 
 @contextmanager

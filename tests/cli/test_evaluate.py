@@ -250,7 +250,7 @@ def test_the_published_figure_is_compared_and_a_gap_recorded(run, tmp_path):
         ("RealResNet20", [], {"dataset__data_dir": "."}, ["dataset"], "Data set Cifar10 is not in"),
         ("RealResNet20", [], {"dataset__data_dir": "no"}, (), "There is no folder no"),
         ("RealResNet20", [], {"num_classes": 6}, (), "another class count"),
-        ("RealResNet20", ["--record", "file/x.csv"], {}, (), "file/x.csv cannot be written"),
+        ("RealResNet20", ["--record", "file/x.csv"], {}, (), "'file' cannot be written"),
         ("RealResNet20", ["--record", "x.txt"], {}, (), "writes a .csv file, not 'x.txt'"),
         ("RealResNet20", ["--picture", "x.pdf"], {}, (), "writes a .png file, not 'x.pdf'"),
     ],

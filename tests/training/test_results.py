@@ -93,7 +93,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ResultsError, match="cannot be written"):
         write_row(tmp_path / "file" / "accuracy.csv", ROW)
-    with pytest.raises(ResultsError, match="is a folder"):
+    with pytest.raises(ResultsError, match="cannot be written: Is a directory"):
         write_row(tmp_path / "folder.csv", ROW)
 
 

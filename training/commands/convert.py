@@ -12,11 +12,12 @@ import click
 from training.commands import completion
 from training.commands.arguments import build_model, read_options, typed_arguments
 from training.commands.known_network import catalog_row
-from training.commands.network import Found, expanded, find, resolve
+from training.commands.network import Found, find, resolve
 from training.terminal import OPEN, load_tensorflow
 from zoo import catalog
 from zoo.errors import InvalidValueError, WeightsError, printable
 from zoo.extras import require
+from zoo.files import expanded
 
 
 @click.command(context_settings=OPEN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from training.terminal import OPEN
 from zoo.deploy.card import CARD, NOTE, ExportCard, write_card
 from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
-from zoo.files import write_atomically, write_directory
+from zoo.files import require_writable, write_atomically, write_directory
 from zoo.quiet import quiet_errors
 
 FORMATS = ("openvino", "lce", "c", "onnx", "saved_model", "tflite")
@@ -97,7 +96,7 @@ def check_output(output: Path, kind: str) -> None:
             raise InvalidValueError(
                 f"--format {kind} writes {article} {suffix} file, not '{output}'."
             )
-        require_writable(output)
+        require_writable(output, DeployError)
     elif kind == "c":
         from zoo.deploy.c.write import check_directory
 
@@ -110,21 +109,7 @@ def check_output(output: Path, kind: str) -> None:
                     f"'{output}' holds other files than a SavedModel's ({others[0]}): choose "
                     "another directory."
                 )
-        require_writable(output / "model")
-
-
-def require_writable(path: Path) -> None:
-    """Make the folder of a file; a DeployError unless the file can be written there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            path.open("ab").close()
-        else:
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-    except OSError as error:
-        target = error.filename if path.parent.is_dir() and path.exists() else path.parent
-        raise DeployError(f"'{target}' cannot be written: {error.strerror}.") from error
+        require_writable(output / "model", DeployError)
 
 
 def file_size(path: Path) -> int:

@@ -22,6 +22,7 @@ from zoo import catalog
 from zoo.card import card_of_record
 from zoo.deploy.card import TITLES, kind_of
 from zoo.errors import InvalidValueError, RunError, WeightsError, printable
+from zoo.files import expanded
 from zoo.pretrained.records import WeightSet, default_record, find_record, imported_record
 
 MODELS = (".keras", ".h5", ".hdf5")  # files of whole networks
@@ -84,14 +85,6 @@ def find(text: str, *, exports: bool = False) -> Found:
     if path.suffix == ".npz":
         return Found("weights", path=path)
     raise InvalidValueError(f"'{printable(text)}' is no network: give {NAMEABLE}.")
-
-
-def expanded(text: str) -> Path:
-    """A path with `~` replaced, where it names a user."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # there is no such user
-        return Path(text)
 
 
 def _exists(path: Path) -> bool:

@@ -11,10 +11,11 @@ import click
 
 from training.commands import completion
 from training.commands.arguments import read_options
-from training.commands.network import expanded, find, resolve
+from training.commands.network import find, resolve
 from training.terminal import OPEN, load_tensorflow
 from zoo.card import NetworkCard
 from zoo.errors import InvalidValueError, printable
+from zoo.files import expanded
 
 if TYPE_CHECKING:
     import numpy as np

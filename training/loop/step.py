@@ -12,12 +12,13 @@ import tensorflow as tf
 from training.loop.checkpoint import variable_names
 from training.loop.losses import cross_entropy, distributional_loss
 from training.loop.stage import Stage
+from zoo.adapters.larq import latent_variable
 from zoo.convolution import bfloat16_convolutions
 
 
 def latent_variables(variables: list) -> list[tf.Variable]:
     """The variables themselves, where larq wraps binary kernels that are quantised when read."""
-    return [getattr(variable, "latent_variable", variable) for variable in variables]
+    return [latent_variable(variable) for variable in variables]
 
 
 def _floating(model: tf.keras.Model) -> list[tf.Variable]:

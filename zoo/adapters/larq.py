@@ -1,5 +1,7 @@
 """larq: quantized layers, the base of quantizers, and the summary of a model."""
 
+from typing import Any
+
 from larq.activations import hard_tanh
 from larq.context import quantized_scope
 from larq.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D
@@ -17,9 +19,15 @@ __all__ = [
     "QuantDepthwiseConv2D",
     "Quantizer",
     "hard_tanh",
+    "latent_variable",
     "mac_containing_layers",
     "quantized_scope",
     "register_keras_custom_object",
     "sign",
     "summary",
 ]
+
+
+def latent_variable(variable: Any) -> Any:
+    """The variable itself, where larq wraps a binary kernel's, which is quantised when read."""
+    return getattr(variable, "latent_variable", variable)

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.adapters.larq import latent_variable
 from zoo.weights.torch_layout import Entry, entries
 from zoo.weights.torch_state import latent, torch_state
 
@@ -181,20 +182,15 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
 def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
     """Quantizer and entry of each binary kernel, by the entry's key."""
     quantizers = {
-        id(latent_of(layer.kernel)): layer.kernel_quantizer for layer in model.layers
+        id(latent_variable(layer.kernel)): layer.kernel_quantizer for layer in model.layers
         if getattr(getattr(layer, "kernel_quantizer", None), "precision", 32) == 1
     }  # fmt: skip
     found = {}
     for entry in entries(model):
-        quantizer = quantizers.get(id(latent_of(entry.variable)))
+        quantizer = quantizers.get(id(latent_variable(entry.variable)))
         if quantizer is not None and entry.oihw:
             found[entry.key] = quantizer, entry
     return found
-
-
-def latent_of(variable: Any) -> Any:
-    """The variable itself, where larq wraps that of a binary kernel."""
-    return getattr(variable, "latent_variable", variable)
 
 
 def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndarray] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from zoo.adapters.larq import latent_variable
 from zoo.errors import WeightsError, printable
 from zoo.weights.torch_layout import Entry, entries
 
@@ -87,7 +88,7 @@ def torch_state(model: tf.keras.Model) -> dict[str, np.ndarray]:
 
 def latent(variable: tf.Variable) -> np.ndarray:
     """The stored value of a variable, unquantised even where larq wraps a binary kernel."""
-    return getattr(variable, "latent_variable", variable).numpy()
+    return latent_variable(variable).numpy()
 
 
 def _flat(entry: Entry) -> tuple[int, int] | None:

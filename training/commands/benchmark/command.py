@@ -13,12 +13,13 @@ import click
 from training.commands import completion
 from training.commands.arguments import read_options
 from training.commands.benchmark.prepare import MEANING, RUNTIMES, prepare
-from training.commands.export import EXTRAS, require_writable
+from training.commands.export import EXTRAS
 from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
 from zoo import catalog
 from zoo.errors import InvalidValueError, UnknownNameError
 from zoo.extras import require
+from zoo.files import require_writable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime
 import subprocess
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from filelock import FileLock
 
 from zoo.errors import ResultsError
-from zoo.files import write_csv
+from zoo.files import require_writable, write_csv
 
 ACCURACY = Path("results") / "accuracy.csv"
 PACKAGE = Path(__file__).parents[2]
@@ -126,26 +125,13 @@ def write_row(path: Path, row: Row) -> None:
     The file is replaced as a whole, so a reader never sees half of one; processes that write at the
     same time wait for each other.
     """
-    require_writable(path)
+    require_writable(path, ResultsError)
     with FileLock(path.with_name(f".{path.name}.lock")):
         before = rows_of(path, type(row))
         places = [index for index, other in enumerate(before) if other.key == row.key]
         rows = [other for other in before if other.key != row.key]
         rows.insert(places[0] if places else len(rows), row)
         write_csv(path, _names(type(row)), map(_values, rows))
-
-
-def require_writable(path: Path) -> None:
-    """Make the directory of `path`, and raise ResultsError unless a file can be written there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise ResultsError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
-    if path.is_dir():
-        raise ResultsError(f"{path} is a folder; give the name of a file.")
 
 
 def origin() -> dict[str, str]:

@@ -18,6 +18,7 @@ from training.commands.network import find
 from training.terminal import load_tensorflow, print_table
 from zoo import catalog
 from zoo.errors import InvalidValueError, printable
+from zoo.files import require_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,7 +113,7 @@ def evaluate(
         raise InvalidValueError(f"{option} is for exports, and '{printable(model)}' is none.")
     load_tensorflow()
     from training.commands.evaluate.accuracy import measure
-    from training.commands.evaluate.accuracy_table import read_rows, require_writable, write_row
+    from training.commands.evaluate.accuracy_table import read_rows, write_row
     from training.commands.evaluate.confusion_picture import draw_confusion
     from training.commands.evaluate.trained_network import load
 

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from training.commands.evaluate.accuracy import EvaluationSettings, one_pass
-from training.commands.evaluate.accuracy_table import origin, require_writable, write_row
+from training.commands.evaluate.accuracy_table import origin, write_row
 from training.commands.evaluate.comparison import Comparison, Side
 from training.commands.evaluate.export_table import ExportRow
 from training.commands.evaluate.trained_network import TrainedNetwork, load
@@ -20,6 +20,7 @@ from training.terminal import print_table
 from zoo.deploy.card import ExportCard, kind_of, read_card
 from zoo.deploy.runners import Runner, keras_runner, load_export
 from zoo.errors import DeployError, InvalidValueError, WeightsError, printable
+from zoo.files import require_writable
 
 MOST_IMAGES = 20  # whose class changed, that are shown
 TOLERANCE = 0.2  # percent of the images whose class may be another

@@ -151,8 +151,8 @@ EXPORT_COLUMNS: dict[str, Callable[[ExportRow], str]] = {
     "Keras %": lambda row: f"{row.keras_top1:.2f}",
     "export %": lambda row: f"{row.top1:.2f}",
     "other class": lambda row: str(row.changed),
-    "largest margin": lambda row: optional(row.margin, ".1g"),
-    "largest difference": lambda row: f"{row.difference:.0e} ({row.figures})",
+    "largest margin": lambda row: optional(row.margin, ".2f"),
+    "largest difference": lambda row: f"{row.difference:.2g} ({row.figures})",
     "KB": lambda row: f"{row.bytes / 1000:,.0f}",
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.catalog import Row
-from zoo.models import check_input_tensor, copy_weights, finished, split
+from zoo.errors import InvalidValueError
+from zoo.models import finished, split
 from zoo.weights import load
 
 
@@ -24,28 +25,12 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
         TypeError, ValueError: larq-zoo refuses an argument.
     """
     own, finishing = split(dict(arguments))
-    # Left to itself, larq-zoo would download its set without what is checked here.
     own.setdefault("weights", "imagenet")
-    tensor = own.get("input_tensor")
-    if tensor is not None:
-        check_input_tensor(tensor)
-    if own["weights"] is None:
-        model = row.function()(**own)
-    elif tensor is None or not _layers_in_front(tensor):
-        model = load.neighbours_model(row, own)
-    else:
-        model = row.function()(**{**own, "weights": None})
-        shape = tuple(tensor.shape[1:])
-        plain = load.neighbours_model(row, {**own, "input_tensor": None, "input_shape": shape})
-        in_front = {id(layer) for layer in _layers_in_front(tensor)}
-        behind = [layer for layer in model.layers if id(layer) not in in_front]
-        copy_weights(plain.layers[1:], behind)  # the first is its input
+    if own.get("input_tensor") is not None:
+        raise InvalidValueError(
+            f"input_tensor is not for {row.model}, a model of larq-zoo: build it with "
+            "input_shape=(height, width, channels) and call the model with the tensor."
+        )
+    # larq-zoo's weights go by what is checked here, never by its own download.
+    model = row.function()(**own) if own["weights"] is None else load.neighbours_model(row, own)
     return finished(model, own.get("include_top", True), **finishing)
-
-
-def _layers_in_front(tensor: Any) -> list[tf.keras.layers.Layer]:
-    """The layers that compute a Keras tensor, its input among them; none for an input."""
-    inputs = tf.keras.utils.get_source_inputs(tensor)
-    if any(tensor is each for each in inputs):
-        return []
-    return tf.keras.Model(inputs, tensor).layers

@@ -7,8 +7,8 @@ network of a factory anew with other arguments. `factories` are all that there a
 import importlib
 
 from zoo import catalog
-from zoo.models._factory import ZooFactory, check_input_tensor
-from zoo.models._functions import FINISHING, copy_weights, finished, split, variant
+from zoo.models._factory import ZooFactory
+from zoo.models._functions import FINISHING, finished, split, variant
 from zoo.models._slots import real_initializer
 
 
@@ -23,8 +23,6 @@ def factories() -> dict[str, type[ZooFactory]]:
 __all__ = [
     "FINISHING",
     "ZooFactory",
-    "check_input_tensor",
-    "copy_weights",
     "factories",
     "finished",
     "real_initializer",

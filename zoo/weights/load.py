@@ -80,7 +80,8 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
     """As `find_weights`, but fetches nothing: None for a set that would be fetched now.
 
     Args:
-        weights, name: as there.
+        weights: as there.
+        name: as there.
         required: raise an error, too, for a set that is not on this machine and cannot be fetched.
     """
     if names_a_file(weights):

@@ -118,9 +118,11 @@ def _self_distribution(**settings: Any) -> Variant:
 
 
 def _short(
-    recipe: type = OneHour, epochs: Mapping[str, float] = CROPS_FIRST, model: str = "ReActNet20",
+    recipe: type = OneHour,
+    epochs: Mapping[str, float] = CROPS_FIRST,
+    model: str = "ReActNet20",
     **settings: Any,
-) -> Variant:  # fmt: skip
+) -> Variant:
     """What a short schedule needs."""
     variant = _one_stage("short schedule", model, recipe, **settings)
     return replace(variant, epochs=epochs)
@@ -129,9 +131,11 @@ def _short(
 # As the trainings by labels alone have it; one teacher for all, though a better one may come.
 TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0, "teacher.weights": "cifar10"}
 TAUGHT_IN_ONE_STAGE = Variant(
-    "distributional loss, stages", ReActNet20, {**TAUGHT, "carry_over_kernels": False},
+    "distributional loss, stages",
+    ReActNet20,
+    {**TAUGHT, "carry_over_kernels": False},
     {**CROPS_FIRST, "first_stage_epochs": 0.0},
-)  # fmt: skip
+)
 CASE_1 = {"model.scale": "case1"}
 
 VARIANTS: dict[str, Variant] = {
@@ -143,7 +147,9 @@ VARIANTS: dict[str, Variant] = {
     "PReLU without shifts": _one_stage("RSign, RPReLU", "PlainPReLUReActNet20"),
     "teacher, one stage": TAUGHT_IN_ONE_STAGE,
     "teacher, two stages": Variant(
-        "distributional loss, stages", ReActNet20, TAUGHT,
+        "distributional loss, stages",
+        ReActNet20,
+        TAUGHT,
         {"first_stage_epochs": 1 / 4, "crop_epochs": 1 / 2, "epochs": 1 / 8},  # at the same cost
     ),
     "constant scale": _scale("ConstantScaleXNORNet20"),
@@ -178,7 +184,8 @@ VARIANTS: dict[str, Variant] = {
     "falling by the square": _short(FallingBySquare),
     "held, falling in the last third": _short(schedule="held"),
     "held, with a teacher": replace(
-        TAUGHT_IN_ONE_STAGE, idea="short schedule",
+        TAUGHT_IN_ONE_STAGE,
+        idea="short schedule",
         settings={**TAUGHT_IN_ONE_STAGE.settings, "schedule": "held"},
     ),
     "label smoothing 0.1": _short(label_smoothing=0.1),
@@ -189,7 +196,7 @@ VARIANTS: dict[str, Variant] = {
     "XNOR-Net++ of case 1, learning rate 4e-3": _short(
         model="XNORNetPlusPlusResNet20", learning_rate=4e-3, **CASE_1
     ),
-}  # fmt: skip
+}
 
 
 def configured(name: str, epochs: int, seed: int) -> Recipe:
@@ -199,10 +206,18 @@ def configured(name: str, epochs: int, seed: int) -> Recipe:
     shares |= {key: round(share * epochs) for key, share in variant.epochs.items()}
     if any(share and not shares[key] for key, share in variant.epochs.items()):
         raise InvalidValueError(f"{epochs} epochs are too few for '{name}': take --epochs 8.")
-    return configure_task(variant.recipe, {
-        "dataset": "Cifar10", "batch_size": 128, "seed": seed, "schedule_every": "step",
-        "output_dir": str(RUNS / f"{name} {epochs} {seed}"), **variant.settings, **shares,
-    })  # fmt: skip
+    return configure_task(
+        variant.recipe,
+        {
+            "dataset": "Cifar10",
+            "batch_size": 128,
+            "seed": seed,
+            "schedule_every": "step",
+            "output_dir": str(RUNS / f"{name} {epochs} {seed}"),
+            **variant.settings,
+            **shares,
+        },
+    )
 
 
 def trained(name: str, epochs: int, seed: int) -> dict[str, Any]:
@@ -210,15 +225,27 @@ def trained(name: str, epochs: int, seed: int) -> dict[str, Any]:
     *others, last = configured(name, epochs, seed).run().results
     assert last.train_top1 is not None
     return {
-        "idea": VARIANTS[name].idea, "variant": name, "top1": f"{last.top1:.2f}",
+        "idea": VARIANTS[name].idea,
+        "variant": name,
+        "top1": f"{last.top1:.2f}",
         "train_top1": f"{last.train_top1:.2f}",
         "epochs": "+".join(str(each.epochs) for each in [*others, last] if each.epochs),
-        "seed": seed, "seconds": round(sum(each.seconds for each in [*others, last])),
-        "command": shlex.join([
-            "python", "-m", "benchmarks.ablation", "--epochs", str(epochs), "--seed", str(seed),
-            "--only", name,
-        ]),
-    }  # fmt: skip
+        "seed": seed,
+        "seconds": round(sum(each.seconds for each in [*others, last])),
+        "command": shlex.join(
+            [
+                "python",
+                "-m",
+                "benchmarks.ablation",
+                "--epochs",
+                str(epochs),
+                "--seed",
+                str(seed),
+                "--only",
+                name,
+            ]
+        ),
+    }
 
 
 def main() -> None:

@@ -59,13 +59,17 @@ def write(name: str, bfloat16: bool, folder: Path) -> dict:
         "classes": model.output_shape[-1],
         # Small values are kept; of large ones the shape, to be filled with random numbers.
         "inputs": [
-            [key, str(values[key].dtype), list(values[key].shape),
-             values[key].item() if values[key].ndim == 0 else None]
+            [
+                key,
+                str(values[key].dtype),
+                list(values[key].shape),
+                values[key].item() if values[key].ndim == 0 else None,
+            ]
             for key in lowered.inputs
         ],
         "outputs": lowered.outputs,
         "results": lowered.results,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

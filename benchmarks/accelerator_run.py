@@ -94,8 +94,9 @@ def main() -> None:
     for taken, (said, batch, _) in zip(times, contenders, strict=True):
         seconds = statistics.median(taken) / arguments.steps
         figures = {
-            "images_per_second": round(batch / seconds), "ms_per_step": round(1e3 * seconds, 3),
-        }  # fmt: skip
+            "images_per_second": round(batch / seconds),
+            "ms_per_step": round(1e3 * seconds, 3),
+        }
         print(json.dumps({**said, "device": device, **figures}), flush=True)
 
 

@@ -164,10 +164,12 @@ class ReActNetA(nn.Module):
         super().__init__()
         channels = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
         self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, padding=1, bias=False), nn.BatchNorm2d(32))
-        self.blocks = nn.Sequential(*(
-            ReActBlock(i, o, 2 if i != o and o != 64 else 1)
-            for i, o in itertools.pairwise(channels)
-        ))  # fmt: skip
+        self.blocks = nn.Sequential(
+            *(
+                ReActBlock(i, o, 2 if i != o and o != 64 else 1)
+                for i, o in itertools.pairwise(channels)
+            )
+        )
         self.classifier = nn.Linear(1024, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -197,8 +199,9 @@ def _training(network: type, entry: dict, bfloat16: bool, steps: int):
     adam = network is ReActNetA
     optimizer = (
         torch.optim.Adam(model.parameters(), 1e-3, fused=device == "cuda")
-        if adam else torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, fused=device == "cuda")
-    )  # fmt: skip
+        if adam
+        else torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, fused=device == "cuda")
+    )
     height, width, channels = entry["image_shape"]
     images = torch.randn(entry["batch"], channels, height, width, device=device)
     images = images.to(memory_format=torch.channels_last)

@@ -56,9 +56,13 @@ class Times(NamedTuple):
 def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
     """Milliseconds per step of both, and by how many percent the engine's take longer."""
     settings = {
-        "dataset": dataset, "batch_size": BATCH, "epochs": epochs + 1,
-        "output_dir": folder / "run", "preprocessing.padding": 4, "preprocessing.flip": True,
-    }  # fmt: skip
+        "dataset": dataset,
+        "batch_size": BATCH,
+        "epochs": epochs + 1,
+        "output_dir": folder / "run",
+        "preprocessing.padding": 4,
+        "preprocessing.flip": True,
+    }
     recipe = configure_task(SDBNNResNet20, settings)
     [stage] = recipe.planned_stages()
     step = TrainStep(stage, stage.build(), None)

@@ -141,14 +141,18 @@ class PlainSelfDistribution(larq.Quantizer):
 
 PLAIN = {
     "zoo.models._factory": {
-        "SymmetricConv2D": PlainConv, "BatchNorm": PlainNorm, "ScaledSign": PlainScaledSign,
+        "SymmetricConv2D": PlainConv,
+        "BatchNorm": PlainNorm,
+        "ScaledSign": PlainScaledSign,
         "ApproximateSign": larq.ApproxSign,
     },
     "zoo.models.reactnet": {"RPReLU": PlainRPReLU, "LearnableShift": PlainShift},
     "zoo.models.sdbnn": {
-        "LeakyClip": PlainClip, "EDESign": PlainEDE, "SelfDistributionSign": PlainSelfDistribution,
+        "LeakyClip": PlainClip,
+        "EDESign": PlainEDE,
+        "SelfDistributionSign": PlainSelfDistribution,
     },
-}  # fmt: skip
+}
 
 
 def build(name: str, plain: bool) -> tf.keras.Model:
@@ -222,8 +226,9 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
     data = tf.data.Dataset.from_tensors((images, labels)).repeat()
     plain.compile(
         "adam" if optimizer is adam else tf.keras.optimizers.SGD(0.1, momentum=0.9),
-        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"],
-    )  # fmt: skip
+        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ["accuracy"],
+    )
     positions = np.arange(batch)
     batches = iter(data.map(lambda x, y: {"image": x, "label": y, "position": positions}))
     stage = Stage(name, lambda: ours, 1, batch, 1e-3, optimizer, bfloat16=bfloat16)

@@ -183,11 +183,18 @@ def main() -> None:
 
     command = shlex.join(["python", "-m", "benchmarks.xnor_reconstruction", *sys.argv[1:]])
     rows = [
-        {"layer": layer, "method": method, "l1": f"{row[method]:.6f}",
-         "relative_l1": f"{row[method] / row['real']:.4f}", "top1": f"{top1:.4f}",
-         "seed": arguments.seed, "command": command}
-        for layer, row in found.items() for method in METHODS
-    ]  # fmt: skip
+        {
+            "layer": layer,
+            "method": method,
+            "l1": f"{row[method]:.6f}",
+            "relative_l1": f"{row[method] / row['real']:.4f}",
+            "top1": f"{top1:.4f}",
+            "seed": arguments.seed,
+            "command": command,
+        }
+        for layer, row in found.items()
+        for method in METHODS
+    ]
     write_table(arguments.output, list(rows[0]), rows)
     print(f"\nWritten to {arguments.output}")
 

@@ -151,9 +151,9 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     elif program == "pip":
         extras = re.search(r"\[(.*)\]", rest[1])
         known = (ROOT / "setup.py").read_text()
-        assert rest[0] == "install" and (not extras or all(
-            f'"{extra}": ' in known for extra in extras[1].split(",")
-        ))  # fmt: skip
+        assert rest[0] == "install" and (
+            not extras or all(f'"{extra}": ' in known for extra in extras[1].split(","))
+        )
     elif program == "jupyter":
         assert rest[0] == "lab" and "jupyterlab" in (ROOT / "setup.py").read_text()
         assert list((ROOT / rest[1]).glob("*.ipynb"))

@@ -33,13 +33,17 @@ def tree(root: Path, **files: str) -> Path:
     ("files", "says"),
     [
         (
-            {"training__loop__run": "def f():\n    from training.recipes.one import Recipe\n",
-             "training__recipes__one": ""},
+            {
+                "training__loop__run": "def f():\n    from training.recipes.one import Recipe\n",
+                "training__recipes__one": "",
+            },
             "training.loop.run imports training.recipes.one, which lies beside or above it.",
         ),
         (
-            {"training__portable__write": "from training.recipes import one\n",
-             "training__recipes__one": ""},
+            {
+                "training__portable__write": "from training.recipes import one\n",
+                "training__recipes__one": "",
+            },
             "training.portable.write imports training.recipes.one, which lies beside or above it.",
         ),
         (
@@ -47,8 +51,12 @@ def tree(root: Path, **files: str) -> Path:
             "They import each other: zoo.a, zoo.b, zoo.c.",
         ),
         (
-            {"zoo__deploy__c": "from zoo.weights import load\n", "zoo__weights__load": "",
-             "zoo__weights__write": "import zoo.deploy.graph\n", "zoo__deploy__graph": ""},
+            {
+                "zoo__deploy__c": "from zoo.weights import load\n",
+                "zoo__weights__load": "",
+                "zoo__weights__write": "import zoo.deploy.graph\n",
+                "zoo__deploy__graph": "",
+            },
             "These rooms import each other: zoo.deploy, zoo.weights.",
         ),
         (
@@ -59,10 +67,12 @@ def tree(root: Path, **files: str) -> Path:
             {"zoo__a": "from training.data import b\n", "training__data__b": ""},
             "zoo.a imports training.data.b: zoo must not import training.",
         ),
-        ({"training__new": "import training.loop.x\n", "training__loop__x": ""},
-         "training.new has no place in the order."),
+        (
+            {"training__new": "import training.loop.x\n", "training__loop__x": ""},
+            "training.new has no place in the order.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_breaks_it_is_named(files, says, tmp_path):
     assert says in faults(module_graph(tree(tmp_path, **files)))
 
@@ -84,8 +94,9 @@ def test_the_architecture_names_every_folder_and_module_beside_them():
 
 def test_its_picture_names_what_there_is():
     picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
-    for named in re.findall(r'font-weight="bold">((?:commands|settings|recipes|loop|data)/[^<]*)<',
-                            picture):  # fmt: skip
+    for named in re.findall(
+        r'font-weight="bold">((?:commands|settings|recipes|loop|data)/[^<]*)<', picture
+    ):
         assert any((ROOT / "training").glob(named.replace("PAPER", "reactnet"))), named
 
 

@@ -24,10 +24,13 @@ def layers(model: Any) -> Iterator[dict[str, Any]]:
         if total:
             shape = "x".join(str(size) for size in each.output_shape[1:])
             yield {
-                "layer": each.name, "kind": type(model.get_layer(each.name)).__name__,
-                "output": shape, "binary_macs": binary, "float_macs": total - binary,
+                "layer": each.name,
+                "kind": type(model.get_layer(each.name)).__name__,
+                "output": shape,
+                "binary_macs": binary,
+                "float_macs": total - binary,
                 "params": int(each.weight_count()),
-            }  # fmt: skip
+            }
 
 
 def main() -> None:

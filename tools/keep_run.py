@@ -32,8 +32,18 @@ from zoo.weights.files import write_packed
 from zoo.weights.load import load_weights
 
 CURVES = Path(__file__).parents[1] / "results" / "learning_curves.csv"
-COLUMNS = ("run", "model", "stage", "epoch", "learning_rate", "loss", "top1",
-           "validation_loss", "validation_top1", "seconds")  # fmt: skip
+COLUMNS = (
+    "run",
+    "model",
+    "stage",
+    "epoch",
+    "learning_rate",
+    "loss",
+    "top1",
+    "validation_loss",
+    "validation_top1",
+    "seconds",
+)
 PREDICTIONS = CURVES.with_name("predictions.csv")
 PREDICTED = ("model", "set", "image", "class", "score")
 MOST_BYTES = 3_000_000  # of a file in the package
@@ -78,10 +88,15 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
         tf.keras.backend.set_floatx(before)
     best = zoo.decode_predictions(scores, top=1, weights=name, model=model)
     return [
-        {"model": model, "set": name, "image": f"{file.parent.name}/{file.name}",
-         "class": found, "score": f"{score:.6f}"}
+        {
+            "model": model,
+            "set": name,
+            "image": f"{file.parent.name}/{file.name}",
+            "class": found,
+            "score": f"{score:.6f}",
+        }
         for file, ((_, found, score),) in zip(files, best, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def keep_predictions(model: str, name: str) -> None:
@@ -120,12 +135,23 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
     before = [each for each in records if (each["model"], each["name"]) == (row.model, name)]
     version = before[0]["version"] + (before[0]["sha256"] != digest) if before else 1
     record = WeightSet(
-        model=row.model, name=name, dataset=dataset, origin="zoo", access="shipped",
-        format="packed" if packed else "npz", preprocessing=dataset, classes=dataset,
-        where="this package", bytes=len(content), sha256=digest,
-        published_top1=row.published_top1, measured_top1=row.top1,
-        measured_row=row.weights_sha256[:8], recipe=row.trained_by, version=version,
-    )  # fmt: skip
+        model=row.model,
+        name=name,
+        dataset=dataset,
+        origin="zoo",
+        access="shipped",
+        format="packed" if packed else "npz",
+        preprocessing=dataset,
+        classes=dataset,
+        where="this package",
+        bytes=len(content),
+        sha256=digest,
+        published_top1=row.published_top1,
+        measured_top1=row.top1,
+        measured_row=row.weights_sha256[:8],
+        recipe=row.trained_by,
+        version=version,
+    )
     target = cache.SHIPPED / row.model / f"{name}.v{version}.npz"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, lambda file: file.write(content))

@@ -38,9 +38,11 @@ def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookN
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     client = NotebookClient(
-        notebook, timeout=seconds, resources={"metadata": {"path": str(folder)}},
+        notebook,
+        timeout=seconds,
+        resources={"metadata": {"path": str(folder)}},
         coalesce_streams=True,
-    )  # fmt: skip
+    )
     with Progress() as progress:
         cells = progress.add_task(path.stem, total=len(notebook.cells))
         client.on_cell_complete = lambda **_: progress.advance(cells)

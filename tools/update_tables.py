@@ -57,8 +57,19 @@ def optional(value: float | None, form: str) -> str:
 def models(origin: str = "zoo") -> str:
     """The catalog's models of one origin."""
     columns = _catalog_columns()
-    heads = ("model", "paper", "data", "published %", "measured %", "params M", "MiB",
-             "binary MACs M", "float MACs M", "OPs M", "weights")  # fmt: skip
+    heads = (
+        "model",
+        "paper",
+        "data",
+        "published %",
+        "measured %",
+        "params M",
+        "MiB",
+        "binary MACs M",
+        "float MACs M",
+        "OPs M",
+        "weights",
+    )
     shown = [head for head in heads if origin == "zoo" or head != "measured %"]
     return table_of({head: columns[head] for head in shown}, catalog.rows(origin=origin))
 
@@ -66,8 +77,17 @@ def models(origin: str = "zoo") -> str:
 def family(arxiv: str) -> str:
     """The models of one paper."""
     columns = _catalog_columns()
-    heads = ("model", "data", "published %", "top-5 %", "measured %", "params M", "MiB", "OPs M",
-             "weights")  # fmt: skip
+    heads = (
+        "model",
+        "data",
+        "published %",
+        "top-5 %",
+        "measured %",
+        "params M",
+        "MiB",
+        "OPs M",
+        "weights",
+    )
     rows = [row for row in catalog.rows(origin="zoo") if row.arxiv == arxiv]
     return table_of({head: columns[head] for head in heads}, rows)
 
@@ -128,8 +148,18 @@ def stage_epochs(epochs: str) -> str:
 
 def accuracy(table: Path = ROOT / ACCURACY) -> str:
     """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
-    heads = ("model", "run", "data", "images", "top-1 %", "top-5 %", "published", "gap", "epochs",
-             "hours")  # fmt: skip
+    heads = (
+        "model",
+        "run",
+        "data",
+        "images",
+        "top-1 %",
+        "top-5 %",
+        "published",
+        "gap",
+        "epochs",
+        "hours",
+    )
     rows = read_rows(table)
     if not rows:
         return NO_ACCURACY
@@ -169,8 +199,7 @@ def exports(table: Path = ROOT / EXPORTS) -> str:
 
 def cifar10(table: Path = ROOT / ACCURACY) -> str:
     """The runs on CIFAR-10, and below them the command that repeats each."""
-    heads = ("model", "run", "top-1 %", "training images %", "published", "gap", "epochs",
-             "hours")  # fmt: skip
+    heads = ("model", "run", "top-1 %", "training images %", "published", "gap", "epochs", "hours")
     rows = [row for row in read_rows(table) if row.dataset == "Cifar10"]
     if not rows:
         return NO_ACCURACY
@@ -189,9 +218,9 @@ def cifar10(table: Path = ROOT / ACCURACY) -> str:
 
 def folded(title: str, lines: Sequence[str]) -> str:
     """Lines of Markdown behind a title that opens them."""
-    return "\n".join([
-        '<details markdown="1">', f"<summary>{title}</summary>", "", *lines, "", "</details>"
-    ])  # fmt: skip
+    return "\n".join(
+        ['<details markdown="1">', f"<summary>{title}</summary>", "", *lines, "", "</details>"]
+    )
 
 
 def ablation(table: Path = ABLATION) -> str:
@@ -206,8 +235,15 @@ def ablation(table: Path = ABLATION) -> str:
 
 def sign_flips(table: Path = SIGN_FLIPS) -> str:
     """Which signs each run turned."""
-    heads = ("model", "run", "stage", "epochs", "turned in it %", "turned since the start %",
-             "held %")  # fmt: skip
+    heads = (
+        "model",
+        "run",
+        "stage",
+        "epochs",
+        "turned in it %",
+        "turned since the start %",
+        "held %",
+    )
     columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
     rows = [{**row, "run": f"`{row['run']}`"} for row in read_table(table)]
     return markdown(heads, [[row[name] for name in columns] for row in rows])
@@ -219,9 +255,20 @@ def latency(table: Path = LATENCY) -> str:
         return NO_LATENCY
     rows = read_table(table)
     found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
-    heads = ("model", "OpenVINO ms", "2 threads", "float ms", "float / binary", "LCE ms",
-             "LCE / binary", "Keras ms", "Keras / binary", "file MB", "weights MB",
-             "difference")  # fmt: skip
+    heads = (
+        "model",
+        "OpenVINO ms",
+        "2 threads",
+        "float ms",
+        "float / binary",
+        "LCE ms",
+        "LCE / binary",
+        "Keras ms",
+        "Keras / binary",
+        "file MB",
+        "weights MB",
+        "difference",
+    )
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         binary = found[model, "openvino", "1", "1"]
@@ -253,8 +300,11 @@ def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
     if not found:
         return NO_LATENCY
     ms = {runtime: float(row["ms"]) for runtime, row in found.items()}
-    others = {"openvino-float": "with float convolutions in OpenVINO", "keras": "in Keras",
-              "lce": "in Larq Compute Engine, whose binary kernels are for ARM"}  # fmt: skip
+    others = {
+        "openvino-float": "with float convolutions in OpenVINO",
+        "keras": "in Keras",
+        "lce": "in Larq Compute Engine, whose binary kernels are for ARM",
+    }
     slower = ", ".join(
         f"{ms[key]:.0f} ms ({ms[key] / ms['openvino']:.0f} times as long) {text}"
         for key, text in others.items()
@@ -268,24 +318,31 @@ def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
 def facts(table: Path = LATENCY) -> str:
     """The front page's three figures."""
     ms = {
-        row["runtime"]: float(row["ms"]) for row in read_table(table)
+        row["runtime"]: float(row["ms"])
+        for row in read_table(table)
         if (row["model"], row["threads"], row["batch"]) == ("ReActNetA", "1", "1")
-    }  # fmt: skip
+    }
     cpu = read_table(table)[0]["cpu"]
     small = next(row for row in catalog.rows() if row.model == "ReActNet20")
     right = measured_top1()["ReActNet20"]
     ours, theirs = (len(catalog.rows(origin=origin)) for origin in ("zoo", "larq-zoo"))
     told = (
-        (f"{ms['openvino-float'] / ms['openvino']:.0f} times as fast",
-         f"ReActNetA answers for a photograph in {ms['openvino']:.1f} ms on one thread of an "
-         f"{cpu}, with float convolutions in {ms['openvino-float']:.0f} ms."),
-        (f"{small.memory_bytes:,} bytes",
-         f"are all weights of ReActNet20. It names {right:.2f} % of CIFAR-10's 10,000 test images "
-         "correctly."),
-        (f"{ours + theirs} networks",
-         f"as Keras models: {ours} of four papers and their real-valued twins, {theirs} of "
-         "larq-zoo. `lqz list --weights` shows the trained ones."),
-    )  # fmt: skip
+        (
+            f"{ms['openvino-float'] / ms['openvino']:.0f} times as fast",
+            f"ReActNetA answers for a photograph in {ms['openvino']:.1f} ms on one thread of an "
+            f"{cpu}, with float convolutions in {ms['openvino-float']:.0f} ms.",
+        ),
+        (
+            f"{small.memory_bytes:,} bytes",
+            f"are all weights of ReActNet20. It names {right:.2f} % of CIFAR-10's 10,000 test "
+            "images correctly.",
+        ),
+        (
+            f"{ours + theirs} networks",
+            f"as Keras models: {ours} of four papers and their real-valued twins, {theirs} of "
+            "larq-zoo. `lqz list --weights` shows the trained ones.",
+        ),
+    )
     return "\n\n".join(f"**{figure}** {says}" for figure, says in told)
 
 
@@ -294,57 +351,111 @@ def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
     if not table.exists():
         return NO_LATENCY
     heads = (f"layers of {model}", "kernel", "ms", "share %")
-    return markdown(heads, [
-        (row["layer"], row["kernel"], f"{float(row['ms']):.3f}", f"{100 * float(row['share']):.1f}")
-        for row in read_table(table)
-        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
-    ])  # fmt: skip
+    return markdown(
+        heads,
+        [
+            (
+                row["layer"],
+                row["kernel"],
+                f"{float(row['ms']):.3f}",
+                f"{100 * float(row['share']):.1f}",
+            )
+            for row in read_table(table)
+            if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
+        ],
+    )
 
 
 def queue(table: Path = QUEUE) -> str:
     """Images per second of the asynchronous queue, binary and float."""
     if not table.exists():
         return NO_LATENCY
-    heads = ("model", "convolutions", "threads", "images/s", "seconds", "wrong results",
-             "memory MiB", "growth MiB")  # fmt: skip
-    return markdown(heads, [
-        (
-            row["model"], row["convolutions"], row["threads"], row["images_per_second"],
-            row["seconds"], row["wrong"], f"{int(row['memory_before']) / 2**20:.0f}",
-            f"{(int(row['memory_after']) - int(row['memory_before'])) / 2**20:+.1f}",
-        )
-        for row in read_table(table)
-    ])  # fmt: skip
+    heads = (
+        "model",
+        "convolutions",
+        "threads",
+        "images/s",
+        "seconds",
+        "wrong results",
+        "memory MiB",
+        "growth MiB",
+    )
+    return markdown(
+        heads,
+        [
+            (
+                row["model"],
+                row["convolutions"],
+                row["threads"],
+                row["images_per_second"],
+                row["seconds"],
+                row["wrong"],
+                f"{int(row['memory_before']) / 2**20:.0f}",
+                f"{(int(row['memory_after']) - int(row['memory_before'])) / 2**20:+.1f}",
+            )
+            for row in read_table(table)
+        ],
+    )
 
 
 def training_step() -> str:
     """How long a training step takes, beside plain Keras and Larq."""
-    heads = ("network", "batch", "plain ms", "zoo ms", "ratio", "gradients",
-             "difference, float32", "difference, bfloat16")  # fmt: skip
-    return markdown(heads, [
-        (
-            row["network"], row["batch"], row["plain_ms"], row["zoo_ms"],
-            f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
-            row["gradients"], row["gradient_difference_float32"],
-            row["gradient_difference_bfloat16"],
-        )
-        for row in read_table(TRAINING_STEP)
-    ])  # fmt: skip
+    heads = (
+        "network",
+        "batch",
+        "plain ms",
+        "zoo ms",
+        "ratio",
+        "gradients",
+        "difference, float32",
+        "difference, bfloat16",
+    )
+    return markdown(
+        heads,
+        [
+            (
+                row["network"],
+                row["batch"],
+                row["plain_ms"],
+                row["zoo_ms"],
+                f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
+                row["gradients"],
+                row["gradient_difference_float32"],
+                row["gradient_difference_bfloat16"],
+            )
+            for row in read_table(TRAINING_STEP)
+        ],
+    )
 
 
 def engine_overhead() -> str:
     """How much longer a step takes in the engine than on its own."""
-    heads = ("network", "data", "batch", "steps", "bare step ms", "engine ms",
-             "more, by the clock %", "more, processors' time %")  # fmt: skip
-    return markdown(heads, [
-        (
-            row["network"], row["dataset"], row["batch"], row["steps"], row["bare_ms"],
-            row["engine_ms"],
-            f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
-            f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
-        )
-        for row in read_table(ENGINE_OVERHEAD)
-    ])  # fmt: skip
+    heads = (
+        "network",
+        "data",
+        "batch",
+        "steps",
+        "bare step ms",
+        "engine ms",
+        "more, by the clock %",
+        "more, processors' time %",
+    )
+    return markdown(
+        heads,
+        [
+            (
+                row["network"],
+                row["dataset"],
+                row["batch"],
+                row["steps"],
+                row["bare_ms"],
+                row["engine_ms"],
+                f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
+                f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
+            )
+            for row in read_table(ENGINE_OVERHEAD)
+        ],
+    )
 
 
 TABLES: dict[str, Callable[[], str]] = {

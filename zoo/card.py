@@ -52,11 +52,15 @@ class NetworkCard:
             "classes": None if self.classes is None else [each for each, _ in self.classes],
             "dataset": self.dataset,
             "arguments": None if self.arguments is None else dict(self.arguments),
-            "preprocessing": how and {
-                "name": how.name, "resize": how.resize, "size": how.size, "mean": list(how.mean),
+            "preprocessing": how
+            and {
+                "name": how.name,
+                "resize": how.resize,
+                "size": how.size,
+                "mean": list(how.mean),
                 "std": list(how.std),
             },
-        }  # fmt: skip
+        }
 
 
 def card_from_json(found: Any) -> NetworkCard:
@@ -67,9 +71,11 @@ def card_from_json(found: Any) -> NetworkCard:
     if not (dataset is None or _is_word(dataset)):
         raise ValueError("its data set is no name")
     return NetworkCard(
-        named_classes(found.get("classes")), preprocessing_of(found.get("preprocessing")), dataset,
+        named_classes(found.get("classes")),
+        preprocessing_of(found.get("preprocessing")),
+        dataset,
         plain_arguments(found.get("arguments")),
-    )  # fmt: skip
+    )
 
 
 def plain_arguments(found: Any) -> dict[str, Any] | None:
@@ -83,10 +89,13 @@ def plain_arguments(found: Any) -> dict[str, Any] | None:
     plain = (bool, int, float, str, type(None))
     if not isinstance(found, Mapping) or not all(
         isinstance(value, plain)
-        or (isinstance(value, list) and len(value) < 100
-            and all(isinstance(each, plain) for each in value))
+        or (
+            isinstance(value, list)
+            and len(value) < 100
+            and all(isinstance(each, plain) for each in value)
+        )
         for value in found.values()
-    ):  # fmt: skip
+    ):
         raise ValueError("the arguments of its model are damaged")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
 
@@ -99,9 +108,12 @@ def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
     """
     if found is None:
         return None
-    if not isinstance(found, Sequence) or not found or len(found) > MOST_CLASSES or not all(
-        _is_word(each) for each in found
-    ):  # fmt: skip
+    if (
+        not isinstance(found, Sequence)
+        or not found
+        or len(found) > MOST_CLASSES
+        or not all(_is_word(each) for each in found)
+    ):
         raise ValueError("its class names are no list of names")
     words = dict(class_names("imagenet"))
     names: list[str] = list(found)
@@ -120,9 +132,12 @@ def preprocessing_of(found: Any) -> ImagePreprocessing | None:
     sizes = [size] if resize is None else [size, resize]
     numbers = all(map(math.isfinite, (*mean, *std))) and all(each > 0 for each in std)
     if (
-        not _is_word(name) or not all(type(each) is int and 0 < each < 2**16 for each in sizes)
-        or not numbers or len(mean) != len(std) or len(mean) not in (1, 3)
-    ):  # fmt: skip
+        not _is_word(name)
+        or not all(type(each) is int and 0 < each < 2**16 for each in sizes)
+        or not numbers
+        or len(mean) != len(std)
+        or len(mean) not in (1, 3)
+    ):
         raise ValueError("its preprocessing is damaged")
     return ImagePreprocessing(name, resize, size, mean, std)
 

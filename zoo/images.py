@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 # By suffix; what a file holds is told by its first bytes.
 NATIVE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 PILLOW_SUFFIXES = (
-    ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
-)  # fmt: skip
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+)
 SUFFIXES = NATIVE_SUFFIXES + PILLOW_SUFFIXES
 FORMATS = "JPEG, PNG, BMP, GIF (first frame), WebP, TIFF or PNM"
 
@@ -130,8 +139,9 @@ def _orientation(head: tf.Tensor) -> tf.Tensor:
         lambda position, found: tf.cond(
             jpeg, lambda: jpeg_part(position, found), lambda: png_part(position, found)
         ),
-        (start, none), maximum_iterations=MOST_PARTS,
-    )  # fmt: skip
+        (start, none),
+        maximum_iterations=MOST_PARTS,
+    )
 
     def from_tags() -> tf.Tensor:
         little = at(base, 2) == 0x4949

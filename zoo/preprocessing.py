@@ -23,9 +23,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def preprocess_input(
-    image: Any, weights: str = "imagenet", *, model: str | tf.keras.Model | None = None,
+    image: Any,
+    weights: str = "imagenet",
+    *,
+    model: str | tf.keras.Model | None = None,
     size: Any = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """An image as the networks with these weights take it: cut, scaled, normalised.
 
     Args:
@@ -80,8 +83,9 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
         # The shorter side becomes 256 where 224 pixels are cut, whatever size is asked for.
         target = round(min(height, width) * (how.resize or how.size) / how.size)
         shorter = max(target, height, width)
-        tensor = centre_crop(resize(tensor, shorter_side(tf.shape(tensor)[:2], shorter)),
-                             (height, width))  # fmt: skip
+        tensor = centre_crop(
+            resize(tensor, shorter_side(tf.shape(tensor)[:2], shorter)), (height, width)
+        )
     scaled = tf.cast(tensor, tf.float32) / 255.0
     return ((scaled - tf.constant(how.mean)) / tf.constant(how.std)).numpy()
 

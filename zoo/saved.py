@@ -130,16 +130,21 @@ def card_of_run(run: Path) -> NetworkCard:
     try:
         how = None
         if "preprocessing.mean" in config and "preprocessing.input_shape" in config:
-            how = preprocessing_of({
-                "name": config.get("preprocessing"), "resize": config.get("preprocessing.resize"),
-                "size": min(config["preprocessing.input_shape"][:2]),
-                "mean": config["preprocessing.mean"], "std": config.get("preprocessing.std"),
-            })  # fmt: skip
+            how = preprocessing_of(
+                {
+                    "name": config.get("preprocessing"),
+                    "resize": config.get("preprocessing.resize"),
+                    "size": min(config["preprocessing.input_shape"][:2]),
+                    "mean": config["preprocessing.mean"],
+                    "std": config.get("preprocessing.std"),
+                }
+            )
         known = dataset if isinstance(dataset, str) and dataset else None
         given = {
-            key.removeprefix(MODEL): value for key, value in config.items()
+            key.removeprefix(MODEL): value
+            for key, value in config.items()
             if key.startswith(MODEL) and key.removeprefix(MODEL) not in NO_ARGUMENTS
-        }  # fmt: skip
+        }
         arguments = plain_arguments(given) if given else None
         return NetworkCard(named_classes(data.get("classes")), how, known, arguments)
     except (TypeError, ValueError) as error:

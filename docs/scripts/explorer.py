@@ -32,20 +32,30 @@ def data() -> dict[str, Any]:
         found = [row["layer"], row["kind"], row["output"], *counts]
         layers.setdefault(row["model"], []).append(found)
     latency = {
-        row["model"]: float(row["ms"]) for row in read_table(LATENCY)
+        row["model"]: float(row["ms"])
+        for row in read_table(LATENCY)
         if (row["runtime"], row["threads"], row["batch"]) == ("openvino", "1", "1")
-    }  # fmt: skip
+    }
     measured = measured_top1()
     models = [
         {
-            "model": row.model, "family": row.family, "dataset": row.dataset, "origin": row.origin,
-            "top1": row.top1, "measured": measured.get(row.model), "params": row.params,
-            "memory_bytes": row.memory_bytes, "binary_macs": row.binary_macs,
-            "float_macs": row.float_macs, "ops": row.ops, "latency": latency.get(row.model),
-            "weights": ", ".join(sets_of(row.model)), "layers": layers.get(row.model, []),
+            "model": row.model,
+            "family": row.family,
+            "dataset": row.dataset,
+            "origin": row.origin,
+            "top1": row.top1,
+            "measured": measured.get(row.model),
+            "params": row.params,
+            "memory_bytes": row.memory_bytes,
+            "binary_macs": row.binary_macs,
+            "float_macs": row.float_macs,
+            "ops": row.ops,
+            "latency": latency.get(row.model),
+            "weights": ", ".join(sets_of(row.model)),
+            "layers": layers.get(row.model, []),
         }
         for row in catalog.rows()
-    ]  # fmt: skip
+    ]
     names = ("key", "head", "name", "unit", "label", "digits")
     return {"models": models, "costs": [dict(zip(names, cost, strict=True)) for cost in COSTS]}
 

@@ -63,8 +63,11 @@ def reactnet() -> plt.Figure:
         left.plot(X, y, color=color, label=f"shift {shift:+.1f}")
     left.legend(loc="lower right")
     axis(right, "RPReLU: slope, and where it bends, learned")
-    for before, slope, after, color in ((0, 0.25, 0, GREY), (0.6, 0.5, -0.3, BLUE),
-                                        (-0.7, -0.2, 0.4, ORANGE)):  # fmt: skip
+    for before, slope, after, color in (
+        (0, 0.25, 0, GREY),
+        (0.6, 0.5, -0.3, BLUE),
+        (-0.7, -0.2, 0.4, ORANGE),
+    ):
         layer = RPReLU()
         layer(image)
         for variable, number in zip(layer.trainable_variables, (before, slope, after), strict=True):
@@ -104,8 +107,10 @@ def xnornet_plus_plus() -> plt.Figure:
     )
     for axes, (title, factor) in zip(all_axes, factors, strict=True):
         axes.set_title(title)
-        rows = [np.hstack([np.pad(each, 1, constant_values=np.nan) for each in factor[i : i + 2]])
-                for i in (0, 2)]  # fmt: skip
+        rows = [
+            np.hstack([np.pad(each, 1, constant_values=np.nan) for each in factor[i : i + 2]])
+            for i in (0, 2)
+        ]
         axes.imshow(np.vstack(rows), vmin=0, vmax=1, cmap="Blues")
         axes.axis("off")
     return figure
@@ -189,6 +194,8 @@ def dark_architecture(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     light = re.search(r"^svg \{.*\}$", text, re.MULTILINE)
     assert light
-    dark = ("svg { --ink: #d5d8df; --soft: #a5abb6; --edge: #8a8f98; --code: #24405f; "
-            "--data: #5c3c1f; --paper: none }")  # fmt: skip
+    dark = (
+        "svg { --ink: #d5d8df; --soft: #a5abb6; --edge: #8a8f98; --code: #24405f; "
+        "--data: #5c3c1f; --paper: none }"
+    )
     path.with_stem(path.stem + "-dark").write_text(text.replace(light[0], dark), encoding="utf-8")

@@ -96,10 +96,12 @@ def _table(infos: Iterable[FieldInfo]) -> str:
 
 
 PLACES = {
-    "MODEL_ARGUMENTS": shared_arguments, "MODEL_SECTIONS": models,
-    "RECIPE_SETTINGS": shared_settings, "RECIPE_SECTIONS": recipes,
+    "MODEL_ARGUMENTS": shared_arguments,
+    "MODEL_SECTIONS": models,
+    "RECIPE_SETTINGS": shared_settings,
+    "RECIPE_SECTIONS": recipes,
     "COMMAND_SECTIONS": commands.sections,
-}  # fmt: skip
+}
 
 
 def filled(markdown: str) -> str:

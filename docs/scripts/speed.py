@@ -24,20 +24,26 @@ RUNTIMES = (
 )
 # Where a name does not fit on the right of its point: where it stands, in points from it.
 PLACES = {
-    "ReActNetC": (6, 7, "left"), "ReActNetB": (-6, 6, "right"),
-    "ReActNetA": (-9, -4, "right"), "ReActNet18": (-9, -4, "right"),
-    "SDBNNResNet18": (-4, 8, "right"), "XNORNetPlusPlusResNet18": (-9, 2, "right"),
-    "BiRealNet18": (-8, -8, "right"), "BiRealNet34": (-9, -4, "right"),
-    "XNORNetPlusPlusAlexNet": (4, 10, "center"), "BiRealNet50": (-4, -14, "center"),
-}  # fmt: skip
+    "ReActNetC": (6, 7, "left"),
+    "ReActNetB": (-6, 6, "right"),
+    "ReActNetA": (-9, -4, "right"),
+    "ReActNet18": (-9, -4, "right"),
+    "SDBNNResNet18": (-4, 8, "right"),
+    "XNORNetPlusPlusResNet18": (-9, 2, "right"),
+    "BiRealNet18": (-8, -8, "right"),
+    "BiRealNet34": (-9, -4, "right"),
+    "XNORNetPlusPlusAlexNet": (4, 10, "center"),
+    "BiRealNet50": (-4, -14, "center"),
+}
 
 
 def measured() -> dict[tuple[str, str], float]:
     """Milliseconds of one image on one thread, by model and runtime."""
     return {
-        (row["model"], row["runtime"]): float(row["ms"]) for row in read_table(LATENCY)
+        (row["model"], row["runtime"]): float(row["ms"])
+        for row in read_table(LATENCY)
         if (row["threads"], row["batch"]) == ("1", "1")
-    }  # fmt: skip
+    }
 
 
 def rows() -> list[tuple[str, float, float, float]]:
@@ -76,12 +82,14 @@ def front() -> plt.Figure:
     for model, top1, binary, real in rows():
         axes.plot([binary, real], [top1, top1], color="C5", linewidth=1, alpha=0.5, zorder=1)
         x, y, side = PLACES.get(model, (9, -4, "left"))
-        axes.annotate(model, (binary, top1), (x, y), textcoords="offset points", ha=side,
-                      fontsize=9.5)  # fmt: skip
+        axes.annotate(
+            model, (binary, top1), (x, y), textcoords="offset points", ha=side, fontsize=9.5
+        )
     points = list(zip(*rows(), strict=True))
     axes.scatter(points[2], points[1], 70, color="C0", label="binary kernels")
-    axes.scatter(points[3], points[1], 50, color="C1", marker="s",
-                 label="the same network in floats")  # fmt: skip
+    axes.scatter(
+        points[3], points[1], 50, color="C1", marker="s", label="the same network in floats"
+    )
     _logarithmic(axes, (1, 2, 5, 10, 20, 50))
     axes.set_xlim(0.7, 75)
     axes.set(xlabel="milliseconds for one image, one thread", ylabel="top-1 on ImageNet, %")

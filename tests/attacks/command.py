@@ -77,9 +77,14 @@ class Command:
     started: list[subprocess.Popen] = field(default_factory=list)
 
     def start(
-        self, *words: Any, module: str = "training", env: dict[str, str | None] | None = None,
-        before: Callable[[], None] | None = None, prefix: Sequence[str] = (), **options: Any,
-    ) -> subprocess.Popen:  # fmt: skip
+        self,
+        *words: Any,
+        module: str = "training",
+        env: dict[str, str | None] | None = None,
+        before: Callable[[], None] | None = None,
+        prefix: Sequence[str] = (),
+        **options: Any,
+    ) -> subprocess.Popen:
         """Start `python -m MODULE WORDS` in a group of its own.
 
         Args:

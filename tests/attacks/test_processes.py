@@ -148,9 +148,11 @@ def test_a_service_answers_at_its_address_alone(lqz, service):
 
 def cluster(ports, index):
     workers = [f"127.0.0.1:{port}" for port in ports]
-    return {"TF_CONFIG": json.dumps(
-        {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-    )}  # fmt: skip
+    return {
+        "TF_CONFIG": json.dumps(
+            {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        )
+    }
 
 
 @pytest.fixture

@@ -197,10 +197,11 @@ def test_no_regular_files(lqz, undisturbed, stopped, which, kind):
         path = stopped / "1-real" / json.loads(index.read_text())[-1]["file"]
     path.unlink()
     {
-        "pipe": lambda: os.mkfifo(path), "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
         "link to zeros": lambda: path.symlink_to("/dev/zero"),
         "link to nothing": lambda: path.symlink_to("nowhere"),
-    }[kind]()  # fmt: skip
+    }[kind]()
     done = lqz.train()
     if done.code:
         done.refused()

@@ -132,9 +132,15 @@ def test_small_files_only(lqz, size):
 
 def test_small_files_only_in_an_export(lqz):
     done = lqz.run(
-        "export", "ReActNet20", "weights=None", "--format", "c", "-o", "made",
+        "export",
+        "ReActNet20",
+        "weights=None",
+        "--format",
+        "c",
+        "-o",
+        "made",
         before=limited(resource.RLIMIT_FSIZE, 20_000),
-    )  # fmt: skip
+    )
     done.refused()
     assert not (lqz.folder / "made").exists()
 
@@ -163,11 +169,15 @@ def test_paths_of_commands(lqz, words):
 
 @pytest.mark.parametrize(
     "text",
-    ["null", "[" * 100_000, '{"cluster": 1, "task": {}}',
-     '{"cluster": {"worker": ["a:99999", "b:1"]}, "task": {"type": "worker", "index": 0}}',
-     '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1e999}}',
-     '{"cluster": {"worker": {"a": 1}}, "task": {"type": "\\u001b[31m", "index": 0}}'],
-)  # fmt: skip
+    [
+        "null",
+        "[" * 100_000,
+        '{"cluster": 1, "task": {}}',
+        '{"cluster": {"worker": ["a:99999", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1e999}}',
+        '{"cluster": {"worker": {"a": 1}}, "task": {"type": "\\u001b[31m", "index": 0}}',
+    ],
+)
 def test_bad_tf_config(lqz, text):
     done = lqz.train(env={"TF_CONFIG": text}).refused("TF_CONFIG")
     assert "\x1b" not in done.err
@@ -175,9 +185,12 @@ def test_bad_tf_config(lqz, text):
 
 @pytest.mark.parametrize(
     "variables",
-    [{"STEP_NUM_TASKS": "many"}, {"STEP_NUM_TASKS": "2", "JOB_ID": "1.5"},
-     {"STEP_NUM_TASKS": "2", "STEP_NODELIST": "[", "STEP_TASKS_PER_NODE": "x", "PROCID": "0"}],
-)  # fmt: skip
+    [
+        {"STEP_NUM_TASKS": "many"},
+        {"STEP_NUM_TASKS": "2", "JOB_ID": "1.5"},
+        {"STEP_NUM_TASKS": "2", "STEP_NODELIST": "[", "STEP_TASKS_PER_NODE": "x", "PROCID": "0"},
+    ],
+)
 def test_bad_slurm(lqz, variables):
     lqz.train(env={f"SLURM_{key}": value for key, value in variables.items()}).refused("SLURM")
 

@@ -41,8 +41,9 @@ def test_instructions_are_counted_again_to_the_same(exports, pixels):
     assert np.ptp(counts) < 0.01 * counts[0]
 
 
-@pytest.mark.parametrize(("part", "what"), [(Part(1 << 19, 1 << 16), "RAM"),
-                                            (Part(1 << 16, 1 << 17), "FLASH")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "what"), [(Part(1 << 19, 1 << 16), "RAM"), (Part(1 << 16, 1 << 17), "FLASH")]
+)
 def test_a_network_too_large_for_a_part(part, what, exports):
     with pytest.raises(DeployError, match=rf"`{what}' overflowed by \d+ bytes\.$") as error:
         build_firmware(M4, part, exports["ReActNet20"])

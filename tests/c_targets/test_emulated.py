@@ -73,8 +73,10 @@ def test_other_families(name, builder, tmp_path):
     model = quick_network(name)
     to_c(model, tmp_path / "c", name=NAME)
     batch = images_of(model, 3)
-    here = {each.fused: builder.build(each, tmp_path / "c").run(batch, model.output_shape[-1])
-            for each in (X86, PORTABLE)}  # fmt: skip
+    here = {
+        each.fused: builder.build(each, tmp_path / "c").run(batch, model.output_shape[-1])
+        for each in (X86, PORTABLE)
+    }
     assert relative(here[True].outputs, model(batch, training=False)) < 1e-5
     for target in EMULATED:
         found = builder.build(target, tmp_path / "c").run(batch, model.output_shape[-1])

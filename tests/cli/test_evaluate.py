@@ -153,8 +153,11 @@ def test_evaluation_is_printed_drawn_recorded_and_compared(toy, run, tmp_path):
     assert row["weights"] == "toy.npz" and row["weights_sha256"] == sha256(toy.weights)
     assert int(row["params"]) == zoo.profile(toy.model).params
     assert json.loads(row["recipe"]) == {
-        "model": "RealResNet20", "input_shape": [28, 28, 1], "num_classes": 7, "width": 0.25,
-    }  # fmt: skip
+        "model": "RealResNet20",
+        "input_shape": [28, 28, 1],
+        "num_classes": 7,
+        "width": 0.25,
+    }
     evaluation = json.loads(row["evaluation"])
     assert evaluation["preprocessing"] == "PadCropFlip" and evaluation["preprocessing.mean"]
     assert evaluation["preprocessing.flip"] is False and "batch_size" not in evaluation
@@ -174,9 +177,16 @@ def test_evaluation_is_printed_drawn_recorded_and_compared(toy, run, tmp_path):
 
 @pytest.mark.parametrize(
     ("measured", "tolerance", "passed"),
-    [(88.5, None, True), (88.51, None, False), (88.3, None, True), (88.29, None, False),
-     (90.4, 2, True), (88.41, 0, False), (88.4, 0, True)],
-)  # fmt: skip
+    [
+        (88.5, None, True),
+        (88.51, None, False),
+        (88.3, None, True),
+        (88.29, None, False),
+        (90.4, 2, True),
+        (88.41, 0, False),
+        (88.4, 0, True),
+    ],
+)
 def test_the_tolerance_is_in_points_and_inclusive(measured, tolerance, passed, capsys):
     assert compare(measured, Recorded(88.4, "published", 0.1, False), tolerance) is passed
     allowed = 0.1 if tolerance is None else tolerance
@@ -291,8 +301,10 @@ def test_the_package_knows_the_figure_of_its_sets(toy, tmp_path, monkeypatch, ca
 
     record = find_record("RealResNet20", "cifar10")
     network = TrainedNetwork("RealResNet20", toy.model, "cifar10", record.sha256, {}, record)
-    for split, known in (("test", Recorded(91.18, "recorded of the set 'cifar10'", 0.1, True)),
-                         ("test[:50%]", None)):  # fmt: skip
+    for split, known in (
+        ("test", Recorded(91.18, "recorded of the set 'cifar10'", 0.1, True)),
+        ("test[:50%]", None),
+    ):
         row = SimpleNamespace(key=None, split=split, dataset="Cifar10", published_top1=None)
         settings = SimpleNamespace(dataset=Cifar10())
         assert recorded_figure(network, settings, row, [], Path("results/accuracy.csv")) == known

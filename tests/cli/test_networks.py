@@ -38,11 +38,19 @@ def run(tmp_path_factory):
                 pixels[..., label] += 150
                 Image.fromarray(pixels).save(root / "photos" / split / name / f"{number}.png")
     settings = {
-        "dataset": "ImageFolder", "dataset.data_dir": root / "photos", "batch_size": 8,
-        "preprocessing": "PadCropFlip", "preprocessing.input_shape": f"({SIZE},{SIZE},3)",
-        "preprocessing.mean": MEAN, "preprocessing.std": STD, "preprocessing.padding": 1,
-        "model.width": 0.25, "epochs": 2, "output_dir": root / "run", "tensorboard": False,
-    }  # fmt: skip
+        "dataset": "ImageFolder",
+        "dataset.data_dir": root / "photos",
+        "batch_size": 8,
+        "preprocessing": "PadCropFlip",
+        "preprocessing.input_shape": f"({SIZE},{SIZE},3)",
+        "preprocessing.mean": MEAN,
+        "preprocessing.std": STD,
+        "preprocessing.padding": 1,
+        "model.width": 0.25,
+        "epochs": 2,
+        "output_dir": root / "run",
+        "tensorboard": False,
+    }
     words = [f"{key}={value}" for key, value in settings.items()]
     assert cli.main(["train", "RealResNet20", *words]) == 0
     return root / "run"
@@ -84,10 +92,14 @@ def test_predict_names_the_classes(way, run, image, expected, lqz, tmp_path):
         "keras elsewhere": lambda: [elsewhere(run, tmp_path, "realresnet20.keras")],
         "npz": lambda: [weights],
         "npz elsewhere": lambda: [elsewhere(run, tmp_path, "realresnet20.npz")],
-        "weights=": lambda: ["RealResNet20", f"weights={weights}", "model.width=0.25",
-                             f"input_shape=({SIZE},{SIZE},3)"],
+        "weights=": lambda: [
+            "RealResNet20",
+            f"weights={weights}",
+            "model.width=0.25",
+            f"input_shape=({SIZE},{SIZE},3)",
+        ],
         "stage": lambda: [run / "1-real" / "realresnet20.npz"],
-    }[way]()  # fmt: skip
+    }[way]()
     code, out, err = lqz("predict", words[0], image, *words[1:])
     assert (code, err) == (0, ""), err
     found = shown(out)
@@ -96,16 +108,21 @@ def test_predict_names_the_classes(way, run, image, expected, lqz, tmp_path):
 
 
 def test_the_library_reads_a_run(run, image, expected, tmp_path):
-    for path in (run, str(run / "realresnet20.keras"),
-                 elsewhere(run, tmp_path, "realresnet20.keras")):  # fmt: skip
+    for path in (
+        run,
+        str(run / "realresnet20.keras"),
+        elsewhere(run, tmp_path, "realresnet20.keras"),
+    ):
         model = zoo.load_model(path, compile=False)
         assert card_of(model).names == CLASSES and card_of(model).dataset == "ImageFolder"
         batch = zoo.preprocess_input(image, model=model)[None]
         (best,) = zoo.decode_predictions(model(batch), model=model, top=3)
         assert {name: score for _, name, score in best} == pytest.approx(expected, abs=1e-5)
     other = zoo.RealResNet20(weights=None)
-    for call in (lambda: zoo.preprocess_input(image, model=other),
-                 lambda: zoo.decode_predictions(np.zeros((1, 10)), model=other)):  # fmt: skip
+    for call in (
+        lambda: zoo.preprocess_input(image, model=other),
+        lambda: zoo.decode_predictions(np.zeros((1, 10)), model=other),
+    ):
         with pytest.raises(WeightsError, match="'realresnet20' does not say what its classes"):
             call()
 
@@ -146,9 +163,12 @@ def test_exports_keep_names_and_normalisation(run, expected, image, lqz, tmp_pat
     assert (code, err) == (0, "") and shown(out) == pytest.approx(expected, abs=1e-3)
     code, out, _ = lqz("evaluate", "ov", "--against", run)
     assert code == 0 and "0 of 24 images have another class" in out
-    for words in (("summary", "c"),
-                  ("export", "c", "--format", "c", "-o", "x"), ("benchmark", "ov"),
-                  ("convert", "c", "--to", "packed", "-o", "x.npz")):  # fmt: skip
+    for words in (
+        ("summary", "c"),
+        ("export", "c", "--format", "c", "-o", "x"),
+        ("benchmark", "ov"),
+        ("convert", "c", "--to", "packed", "-o", "x.npz"),
+    ):
         refused(lqz(*words), "which holds no layers of Keras: give the run, the file")
 
 
@@ -160,11 +180,13 @@ def refused(result, says):
 
 def entries(network, image):
     return (
-        ("summary", network), ("predict", network, image), ("evaluate", network),
+        ("summary", network),
+        ("predict", network, image),
+        ("evaluate", network),
         ("export", network, "--format", "c", "-o", "out"),
         ("benchmark", network, "--runtimes", "keras"),
         ("convert", network, "--to", "packed", "-o", "out.npz"),
-    )  # fmt: skip
+    )
 
 
 def test_what_is_no_network(run, image, lqz, tmp_path):

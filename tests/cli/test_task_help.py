@@ -41,6 +41,10 @@ def test_common_settings_come_first_and_the_others_on_request(shown):
     settings = everything[everything.index("Training:") :]
     heads = [line for line in settings if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
-        "Training:", "Data set:", "Images:", "Network:", "Teacher:",
+        "Training:",
+        "Data set:",
+        "Images:",
+        "Network:",
+        "Teacher:",
         "Where the run is kept and computed:",
-    ]  # fmt: skip
+    ]

@@ -66,9 +66,21 @@ def test_as_json(lqz):
     _, out, _ = lqz("list", "quicknet", "--weights", "--json")
     (found,) = json.loads(out)
     assert found["state"] == "downloadable" and found["address"].endswith("quicknet_weights.h5")
-    assert {"bytes", "sha256", "format", "preprocessing", "classes", "published_top1",
-            "published_top5", "measured_top1", "measured_row", "recipe", "licence",
-            "origin", "dataset"} <= set(found)  # fmt: skip
+    assert {
+        "bytes",
+        "sha256",
+        "format",
+        "preprocessing",
+        "classes",
+        "published_top1",
+        "published_top5",
+        "measured_top1",
+        "measured_row",
+        "recipe",
+        "licence",
+        "origin",
+        "dataset",
+    } <= set(found)
 
 
 # --- lqz predict ---
@@ -85,8 +97,9 @@ def test_top_five(lqz, model, file, tmp_path):
     scores = model(zoo.preprocess_input(images, "cifar10-authors"), training=False)
     expected = zoo.decode_predictions(scores, weights="cifar10-authors")
     shown = [line.split() for line in lines[1:6] + lines[7:]]
-    for (percent, _, name), (_, known, score) in zip(shown, [*expected[0], *expected[1]],
-                                                     strict=True):  # fmt: skip
+    for (percent, _, name), (_, known, score) in zip(
+        shown, [*expected[0], *expected[1]], strict=True
+    ):
         assert name == known and float(percent) == pytest.approx(100 * score, abs=0.006)
 
 

@@ -66,8 +66,9 @@ def assert_same(state, theirs):
 
 
 @FORMATS
-@pytest.mark.parametrize("wrap", [as_trained, dict, lambda s: {"model": s}],
-                         ids=["checkpoint", "plain", "model"])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap", [as_trained, dict, lambda s: {"model": s}], ids=["checkpoint", "plain", "model"]
+)
 def test_import_and_load_by_name(lqz, state, tmp_path, format, wrap):
     torch.save(wrap(state), tmp_path / "model.pth.tar", **format)
     code, out, err = lqz("convert", MODEL, "model.pth.tar")
@@ -179,8 +180,9 @@ def test_what_was_downloaded_by_hand(home, tmp_path, server, register):
     register("ReActNet18", "imagenet", address=f"{server.url}/download")
     with pytest.raises(WeightsError, match="a web page") as caught:
         zoo.ReActNet18()
-    (place,) = re.findall("README of https://github.com/liuzechun/ReActNet.* save it as '(.*?)'",
-                          str(caught.value))  # fmt: skip
+    (place,) = re.findall(
+        "README of https://github.com/liuzechun/ReActNet.* save it as '(.*?)'", str(caught.value)
+    )
     Path(place).parent.mkdir()
     state = random_state(zoo.ReActNet18(weights=None))
     torch.save(as_trained(state), place, **OLD)
@@ -322,9 +324,20 @@ class TestRefused:
                 r"unpacks to 4,000,00[\d,]+ bytes, more than the",
             ),
         ],
-        ids=["extra", "missing", "shape", "classes", "nan", "overflows", "no weights", "list",
-             "empty", "sparse", "huge"],
-    )  # fmt: skip
+        ids=[
+            "extra",
+            "missing",
+            "shape",
+            "classes",
+            "nan",
+            "overflows",
+            "no weights",
+            "list",
+            "empty",
+            "sparse",
+            "huge",
+        ],
+    )
     def test_content(self, refused, state, tmp_path, change, says):
         torch.save(change(dict(state)), tmp_path / "file.pth")
         refused(says)

@@ -125,17 +125,28 @@ def test_another_file_is_refused_by_its_hash(tars, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "content", "says"), [
-    (TRAIN, tar({"../n01751748.tar": b""}), "'../n01751748.tar' is not a file that lies in it"),
-    (TRAIN, tar({"n01751748.tar": b""}, tarfile.SYMTYPE), "is not a file that lies in it"),
-    (TRAIN, tar({"n00000000.tar": b""}), "'n00000000.tar' does not belong there"),
-    (TRAIN, tar({"n01751748.tar": tar({"../../up.JPEG": b"x"})}), "'../../up.JPEG' is not a file"),
-    (TRAIN, tar({"n01751748.tar": tar({"n09193705_1.JPEG": b"x"})}), "does not belong there"),
-    (TRAIN, tar({"n01751748.tar": b"no tar" * 200}), "is not a readable tar file"),
-    (TRAIN, b"no tar", "is not a readable tar file"),
-    (VALIDATION, tar({"ILSVRC2012_val_00050001.JPEG": b"x"}), "does not belong there"),
-    (VALIDATION, tar({"ILSVRC2012_val_00000001.JPEG": bytes(9000)})[:4000], "not a readable tar"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (TRAIN, tar({"../n01751748.tar": b""}), "'../n01751748.tar' is not a file that lies in it"),
+        (TRAIN, tar({"n01751748.tar": b""}, tarfile.SYMTYPE), "is not a file that lies in it"),
+        (TRAIN, tar({"n00000000.tar": b""}), "'n00000000.tar' does not belong there"),
+        (
+            TRAIN,
+            tar({"n01751748.tar": tar({"../../up.JPEG": b"x"})}),
+            "'../../up.JPEG' is not a file",
+        ),
+        (TRAIN, tar({"n01751748.tar": tar({"n09193705_1.JPEG": b"x"})}), "does not belong there"),
+        (TRAIN, tar({"n01751748.tar": b"no tar" * 200}), "is not a readable tar file"),
+        (TRAIN, b"no tar", "is not a readable tar file"),
+        (VALIDATION, tar({"ILSVRC2012_val_00050001.JPEG": b"x"}), "does not belong there"),
+        (
+            VALIDATION,
+            tar({"ILSVRC2012_val_00000001.JPEG": bytes(9000)})[:4000],
+            "not a readable tar",
+        ),
+    ],
+)
 def test_what_does_not_belong_there(name, content, says, tmp_path, capsys):
     (tmp_path / name).write_bytes(content)
     assert prepare(tmp_path, tmp_path / "deep" / "out", "--no-hash") == 2

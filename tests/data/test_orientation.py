@@ -69,11 +69,16 @@ def test_both_orders_of_bytes_and_parts_before():
 @pytest.mark.parametrize(
     "damaged",
     [
-        b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"Exif\0" * 9, b"\xff\xd8" + b"\xff" * 99,
-        b"\xff\xd8\xff\xe1\xff\xffExif\0\0MM\0*\xff\xff\xff\xff", stored(6, "JPEG")[:40],
+        b"",
+        b"\xff\xd8",
+        b"\x89PNG\r\n\x1a\n",
+        b"Exif\0" * 9,
+        b"\xff\xd8" + b"\xff" * 99,
+        b"\xff\xd8\xff\xe1\xff\xffExif\0\0MM\0*\xff\xff\xff\xff",
+        stored(6, "JPEG")[:40],
         b"\x89PNG\r\n\x1a\n" + b"\xff" * 8 + b"eXIf",
     ],
-)  # fmt: skip
+)
 def test_damaged_files_are_not_turned(damaged):
     assert int(orientation(tf.constant(damaged))) == 0
 

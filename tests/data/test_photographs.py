@@ -107,9 +107,14 @@ def test_the_pipeline_gives_the_same_batches_either_way(make, folder, cache):
 
     def batches(photographs, position=0):
         pipeline = InputPipeline(
-            data, prep, batch_size=6, seed=4, cache=cache, corrupt_share=0.1,
+            data,
+            prep,
+            batch_size=6,
+            seed=4,
+            cache=cache,
+            corrupt_share=0.1,
             photographs=photographs,
-        )  # fmt: skip
+        )
         return list(pipeline.train(1, position).as_numpy_iterator())
 
     ours, theirs = batches("pillow"), batches("tensorflow")

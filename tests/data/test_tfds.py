@@ -28,9 +28,10 @@ class Shades(tfds.core.GeneratorBasedBuilder):
             "source": tfds.features.Text(),
         }
         return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(features),
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
             supervised_keys=("picture", "shade"),
-        )  # fmt: skip
+        )
 
     def _split_generators(self, dl_manager):
         return {"train": self._generate_examples(20), "test": self._generate_examples(6)}
@@ -96,11 +97,13 @@ def test_on_the_command_line(prepared, capsys, tmp_path):
     for settings, says in (
         (["dataset=tfds:sounds", where], "tfds:sounds does not give a class for each image"),
         (["dataset=tfds:sights", where], "dataset=tfds:sights dataset.download=True"),
-        (["dataset.name=cifar100"], "Cifar10 is the data set 'cifar10': for another give "
-                                    "dataset=tfds:cifar100."),
+        (
+            ["dataset.name=cifar100"],
+            "Cifar10 is the data set 'cifar10': for another give dataset=tfds:cifar100.",
+        ),
         (["dataset=tfds:shades", "dataset.name=shades"], "leave dataset.name away"),
         (["dataset=tfds:"], "dataset=tfds:NAME"),
-    ):  # fmt: skip
+    ):
         assert main(["train", "OneHour", *settings, "--dry-run"]) == 2
         assert says in capsys.readouterr().err
 

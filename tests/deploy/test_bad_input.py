@@ -231,9 +231,14 @@ sys.exit(code)
 def test_commands_say_so_at_once(module, options, tmp_path):
     code = WITHOUT.format(module=module, arguments=[*options, "RealResNet20"])
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.returncode == 2 and done.stdout == "False\n"  # before the wait for TensorFlow
     assert re.fullmatch(r"Error: .*, not installed here: .* '\.\[\w+\]' in .*\.\n", done.stderr)
     assert not list(tmp_path.iterdir())

@@ -101,11 +101,9 @@ def everything():
     one = symmetric(20, 3)(layers.BatchNormalization()(x))
     return tf.keras.Model(
         image,
-        layers.Softmax()(
-            layers.Concatenate()([flat, layers.GlobalAveragePooling2D()(one)])
-        ),
+        layers.Softmax()(layers.Concatenate()([flat, layers.GlobalAveragePooling2D()(one)])),
         name="everything",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("instructions", SETS)
@@ -136,9 +134,11 @@ def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path
     x = layers.Conv2D(16, 1)(image)
     before = layers.BatchNormalization()(x)
     small = {
-        "subsample": SubsamplePad(32), "mean": layers.AveragePooling2D(2),
-        "maximum": layers.MaxPooling2D(2), "depthwise": layers.DepthwiseConv2D(2, 2),
-    }[shrink](before)  # fmt: skip
+        "subsample": SubsamplePad(32),
+        "mean": layers.AveragePooling2D(2),
+        "maximum": layers.MaxPooling2D(2),
+        "depthwise": layers.DepthwiseConv2D(2, 2),
+    }[shrink](before)
     y = symmetric(small.shape[-1], 3)(small)
     model = turned(randomize(tf.keras.Model(image, layers.Add()([y, small]), name="shrinks")))
     network = compiled(model, tmp_path / "c")
@@ -212,8 +212,9 @@ def test_the_example_classifies_a_picture(trained, tmp_path):
     subprocess.run(["cc", "-std=c11", *sources, "-o", tmp_path / "example", "-lm"], check=True)
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     (tmp_path / "picture.ppm").write_bytes(b"P6\n32 32\n255\n" + pixels.tobytes())
-    done = subprocess.run([tmp_path / "example", "picture.ppm"], cwd=tmp_path,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [tmp_path / "example", "picture.ppm"], cwd=tmp_path, capture_output=True, text=True
+    )
     expected = model(zoo.preprocess_input(pixels, "cifar10")[None], training=False).numpy()[0]
     best = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines()]
     assert best == [names[number] for number in np.argsort(-expected)[:5]]
@@ -226,7 +227,10 @@ def test_with_cmake_as_the_readme_says(trained, tmp_path):
         pytest.skip("cmake is not installed")
     folder = tmp_path / "copied elsewhere"
     shutil.copytree(trained[1].directory, folder)
-    for command in (["cmake", "-B", "build", "-DBNN_OPENMP=ON"], ["cmake", "--build", "build"],
-                    ["ctest", "--test-dir", "build", "--no-tests=error"]):  # fmt: skip
+    for command in (
+        ["cmake", "-B", "build", "-DBNN_OPENMP=ON"],
+        ["cmake", "--build", "build"],
+        ["ctest", "--test-dir", "build", "--no-tests=error"],
+    ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

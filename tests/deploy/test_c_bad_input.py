@@ -70,17 +70,25 @@ def replaced():
         (lambda: layers.Activation(relu, name="mine"), "activation 'relu'"),
         (lambda: layers.PReLU(name="mine"), "one slope per channel"),
         (lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, name="mine"), "depth_multiplier"),
-        (lambda: SymmetricConv2D(4, 3, groups=2, input_quantizer="ste_sign",
-                                 kernel_quantizer="ste_sign", name="mine"), "in groups"),
-        (lambda: lq.layers.QuantConv2D(4, 3, input_quantizer="dorefa_quantizer",
-                                       kernel_quantizer="ste_sign", name="mine"), "not a sign"),
+        (
+            lambda: SymmetricConv2D(
+                4, 3, groups=2, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="mine"
+            ),
+            "in groups",
+        ),
+        (
+            lambda: lq.layers.QuantConv2D(
+                4, 3, input_quantizer="dorefa_quantizer", kernel_quantizer="ste_sign", name="mine"
+            ),
+            "not a sign",
+        ),
         (lambda: Shifted(name="mine"), r"Shifted changes what RPReLU computes \(call\)"),
         (lambda: Sharper(name="mine"), r"Sharper changes what BatchNorm computes \(call\)"),
         (lambda: Tripled(2, name="mine"), r"Tripled changes what Dense computes \(call\)"),
         (lambda: Doubled(4, 3, name="mine"), r"SymmetricConv2D computes \(convolution_op\)"),
         (replaced, r"changed on the object \(call\)"),
     ],
-)  # fmt: skip
+)
 def test_layers_are_refused_by_name_before_anything_is_written(layer, text, tmp_path):
     with pytest.raises(DeployError, match=f"'mine' cannot be exported to C: .*{text}") as error:
         to_c(model_of(layer()), tmp_path / "a" / "b")
@@ -92,8 +100,10 @@ def test_a_subclass_that_changes_nothing_is_its_base(tmp_path):
     model = model_of(Renamed(4, 3, strides=2, name="conv"))
     same = model_of(SymmetricConv2D(4, 3, strides=2, name="conv"))
     same.set_weights(model.get_weights())
-    texts = [(to_c(each, tmp_path / str(i)).directory / "net.c").read_text()
-             for i, each in enumerate((model, same))]  # fmt: skip
+    texts = [
+        (to_c(each, tmp_path / str(i)).directory / "net.c").read_text()
+        for i, each in enumerate((model, same))
+    ]
     assert texts[0] == texts[1]
 
 
@@ -123,8 +133,9 @@ def test_networks_too_large_for_a_memory(tmp_path, lqz):
             to_c(model, tmp_path / "c", **{what: fits[what] - 1})
         assert f"{fits[what]:,} bytes" in sentence(error)
     assert not (tmp_path / "c").exists()
-    code, _, err = lqz("export", "ReActNet20", "weights=None", "--format", "c", "-o", "c",
-                       "--ram", "65536")  # fmt: skip
+    code, _, err = lqz(
+        "export", "ReActNet20", "weights=None", "--format", "c", "-o", "c", "--ram", "65536"
+    )
     assert code == 2 and "more than 65,536 bytes of RAM." in err and "Traceback" not in err
 
 
@@ -213,8 +224,9 @@ def test_directories_that_are_no_complete_export(tmp_path):
 
 
 def test_images_of_other_shapes(tmp_path):
-    network = load_c(to_c(model_of(layers.ReLU(), shape=(4, 4, 16)), tmp_path / "c").directory,
-                     flags=("-O0",))  # fmt: skip
+    network = load_c(
+        to_c(model_of(layers.ReLU(), shape=(4, 4, 16)), tmp_path / "c").directory, flags=("-O0",)
+    )
     with pytest.raises(InvalidValueError, match=r"\(4, 4, 16\), or a batch .* not \(1, 4, 4, 3\)"):
         network(np.zeros((1, 4, 4, 3)))
     with pytest.raises(InvalidValueError, match="takes float32 images, not bytes"):

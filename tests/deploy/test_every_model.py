@@ -67,9 +67,10 @@ def test_lce(model):
     batch = images(model, 1)
     flatbuffer = to_lce(model)
     convolutions = [
-        name for name in binary_names(model)
+        name
+        for name in binary_names(model)
         if isinstance(model.get_layer(name), tf.keras.layers.Conv2D)
-    ]  # fmt: skip
+    ]
     assert count_binary_convolutions(flatbuffer) == len(convolutions)
     memory = zoo.profile(model).memory_bytes
     if memory > 2**20:

@@ -26,9 +26,13 @@ CLASSES = ["ant", "bee", "tall cat"]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 SIZE, PER_CLASS = 8, 5
 FORMATS = {
-    "c": "c", "openvino": "openvino", "onnx": "model.onnx", "tflite": "model.tflite",
-    "lce": "lce.tflite", "saved_model": "saved",
-}  # fmt: skip
+    "c": "c",
+    "openvino": "openvino",
+    "onnx": "model.onnx",
+    "tflite": "model.tflite",
+    "lce": "lce.tflite",
+    "saved_model": "saved",
+}
 PROGRAMS = ("c", "saved_model")
 
 
@@ -66,14 +70,25 @@ def small(tmp_path_factory):
     save_network(small_network(seed=2), root / "other.keras", card)
     batch = ((images / np.float32(255) - np.float32(MEAN)) / np.float32(STD)).astype(np.float32)
     settings = [
-        "dataset=ImageFolder", f"dataset.data_dir={root / 'photos'}", "preprocessing=PadCropFlip",
-        f"preprocessing.input_shape=({SIZE},{SIZE},3)", f"preprocessing.mean={MEAN}",
-        f"preprocessing.std={STD}", "batch_size=4",
-    ]  # fmt: skip
+        "dataset=ImageFolder",
+        f"dataset.data_dir={root / 'photos'}",
+        "preprocessing=PadCropFlip",
+        f"preprocessing.input_shape=({SIZE},{SIZE},3)",
+        f"preprocessing.mean={MEAN}",
+        f"preprocessing.std={STD}",
+        "batch_size=4",
+    ]
     return SimpleNamespace(
-        root=root, model=model, batch=batch, images=images, labels=labels, settings=settings,
-        keras=root / "small.keras", other=root / "other.keras", scores=model(batch).numpy(),
-    )  # fmt: skip
+        root=root,
+        model=model,
+        batch=batch,
+        images=images,
+        labels=labels,
+        settings=settings,
+        keras=root / "small.keras",
+        other=root / "other.keras",
+        scores=model(batch).numpy(),
+    )
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -120,9 +135,10 @@ def test_an_export_is_measured_used_and_says_what_it_is(exported, small, lqz, tm
     assert row["figures"] == ("logits" if kind == "c" else "probabilities")
     assert float(row["difference"]) < 1e-4 and row["margin"] == ""
     assert int(row["bytes"]) == sum(
-        each.stat().st_size for each in ([path] if path.is_file() else path.rglob("*"))
+        each.stat().st_size
+        for each in ([path] if path.is_file() else path.rglob("*"))
         if each.is_file()
-    )  # fmt: skip
+    )
     # Used without Keras: its classes and its preprocessing are its own.
     image = small.root / "photos" / "val" / "bee" / "07.png"
     assert lqz("predict", path, image, *trust(kind)) == lqz("predict", small.keras, image)
@@ -183,8 +199,12 @@ def test_a_set_is_found_by_its_name(capfd, tmp_path, monkeypatch):
     assert cli.main(["export", "ReActNet20/cifar10-hour", "--format", "openvino", "-o", "x"]) == 0
     card = read_card(tmp_path / "x", "openvino")
     assert (card.network, card.set_name) == ("ReActNet20", "cifar10-hour")
-    settings = ["dataset=ImageFolder", "dataset.data_dir=photos", "preprocessing=PadCropFlip",
-                "preprocessing.input_shape=(32,32,3)"]  # fmt: skip
+    settings = [
+        "dataset=ImageFolder",
+        "dataset.data_dir=photos",
+        "preprocessing=PadCropFlip",
+        "preprocessing.input_shape=(32,32,3)",
+    ]
     capfd.readouterr()
     code = cli.main(["evaluate", "x", *settings, "--tolerance", "10"])
     out, err = capfd.readouterr()

@@ -70,8 +70,11 @@ def image(tmp_path):
         ("ov", lambda p: (p / "model.xml").write_text("<x/>"), "'model.xml' was changed after the"),
         ("ov", lambda p: (p / "card.json").write_text("{"), "its card is damaged"),
         ("ov", lambda p: (p / "card.json").write_text("[]"), "its card is damaged"),
-        ("ov", lambda p: ((p / "card.json").unlink(), (p / "model.xml").write_text("<x/>")),
-         "is no complete export: OpenVINO cannot run it: "),
+        (
+            "ov",
+            lambda p: ((p / "card.json").unlink(), (p / "model.xml").write_text("<x/>")),
+            "is no complete export: OpenVINO cannot run it: ",
+        ),
         ("c", lambda p: (p / "model.json").unlink(), "'model.json' is missing"),
         ("c", lambda p: (p / "bnn.c").write_text("int x;"), "was changed after the export"),
         ("m.onnx", lambda p: p.write_bytes(p.read_bytes()[:500]), "is no complete export: "),
@@ -79,7 +82,7 @@ def image(tmp_path):
         ("m.tflite", lambda p: p.write_bytes(p.read_bytes()[:500]), "is no complete export: "),
         ("m.tflite", lambda p: p.write_bytes(b"nothing of TFLite"), "is no complete export: "),
     ],
-)  # fmt: skip
+)
 def test_half_written_and_foreign_exports(folder, damage, says, copy, image, lqz):
     damage(copy / folder)
     both(lqz, copy / folder, says, image, "--trust-program")
@@ -95,8 +98,13 @@ def test_programs_run_only_where_they_are_trusted(copy, image, lqz):
 
 def test_no_compiler(made, image, lqz, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    both(lqz, made / "c", "The compiler 'no-such-compiler' of CC is not installed", image,
-         "--trust-program")  # fmt: skip
+    both(
+        lqz,
+        made / "c",
+        "The compiler 'no-such-compiler' of CC is not installed",
+        image,
+        "--trust-program",
+    )
 
 
 def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
@@ -110,8 +118,9 @@ def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([infer.get_concrete_function()])
     converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS,
-    ]  # fmt: skip
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+        tf.lite.OpsSet.SELECT_TF_OPS,
+    ]
     (tmp_path / "x.tflite").write_bytes(converter.convert())
     capfd.readouterr()  # what the converter said
     both(lqz, tmp_path / "x.tflite", "is unsafe: its operation 'FlexReadFile'", image)
@@ -119,8 +128,9 @@ def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
 
 def test_an_onnx_file_that_names_other_files(copy, image, lqz):
     model = onnx.load(copy / "m.onnx")
-    onnx.save(model, copy / "m.onnx", save_as_external_data=True, location="weights",
-              size_threshold=0)  # fmt: skip
+    onnx.save(
+        model, copy / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0
+    )
     assert (copy / "weights").stat().st_size
     both(lqz, copy / "m.onnx", "is unsafe: it names other files, which would be read.", image)
 
@@ -158,8 +168,10 @@ def test_options_of_exports_alone(made, lqz):
         says = f"{option[0]} is for exports, and '{made / 'net.keras'}' is none."
         refused(lqz("evaluate", made / "net.keras", *option), says)
     refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a network of K")
-    refused(lqz("export", made / "net.keras", "--format", "onnx", "-o", "x.tflite"),
-            "--format onnx writes an .onnx file, not 'x.tflite'.")  # fmt: skip
+    refused(
+        lqz("export", made / "net.keras", "--format", "onnx", "-o", "x.tflite"),
+        "--format onnx writes an .onnx file, not 'x.tflite'.",
+    )
 
 
 def test_in_python(made, tmp_path):
@@ -168,8 +180,11 @@ def test_in_python(made, tmp_path):
     with pytest.raises(FileError, match=r"give --trust-program \(trusted=True\)"):
         load_export(made / "c")
     runner = load_export(made / "m.onnx")
-    for images in (np.zeros((1, 8, 8, 1), np.float32), np.zeros((8, 8, 3), np.float32),
-                   np.zeros((1, 8, 8, 3), np.uint8)):  # fmt: skip
+    for images in (
+        np.zeros((1, 8, 8, 1), np.float32),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((1, 8, 8, 3), np.uint8),
+    ):
         with pytest.raises(InvalidValueError, match=r"takes float32 images \(batch, 8, 8, 3\), no"):
             runner(images)
     flat = tf.keras.Input((4,), name="flat")

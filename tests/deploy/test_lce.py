@@ -36,9 +36,13 @@ def chain(image, *layers):
 
 def binary(filters, size, cls=SymmetricConv2D, **options):
     return cls(
-        filters, size, input_quantizer="ste_sign", kernel_quantizer="ste_sign",
-        kernel_initializer="random_normal", **options,
-    )  # fmt: skip
+        filters,
+        size,
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        kernel_initializer="random_normal",
+        **options,
+    )
 
 
 def test_symmetric_padding_is_exact():

@@ -80,8 +80,9 @@ def test_layers_show_the_signs_that_keras_has(page):
     first = tf.keras.Model(model.inputs, convolutions[0].input)(batch, training=False)[0].numpy()
     data = page.execute_script(
         "const c = arguments[0];"
-        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]", pictures[0],
-    )  # fmt: skip
+        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]",
+        pictures[0],
+    )
     image = np.reshape(data, (4 * 33 - 1, 4 * 33 - 1, 4))[..., 0]
     tiles = [image[y : y + 32, x : x + 32] for y in range(0, 131, 33) for x in range(0, 131, 33)]
     assert np.array_equal(np.stack(tiles, -1) > 128, first >= 0)
@@ -155,9 +156,15 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page):
 def test_a_narrow_window_needs_no_scrolling_sideways(page, scheme):
     size = page.get_window_size()
     try:
-        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True,
-        })  # fmt: skip
+        page.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {
+                "width": 400,
+                "height": 800,
+                "deviceScaleFactor": 1,
+                "mobile": True,
+            },
+        )
         page.execute_script("document.body.dataset.mdColorScheme = arguments[0]", scheme)
         wide = page.execute_script(
             "return [...document.querySelectorAll('.classify *')]"

@@ -172,8 +172,9 @@ def test_the_address_keeps_what_is_chosen(page):
     page.find_element("id", "name").send_keys("20")
     page.find_element("id", "theirs").click()
     page.find_element("css selector", "[data-sort='params']").click()
-    button = next(b for b in page.find_elements("css selector", f"{NAMES} button")
-                  if b.text == "ReActNet20")  # fmt: skip
+    button = next(
+        b for b in page.find_elements("css selector", f"{NAMES} button") if b.text == "ReActNet20"
+    )
     button.click()
     address, names = page.current_url, texts(page, NAMES)
     points = [a.get_attribute("aria-label") for a in page.find_elements("css selector", "#plot a")]

@@ -15,8 +15,16 @@ WIDTHS = (400, 800, 1400)
 
 def test_every_page_of_the_menu_is_there(site):
     pages = {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
-    assert {".", "quick_start", "papers/reactnet", "guides/deployment", "reference/python",
-            "reference/commands", "results/accuracy", "explorer"} <= pages  # fmt: skip
+    assert {
+        ".",
+        "quick_start",
+        "papers/reactnet",
+        "guides/deployment",
+        "reference/python",
+        "reference/commands",
+        "results/accuracy",
+        "explorer",
+    } <= pages
 
 
 def test_the_command_reference_has_every_command(site):
@@ -114,5 +122,6 @@ def test_the_search_finds_fine_tune(browser):
     results = WebDriverWait(browser, 60).until(
         lambda page: page.find_elements("css selector", ".md-search-result__item")
     )
-    assert any("guides/" in r.find_element("css selector", "a").get_attribute("href")
-               for r in results)  # fmt: skip
+    assert any(
+        "guides/" in r.find_element("css selector", "a").get_attribute("href") for r in results
+    )

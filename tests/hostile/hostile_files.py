@@ -117,17 +117,29 @@ def pickle_in_keras(folder, marker):
 def system_call(folder, marker):
     """A layer whose function is os.system, called with a command in place of a tensor."""
     function = {
-        "module": "os", "class_name": "function", "config": "system", "registered_name": "system",
-    }  # fmt: skip
+        "module": "os",
+        "class_name": "function",
+        "config": "system",
+        "registered_name": "system",
+    }
     config = {
-        "name": "last", "function": function, "function_type": "function", "output_shape": None,
-        "output_shape_type": "raw", "arguments": {},
-    }  # fmt: skip
+        "name": "last",
+        "function": function,
+        "function_type": "function",
+        "output_shape": None,
+        "output_shape_type": "raw",
+        "arguments": {},
+    }
     nodes = [["_CONSTANT_VALUE", -1, f"touch '{marker}'", {}]]
     return with_last_layer(
-        folder, "system.keras", module="keras.layers", class_name="Lambda", registered_name=None,
-        config=config, inbound_nodes=nodes,
-    )  # fmt: skip
+        folder,
+        "system.keras",
+        module="keras.layers",
+        class_name="Lambda",
+        registered_name=None,
+        config=config,
+        inbound_nodes=nodes,
+    )
 
 
 @runs
@@ -136,9 +148,14 @@ def tensorflow_operation(folder, marker):
     config = {"name": "last", "dtype": "float32", "function": "io.write_file"}
     nodes = [["_CONSTANT_VALUE", -1, str(marker), {"contents": "x"}]]
     return with_last_layer(
-        folder, "operation.keras", module="tf_keras.src.layers.core.tf_op_layer",
-        class_name="TFOpLambda", registered_name="TFOpLambda", config=config, inbound_nodes=nodes,
-    )  # fmt: skip
+        folder,
+        "operation.keras",
+        module="tf_keras.src.layers.core.tf_op_layer",
+        class_name="TFOpLambda",
+        registered_name="TFOpLambda",
+        config=config,
+        inbound_nodes=nodes,
+    )
 
 
 @runs
@@ -325,9 +342,11 @@ def png(path, width, height, rows=b""):
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9))
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows, 9))
         + chunk(b"IEND", b"")
-    )  # fmt: skip
+    )
     return path
 
 
@@ -376,8 +395,11 @@ ALL = {**RUNS, **OTHERS}
 # Their weights alone do no harm, so that they are refused only when they do not fit; one of each
 # format is enough where only weights are read.
 HARMLESS_WEIGHTS = {
-    "tensorflow_operation", "module_beside_it", "network_of_terabytes", "output_of_terabytes",
-}  # fmt: skip
+    "tensorflow_operation",
+    "module_beside_it",
+    "network_of_terabytes",
+    "output_of_terabytes",
+}
 
 
 def open_carelessly(path: Path) -> None:

@@ -64,47 +64,93 @@ def an_image(folder):
 COMMANDS = {
     "summary": lambda file, folder, model: ("summary", MODEL, f"weights={file}"),
     "predict, weights": lambda file, folder, model: (
-        "predict", MODEL, an_image(folder), f"weights={file}",
+        "predict",
+        MODEL,
+        an_image(folder),
+        f"weights={file}",
     ),
     "predict, network": lambda file, folder, model: ("predict", file, an_image(folder)),
     "predict, run": lambda file, folder, model: (
-        "predict", a_run(folder, file, model), an_image(folder),
+        "predict",
+        a_run(folder, file, model),
+        an_image(folder),
     ),
     "predict, image": lambda file, folder, model: ("predict", MODEL, file),
     "evaluate, network": lambda file, folder, model: (
-        "evaluate", file, "dataset=FashionMNIST", "preprocessing=PadCropFlip",
+        "evaluate",
+        file,
+        "dataset=FashionMNIST",
+        "preprocessing=PadCropFlip",
     ),
     "evaluate, run": lambda file, folder, model: ("evaluate", a_run(folder, file, model)),
     "evaluate, weights": lambda file, folder, model: (
-        "evaluate", MODEL, f"weights={file}", "dataset=FashionMNIST", "preprocessing=PadCropFlip",
+        "evaluate",
+        MODEL,
+        f"weights={file}",
+        "dataset=FashionMNIST",
+        "preprocessing=PadCropFlip",
     ),
     "export, network": lambda file, folder, model: (
-        "export", file, "--format", "tflite", "-o", folder / "out.tflite",
+        "export",
+        file,
+        "--format",
+        "tflite",
+        "-o",
+        folder / "out.tflite",
     ),
     "export, run": lambda file, folder, model: (
-        "export", a_run(folder, file, model), "--format", "tflite", "-o", folder / "out.tflite",
+        "export",
+        a_run(folder, file, model),
+        "--format",
+        "tflite",
+        "-o",
+        folder / "out.tflite",
     ),
     "summary, network": lambda file, folder, model: ("summary", file),
     "export, weights": lambda file, folder, model: (
-        "export", MODEL, f"weights={file}", "--format", "tflite", "-o", folder / "out.tflite",
+        "export",
+        MODEL,
+        f"weights={file}",
+        "--format",
+        "tflite",
+        "-o",
+        folder / "out.tflite",
     ),
     "benchmark, network": lambda file, folder, model: ("benchmark", file, "--runtimes", "keras"),
     "benchmark, weights": lambda file, folder, model: (
-        "benchmark", MODEL, f"weights={file}", "--runtimes", "keras",
+        "benchmark",
+        MODEL,
+        f"weights={file}",
+        "--runtimes",
+        "keras",
     ),
     "convert": lambda file, folder, model: ("convert", MODEL, file, "--name", "mine"),
     "convert, larq-zoo": lambda file, folder, model: ("convert", "QuickNet", file, "--name", "a"),
     "convert --to packed, network": lambda file, folder, model: (
-        "convert", file, "--to", "packed", "-o", folder / "out.npz",
+        "convert",
+        file,
+        "--to",
+        "packed",
+        "-o",
+        folder / "out.npz",
     ),
     "convert --to torch": lambda file, folder, model: (
-        "convert", MODEL, file, "--to", "torch", "-o", folder / "out.pth",
+        "convert",
+        MODEL,
+        file,
+        "--to",
+        "torch",
+        "-o",
+        folder / "out.pth",
     ),
     "train": lambda file, folder, model: (
-        "train", "OneHour", "dataset=FashionMNIST", f"initialize_from={file}",
+        "train",
+        "OneHour",
+        "dataset=FashionMNIST",
+        f"initialize_from={file}",
         f"output_dir={folder / 'training-run'}",
     ),
-}  # fmt: skip
+}
 
 
 def teacher(file):
@@ -186,11 +232,13 @@ def table(entries):
         "convert",
     }
     return [
-        pytest.param(entry, kind, id=f"{entry}-{kind}") for entry in entries for kind in ALL
+        pytest.param(entry, kind, id=f"{entry}-{kind}")
+        for entry in entries
+        for kind in ALL
         if kind not in HARMLESS_WEIGHTS
         or entry.endswith((", network", ", run"))
         or not (entry.partition(",")[0] in only_weights or entry.endswith(", weights"))
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("entry", "kind"), table(COMMANDS))

@@ -65,10 +65,13 @@ def lqz() -> SimpleNamespace:
     def start(cwd: Path, task: str, settings: dict, **variables: str) -> subprocess.Popen:
         words = [f"{key}={value}" for key, value in settings.items()]
         return subprocess.Popen(
-            [sys.executable, "-m", "training", "train", task, *words], cwd=cwd,
-            env={**environment, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-m", "training", "train", task, *words],
+            cwd=cwd,
+            env={**environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-        )  # fmt: skip
+        )
 
     def run(cwd: Path, task: str, settings: dict, **variables: str) -> subprocess.CompletedProcess:
         process = start(cwd, task, settings, **variables)

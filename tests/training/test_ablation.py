@@ -26,11 +26,14 @@ def convolutions(name):
     return model, found
 
 
-@pytest.mark.parametrize(("name", "estimator"), [
-    ("straight-through", StraightThroughSign),
-    ("approximate sign", ApproximateSign),
-    ("error decay", EDESign),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "estimator"),
+    [
+        ("straight-through", StraightThroughSign),
+        ("approximate sign", ApproximateSign),
+        ("error decay", EDESign),
+    ],
+)
 def test_estimators(name, estimator):
     model, found = convolutions(name)
     assert {type(each.input_quantizer) for each in found} == {estimator}
@@ -56,22 +59,29 @@ def test_scales(name):
     assert learned == {SCALES[name.removeprefix("scale of ")]}
 
 
-@pytest.mark.parametrize(("name", "gates", "kernel"), [
-    ("ASD and WSD", 18, SelfDistributionSign),
-    ("without ASD", 0, SelfDistributionSign),
-    ("without WSD", 18, EDESign),
-    ("ASD and WSD, PReLU for hardtanh", 18, SelfDistributionSign),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "gates", "kernel"),
+    [
+        ("ASD and WSD", 18, SelfDistributionSign),
+        ("without ASD", 0, SelfDistributionSign),
+        ("without WSD", 18, EDESign),
+        ("ASD and WSD, PReLU for hardtanh", 18, SelfDistributionSign),
+    ],
+)
 def test_self_distribution(name, gates, kernel):
     model, found = convolutions(name)
     assert sum(layer.name.endswith(".asd") for layer in model.layers) == gates
     assert {type(each.kernel_quantizer) for each in found} == {kernel}
 
 
-@pytest.mark.parametrize(("name", "hardtanhs"), [
-    ("ASD and WSD", 19), ("ASD and WSD, PReLU for hardtanh", 1),
-    ("ASD and WSD, PReLU for hardtanh, sharpness from 1.0", 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "hardtanhs"),
+    [
+        ("ASD and WSD", 19),
+        ("ASD and WSD, PReLU for hardtanh", 1),
+        ("ASD and WSD, PReLU for hardtanh, sharpness from 1.0", 1),
+    ],
+)
 def test_the_function_of_self_distribution(name, hardtanhs):
     model, _ = convolutions(name)
     prelus = sum(isinstance(layer, tf.keras.layers.PReLU) for layer in model.layers)
@@ -79,11 +89,17 @@ def test_the_function_of_self_distribution(name, hardtanhs):
     assert prelus == 19 - hardtanhs
 
 
-@pytest.mark.parametrize(("name", "epochs"), [
-    ("teacher, one stage", [0, 0, 6, 2]), ("held, with a teacher", [0, 0, 6, 2]),
-    ("teacher, two stages", [0, 2, 4, 1]),
-    ("RSign and RPReLU", [6, 2]), ("whole images, at the same cost", [6]), ("constant scale", [6]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        ("teacher, one stage", [0, 0, 6, 2]),
+        ("held, with a teacher", [0, 0, 6, 2]),
+        ("teacher, two stages", [0, 2, 4, 1]),
+        ("RSign and RPReLU", [6, 2]),
+        ("whole images, at the same cost", [6]),
+        ("constant scale", [6]),
+    ],
+)
 def test_stages_add_up(name, epochs):
     assert [stage.epochs for stage in configured(name, 8, 0).planned_stages()] == epochs
 
@@ -129,23 +145,31 @@ def test_kernels_next_to_zero():
     assert all(float(tf.reduce_max(tf.abs(x.kernel.latent_variable))) <= 0.001 for x in found)
 
 
-@pytest.mark.parametrize(("name", "held"), [
-    ("RSign and RPReLU", True), ("kernels not clipped", False),
-    ("ASD and WSD", False), ("ASD and WSD, kernels clipped", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("RSign and RPReLU", True),
+        ("kernels not clipped", False),
+        ("ASD and WSD", False),
+        ("ASD and WSD, kernels clipped", True),
+    ],
+)
 def test_clipping(name, held):
     _, found = convolutions(name)
     assert {each.kernel_constraint is not None for each in found} == {held}
 
 
-@pytest.mark.parametrize(("name", "factors"), [
-    ("warm-up", (0.0, 0.5, 0.25)),
-    ("falling by the square", (1.0, 0.25, 0.0625)),
-    ("held, falling in the last third", (1.0, 1.0, 0.75)),
-    ("held, with a teacher", (1.0, 1.0, 0.75)),
-    ("ASD and WSD, rate held", (1.0, 1.0, 0.75)),
-    ("RSign and RPReLU", (1.0, 0.5, 0.25)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("warm-up", (0.0, 0.5, 0.25)),
+        ("falling by the square", (1.0, 0.25, 0.0625)),
+        ("held, falling in the last third", (1.0, 1.0, 0.75)),
+        ("held, with a teacher", (1.0, 1.0, 0.75)),
+        ("ASD and WSD, rate held", (1.0, 1.0, 0.75)),
+        ("RSign and RPReLU", (1.0, 0.5, 0.25)),
+    ],
+)
 def test_the_learning_rate_runs_through_crops_and_whole_images_as_through_one(name, factors):
     *_, crops, whole = configured(name, 8, 0).planned_stages()
     # Six epochs and two: the middle of all is two thirds of the first stage.

@@ -75,7 +75,7 @@ TOGETHER = [
     ({"output_dir": f"{__file__}/run"}, "cannot be written"),
     ({"output_dir": "x" * 300}, "File name too long"),
     ({"strategy": "multi_worker"}, "strategy=multi_worker needs the addresses of all workers"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("changes", "says"), [*LIMITS, *TOGETHER])
@@ -93,9 +93,11 @@ def test_a_run_and_its_dry_run_say_the_same(changes, says, small, tmp_path, monk
 def test_a_batch_that_the_machine_has_no_memory_for(small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     changes = {
-        "preprocessing": "RandomResizedCropFlip", "preprocessing.lighting": 0,
-        "preprocessing.input_shape": "(4096,4096,1)", "batch_size": 64,
-    }  # fmt: skip
+        "preprocessing": "RandomResizedCropFlip",
+        "preprocessing.lighting": 0,
+        "preprocessing.input_shape": "(4096,4096,1)",
+        "batch_size": 64,
+    }
     settings = {k: v for k, v in small.items() if k != "preprocessing.padding"}
     assert main(["train", "RealResNet20", *words({**settings, **changes})]) == 2
     err = capsys.readouterr().err

@@ -21,10 +21,13 @@ def stages(task, *settings):
     return configure_task(task, parse_assignments(settings)).planned_stages()
 
 
-@pytest.mark.parametrize(("schedule", "factors"), [
-    ("linear", 1 - np.arange(80) / 80),
-    ("held", np.minimum(1, 3 - 3 * np.arange(80) / 80)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("linear", 1 - np.arange(80) / 80),
+        ("held", np.minimum(1, 3 - 3 * np.arange(80) / 80)),
+    ],
+)
 def test_the_learning_rate_runs_through_both(schedule, factors):
     settings = ["dataset=Cifar10", "learning_rate=1", "epochs=2", "crop_size=24"]
     crops, whole = stages(OneHour, *settings, "crop_epochs=6", f"schedule={schedule}")

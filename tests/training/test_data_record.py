@@ -20,11 +20,16 @@ def trained(image_folder, tmp_path_factory) -> SimpleNamespace:
     root = tmp_path_factory.mktemp("recorded")
     shutil.copytree(image_folder, root / "images")
     settings = {
-        "dataset": "ImageFolder", "dataset.data_dir": str(root / "images"),
-        "preprocessing": "PadCropFlip", "preprocessing.input_shape": (28, 28, 1),
-        "batch_size": 30, "epochs": 1, "model.width": 0.25, "tensorboard": False,
+        "dataset": "ImageFolder",
+        "dataset.data_dir": str(root / "images"),
+        "preprocessing": "PadCropFlip",
+        "preprocessing.input_shape": (28, 28, 1),
+        "batch_size": 30,
+        "epochs": 1,
+        "model.width": 0.25,
+        "tensorboard": False,
         "output_dir": str(root / "run"),
-    }  # fmt: skip
+    }
     configure_task(RealResNet20, settings).run()
     return SimpleNamespace(root=root, settings=settings, record=(root / "run" / DATA).read_text())
 

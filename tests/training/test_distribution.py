@@ -139,9 +139,12 @@ def data_service():
     """The address of a data service, a real process."""
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.data.service", "127.0.0.1:0"], cwd=root, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "training.data.service", "127.0.0.1:0"],
+        cwd=root,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield process.stdout.readline().partition("data_service=")[2].strip()
     finally:
@@ -242,11 +245,14 @@ def start_workers(lqz, settings, float64):
         addresses = [f"127.0.0.1:{port}" for port in ports]
         return [
             lqz.start(
-                cwd, "ReActNet", {**settings, "output_dir": cwd / f"run{index}", **more},
-                TF_CONFIG=tf_config(index=index, worker=addresses), **float64,
+                cwd,
+                "ReActNet",
+                {**settings, "output_dir": cwd / f"run{index}", **more},
+                TF_CONFIG=tf_config(index=index, worker=addresses),
+                **float64,
             )
             for index in only
-        ]  # fmt: skip
+        ]
 
     return start
 
@@ -344,12 +350,13 @@ def test_workers_that_never_come_and_workers_with_other_settings(
     step |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": "2"}
     processes = [
         lqz.start(
-            tmp_path, "ReActNet",
+            tmp_path,
+            "ReActNet",
             {**settings, "output_dir": tmp_path / "run", "learning_rate": (5e-4, 1e-3)[task]},
             **{f"SLURM_{name}": value for name, value in {**step, "PROCID": str(task)}.items()},
         )
         for task in (0, 1)
-    ]  # fmt: skip
+    ]
     ends = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [2, 2], ends
     assert "settings are not the chief's (learning_rate: 0.001 here, 0.0005 there)" in ends[1][1]

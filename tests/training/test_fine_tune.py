@@ -10,15 +10,18 @@ from training.recipes.fine_tune import FineTune, by_number, by_size
 from training.settings.configuration import configure_task, parse_assignments
 
 
-@pytest.mark.parametrize(("images", "batch", "epochs", "rate"), [
-    (1, 1, 60, 0.0011),
-    (3, 3, 60, 0.0019),
-    (30, 6, 60, 0.0027),
-    (186, 14, 31, 0.0042),  # 4 images are left out of an epoch
-    (200, 20, 30, 0.005),
-    (5000, 50, 6, 0.0079),
-    (1_281_167, 58, 5, 0.0085),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("images", "batch", "epochs", "rate"),
+    [
+        (1, 1, 60, 0.0011),
+        (3, 3, 60, 0.0019),
+        (30, 6, 60, 0.0027),
+        (186, 14, 31, 0.0042),  # 4 images are left out of an epoch
+        (200, 20, 30, 0.005),
+        (5000, 50, 6, 0.0079),
+        (1_281_167, 58, 5, 0.0085),
+    ],
+)
 def test_chosen_by_the_number_of_images(images, batch, epochs, rate):
     chosen = {key: choice.value for key, choice in by_number(images).items()}
     assert chosen == {"batch_size": batch, "epochs": epochs, "learning_rate": rate}
@@ -32,9 +35,16 @@ def test_hardly_an_image_is_left_out_of_an_epoch():
         assert images < 12 or images // batch > 1
 
 
-@pytest.mark.parametrize(("shorter", "size", "low"), [
-    (28, 32, 0.8), (32, 32, 0.8), (40, 32, 0.64), (3000, 32, 0.35), (256, 224, 0.77),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shorter", "size", "low"),
+    [
+        (28, 32, 0.8),
+        (32, 32, 0.8),
+        (40, 32, 0.64),
+        (3000, 32, 0.35),
+        (256, 224, 0.77),
+    ],
+)
 def test_chosen_by_the_size_of_the_images(shorter, size, low):
     assert by_size(shorter, size)["preprocessing.scale"].value == (low, 1.0)
 

@@ -81,7 +81,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
 @pytest.mark.slow
 def test_killed_at_random_in_every_stage_it_ends_bit_equal(
     lqz, settings, uninterrupted_moving, tmp_path
-):  # fmt: skip
+):
     directory, uninterrupted = tmp_path / "run", uninterrupted_moving
     settings = {**settings, **MOVING}
     draw = random.Random(0)

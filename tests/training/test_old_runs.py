@@ -21,9 +21,12 @@ from zoo.files import sha256
 
 ARCHIVE = Path(__file__).with_name("old_runs.tar.xz")
 SETTINGS = (
-    "model.width=0.0625", "batch_size=100", "tensorboard=False",
-    "dataset.train_split=train[:1000]", "dataset.validation_split=test[:500]",
-)  # fmt: skip
+    "model.width=0.0625",
+    "batch_size=100",
+    "tensorboard=False",
+    "dataset.train_split=train[:1000]",
+    "dataset.validation_split=test[:500]",
+)
 
 
 @pytest.fixture(scope="module")

@@ -83,9 +83,13 @@ def settings(tiny):
     """Two epochs of two steps on real images, cropped and flipped."""
     data = {k: v for k, v in tiny.items() if k.startswith(("dataset", "preproc", "batch"))}
     return {
-        **data, "epochs": 2, "crop_epochs": 0, "tensorboard": False, "bfloat16": False,
+        **data,
+        "epochs": 2,
+        "crop_epochs": 0,
+        "tensorboard": False,
+        "bfloat16": False,
         "learning_rate": 1e-2,
-    }  # fmt: skip
+    }
 
 
 def last_stage(recipe, directory: Path) -> StageTrainer:
@@ -98,9 +102,14 @@ def last_stage(recipe, directory: Path) -> StageTrainer:
     teacher = stages[stage.teacher].build() if stage.teacher else None
     directory.mkdir()
     return StageTrainer(
-        stage, TrainStep(stage, stage.build(), teacher), execution.pipeline(stage), directory,
-        checkpoint_minutes=5, tensorboard=False, stop=StopFlag(),
-    )  # fmt: skip
+        stage,
+        TrainStep(stage, stage.build(), teacher),
+        execution.pipeline(stage),
+        directory,
+        checkpoint_minutes=5,
+        tensorboard=False,
+        stop=StopFlag(),
+    )
 
 
 def as_program(trainer: StageTrainer, folder: Path) -> Path:
@@ -179,9 +188,14 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
     command = ["train", "SDBNNResNet20", *words, f"output_dir={run}"]
     assert main([*command, "--program", str(folder)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
-        "images", "manifest.json", "philox.py", "run.py", "start.npz", "step.stablehlo",
+        "images",
+        "manifest.json",
+        "philox.py",
+        "run.py",
+        "start.npz",
+        "step.stablehlo",
         "tables.npz",
-    ]  # fmt: skip
+    ]
     go_on(runner, folder)
     capsys.readouterr()
     assert main([*command, "--from-program", str(folder)]) == 0

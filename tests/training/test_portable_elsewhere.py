@@ -53,9 +53,13 @@ def start(python: Path, *folders: Path, **options: str) -> subprocess.Popen:
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.Popen(
-        [python, folders[0] / "run.py", *folders, *words], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=environment, cwd=folders[0].parent,
-    )  # fmt: skip
+        [python, folders[0] / "run.py", *folders, *words],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=folders[0].parent,
+    )
 
 
 def finish(process: subprocess.Popen) -> str:

@@ -41,7 +41,11 @@ print(len(rounded), convolution._bfloat16)
 @pytest.mark.slow
 def test_all_binary_convolutions_of_both_replicas_are_rounded():
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     assert done.stdout.split() == [str(2 * 18), "False"], done.stderr[-2000:]

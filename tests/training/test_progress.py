@@ -35,9 +35,13 @@ def on_terminal(columns):
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     subprocess.run(
-        [sys.executable, "-c", SHOW], stdout=child, env=environment, check=True, timeout=60,
+        [sys.executable, "-c", SHOW],
+        stdout=child,
+        env=environment,
+        check=True,
+        timeout=60,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     os.close(child)
     shown = os.read(parent, 65536).decode()
     os.close(parent)
@@ -61,19 +65,37 @@ def test_a_bar_says_epoch_speed_and_time_left(columns):
 
 def test_elsewhere_there_is_one_line_an_epoch():
     done = subprocess.run(
-        [sys.executable, "-c", SHOW], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", SHOW],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     assert done.stdout.count("\n") == 1 and "waiting for input 2 %  12.0 s" in done.stdout
 
 
 def test_epoch_line_has_every_figure():
     row = {
-        "epoch": 3, "learning_rate": 1e-3, "loss": 0.5, "top1": 80.0, "validation_top1": 75.5,
-        "seconds": 12.0, "images_per_second": 800.0, "input_wait": 0.02,
-    }  # fmt: skip
+        "epoch": 3,
+        "learning_rate": 1e-3,
+        "loss": 0.5,
+        "top1": 80.0,
+        "validation_top1": 75.5,
+        "seconds": 12.0,
+        "images_per_second": 800.0,
+        "input_wait": 0.02,
+    }
     line = epoch_line("binary", row, 9)
-    for part in ("binary  epoch 3/9", "loss 0.5000", "80.00 %", "75.50 %", "1.00e-03",
-                 "800 images/s", "waiting for input 2 %", "12.0 s"):  # fmt: skip
+    for part in (
+        "binary  epoch 3/9",
+        "loss 0.5000",
+        "80.00 %",
+        "75.50 %",
+        "1.00e-03",
+        "800 images/s",
+        "waiting for input 2 %",
+        "12.0 s",
+    ):
         assert part in line
     assert "validation" not in epoch_line("binary", {**row, "validation_top1": None}, 9)

@@ -86,34 +86,63 @@ def test_optimizer_of_self_distribution_by_name():
         stages_of("SDBNNResNet20", "optimizer=lamb")
 
 
-@pytest.mark.parametrize(("settings", "says"), [
-    (["epochs=0", "crop_epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
-    (["warmup_epochs=45"], "warmup_epochs=45 must not exceed the 44 epochs of stage 'binary c"),
-    (["model=QuickNetSmall", "crop_epochs=0", "initialize_from=imagenet"], "is larq-zoo's and is"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["epochs=0", "crop_epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
+        (["warmup_epochs=45"], "warmup_epochs=45 must not exceed the 44 epochs of stage 'binary c"),
+        (
+            ["model=QuickNetSmall", "crop_epochs=0", "initialize_from=imagenet"],
+            "is larq-zoo's and is",
+        ),
+    ],
+)
 def test_what_cannot_be_trained(settings, says):
     recipe = configure_task(TASKS["OneHour"].load(), parse_assignments(settings))
     with pytest.raises(InvalidValueError, match=says):
         recipe.planned_stages()
 
 
-@pytest.mark.parametrize(("task", "settings", "says"), [
-    ("BiRealNetPaper", ["model=ReActNet18"], "cannot train ReActNet18, which has no 'binary_act"),
-    ("BiRealNetPaper", ["crop_epochs=1"], "last stage here is batch norm alone: give crop_epochs"),
-    ("OneHour", ["schedule=hold"], "no schedule 'hold'.*'held'.* names: constant, cosine, held"),
-    ("SDBNNResNet20", ["schedule=hold"], "There is no schedule 'hold'"),
-    ("XNORNetPlusPlus", ["divide_every=-1"], "'divide_every' must be a whole number, 0 or more"),
-    ("OneHour", ["optimizer=lamb"], r"no optimizer 'lamb'.* Valid names: adam, sgd"),
-    ("OneHour", ["decayed=kernel"], "no decayed 'kernel'; did you mean 'kernels'"),
-    ("OneHour", ["momentum=1.5"], "'momentum' must be a number, 0 or more and below 1"),
-    ("OneHour", ["accumulate=3"], "accumulate=3 does not divide a batch of 128"),
-    ("OneHour", ["ema=1"], "'ema' must be a number, 0 or more and below 1"),
-    ("OneHour", ["gradient_clip=-1"], "'gradient_clip' must be a number, 0 or more"),
-    ("OneHour", ["warmup_epochs=-1"], "'warmup_epochs' must be a number, 0 or more"),
-    ("OneHour", ["teacher=RealResNet20"], "The teacher has random weights and is not trained"),
-    ("BiRealNetPaper", ["two_stages=True"], "four stages of its own: leave teacher"),
-    ("SDBNN", ["model=QuickNetSmall"], "cannot train QuickNetSmall, which has no 'binary_weights'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("task", "settings", "says"),
+    [
+        (
+            "BiRealNetPaper",
+            ["model=ReActNet18"],
+            "cannot train ReActNet18, which has no 'binary_act",
+        ),
+        (
+            "BiRealNetPaper",
+            ["crop_epochs=1"],
+            "last stage here is batch norm alone: give crop_epochs",
+        ),
+        (
+            "OneHour",
+            ["schedule=hold"],
+            "no schedule 'hold'.*'held'.* names: constant, cosine, held",
+        ),
+        ("SDBNNResNet20", ["schedule=hold"], "There is no schedule 'hold'"),
+        (
+            "XNORNetPlusPlus",
+            ["divide_every=-1"],
+            "'divide_every' must be a whole number, 0 or more",
+        ),
+        ("OneHour", ["optimizer=lamb"], r"no optimizer 'lamb'.* Valid names: adam, sgd"),
+        ("OneHour", ["decayed=kernel"], "no decayed 'kernel'; did you mean 'kernels'"),
+        ("OneHour", ["momentum=1.5"], "'momentum' must be a number, 0 or more and below 1"),
+        ("OneHour", ["accumulate=3"], "accumulate=3 does not divide a batch of 128"),
+        ("OneHour", ["ema=1"], "'ema' must be a number, 0 or more and below 1"),
+        ("OneHour", ["gradient_clip=-1"], "'gradient_clip' must be a number, 0 or more"),
+        ("OneHour", ["warmup_epochs=-1"], "'warmup_epochs' must be a number, 0 or more"),
+        ("OneHour", ["teacher=RealResNet20"], "The teacher has random weights and is not trained"),
+        ("BiRealNetPaper", ["two_stages=True"], "four stages of its own: leave teacher"),
+        (
+            "SDBNN",
+            ["model=QuickNetSmall"],
+            "cannot train QuickNetSmall, which has no 'binary_weights'",
+        ),
+    ],
+)
 def test_what_a_recipe_cannot_train(task, settings, says):
     with pytest.raises(ZooError, match=says):
         stages_of(task, *settings)
@@ -210,10 +239,17 @@ def test_learning_rate_is_divided_every_25_epochs():
     )
     crops, whole = configure_task(
         TASKS["XNORNetPlusPlus"].load(),
-        {"divide_every": 25, "epochs": 30, "crop_epochs": 30, "crop_size": 20, "batch_size": 100,
-         "model": "XNORNetPlusPlusResNet20", "model.scale": "case1",
-         "dataset": "FashionMNIST"},
-    ).planned_stages()  # fmt: skip
+        {
+            "divide_every": 25,
+            "epochs": 30,
+            "crop_epochs": 30,
+            "crop_size": 20,
+            "batch_size": 100,
+            "model": "XNORNetPlusPlusResNet20",
+            "model.scale": "case1",
+            "dataset": "FashionMNIST",
+        },
+    ).planned_stages()
     assert [crops.schedule(e / 30) for e in (24, 25)] == pytest.approx([1, 0.1])
     assert [whole.schedule(e / 30) for e in (19, 20)] == pytest.approx([0.1, 0.01])
 
@@ -277,7 +313,7 @@ def test_a_network_of_keras_applications_is_not_trained():
         pytest.param("SDBNNVGGSmall", {}, marks=pytest.mark.slow),
         pytest.param("RealResNet20", {}, marks=pytest.mark.slow),
     ],
-)  # fmt: skip
+)
 def test_two_steps_of_every_stage(task, settings, tiny, tmp_path):
     cls = TASKS[task].load()
     general = ("dataset", "preprocessing", "epochs", "batch_size")

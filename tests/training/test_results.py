@@ -30,18 +30,43 @@ from zoo.pretrained.records import find_record
 REAL_SHIPPED = cache.SHIPPED
 
 ROW = AccuracyRow(
-    model="ReActNetA", params=1_784_602, dataset="FashionMNIST", split="test", images=2000,
-    top1=88.55, top5=99.7, published_top1=69.4, gap=19.15, weights_sha256="ab" * 32,
-    weights="reactneta.npz", recipe='{"task":"ReActNet","shape":[1,2]}', evaluation="{}",
-    epochs="teacher=6 binary=10", train_top1=91.5, train_seconds=946.5,
-    trained_by="lqz train ReActNet", devices="binary: 1-9 on CPU, TensorFlow 2.19.1", seed=0,
+    model="ReActNetA",
+    params=1_784_602,
+    dataset="FashionMNIST",
+    split="test",
+    images=2000,
+    top1=88.55,
+    top5=99.7,
+    published_top1=69.4,
+    gap=19.15,
+    weights_sha256="ab" * 32,
+    weights="reactneta.npz",
+    recipe='{"task":"ReActNet","shape":[1,2]}',
+    evaluation="{}",
+    epochs="teacher=6 binary=10",
+    train_top1=91.5,
+    train_seconds=946.5,
+    trained_by="lqz train ReActNet",
+    devices="binary: 1-9 on CPU, TensorFlow 2.19.1",
+    seed=0,
     commit="0f" * 20 + "+dirty",
-    command="lqz evaluate 'a, b'", date="2025-01-31", tensorflow="2.19.1", larq="0.14.0",
-)  # fmt: skip
+    command="lqz evaluate 'a, b'",
+    date="2025-01-31",
+    tensorflow="2.19.1",
+    larq="0.14.0",
+)
 BARE = dataclasses.replace(
-    ROW, model="RealResNet20", published_top1=None, gap=None, train_top1=None, train_seconds=None,
-    seed=None, epochs="", trained_by="", devices="",
-)  # fmt: skip
+    ROW,
+    model="RealResNet20",
+    published_top1=None,
+    gap=None,
+    train_top1=None,
+    train_seconds=None,
+    seed=None,
+    epochs="",
+    trained_by="",
+    devices="",
+)
 
 
 def test_rows_are_read_as_they_were_written(tmp_path):
@@ -265,8 +290,18 @@ def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
     stage = tmp_path / "run" / "1-real"
     stage.mkdir(parents=True)
     shutil.copy(REAL_SHIPPED / model / file, stage / row.weights)
-    result = StageResult("real", row.top1, row.top5, row.train_top1, row.images, 60, 1.0,
-                         row.weights, record.sha256, {})  # fmt: skip
+    result = StageResult(
+        "real",
+        row.top1,
+        row.top5,
+        row.train_top1,
+        row.images,
+        60,
+        1.0,
+        row.weights,
+        record.sha256,
+        {},
+    )
     write_json(stage / "result.json", dataclasses.asdict(result))
     write_json(tmp_path / "run" / "config.json", json.loads(row.recipe))
     (tmp_path / "run" / "realresnet20.keras").touch()

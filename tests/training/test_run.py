@@ -167,9 +167,10 @@ def test_only_drafts_of_this_run_are_removed(tmp_path):
     first.open()
     first.close()
     own, foreign, users = (
-        tmp_path / "1-real" / ".step-000000009.npz.99", tmp_path / "other" / "1-real" / ".a.npz.99",
+        tmp_path / "1-real" / ".step-000000009.npz.99",
+        tmp_path / "other" / "1-real" / ".a.npz.99",
         tmp_path / "1-real" / ".notes.npz.txt",
-    )  # fmt: skip
+    )
     for each in (own, foreign, users):
         each.parent.mkdir(parents=True, exist_ok=True)
         each.write_bytes(b"half")
@@ -225,9 +226,13 @@ def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_i
         monkeypatch.setattr(engine.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
         conf = {
             **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
-            "batch_size": 10, "epochs": 1, "crop_epochs": 0, "tensorboard": False,
-            "checkpoint_minutes": minutes, "output_dir": tmp_path / str(minutes),
-        }  # fmt: skip
+            "batch_size": 10,
+            "epochs": 1,
+            "crop_epochs": 0,
+            "tensorboard": False,
+            "checkpoint_minutes": minutes,
+            "output_dir": tmp_path / str(minutes),
+        }
         run = configure_task(BiRealNet20, conf).run()
         monkeypatch.undo()
         weights.add(run.results[0].sha256)
@@ -244,9 +249,12 @@ def test_validating_less_often_changes_no_weight(tiny, tmp_path):
     for every in (1, 2):
         conf = {
             **{key: value for key, value in tiny.items() if key.startswith(("data", "prepro"))},
-            "batch_size": 40, "epochs": 3, "validate_every": every, "model.width": 0.25,
+            "batch_size": 40,
+            "epochs": 3,
+            "validate_every": every,
+            "model.width": 0.25,
             "output_dir": tmp_path / str(every),
-        }  # fmt: skip
+        }
         run = configure_task(RealResNet20, conf).run()
         with (run.directory / "1-real" / "log.csv").open(newline="") as lines:
             told = [bool(row["validation_top1"]) for row in csv.DictReader(lines)]

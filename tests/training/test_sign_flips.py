@@ -52,11 +52,21 @@ def test_what_is_no_finished_run_of_a_recipe(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "more"), [
-    (OneHour, {}),
-    (ReActNet20, {"first_stage_epochs": 0, "teacher": "RealResNet20", "teacher_epochs": 1,
-                  "teacher.weights": None}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "more"),
+    [
+        (OneHour, {}),
+        (
+            ReActNet20,
+            {
+                "first_stage_epochs": 0,
+                "teacher": "RealResNet20",
+                "teacher_epochs": 1,
+                "teacher.weights": None,
+            },
+        ),
+    ],
+)
 def test_a_run_that_went_on_from_weights_is_compared_with_them(tiny, tmp_path, recipe, more):
     settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
     settings |= {"model": "ReActNet20", "crop_epochs": 0}

@@ -22,9 +22,11 @@ with flag.listening(), flag.waiting_for(fault):
 
 def start(*words):
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", WAITING, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "waiting\n"
     return process
 

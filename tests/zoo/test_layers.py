@@ -564,12 +564,15 @@ NON_DEFAULT = [
     (SymmetricConv2D(4, 3, kernel_quantizer="magnitude_aware_sign"), {}),
     (
         SymmetricConv2D(
-            4, 3, input_quantizer=EDESign(3.0), kernel_quantizer=SelfDistributionSign("ede", 2.0),
+            4,
+            3,
+            input_quantizer=EDESign(3.0),
+            kernel_quantizer=SelfDistributionSign("ede", 2.0),
             kernel_constraint="weight_clip",
         ),
         {"use_bias": False, "padding": "same"},
     ),
-]  # fmt: skip
+]
 LABELS = [f"{index}-{type(layer).__name__}" for index, (layer, _) in enumerate(NON_DEFAULT)]
 
 

@@ -110,8 +110,12 @@ def test_small_model_by_hand():
     assert counted.memory_bytes == 4 * (real + dense + 5) + binary // 8
     assert counted.ops == counted.binary_macs / 64 + counted.float_macs
     assert counted.as_dict() == {
-        "binary_macs": 3456, "float_macs": 1376, "params": 877, "memory_bytes": 1276, "ops": 1430.0
-    }  # fmt: skip
+        "binary_macs": 3456,
+        "float_macs": 1376,
+        "params": 877,
+        "memory_bytes": 1276,
+        "ops": 1430.0,
+    }
     assert str(counted) == (
         "877 parameters in 0.00 MiB, 3,456 binary + 1,376 float MACs (71.5 % binary), 1,430 OPs"
     )

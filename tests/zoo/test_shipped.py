@@ -62,9 +62,10 @@ def test_it_is_packed_where_it_is_binary(record):
     """A packed set has a bit for each weight of the binary kernels, and no latent kernel."""
     path = cache.shipped(record.model, record.name)
     binary = sum(
-        weights for weights, bits in kernels(zoo.get_model(record.model, weights=record.name))
+        weights
+        for weights, bits in kernels(zoo.get_model(record.model, weights=record.name))
         if bits == 1
-    )  # fmt: skip
+    )
     assert is_packed(path) == (record.format == "packed") == (binary > 0)
     if binary:
         with np.load(path) as arrays:

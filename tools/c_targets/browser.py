@@ -35,10 +35,19 @@ def build(target: Path) -> None:
         model = zoo.get_model(MODEL, weights=WEIGHTS, classifier_activation=None)
         export = to_c(model, folder, name=NAME).directory
         sources = [SOURCES / "web.c", export / f"{NAME}.c", export / "bnn.c"]
-        checked([
-            *WASM.compiler, *FLAGS, "-DTAKES_BYTES", "-O3", f"-I{export}", *sources, "-o", target,
-            "-lm",
-        ])  # fmt: skip
+        checked(
+            [
+                *WASM.compiler,
+                *FLAGS,
+                "-DTAKES_BYTES",
+                "-O3",
+                f"-I{export}",
+                *sources,
+                "-o",
+                target,
+                "-lm",
+            ]
+        )
 
 
 def origin() -> dict[str, Any]:

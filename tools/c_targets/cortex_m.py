@@ -93,13 +93,29 @@ def build_firmware(
     path = export / f"{core.board}.elf"
     sizes = {"FLASH_SIZE": part.flash, "RAM_SIZE": part.ram, "STACK_SIZE": part.stack}
     sources = [SOURCES / "firmware.c", SOURCES / "watch.c", export / f"{NAME}.c", export / "bnn.c"]
-    checked([
-        "arm-none-eabi-gcc", *core.flags, "-mthumb", *(FLAGS if watch else FLAGS[:1]), optimize,
-        "-ffunction-sections", "-fdata-sections", f"-DCHUNK={part.pixels}", f"-I{export}",
-        f"-I{SOURCES}", *sources, "-nostartfiles", "-T", SOURCES / "cortex_m.ld",
-        *(f"-Wl,--defsym={symbol}={size}" for symbol, size in sizes.items()),
-        "-Wl,--gc-sections", "-o", path, "-lm",
-    ])  # fmt: skip
+    checked(
+        [
+            "arm-none-eabi-gcc",
+            *core.flags,
+            "-mthumb",
+            *(FLAGS if watch else FLAGS[:1]),
+            optimize,
+            "-ffunction-sections",
+            "-fdata-sections",
+            f"-DCHUNK={part.pixels}",
+            f"-I{export}",
+            f"-I{SOURCES}",
+            *sources,
+            "-nostartfiles",
+            "-T",
+            SOURCES / "cortex_m.ld",
+            *(f"-Wl,--defsym={symbol}={size}" for symbol, size in sizes.items()),
+            "-Wl,--gc-sections",
+            "-o",
+            path,
+            "-lm",
+        ]
+    )
     said = checked(["arm-none-eabi-size", "-A", path]).decode()
     size = {name: int(number) for name, number in re.findall(r"(?m)^(\.\S+) +(\d+)", said)}
     flash = size[".text"] + size.get(".ARM.exidx", 0) + size[".data"]
@@ -115,11 +131,26 @@ def run_firmware(firmware: Firmware, images: np.ndarray, outputs: int) -> Measur
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "images.bin").write_bytes(images.tobytes())
         done = subprocess.run(
-            ["qemu-system-arm", "-M", firmware.core.board, "-nographic", "-monitor", "none",
-             "-serial", "null", "-semihosting-config", "enable=on,target=native",
-             "-icount", "shift=0", "-kernel", firmware.path.absolute()],
-            cwd=folder, timeout=600, capture_output=True,
-        )  # fmt: skip
+            [
+                "qemu-system-arm",
+                "-M",
+                firmware.core.board,
+                "-nographic",
+                "-monitor",
+                "none",
+                "-serial",
+                "null",
+                "-semihosting-config",
+                "enable=on,target=native",
+                "-icount",
+                "shift=0",
+                "-kernel",
+                firmware.path.absolute(),
+            ],
+            cwd=folder,
+            timeout=600,
+            capture_output=True,
+        )
         if done.returncode:
             raise DeployError(
                 f"The program ended with a fault on a {firmware.core.name}; its stack has "

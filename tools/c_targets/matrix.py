@@ -19,8 +19,12 @@ from zoo.deploy import to_c
 from zoo.errors import DeployError
 
 SHIPPED = (
-    "ReActNet20", "SDBNNResNet20", "BiRealNet20", "XNORNetPlusPlusResNet20", "RealResNet20",
-)  # fmt: skip
+    "ReActNet20",
+    "SDBNNResNet20",
+    "BiRealNet20",
+    "XNORNetPlusPlusResNet20",
+    "RealResNet20",
+)
 FLOAT = "RealResNet20"  # emulators take a second and more for an image
 # What, for example, ST's STM32F401RE has: 512 KB of flash and 96 KB of RAM.
 SMALL_PART = Part(flash=512 << 10, ram=96 << 10)
@@ -28,8 +32,16 @@ ON_SMALL_PART = ("ReActNet20", "SDBNNResNet20")
 CORES = (M4, M7)
 COLUMNS = ("model", "weights", "target", "images", "equal", "note")
 FIRMWARE_COLUMNS = (
-    "model", "core", "images", "equal", "flash", "ram", "stack", "workspace", "instructions",
-)  # fmt: skip
+    "model",
+    "core",
+    "images",
+    "equal",
+    "flash",
+    "ram",
+    "stack",
+    "workspace",
+    "instructions",
+)
 
 
 def sample_images() -> np.ndarray:
@@ -96,8 +108,12 @@ def run_on_all(case: Case, builder: Builder) -> Iterator[dict[str, Any]]:
 
 
 def _row(case: Case, target: Target) -> dict[str, Any]:
-    return {"model": case.model, "weights": case.weights, "target": target.name,
-            "images": len(case.images)}  # fmt: skip
+    return {
+        "model": case.model,
+        "weights": case.weights,
+        "target": target.name,
+        "images": len(case.images),
+    }
 
 
 def _compared(case: Case, target: Target, builder: Builder, expected: Results) -> dict[str, Any]:
@@ -118,11 +134,16 @@ def run_on_cores(case: Case, builder: Builder, cores: Iterable[Core]) -> Iterato
         firmware = build_firmware(core, SMALL_PART, case.directory, optimize="-O3", watch=False)
         counted = run_firmware(firmware, case.pixels, case.outputs)
         yield {
-            "model": case.model, "core": core.name, "images": len(case.images),
+            "model": case.model,
+            "core": core.name,
+            "images": len(case.images),
             "equal": "yes" if found.results.same_as(expected) else "no",
-            "flash": firmware.flash, "ram": firmware.ram, "stack": counted.stack,
-            "workspace": case.workspace, "instructions": round(counted.instructions.mean()),
-        }  # fmt: skip
+            "flash": firmware.flash,
+            "ram": firmware.ram,
+            "stack": counted.stack,
+            "workspace": case.workspace,
+            "instructions": round(counted.instructions.mean()),
+        }
 
 
 def rows_of(model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -131,8 +152,14 @@ def rows_of(model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         try:
             case = exported(model, Path(folder) / "c")
         except DeployError as error:
-            row = {"model": model, "weights": "", "target": "", "images": 0, "equal": "",
-                   "note": str(error)}  # fmt: skip
+            row = {
+                "model": model,
+                "weights": "",
+                "target": "",
+                "images": 0,
+                "equal": "",
+                "note": str(error),
+            }
             return [row], []
         builder = Builder(kernels_folder())
         rows = list(run_on_all(case, builder))

@@ -38,16 +38,31 @@ def _cell(row: dict[str, str]) -> str:
 
 def firmware_rows() -> tuple[list[str], list[list[str]]]:
     """Heads and rows: memory and instructions of each network on each microcontroller."""
-    heads = ["network", "core", "images", "results", "flash KB", "RAM KB", "of it workspace KB",
-             "stack used KB", "million instructions an image"]  # fmt: skip
+    heads = [
+        "network",
+        "core",
+        "images",
+        "results",
+        "flash KB",
+        "RAM KB",
+        "of it workspace KB",
+        "stack used KB",
+        "million instructions an image",
+    ]
     rows = [
         [
-            row["model"], row["core"], row["images"], _cell(row), _kilo(row["flash"]),
-            _kilo(row["ram"]), _kilo(row["workspace"]), _kilo(row["stack"]),
+            row["model"],
+            row["core"],
+            row["images"],
+            _cell(row),
+            _kilo(row["flash"]),
+            _kilo(row["ram"]),
+            _kilo(row["workspace"]),
+            _kilo(row["stack"]),
             f"{int(row['instructions']) / 1e6:.1f}",
         ]
         for row in read_table(FIRMWARE)
-    ]  # fmt: skip
+    ]
     return heads, rows
 
 

@@ -48,19 +48,30 @@ X86 = Target("x86-64", "", ("gcc",), fused=True)  # AVX-512 or AVX2, what the ma
 AVX2 = Target("x86-64, AVX2", "AVX2", ("gcc", "-DBNN_NO_AVX512"), fused=True)
 PORTABLE = Target("x86-64, portable C", "portable C", ("gcc", "-DBNN_ONLY_PORTABLE"))
 ARM64 = Target(
-    "ARM64, NEON", "NEON", ("aarch64-linux-gnu-gcc", "-static"), ("qemu-aarch64",),
-    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user", fused=True,
-)  # fmt: skip
+    "ARM64, NEON",
+    "NEON",
+    ("aarch64-linux-gnu-gcc", "-static"),
+    ("qemu-aarch64",),
+    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
+    fused=True,
+)
 RISCV64 = Target(
-    "RISC-V 64, portable C", "portable C", ("riscv64-linux-gnu-gcc", "-static"),
-    ("qemu-riscv64",), "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user",
-)  # fmt: skip
+    "RISC-V 64, portable C",
+    "portable C",
+    ("riscv64-linux-gnu-gcc", "-static"),
+    ("qemu-riscv64",),
+    "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user",
+)
 WEB_COMPILER = ("clang", "--target=wasm32-wasi", "-mexec-model=reactor", "-Wl,--strip-all")
 WEB_PACKAGES = "clang lld wasi-libc libclang-rt-14-dev-wasm32 nodejs"
 WASM = Target(
-    "WebAssembly SIMD", "WebAssembly SIMD", (*WEB_COMPILER, "-msimd128"),
-    ("node", str(SOURCES / "web.mjs")), WEB_PACKAGES, web=True,
-)  # fmt: skip
+    "WebAssembly SIMD",
+    "WebAssembly SIMD",
+    (*WEB_COMPILER, "-msimd128"),
+    ("node", str(SOURCES / "web.mjs")),
+    WEB_PACKAGES,
+    web=True,
+)
 PLAIN_WASM = Target(
     "WebAssembly, portable C", "portable C", WEB_COMPILER, WASM.runner, WEB_PACKAGES, web=True
 )

@@ -37,9 +37,14 @@ from zoo.files import expanded
     help="Which weights of PyTorch's FILE, where it holds several, such as averaged ones.",
 )
 def convert(
-    model: str, arguments: Sequence[str], to: str | None, output: Path | None, name: str | None,
-    force: bool, entry: str | None,
-) -> None:  # fmt: skip
+    model: str,
+    arguments: Sequence[str],
+    to: str | None,
+    output: Path | None,
+    name: str | None,
+    force: bool,
+    entry: str | None,
+) -> None:
     """Import the weights of MODEL from the authors' FILE, or write them for PyTorch.
 
     FILE is what the authors' training wrote with torch.save, of any PyTorch; for larq-zoo's models
@@ -140,7 +145,7 @@ def _import(
         read_npz,
         read_unused,
         write_npz,
-    )  # fmt: skip
+    )
     from zoo.weights.keras_file import load_keras
     from zoo.weights.torch_state import load_torch_state, unused
 
@@ -176,9 +181,11 @@ def _import(
     click.echo(f"Kept as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
-    click.echo(f"{how} loads it." if row.origin == "zoo" else (
-        f'zoo.get_model("{row.model}", weights="{name}"{built}) loads it.'
-    ))  # fmt: skip
+    click.echo(
+        f"{how} loads it."
+        if row.origin == "zoo"
+        else (f'zoo.get_model("{row.model}", weights="{name}"{built}) loads it.')
+    )
 
 
 def _refuse_to_replace(row: catalog.Row, name: str, force: bool) -> None:
@@ -216,9 +223,11 @@ def _say_entries(taken: Any, file: Path) -> None:
 
 def _export(model: str, found: Found, output: Path, options: dict[str, Any], to: str) -> None:
     if found.row is not None and found.row.origin != "zoo":
-        why = "of TensorFlow's padding: PyTorch has no such network" if to == "torch" else (
-            "whose weights are Keras's .h5 and are not packed"
-        )  # fmt: skip
+        why = (
+            "of TensorFlow's padding: PyTorch has no such network"
+            if to == "torch"
+            else ("whose weights are Keras's .h5 and are not packed")
+        )
         raise InvalidValueError(f"{found.row.model} is larq-zoo's, {why}.")
     if to == "torch":
         require("convert", f"Writing '{output.name}'")

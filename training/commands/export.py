@@ -28,25 +28,62 @@ SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variabl
 @click.command("export", context_settings=OPEN)
 @click.argument("model", shell_complete=completion.models)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--format", "kind", required=True, metavar="|".join(FORMATS),
-              help="openvino: x86; lce (Larq Compute Engine): ARM; c: any machine.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
-              help="A directory for openvino, c and saved_model, else a file.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Images at a time (openvino).")  # fmt: skip
-@click.option("--preprocess", is_flag=True,
-              help="Take uint8 images and normalise them in the graph (openvino).")  # fmt: skip
+@click.option(
+    "--format",
+    "kind",
+    required=True,
+    metavar="|".join(FORMATS),
+    help="openvino: x86; lce (Larq Compute Engine): ARM; c: any machine.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A directory for openvino, c and saved_model, else a file.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images at a time (openvino).",
+)
+@click.option(
+    "--preprocess",
+    is_flag=True,
+    help="Take uint8 images and normalise them in the graph (openvino).",
+)
 @click.option("--name", help="Prefix of the names in C (c); by default the model's.")
-@click.option("--ram", type=click.IntRange(min=1), metavar="BYTES",
-              help="Refuse a network whose workspace is larger (c).")  # fmt: skip
-@click.option("--flash", type=click.IntRange(min=1), metavar="BYTES",
-              help="Refuse a network whose constants are larger (c).")  # fmt: skip
-@click.option("--allow-float", is_flag=True,
-              help="Write binary layers that cannot be converted in float32 (lce).")  # fmt: skip
+@click.option(
+    "--ram",
+    type=click.IntRange(min=1),
+    metavar="BYTES",
+    help="Refuse a network whose workspace is larger (c).",
+)
+@click.option(
+    "--flash",
+    type=click.IntRange(min=1),
+    metavar="BYTES",
+    help="Refuse a network whose constants are larger (c).",
+)
+@click.option(
+    "--allow-float",
+    is_flag=True,
+    help="Write binary layers that cannot be converted in float32 (lce).",
+)
 def export(
-    model: str, arguments: Sequence[str], kind: str, output: Path, batch: int, preprocess: bool,
-    name: str | None, ram: int | None, flash: int | None, allow_float: bool,
-) -> None:  # fmt: skip
+    model: str,
+    arguments: Sequence[str],
+    kind: str,
+    output: Path,
+    batch: int,
+    preprocess: bool,
+    name: str | None,
+    ram: int | None,
+    flash: int | None,
+    allow_float: bool,
+) -> None:
     """Write MODEL, built with ARGUMENTS, for a runtime.
 
     MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
@@ -57,10 +94,13 @@ def export(
     if kind not in FORMATS:
         raise UnknownNameError("format", kind, FORMATS)
     for option, given, of in (
-        ("--preprocess", preprocess, "openvino"), ("--batch", batch != 1, "openvino"),
-        ("--allow-float", allow_float, "lce"), ("--name", name is not None, "c"),
-        ("--ram", ram is not None, "c"), ("--flash", flash is not None, "c"),
-    ):  # fmt: skip
+        ("--preprocess", preprocess, "openvino"),
+        ("--batch", batch != 1, "openvino"),
+        ("--allow-float", allow_float, "lce"),
+        ("--name", name is not None, "c"),
+        ("--ram", ram is not None, "c"),
+        ("--flash", flash is not None, "c"),
+    ):
         if given and kind != of:
             raise InvalidValueError(f"{option} is for --format {of}, not {kind}.")
     if kind in EXTRAS:
@@ -126,9 +166,12 @@ def _card(found: Network, network: Any) -> ExportCard:
     arguments = {key: to_json(value) for key, value in found.arguments.items()}
     names = found.card.classes if _names(found, network) else None
     return ExportCard(
-        found.name, record.name if record else "", found.file.name if found.file else "",
-        found.sha256, dataclasses.replace(found.card, classes=names, arguments=arguments),
-    )  # fmt: skip
+        found.name,
+        record.name if record else "",
+        found.file.name if found.file else "",
+        found.sha256,
+        dataclasses.replace(found.card, classes=names, arguments=arguments),
+    )
 
 
 def _openvino(
@@ -158,9 +201,7 @@ def _lce(network: Any, output: Path, allow_float: bool, card: ExportCard) -> int
     return count_binary_convolutions(flatbuffer)
 
 
-def _c(
-    network: Any, output: Path, found: Network, card: ExportCard, **options: Any
-) -> int:  # fmt: skip
+def _c(network: Any, output: Path, found: Network, card: ExportCard, **options: Any) -> int:
     from zoo.deploy import to_c
 
     how = found.card.preprocessing

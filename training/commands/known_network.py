@@ -67,8 +67,10 @@ def completed(card: NetworkCard | None, row: catalog.Row | None) -> NetworkCard:
     same = card.dataset in (None, of_row.dataset, COMPONENTS.get(of_row.dataset or ""))
     return NetworkCard(
         card.classes or (of_row.classes if same else None),
-        card.preprocessing or of_row.preprocessing, card.dataset, card.arguments,
-    )  # fmt: skip
+        card.preprocessing or of_row.preprocessing,
+        card.dataset,
+        card.arguments,
+    )
 
 
 def catalog_row(keras_name: str) -> catalog.Row | None:

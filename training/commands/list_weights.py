@@ -66,9 +66,15 @@ def _none(model: str) -> WeightSet:
 
     dataset = catalog.row(model).dataset
     return WeightSet(
-        model=model, name="", dataset=dataset, origin="", access="none published", format="npz",
-        preprocessing=dataset, classes=dataset,
-    )  # fmt: skip
+        model=model,
+        name="",
+        dataset=dataset,
+        origin="",
+        access="none published",
+        format="npz",
+        preprocessing=dataset,
+        classes=dataset,
+    )
 
 
 def _number(value: Any) -> str:

@@ -148,9 +148,17 @@ def _of_catalog(
     weights = arguments.pop("weights", default)
     if weights is None:
         return Network(
-            text, "catalog", row.model, None, None, "", None, completed(None, row), arguments,
+            text,
+            "catalog",
+            row.model,
+            None,
+            None,
+            "",
+            None,
+            completed(None, row),
+            arguments,
             lambda logits: _built(row, arguments, None, logits),
-        )  # fmt: skip
+        )
     file = find_weights(str(weights), row.model)
     record = card = None
     known = ""
@@ -170,9 +178,17 @@ def _of_catalog(
     if classes and "num_classes" in parameters(row.model):
         arguments.setdefault("num_classes", classes)
     return Network(
-        text, "catalog", row.model, None, file, f"{known}{file.name}", record,
-        completed(card, row), arguments, lambda logits: _built(row, arguments, file, logits),
-    )  # fmt: skip
+        text,
+        "catalog",
+        row.model,
+        None,
+        file,
+        f"{known}{file.name}",
+        record,
+        completed(card, row),
+        arguments,
+        lambda logits: _built(row, arguments, file, logits),
+    )
 
 
 def _default_set(row: catalog.Row, needed: bool) -> str | None:

@@ -39,8 +39,11 @@ class Classifier:
 @click.command(context_settings=OPEN)
 @click.argument("model", shell_complete=completion.models)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--trust-program", is_flag=True,
-              help="Run an export that is a program: C source, or a SavedModel.")  # fmt: skip
+@click.option(
+    "--trust-program",
+    is_flag=True,
+    help="Run an export that is a program: C source, or a SavedModel.",
+)
 def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
     """The five likeliest classes of each IMAGE by MODEL's trained weights.
 

@@ -15,10 +15,21 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("name", metavar="imagenet")
-@click.option("--tars", type=PATH, required=True, metavar="DIR",
-              help="The folder that holds the .tar files of image-net.org.")  # fmt: skip
-@click.option("-o", "--output", type=PATH, required=True, metavar="DIR",
-              help="Where to write train/CLASS and validation/CLASS.")  # fmt: skip
+@click.option(
+    "--tars",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="The folder that holds the .tar files of image-net.org.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="Where to write train/CLASS and validation/CLASS.",
+)
 @click.option("--no-hash", is_flag=True, help="Take the files without comparing their MD5 sums.")
 def prepare(name: str, tars: Path, output: Path, no_hash: bool) -> None:
     """Write ImageNet's official .tar files as folders of images, one folder for each class.
@@ -39,8 +50,11 @@ def prepare(name: str, tars: Path, output: Path, no_hash: bool) -> None:
         if tar not in found:
             click.echo(f"{tar.name} is not there: no {tar.split} images are written.")
     columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress:
         for tar, source in () if no_hash else found.items():
             bar = progress.add_task(f"Checking {tar.name}", total=source.stat().st_size)

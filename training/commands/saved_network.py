@@ -43,9 +43,17 @@ def of_run(given: str, run: Path) -> Network:
         return model
 
     return Network(
-        given, "run", row.model if row else weights.stem, run, weights, weights.name, None,
-        completed(card_of_run(run), row), {}, build,
-    )  # fmt: skip
+        given,
+        "run",
+        row.model if row else weights.stem,
+        run,
+        weights,
+        weights.name,
+        None,
+        completed(card_of_run(run), row),
+        {},
+        build,
+    )
 
 
 def of_model(given: str, path: Path) -> Network:
@@ -65,9 +73,17 @@ def of_model(given: str, path: Path) -> Network:
         name = build(False).name
         row = catalog_row(name)
     return Network(
-        given, "model", row.model if row else name, path, path, path.name, None,
-        completed(card, row), {}, build,
-    )  # fmt: skip
+        given,
+        "model",
+        row.model if row else name,
+        path,
+        path,
+        path.name,
+        None,
+        completed(card, row),
+        {},
+        build,
+    )
 
 
 def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
@@ -101,9 +117,17 @@ def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
         return model
 
     return Network(
-        given, "weights", row.model, path, path, path.name, None, completed(card, row), arguments,
+        given,
+        "weights",
+        row.model,
+        path,
+        path,
+        path.name,
+        None,
+        completed(card, row),
+        arguments,
         build,
-    )  # fmt: skip
+    )
 
 
 def row_of_weights(given: str, path: Path) -> catalog.Row:

@@ -17,12 +17,24 @@ if TYPE_CHECKING:
 
 # What most runs are given; the others are shown on request.
 COMMON = (
-    "dataset", "dataset.data_dir", "model", "teacher", "teacher.weights", "epochs", "batch_size",
-    "learning_rate", "initialize_from", "seed", "output_dir",
-)  # fmt: skip
+    "dataset",
+    "dataset.data_dir",
+    "model",
+    "teacher",
+    "teacher.weights",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "initialize_from",
+    "seed",
+    "output_dir",
+)
 PARTS = {
-    "dataset": "Data set", "preprocessing": "Images", "model": "Network", "teacher": "Teacher",
-}  # fmt: skip
+    "dataset": "Data set",
+    "preprocessing": "Images",
+    "model": "Network",
+    "teacher": "Teacher",
+}
 TRAINING, RUN = "Training", "Where the run is kept and computed"
 INDENT = "      "
 BESIDE = 110  # columns from which an explanation stands beside its setting
@@ -110,6 +122,10 @@ def _explanation(info: FieldInfo) -> str:
 
 def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> str:
     return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False,
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
         break_on_hyphens=False,
-    )  # fmt: skip
+    )

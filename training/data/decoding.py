@@ -123,9 +123,14 @@ class DecodedSplit:
             return cls(tf.constant(pixels), labels, readable)
 
     def batches(
-        self, preprocessing: ImagePreprocessing, positions: np.ndarray, indices: np.ndarray,
-        key: int | None, size: int, steps: int | None = None,
-    ) -> tf.data.Dataset:  # fmt: skip
+        self,
+        preprocessing: ImagePreprocessing,
+        positions: np.ndarray,
+        indices: np.ndarray,
+        key: int | None,
+        size: int,
+        steps: int | None = None,
+    ) -> tf.data.Dataset:
         """What `decoded` and `rebatch(size)` give, without those that cannot be decoded.
 
         Args:

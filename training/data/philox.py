@@ -74,8 +74,10 @@ def _philox(counter: Words, key: Words) -> Words:
         first = np.uint64(MULTIPLIERS[0]) * counter[0]
         second = np.uint64(MULTIPLIERS[1]) * counter[2]
         counter = (
-            (second >> WORD) ^ counter[1] ^ key[0], second & LOW,
-            (first >> WORD) ^ counter[3] ^ key[1], first & LOW,
-        )  # fmt: skip
+            (second >> WORD) ^ counter[1] ^ key[0],
+            second & LOW,
+            (first >> WORD) ^ counter[3] ^ key[1],
+            first & LOW,
+        )
         key = tuple((k + np.uint64(i)) & LOW for k, i in zip(key, INCREMENTS, strict=True))
     return counter

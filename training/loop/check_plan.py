@@ -60,9 +60,14 @@ def here(make: Callable[[], T]) -> T:
 
 
 def check_plan(
-    plan: Plan, record: Mapping[str, Any] | None, *, replicas: int, fetch: bool = False,
-    on_chief: Callable[[Callable[[], None]], None] = here, trains_here: bool = True,
-) -> CheckedPlan:  # fmt: skip
+    plan: Plan,
+    record: Mapping[str, Any] | None,
+    *,
+    replicas: int,
+    fetch: bool = False,
+    on_chief: Callable[[Callable[[], None]], None] = here,
+    trains_here: bool = True,
+) -> CheckedPlan:
     """Check a plan against its data, its networks and this machine.
 
     Args:
@@ -88,10 +93,15 @@ def check_plan(
     if record is not None:
         for size in {stage.batch_size for stage in stages}:
             InputPipeline(
-                dataset, plan.preprocessing, batch_size=size, seed=plan.seed, cache=options.cache,
-                cache_dir=options.cache_dir, corrupt_share=plan.corrupt_share,
+                dataset,
+                plan.preprocessing,
+                batch_size=size,
+                seed=plan.seed,
+                cache=options.cache,
+                cache_dir=options.cache_dir,
+                corrupt_share=plan.corrupt_share,
                 data_service=options.data_service,
-            )  # fmt: skip
+            )
     find = find_weights if fetch else partial(find_weights_here, required=record is not None)
     absent = plan.check(find)
     if fetch:
@@ -193,9 +203,10 @@ def _memory(checked: CheckedPlan, stage: Stage, model: tf.keras.Model) -> Memory
     if stage.crop or not stage.epochs:
         return None  # a stage on whole images follows, which takes more; and what is not trained
     teachers = [
-        network for each, network in zip(checked.stages, checked.models, strict=True)
+        network
+        for each, network in zip(checked.stages, checked.models, strict=True)
         if each.name == stage.teacher
-    ]  # fmt: skip
+    ]
     return Memory.of(model, stage, teachers)
 
 

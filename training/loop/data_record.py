@@ -107,9 +107,10 @@ def refuse(
 
 
 def differences(
-    before: Mapping[str, Any], now: Mapping[str, Any],
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
     splits: tuple[str, ...] = ("training", "validation"),
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """How data differ from a record, one text each; first the classes."""
     found = class_differences(before["classes"], now["classes"])
     for split in splits:

@@ -32,8 +32,9 @@ def decide(plan: Plan, run: RunDirectory, bfloat16: bool, *, keep: bool = True) 
     cuts = "tensorflow" if options.data_service else "pillow"
     decided = run.decide(
         {"cache": cache, "bfloat16": bfloat16, "photographs": cuts},
-        formerly={"photographs": "tensorflow"}, keep=keep,
-    )  # fmt: skip
+        formerly={"photographs": "tensorflow"},
+        keep=keep,
+    )
     if asked not in ("auto", decided["cache"]):
         raise RunError(
             f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "

@@ -22,9 +22,19 @@ STEP_FACTOR = 1.4
 PROCESS = 2**30  # bytes of Python, TensorFlow and its compiled step
 # Layers whose gradient needs none of their inputs; of ReLU it needs the output.
 WITHOUT_INPUTS = {
-    "Activation", "Add", "AveragePooling2D", "Concatenate", "Flatten", "GlobalAveragePooling2D",
-    "InputLayer", "LearnableShift", "ReLU", "Reshape", "SubsamplePad", "ZeroPadding2D",
-}  # fmt: skip
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "Concatenate",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "InputLayer",
+    "LearnableShift",
+    "ReLU",
+    "Reshape",
+    "SubsamplePad",
+    "ZeroPadding2D",
+}
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -81,8 +91,10 @@ def _bytes(model: tf.keras.Model, of: Callable[[Any, Any], list[Any]]) -> int:
     """Of the tensors, for one image, that `of` gives for the calls of a model's layers."""
     tensors = {
         id(each): each
-        for layer in model.layers for node in layer.inbound_nodes for each in of(layer, node)
-    }  # fmt: skip
+        for layer in model.layers
+        for node in layer.inbound_nodes
+        for each in of(layer, node)
+    }
     return sum(map(_size, tensors.values()))
 
 
@@ -105,9 +117,11 @@ def _signs(model: tf.keras.Model) -> int:
     """Of the signs that layers make of their inputs, beside which the inputs are kept."""
     return sum(
         _size(each)
-        for layer in model.layers if getattr(layer, "input_quantizer", None) is not None
-        for node in layer.inbound_nodes for each in tf.nest.flatten(node.input_tensors)
-    )  # fmt: skip
+        for layer in model.layers
+        if getattr(layer, "input_quantizer", None) is not None
+        for node in layer.inbound_nodes
+        for each in tf.nest.flatten(node.input_tensors)
+    )
 
 
 def machine_memory() -> tuple[int, int]:

@@ -99,9 +99,10 @@ class Plan:
     def choices(self) -> Iterator[str]:
         """A line for each setting that the recipe chose by looking at the data set, and a head."""
         chosen = {
-            key: choice for key, choice in self.derived().items()
+            key: choice
+            for key, choice in self.derived().items()
             if key in self.config and self.config[key] == to_json(choice.value)
-        }  # fmt: skip
+        }
         if not chosen:
             return
         yield "Chosen for these images, where no setting says otherwise:"

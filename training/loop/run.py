@@ -136,9 +136,13 @@ class Run:
             {**plan.identity, "validate_every": options.validate_every, "data": digest_of(record)}
         )
         checked = check_plan(
-            plan, record, replicas=workers.strategy.num_replicas_in_sync, fetch=True,
-            on_chief=workers.from_chief, trains_here=self.program is None,
-        )  # fmt: skip
+            plan,
+            record,
+            replicas=workers.strategy.num_replicas_in_sync,
+            fetch=True,
+            on_chief=workers.from_chief,
+            trains_here=self.program is None,
+        )
         for remark in checked.remarks:
             say(remark)
         stages = checked.stages
@@ -186,10 +190,17 @@ class Run:
         self.workers.from_chief(lambda: run.require_space(self._needed_bytes(step, index)))
         options = self.plan.options
         trainer = StageTrainer(
-            stage, step, pipeline, directory, stop=self.stop, workers=self.workers,
-            checkpoint_minutes=options.checkpoint_minutes, validate_every=options.validate_every,
-            tensorboard=options.tensorboard, whose=f"{self.plan.digest} {stage.name}",
-        )  # fmt: skip
+            stage,
+            step,
+            pipeline,
+            directory,
+            stop=self.stop,
+            workers=self.workers,
+            checkpoint_minutes=options.checkpoint_minutes,
+            validate_every=options.validate_every,
+            tensorboard=options.tensorboard,
+            whose=f"{self.plan.digest} {stage.name}",
+        )
         if self.state and self.state.stage == stage.name:
             self.state.take_back(trainer)
         if self.program and not trainer.is_done():
@@ -202,10 +213,19 @@ class Run:
             weights = directory / f"{model.name}.npz"
             write_npz(model, weights, card=card_of_run(run.path))
             result = StageResult(
-                stage.name, last["validation_top1"], last["validation_top5"], last.get("top1"),
-                pipeline.num_validation, stage.epochs, round(trainer.seconds, 1), weights.name,
-                sha256(weights), inputs, devices(trainer.history), stage.ema,
-            )  # fmt: skip
+                stage.name,
+                last["validation_top1"],
+                last["validation_top5"],
+                last.get("top1"),
+                pipeline.num_validation,
+                stage.epochs,
+                round(trainer.seconds, 1),
+                weights.name,
+                sha256(weights),
+                inputs,
+                devices(trainer.history),
+                stage.ema,
+            )
             run.finish(directory, result)
             return result
 
@@ -222,8 +242,9 @@ class Run:
         later = self.stage_count - index
         before = sum(
             math.prod(each.shape) * each.dtype.size
-            for model in list(self.models.values())[:-1] for each in model.weights
-        )  # fmt: skip
+            for model in list(self.models.values())[:-1]
+            for each in model.weights
+        )
         # Two checkpoints and a draft; then weights once a stage, and three times as the result:
         # as they are, packed, and with the architecture.
         return before + 3 * checkpoint_bytes(step) + (1 + later + 3) * weights
@@ -245,11 +266,17 @@ class Run:
         """The stage's images, this worker's share of them."""
         plan, workers = self.plan, self.workers
         return InputPipeline(
-            plan.dataset, plan.preprocessing, batch_size=stage.batch_size, seed=plan.seed,
-            cache=self.decided["cache"], cache_dir=plan.options.cache_dir,
-            corrupt_share=plan.corrupt_share, shard=(workers.index, workers.count),
-            data_service=plan.options.data_service, photographs=self.decided["photographs"],
-        )  # fmt: skip
+            plan.dataset,
+            plan.preprocessing,
+            batch_size=stage.batch_size,
+            seed=plan.seed,
+            cache=self.decided["cache"],
+            cache_dir=plan.options.cache_dir,
+            corrupt_share=plan.corrupt_share,
+            shard=(workers.index, workers.count),
+            data_service=plan.options.data_service,
+            photographs=self.decided["photographs"],
+        )
 
     def _report(self, run: RunDirectory, stages: list[Stage]) -> TrainedRun:
         results = list(self.results.values())

@@ -24,9 +24,16 @@ CONFIG = "config.json"
 RESULT = "result.json"
 MACHINE = "machine.json"
 RESULT_SHAPE = {
-    "name": str, "top1": float, "top5": float, "images": int, "epochs": int, "seconds": float,
-    "weights": str, "sha256": str, "inputs": {},
-}  # fmt: skip
+    "name": str,
+    "top1": float,
+    "top5": float,
+    "images": int,
+    "epochs": int,
+    "seconds": float,
+    "weights": str,
+    "sha256": str,
+    "inputs": {},
+}
 DEVICES = "devices"  # in CONFIG, no setting: which epochs ran where, by stage
 STAGE = re.compile(r"\d+-.+")
 DRAFTED = re.compile(r".+\.(npz|json|csv|keras)")  # the files that a run writes

@@ -32,10 +32,19 @@ class StageTrainer:
     """One stage in its directory; continues from its newest whole checkpoint."""
 
     def __init__(
-        self, stage: Stage, step: TrainStep, pipeline: InputPipeline, directory: Path,
-        *, checkpoint_minutes: float, tensorboard: bool, stop: StopFlag,
-        workers: Workers | None = None, validate_every: int = 1, whose: str | None = None,
-    ):  # fmt: skip
+        self,
+        stage: Stage,
+        step: TrainStep,
+        pipeline: InputPipeline,
+        directory: Path,
+        *,
+        checkpoint_minutes: float,
+        tensorboard: bool,
+        stop: StopFlag,
+        workers: Workers | None = None,
+        validate_every: int = 1,
+        whose: str | None = None,
+    ):
         """`whose` names recipe and stage: a checkpoint of others is refused."""
         self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
         self.checkpoints = Checkpoints(directory)

@@ -61,8 +61,10 @@ def lower(step: TrainStep, input_shape: tuple[int, int, int]) -> LoweredStep:
     compiled = tf.function(body, jit_compile=True, autograph=False)
     batch = step.stage.batch_size
     arguments = (
-        tf.zeros([batch, *input_shape]), tf.zeros([batch], tf.int32), tf.constant(0.0),
-    )  # fmt: skip
+        tf.zeros([batch, *input_shape]),
+        tf.zeros([batch], tf.int32),
+        tf.constant(0.0),
+    )
     with bfloat16_convolutions(step.stage.bfloat16):
         hlo = compiled.experimental_get_compiler_ir(*arguments)
         captured = compiled.get_concrete_function(*arguments).captured_inputs

@@ -275,11 +275,16 @@ class Trainer:
         row = {
             "epoch": epoch + 1,
             "learning_rate": float(program.tables["learning_rate"][loop["done_steps"] - 1]),
-            "loss": loss / images, "top1": 100 * correct / images,
-            "validation_loss": None, "validation_top1": None, "validation_top5": None,
-            "seconds": took, "images_per_second": speed, "input_wait": 0.0,
+            "loss": loss / images,
+            "top1": 100 * correct / images,
+            "validation_loss": None,
+            "validation_top1": None,
+            "validation_top5": None,
+            "seconds": took,
+            "images_per_second": speed,
+            "input_wait": 0.0,
             "device": f"{self.device.device_kind}, JAX {self.jax.__version__}",
-        }  # fmt: skip
+        }
         loop["history"].append(row)
         say(
             f"epoch {row['epoch']}/{program.epochs}  loss {row['loss']:.4f}  "

@@ -23,14 +23,20 @@ CARD = "card.json"
 NOTE = "zoo_card"  # what it is called inside a file
 # What gives a folder away, also one that is not complete.
 FOLDERS: dict[str, Kind] = {
-    "model.json": "c", "bnn.c": "c", "model.xml": "openvino", "model.bin": "openvino",
+    "model.json": "c",
+    "bnn.c": "c",
+    "model.xml": "openvino",
+    "model.bin": "openvino",
     "saved_model.pb": "saved_model",
-}  # fmt: skip
+}
 FILES: dict[str, Kind] = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
 TITLES: dict[Kind, str] = {
-    "c": "C", "openvino": "OpenVINO", "saved_model": "TensorFlow", "tflite": "TFLite",
+    "c": "C",
+    "openvino": "OpenVINO",
+    "saved_model": "TensorFlow",
+    "tflite": "TFLite",
     "onnx": "ONNX",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,12 @@ class ExportCard:
     def to_json(self) -> dict[str, Any]:
         """As values of JSON."""
         return {
-            "network": self.network, "set": self.set_name, "weights": self.weights,
-            "sha256": self.sha256, "card": self.card.to_json(),
-        }  # fmt: skip
+            "network": self.network,
+            "set": self.set_name,
+            "weights": self.weights,
+            "sha256": self.sha256,
+            "card": self.card.to_json(),
+        }
 
     def text(self) -> str:
         """As a line of JSON, for the inside of a file."""

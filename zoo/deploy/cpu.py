@@ -7,9 +7,20 @@ from pathlib import Path
 
 # What the kernels of the runtimes ask for, as Linux spells it.
 SETS = (
-    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
-    "avx512_vpopcntdq", "amx_tile", "neon", "asimd", "asimddp",
-)  # fmt: skip
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_vpopcntdq",
+    "amx_tile",
+    "neon",
+    "asimd",
+    "asimddp",
+)
 CPUINFO = Path("/proc/cpuinfo")
 
 

@@ -102,13 +102,17 @@ def load_export(
         raise DeployError(f"'{printable(str(path))}' is no export of `lqz export`.")
     if kind in PROGRAMS and not trusted:
         raise unsafe(
-            path, f"it is {PROGRAMS[kind]}, a program with your rights; if you trust whoever made "
+            path,
+            f"it is {PROGRAMS[kind]}, a program with your rights; if you trust whoever made "
             "it, give --trust-program (trusted=True)",
-        )  # fmt: skip
+        )
     load: dict[Kind, Callable[[Path, int | None], Runner]] = {
-        "c": _c, "openvino": _openvino, "saved_model": _saved_model, "tflite": _tflite,
+        "c": _c,
+        "openvino": _openvino,
+        "saved_model": _saved_model,
+        "tflite": _tflite,
         "onnx": _onnx,
-    }  # fmt: skip
+    }
     try:
         with quiet_errors():
             runner = load[kind](path, threads)
@@ -134,9 +138,11 @@ def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
     function = tf.function(infer, autograph=False, reduce_retracing=True) if compiled else infer
     shape = tuple(model.output_shape)
     return Runner(
-        f"Keras, TensorFlow {tf.__version__}", tuple(model.input_shape[1:]), _outputs(shape),
+        f"Keras, TensorFlow {tf.__version__}",
+        tuple(model.input_shape[1:]),
+        _outputs(shape),
         lambda images: np.asarray(function(tf.constant(images))),
-    )  # fmt: skip
+    )
 
 
 def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -> Runner:
@@ -149,10 +155,13 @@ def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -
     batch, *shape = compiled.inputs[0].shape
     whole = compiled.inputs[0].element_type.to_dtype() == np.uint8
     return Runner(
-        f"OpenVINO {openvino_runtime().__version__.partition('-')[0]}", tuple(shape),
+        f"OpenVINO {openvino_runtime().__version__.partition('-')[0]}",
+        tuple(shape),
         _outputs(tuple(compiled.outputs[0].shape)),
-        lambda images: request.infer([images], share_inputs=True)[0], batch, whole,
-    )  # fmt: skip
+        lambda images: request.infer([images], share_inputs=True)[0],
+        batch,
+        whole,
+    )
 
 
 def lce_runner(content: bytes, threads: int | None = None) -> Runner:
@@ -166,9 +175,10 @@ def lce_runner(content: bytes, threads: int | None = None) -> Runner:
     _require_one(interpreter.input_shapes, interpreter.output_shapes)
     return Runner(
         f"Larq Compute Engine {version('larq-compute-engine')}",
-        tuple(interpreter.input_shapes[0][1:]), _outputs(interpreter.output_shapes[0]),
+        tuple(interpreter.input_shapes[0][1:]),
+        _outputs(interpreter.output_shapes[0]),
         interpreter.predict,
-    )  # fmt: skip
+    )
 
 
 def _c(path: Path, threads: int | None) -> Runner:
@@ -214,9 +224,12 @@ def _tflite(path: Path, threads: int | None) -> Runner:
 
     batch, *shape = map(int, inputs[0]["shape"])
     return Runner(
-        f"TensorFlow Lite {tf.__version__}", tuple(shape), _outputs(tuple(outputs[0]["shape"])),
-        compute, batch,
-    )  # fmt: skip
+        f"TensorFlow Lite {tf.__version__}",
+        tuple(shape),
+        _outputs(tuple(outputs[0]["shape"])),
+        compute,
+        batch,
+    )
 
 
 def _onnx(path: Path, threads: int | None) -> Runner:
@@ -235,10 +248,12 @@ def _onnx(path: Path, threads: int | None) -> Runner:
     _require_one(inputs, outputs)
     batch, *shape = inputs[0].shape
     return Runner(
-        f"ONNX Runtime {onnxruntime.__version__}", tuple(shape), _outputs(tuple(outputs[0].shape)),
+        f"ONNX Runtime {onnxruntime.__version__}",
+        tuple(shape),
+        _outputs(tuple(outputs[0].shape)),
         lambda images: session.run(None, {inputs[0].name: images})[0],
         batch if isinstance(batch, int) else None,
-    )  # fmt: skip
+    )
 
 
 def _saved_model(path: Path, threads: int | None) -> Runner:
@@ -260,9 +275,12 @@ def _saved_model(path: Path, threads: int | None) -> Runner:
     compute.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as it
     batch, *shape = image.shape.as_list()
     return Runner(
-        f"SavedModel, TensorFlow {tf.__version__}", tuple(shape), _outputs(tuple(output.shape)),
-        compute, batch,
-    )  # fmt: skip
+        f"SavedModel, TensorFlow {tf.__version__}",
+        tuple(shape),
+        _outputs(tuple(output.shape)),
+        compute,
+        batch,
+    )
 
 
 def _require_one(inputs: Any, outputs: Any) -> None:

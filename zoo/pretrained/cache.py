@@ -76,9 +76,10 @@ def cached_sets() -> list[tuple[str, str]]:
     """(model, set) of everything in the cache."""
     found = (home() / "weights").glob("*/*")
     return sorted(
-        (path.parent.name, path.stem) for path in found
+        (path.parent.name, path.stem)
+        for path in found
         if path.suffix in SUFFIXES and not path.name.startswith(".")  # a set being written
-    )  # fmt: skip
+    )
 
 
 def pin_of(model: str, name: str) -> Pin:

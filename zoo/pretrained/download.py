@@ -52,8 +52,14 @@ class _Stall(_Retry):
     """A server that said nothing for long."""
 
 
-def download(address: str, target: Path, *, sha256: str | None = None, size: int | None = None,
-             patience: Patience | None = None) -> str:  # fmt: skip
+def download(
+    address: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    patience: Patience | None = None,
+) -> str:
     """Fetch `address` to `target`; whoever calls this holds the lock on it.
 
     What a killed process left is taken up where it ended if the server still has the same file.
@@ -106,8 +112,14 @@ def download(address: str, target: Path, *, sha256: str | None = None, size: int
     return found
 
 
-def _get(address: str, part: Path, label: Path, sha256: str | None, size: int | None,
-         patience: Patience | None) -> str:  # fmt: skip
+def _get(
+    address: str,
+    part: Path,
+    label: Path,
+    sha256: str | None,
+    size: int | None,
+    patience: Patience | None,
+) -> str:
     """The whole file at `part`; its sha256."""
     if urlsplit(address).scheme in ("http", "https"):
         _fetch(address, part, label, sha256, size, patience or PATIENCE)
@@ -116,8 +128,9 @@ def _get(address: str, part: Path, label: Path, sha256: str | None, size: int | 
     return digest_of(part)
 
 
-def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int | None,
-           patience: Patience) -> None:  # fmt: skip
+def _fetch(
+    address: str, part: Path, label: Path, sha256: str | None, size: int | None, patience: Patience
+) -> None:
     import requests
 
     with _session() as session:
@@ -133,8 +146,12 @@ def _fetch(address: str, part: Path, label: Path, sha256: str | None, size: int 
                     f"{_short(address)} redirects again and again (more than {MOST_REDIRECTS} "
                     "times)."
                 ) from None
-            except (_Retry, requests.ConnectionError, requests.Timeout,
-                    requests.exceptions.ChunkedEncodingError) as error:  # fmt: skip
+            except (
+                _Retry,
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
                 stalled = isinstance(error, (_Stall, requests.Timeout))
                 if _size(part) >= farthest + PROGRESS and not stalled:
                     left = patience.tries  # it gets on, however often it breaks off
@@ -176,9 +193,14 @@ def _size(path: Path) -> int:
 
 
 def _try(
-    session: requests.Session, address: str, part: Path, label: Path, sha256: str | None,
-    size: int | None, patience: Patience,
-) -> None:  # fmt: skip
+    session: requests.Session,
+    address: str,
+    part: Path,
+    label: Path,
+    sha256: str | None,
+    size: int | None,
+    patience: Patience,
+) -> None:
     """One request: the whole file, or what is missing of it."""
     have = _size(part)
     version = _label_of(label, address)
@@ -227,16 +249,26 @@ def _try(
 
 
 def _receive(
-    answer: requests.Response, file: IO[bytes], have: int, total: int | None, most: int,
+    answer: requests.Response,
+    file: IO[bytes],
+    have: int,
+    total: int | None,
+    most: int,
     address: str,
-) -> None:  # fmt: skip
+) -> None:
     import urllib3
     from tqdm import tqdm
 
     bar = tqdm(
-        total=total, initial=have, unit="B", unit_scale=True, unit_divisor=1024,
-        desc=_short(address, 40), disable=None, leave=False,
-    )  # fmt: skip
+        total=total,
+        initial=have,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        desc=_short(address, 40),
+        disable=None,
+        leave=False,
+    )
     with bar:
         while True:
             try:

@@ -271,9 +271,11 @@ def resolve(weights: str, model: str | None = None) -> WeightSet:
     before, slash, name = weights.rpartition("/")
     model = before if slash else model
     for each in all_records():
-        same = each.origin != "larq-zoo" if model is None else each.model.casefold() == (
-            model.casefold()
-        )  # fmt: skip
+        same = (
+            each.origin != "larq-zoo"
+            if model is None
+            else each.model.casefold() == (model.casefold())
+        )
         if same and each.name == name:
             return each
     if imported := _imported(model, name):

@@ -154,9 +154,10 @@ def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
         None where no set is registered.
     """
     found = [
-        each for each in all_records()
+        each
+        for each in all_records()
         if each.model == model and not (importable and each.access == "shipped")
-    ]  # fmt: skip
+    ]
     named = [each for each in found if each.name == catalog.row(model).dataset]
     return next(iter([*named, *found]), None)
 
@@ -165,9 +166,15 @@ def imported_record(model: str, name: str) -> WeightSet:
     """A record for a set that `lqz convert` wrote and nothing registered describes."""
     dataset = catalog.row(model).dataset
     return WeightSet(
-        model=model, name=name, dataset=dataset, origin="imported", access="manual download",
-        format="npz", preprocessing=dataset, classes=dataset,
-    )  # fmt: skip
+        model=model,
+        name=name,
+        dataset=dataset,
+        origin="imported",
+        access="manual download",
+        format="npz",
+        preprocessing=dataset,
+        classes=dataset,
+    )
 
 
 def preprocessing(name: str) -> ImagePreprocessing:

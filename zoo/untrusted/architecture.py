@@ -138,9 +138,10 @@ def _unknown(path: Path, name: str) -> FileError:
 
 def _refused(path: Path, name: str) -> FileError:
     return unsafe(
-        path, f"it names {printable(name)}, which could run a program from the file; if you trust "
+        path,
+        f"it names {printable(name)}, which could run a program from the file; if you trust "
         "whoever made it, zoo.load_model(path, safe_mode=False) loads it",
-    )  # fmt: skip
+    )
 
 
 def _name(path: Path) -> str:

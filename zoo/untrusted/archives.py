@@ -158,9 +158,10 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> He
         count *= length
     if start + count * item != member.file_size:
         raise unsafe(
-            path, f"its array '{name}' declares {count * item:,} bytes and has "
+            path,
+            f"its array '{name}' declares {count * item:,} bytes and has "
             f"{member.file_size - start:,}",
-        )  # fmt: skip
+        )
     return header
 
 

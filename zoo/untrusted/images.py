@@ -51,8 +51,9 @@ def check_declared_size(content: bytes, path: str | Path) -> None:
         ) from error
     if width * height > MOST_PIXELS or max(width, height) > MOST_ASPECT * min(width, height):
         raise unsafe(
-            path, f"it is {width}x{height}; images have {MOST_PIXELS:,} pixels at most, and are "
+            path,
+            f"it is {width}x{height}; images have {MOST_PIXELS:,} pixels at most, and are "
             f"{MOST_ASPECT} times as long as wide at most",
-        )  # fmt: skip
+        )
     if (needed := PER_PIXEL * width * height) > ALWAYS_THERE:
         require_memory(needed, path)

@@ -18,7 +18,7 @@ from zoo.untrusted.architecture import (
     check_outputs,
     read_architecture,
     variables_within,
-)  # fmt: skip
+)
 from zoo.untrusted.archives import one_line, open_zip
 from zoo.untrusted.hdf5 import SIGNATURE, checked, count_numbers, open_hdf5
 from zoo.untrusted.opening import open_regular, unsafe
@@ -61,8 +61,10 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
         start = file.read(len(SIGNATURE))
     if path.suffix != ".keras":
         with open_hdf5(path) as content:
-            yield KerasFile(content, *(_attribute(content, each, path) for each in
-                                       ("model_config", "training_config")))  # fmt: skip
+            yield KerasFile(
+                content,
+                *(_attribute(content, each, path) for each in ("model_config", "training_config")),
+            )
         return
     if start == SIGNATURE:
         raise unsafe(path, "it is an HDF5 file under the name of another format")
@@ -179,9 +181,10 @@ def load_keras_model(path: Path, **arguments: Any) -> tf.keras.Model:
 
     if path.is_dir():
         raise unsafe(
-            path, "a folder is a SavedModel, which is a program; if you trust whoever made it, "
+            path,
+            "a folder is a SavedModel, which is a program; if you trust whoever made it, "
             "zoo.load_model(path, safe_mode=False) loads it",
-        )  # fmt: skip
+        )
     try:
         trusted = set(arguments.get("custom_objects") or ())
         numbers = check_model(path, trusted, arguments.get("compile", True))

@@ -132,9 +132,15 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *gradient: Any)
 
 
 def _tensor_of_bytes(
-    storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any, dtype: Any,
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any,
     *metadata: Any,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Numbers of a type that has no storage class; their storage is of bytes."""
     if not isinstance(storage, Storage) or not isinstance(dtype, np.dtype) or storage.first:
         raise Damaged("a tensor has no storage or type")
@@ -171,14 +177,31 @@ def _device(kind: Any, index: Any = 0) -> str:
 
 
 _STORED: dict[str, Any] = {
-    "Float": np.float32, "Double": np.float64, "Half": np.float16, "BFloat16": ml_dtypes.bfloat16,
-    "Long": np.int64, "Int": np.int32, "Short": np.int16, "Char": np.int8, "Byte": np.uint8,
+    "Float": np.float32,
+    "Double": np.float64,
+    "Half": np.float16,
+    "BFloat16": ml_dtypes.bfloat16,
+    "Long": np.int64,
+    "Int": np.int32,
+    "Short": np.int16,
+    "Char": np.int8,
+    "Byte": np.uint8,
     "Bool": np.bool_,
-}  # fmt: skip
+}
 _DTYPES = (
-    "float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32",
-    "uint16", "uint8", "bool",
-)  # fmt: skip
+    "float64",
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+)
 _OTHER_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 NAMES: dict[str, StorageType | Call | np.dtype] = {
@@ -198,8 +221,9 @@ NAMES: dict[str, StorageType | Call | np.dtype] = {
     # Before 0.4 the class said where the tensor was.
     **{
         f"{module}.{name}Storage": StorageType(np.dtype(dtype))
-        for module in ("torch", "torch.cuda") for name, dtype in _STORED.items()
+        for module in ("torch", "torch.cuda")
+        for name, dtype in _STORED.items()
     },
     **{f"torch.{name}": np.dtype(name) for name in _DTYPES},
     **{f"torch.{name}": np.dtype(getattr(ml_dtypes, name)) for name in _OTHER_DTYPES},
-}  # fmt: skip
+}

@@ -37,9 +37,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bo
 
 
 def write_npz(
-    model: tf.keras.Model, path: Path, unused: Mapping[str, np.ndarray] | None = None, *,
-    packed: bool = False, card: NetworkCard | None = None,
-) -> None:  # fmt: skip
+    model: tf.keras.Model,
+    path: Path,
+    unused: Mapping[str, np.ndarray] | None = None,
+    *,
+    packed: bool = False,
+    card: NetworkCard | None = None,
+) -> None:
     """Write the state of a model of this zoo, with its name.
 
     Args:
@@ -101,9 +105,10 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
 def read_unused(path: Path) -> dict[str, np.ndarray]:
     """What `write_npz` was given as `unused`. Raises WeightsError as `read_npz` does."""
     return {
-        key.removeprefix(UNUSED): value for key, value in read_arrays(path).items()
+        key.removeprefix(UNUSED): value
+        for key, value in read_arrays(path).items()
         if key.startswith(UNUSED)
-    }  # fmt: skip
+    }
 
 
 def describe_npz(path: Path) -> tuple[str | None, NetworkCard | None]:

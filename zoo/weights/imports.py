@@ -95,9 +95,13 @@ def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
         scale = max(float(np.abs(expected).max()), 1e-30)
         difference = max(difference, float(np.abs(found - expected).max()) / scale)
     return Parity(
-        keys=len(state), variables=sum(each.variable is not None for each in wanted), equal=equal,
-        layers=layers, difference=difference, finite=_finite(model),
-    )  # fmt: skip
+        keys=len(state),
+        variables=sum(each.variable is not None for each in wanted),
+        equal=equal,
+        layers=layers,
+        difference=difference,
+        finite=_finite(model),
+    )
 
 
 def _convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -138,10 +138,12 @@ def classifier_size(path: Path, classifier: str) -> int | None:
             config = file.architecture.get("config")
             layers = config.get("layers", ()) if isinstance(config, dict) else ()
             units = [
-                each["config"].get("units") for each in layers
-                if isinstance(each, dict) and isinstance(each.get("config"), dict)
+                each["config"].get("units")
+                for each in layers
+                if isinstance(each, dict)
+                and isinstance(each.get("config"), dict)
                 and each["config"].get("name") == classifier
-            ]  # fmt: skip
+            ]
             return units[0] if units and isinstance(units[0], int) else None
         group = file.weights.get("model_weights", file.weights)
         layer = group.get(classifier)

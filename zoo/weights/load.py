@@ -122,9 +122,13 @@ def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None
 
 
 def load_features(
-    model: tf.keras.Model, weights: str | Path, *, name: str | None = None,
-    head: Sequence[str] = (CLASSIFIER,), of_a_twin: bool = False,
-) -> Path:  # fmt: skip
+    model: tf.keras.Model,
+    weights: str | Path,
+    *,
+    name: str | None = None,
+    head: Sequence[str] = (CLASSIFIER,),
+    of_a_twin: bool = False,
+) -> Path:
     """Set the weights of `model` but for its head, where the file has another: for fine-tuning.
 
     A classifier for other classes stays as it is initialised, with a warning where a file is named;
@@ -167,8 +171,9 @@ def load_features(
         if names_a_file(weights):  # with a set's name it is what was asked for
             warnings.warn(
                 f"'{path.name}' tells {theirs} classes apart, not {ours}: {model.name} gets a new "
-                "classifier.", stacklevel=2,
-            )  # fmt: skip
+                "classifier.",
+                stacklevel=2,
+            )
         state = _without(state, (classifier,)) | _of_layer(own, classifier)
     if as_a_whole and state is whole:
         raise as_a_whole
@@ -238,9 +243,10 @@ def _of_layer(state: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarr
 
 def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str, np.ndarray]:
     return {
-        key: value for key, value in state.items()
+        key: value
+        for key, value in state.items()
         if not any(key.startswith(f"{layer}.") for layer in layers)
-    }  # fmt: skip
+    }
 
 
 def classes_of(path: Path, name: str, classifier: str) -> int | None:
@@ -266,9 +272,11 @@ def _classes(state: Mapping[str, np.ndarray], classifier: str) -> int | None:
 
 def _no_such_set(weights: str, name: str) -> str:
     sets: list[WeightSet] = records_of(name)
-    known = f"registered sets: {', '.join(each.name for each in sets)}" if sets else (
-        "no set is registered for it"
-    )  # fmt: skip
+    known = (
+        f"registered sets: {', '.join(each.name for each in sets)}"
+        if sets
+        else ("no set is registered for it")
+    )
     return (
         f"There are no weights '{weights}' for {name} ({known}); give None for random ones "
         "or the path of a file."

@@ -182,9 +182,10 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
 def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
     """Quantizer and entry of each binary kernel, by the entry's key."""
     quantizers = {
-        id(latent_variable(layer.kernel)): layer.kernel_quantizer for layer in model.layers
+        id(latent_variable(layer.kernel)): layer.kernel_quantizer
+        for layer in model.layers
         if getattr(getattr(layer, "kernel_quantizer", None), "precision", 32) == 1
-    }  # fmt: skip
+    }
     found = {}
     for entry in entries(model):
         quantizer = quantizers.get(id(latent_variable(entry.variable)))
@@ -238,9 +239,10 @@ def _check(arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], filters: 
         wanted[BITS] = (((sizes[BITS] + 7) // 8,), "uint8")
         wanted["scales"] = ((filters,), "float32")
     found = {
-        name: (array.shape, array.dtype.name) for name, array in arrays.items()
+        name: (array.shape, array.dtype.name)
+        for name, array in arrays.items()
         if name not in (PACKED, "index")
-    }  # fmt: skip
+    }
     if found != wanted:
         raise ValueError("its arrays are not those of its index")
     scales = arrays.get("scales")

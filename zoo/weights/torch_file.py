@@ -24,8 +24,16 @@ from zoo.weights.torch_layout import entries
 
 # Under which names training scripts put the weights beside epoch, optimizer and so on; behind them
 # those of weights averaged over the steps of training.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights",
-            "params")  # fmt: skip
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+)
 AVERAGED = re.compile(r"(?<![a-z])(?:ema|swa)(?![a-z])|averag|shadow", re.IGNORECASE)
 # DataParallel's and AveragedModel's, torch.compile's, and of a network within a training module.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
@@ -168,9 +176,7 @@ def _states(loaded: Any) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def _chosen(
-    found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
-) -> str:  # fmt: skip
+def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path) -> str:
     """The name of the weights to take."""
     if entry is not None:
         if entry not in found:

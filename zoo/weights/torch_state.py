@@ -59,9 +59,11 @@ def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> 
         )
     with np.errstate(over="ignore"):  # what is finite in the file may not be in the variable
         broken = [
-            key for entry, key in matched if entry.variable is not None
+            key
+            for entry, key in matched
+            if entry.variable is not None
             and not np.all(np.isfinite(state[key].astype(entry.variable.dtype.as_numpy_dtype)))
-        ]  # fmt: skip
+        ]
     if broken:
         raise WeightsError(f"These weights hold NaN or infinity: {_first(broken)}.")
     for entry, key in matched:
@@ -109,6 +111,7 @@ def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, 
     wanted = {entry.key: entry.shape for entry in entries(model) if entry.variable is None}
     found = {key: np.asarray(state[key]) for key in wanted if key in state}
     return {
-        key: value for key, value in found.items()
+        key: value
+        for key, value in found.items()
         if value.shape == wanted[key] and value.dtype.kind in "fiub"
-    }  # fmt: skip
+    }

@@ -16,8 +16,15 @@ from zoo import catalog
 ROWS = {row.model: row for row in catalog.rows(origin="zoo")}
 SUMMARIES = Path(__file__).parent / "summaries"
 CLASSES = 7
-STANDARD = ("input_shape", "input_tensor", "weights", "include_top", "num_classes",
-            "classifier_activation", "binary_weights")  # fmt: skip
+STANDARD = (
+    "input_shape",
+    "input_tensor",
+    "weights",
+    "include_top",
+    "num_classes",
+    "classifier_activation",
+    "binary_weights",
+)
 
 
 def image_shape(name: str, odd: bool = False) -> tuple[int, int, int]:

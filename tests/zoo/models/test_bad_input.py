@@ -35,9 +35,19 @@ def test_unknown_argument(name):
 
 
 SHAPES = [
-    (0, 32, 3), (-32, 32, 3), (32, 32), (32, 32, 3, 1), (32.5, 32, 3), ("32", 32, 3),
-    (32, 32, None), (True, 32, 3), (32, 32, 0), (), "32", 32,
-]  # fmt: skip
+    (0, 32, 3),
+    (-32, 32, 3),
+    (32, 32),
+    (32, 32, 3, 1),
+    (32.5, 32, 3),
+    ("32", 32, 3),
+    (32, 32, None),
+    (True, 32, 3),
+    (32, 32, 0),
+    (),
+    "32",
+    32,
+]
 
 
 def test_value_of_another_type():
@@ -59,9 +69,11 @@ def test_impossible_input_shape(shape):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_channels_first_shape(name, channels):
     refused(
-        InvalidValueError, r"channels-first.*\(224, 224, \d\)", name,
+        InvalidValueError,
+        r"channels-first.*\(224, 224, \d\)",
+        name,
         input_shape=(channels, 224, 224),
-    )  # fmt: skip
+    )
 
 
 def test_channels_first_keras():
@@ -92,8 +104,13 @@ def test_image_size_a_network_cannot_take(name, shape):
 
 @pytest.mark.parametrize("name", ["SDBNNVGGSmall", "XNORNetPlusPlusAlexNet"])
 def test_open_size_needs_no_top_or_case1(name):
-    refused(InvalidValueError, "size|height", name, input_shape=(None, None, 3),
-            **({"scale": "case1"} if "XNOR" in name else {}))  # fmt: skip
+    refused(
+        InvalidValueError,
+        "size|height",
+        name,
+        input_shape=(None, None, 3),
+        **({"scale": "case1"} if "XNOR" in name else {}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,8 +143,12 @@ def test_argument_out_of_range(name, arguments, says):
 
 def test_input_tensor_that_is_no_image():
     refused(InvalidValueError, "input_tensor", QUICK, input_tensor=tf.keras.Input((32, 3)))
-    refused(InvalidValueError, "input_tensor|channels", QUICK,
-            input_tensor=tf.keras.Input((32, 32, None)))  # fmt: skip
+    refused(
+        InvalidValueError,
+        "input_tensor|channels",
+        QUICK,
+        input_tensor=tf.keras.Input((32, 32, None)),
+    )
 
 
 class TestWeights:

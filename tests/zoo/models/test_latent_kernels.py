@@ -28,11 +28,14 @@ def test_small_networks_start_with_random_signs(name):
 @pytest.mark.parametrize(
     ("name", "binary_weights", "held"),
     [
-        ("BiRealNet20", True, True), ("ReActNet20", True, True), ("ReActNet20", False, False),
-        ("XNORNetPlusPlusResNet20", True, True), ("SDBNNResNet20", True, False),
+        ("BiRealNet20", True, True),
+        ("ReActNet20", True, True),
+        ("ReActNet20", False, False),
+        ("XNORNetPlusPlusResNet20", True, True),
+        ("SDBNNResNet20", True, False),
         ("BiRealNet18", True, False),
     ],
-)  # fmt: skip
+)
 def test_a_step_leaves_latent_kernels_where_their_signs_can_turn(name, binary_weights, held):
     model = build(name, binary_weights=binary_weights)
     kernels = [raw(layer.kernel) for layer in signed_layers(model)]

@@ -164,9 +164,23 @@ def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
     """Whoever is between could send another file in place of one without a known hash."""
     names = ("-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=127.0.0.1")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names,
-         "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            *names,
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
     protected = Server()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -210,9 +224,11 @@ def child(address, target, most_bytes=0, **arguments):
     """A process that downloads; its files may have `most_bytes`."""
     command = [sys.executable, "-c", CHILD, address, str(target), str(most_bytes)]
     return subprocess.Popen(
-        command, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        command,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         **{"stderr": subprocess.PIPE, **arguments},
-    )  # fmt: skip
+    )
 
 
 def test_a_full_disk(server, target):

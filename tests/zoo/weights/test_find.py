@@ -58,8 +58,9 @@ def test_order(record, mirror, home, server, tmp_path, monkeypatch):
     server.requests.clear()
     assert obtain(record, as_it_is).read_bytes() == b"the authors'"
     assert [path for path, _ in server.requests] == [
-        f"/mirror/{MODEL}/{NAME}.npz", "/authors/weights"
-    ]  # fmt: skip
+        f"/mirror/{MODEL}/{NAME}.npz",
+        "/authors/weights",
+    ]
 
     server.close()
     assert obtain(record, as_it_is) == home / "weights" / MODEL / f"{NAME}.npz"
@@ -228,11 +229,15 @@ def test_ten_processes_that_ask_at_once_download_once(server, home):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_WEIGHTS_MIRROR": server.url}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", ASK], env=environment, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-c", ASK],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(10)
-    ]  # fmt: skip
+    ]
     for process in processes:
         process.stdin.close()
         process.stdin = None

@@ -147,8 +147,15 @@ def test_the_file(packed, trained, tmp_path):
     save_weights(trained, tmp_path / "again.npz", packed=True)
     assert (tmp_path / "again.npz").read_bytes() == packed.read_bytes()
     with np.load(packed) as arrays:
-        assert set(arrays) == {"zoo.model", "zoo.packed", "index", "bits", "scales", "float32",
-                               "int64"}  # fmt: skip
+        assert set(arrays) == {
+            "zoo.model",
+            "zoo.packed",
+            "index",
+            "bits",
+            "scales",
+            "float32",
+            "int64",
+        }
     assert set(read_npz(packed, "reactnet20")) == set(torch_state(trained))
     with pytest.raises(WeightsError, match="weights of reactnet20, which do not belong to realres"):
         read_npz(packed, "realresnet20")
@@ -161,9 +168,13 @@ LINE = '[["a",[2,9],"bits",2]]'
 def bits(**changes):
     """A packed set of one kernel of two filters of nine weights."""
     arrays = {
-        "zoo.model": np.array("reactnet20"), "zoo.packed": np.array(1), "index": LINE,
-        "bits": np.zeros(3, "uint8"), "scales": np.ones(2, "float32"), **changes,
-    }  # fmt: skip
+        "zoo.model": np.array("reactnet20"),
+        "zoo.packed": np.array(1),
+        "index": LINE,
+        "bits": np.zeros(3, "uint8"),
+        "scales": np.ones(2, "float32"),
+        **changes,
+    }
     arrays = {key: value for key, value in arrays.items() if value is not None}
     index = arrays.get("index")
     if isinstance(index, str):

@@ -112,8 +112,13 @@ def test_what_torch_wrote(format, monkeypatch):
 @FORMATS
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_binary_protocols(path, format, protocol):
-    write(path, format, {"module.a": tensor(Block(2))}, np.float32([1, 2]).tobytes(),
-          protocol=protocol)  # fmt: skip
+    write(
+        path,
+        format,
+        {"module.a": tensor(Block(2))},
+        np.float32([1, 2]).tobytes(),
+        protocol=protocol,
+    )
     assert torch_file.read(path)["a"].tolist() == [1, 2]
 
 
@@ -324,9 +329,18 @@ class TestSeveralNetworks:
 
     @pytest.mark.parametrize(
         "prefix",
-        ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "module.module.",
-         "model.", "net.", "model.module.", "module.model._orig_mod.net."],
-    )  # fmt: skip
+        [
+            "module.",
+            "_orig_mod.",
+            "_orig_mod.module.",
+            "module._orig_mod.",
+            "module.module.",
+            "model.",
+            "net.",
+            "model.module.",
+            "module.model._orig_mod.net.",
+        ],
+    )
     def test_prefixes_in_any_order(self, path, prefix):
         write(path, "zip", self.state(prefix))
         assert set(torch_file.read(path)) == set(self.STATE)
@@ -343,9 +357,14 @@ class TestSeveralNetworks:
 
     @pytest.mark.parametrize(
         ("trained", "averaged"),
-        [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema"),
-         ("net", "averaged_model"), ("checkpoint.model.state_dict", "swa.state_dict")],
-    )  # fmt: skip
+        [
+            ("state_dict", "state_dict_ema"),
+            ("model", "model_ema"),
+            ("model", "ema"),
+            ("net", "averaged_model"),
+            ("checkpoint.model.state_dict", "swa.state_dict"),
+        ],
+    )
     def test_averages_beside_what_was_trained(self, path, trained, averaged):
         value = {"epoch": 3, "optimizer": {"exp_avg": self.state()}}
         for name, key in ((averaged, "of.averages"), (trained, "of.training")):
@@ -357,8 +376,10 @@ class TestSeveralNetworks:
         write(path, "zip", value)
         found = torch_file.read_entry(path)
         assert (set(found.state), found.entry, found.others) == (
-            {"of.training"}, trained, (averaged,)
-        )  # fmt: skip
+            {"of.training"},
+            trained,
+            (averaged,),
+        )
         assert set(torch_file.read_entry(path, averaged).state) == {"of.averages"}
         with pytest.raises(ZooError, match=f"no entry with weights in .* 'emaa'.*{averaged}"):
             torch_file.read_entry(path, "emaa")

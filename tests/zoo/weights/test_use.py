@@ -148,14 +148,16 @@ class TestBroken:
             "words": ({**state, first: np.array(["a", "b"])}, f"not plain numbers: {first}"),
             "complex": ({**state, first: state[first] * 1j}, f"{first}.npy' holds the type comp"),
             "too large": (
-                {**state, "bn1.bias": np.full(16, 1e300)}, "NaN or infinity: bn1.bias",
+                {**state, "bn1.bias": np.full(16, 1e300)},
+                "NaN or infinity: bn1.bias",
             ),
             "control characters": (
-                {**state, "a\nb\x1b[2J": np.zeros(3)}, r"1 left over \(a\?b\?\[2J\)",
+                {**state, "a\nb\x1b[2J": np.zeros(3)},
+                r"1 left over \(a\?b\?\[2J\)",
             ),
             "two names": ({**state, "zoo.model": np.array(["a", "b"])}, "do not belong to real"),
             "objects": ({**state, first: np.array([{}], dtype=object)}, "not a readable .npz"),
-        }  # fmt: skip
+        }
 
     def refused(self, mirror, contents, says):
         (mirror / MODEL / f"{NAME}.npz").write_bytes(contents)
@@ -166,9 +168,21 @@ class TestBroken:
 
     @pytest.mark.parametrize(
         "kind",
-        ["extra", "missing", "shape", "nan", "classes", "another", "words", "complex", "too large",
-         "control characters", "two names", "objects"],
-    )  # fmt: skip
+        [
+            "extra",
+            "missing",
+            "shape",
+            "nan",
+            "classes",
+            "another",
+            "words",
+            "complex",
+            "too large",
+            "control characters",
+            "two names",
+            "objects",
+        ],
+    )
     def test_content(self, states, mirror, tmp_path, unchanged, kind):
         state, says = states[kind]
         np.savez(tmp_path / "broken.npz", **state)
@@ -249,9 +263,7 @@ class TestLarqZoo:
     def registered(self, theirs, register, server, home):
         server.files["/quicknet.h5"] = Served(theirs[1].read_bytes())
         digest = sha256(theirs[1])
-        register(
-            "QuickNetSmall", "imagenet", address=f"{server.url}/quicknet.h5", sha256=digest
-        )  # fmt: skip
+        register("QuickNetSmall", "imagenet", address=f"{server.url}/quicknet.h5", sha256=digest)
 
     def test_whole_and_headless(self, theirs, registered, server):
         expected = theirs[0].get_weights()
@@ -308,8 +320,9 @@ class TestImages:
         small = pixels[:32, :32]
         np.testing.assert_allclose(
             zoo.preprocess_input(small, weights="cifar10"),
-            PadCropFlip().normalise(tf.constant(small)), rtol=1e-6,
-        )  # fmt: skip
+            PadCropFlip().normalise(tf.constant(small)),
+            rtol=1e-6,
+        )
         batch = zoo.preprocess_input(np.stack([pixels, pixels]), weights="ReActNetA/imagenet")
         np.testing.assert_array_equal(batch, np.stack([ours, ours]))
 

@@ -30,10 +30,16 @@ def register(tmp_path, monkeypatch, home):
         if not found:
             dataset = catalog.row(model).dataset
             found |= {
-                "model": model, "name": name, "dataset": dataset, "origin": "authors",
-                "access": "downloadable", "format": "npz", "preprocessing": dataset,
-                "classes": dataset, "where": "the authors' README",
-            }  # fmt: skip
+                "model": model,
+                "name": name,
+                "dataset": dataset,
+                "origin": "authors",
+                "access": "downloadable",
+                "format": "npz",
+                "preprocessing": dataset,
+                "classes": dataset,
+                "where": "the authors' README",
+            }
             data["sets"].append(found)
         found |= changes
         path = tmp_path / "records.json"

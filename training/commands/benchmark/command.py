@@ -31,21 +31,39 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("benchmark", context_settings=OPEN)
 @click.argument("models", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.models)
 @click.option("--all", "everything", is_flag=True, help="All models of this project.")
-@click.option("--runtimes", default="openvino,openvino-float,lce,keras", show_default=True,
-              help=f"Of {', '.join(RUNTIMES)}.")  # fmt: skip
+@click.option(
+    "--runtimes",
+    default="openvino,openvino-float,lce,keras",
+    show_default=True,
+    help=f"Of {', '.join(RUNTIMES)}.",
+)
 @click.option("--threads", default="1", show_default=True, help="Such as 1,2.")
 @click.option("--batch", default="1", show_default=True, help="Such as 1,8.")
-@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True,
-              help="Turns of a tenth of a second for each runtime.")  # fmt: skip
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=15,
+    show_default=True,
+    help="Turns of a tenth of a second for each runtime.",
+)
 @click.option("--per-layer", is_flag=True, help="Time by kind of layer, from OpenVINO's counters.")
 @click.option("--json", "json_path", type=FILE, help="Write everything as JSON.")
-@click.option("--csv", "csv_path", type=FILE,
-              help="Write a row per measurement, of --per-layer too.")  # fmt: skip
+@click.option(
+    "--csv", "csv_path", type=FILE, help="Write a row per measurement, of --per-layer too."
+)
 @click.option("--plot", "plot_path", type=FILE, help="Draw latency against published top-1.")
 def benchmark(
-    models: Sequence[str], everything: bool, runtimes: str, threads: str, batch: str, rounds: int,
-    per_layer: bool, json_path: Path | None, csv_path: Path | None, plot_path: Path | None,
-) -> None:  # fmt: skip
+    models: Sequence[str],
+    everything: bool,
+    runtimes: str,
+    threads: str,
+    batch: str,
+    rounds: int,
+    per_layer: bool,
+    json_path: Path | None,
+    csv_path: Path | None,
+    plot_path: Path | None,
+) -> None:
     """Measure MODELS in several runtimes, in turns.
 
     MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value among
@@ -91,9 +109,13 @@ def benchmark(
 
 
 def measure(
-    network: Network, kinds: Sequence[str], threads: Sequence[int],
-    batches: Sequence[int], rounds: int, per_layer: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
+    network: Network,
+    kinds: Sequence[str],
+    threads: Sequence[int],
+    batches: Sequence[int],
+    rounds: int,
+    per_layer: bool,
+) -> list[dict[str, Any]]:
     """A row for each runtime, number of threads and batch size of one model."""
     import numpy as np
 
@@ -126,9 +148,15 @@ def measure(
                     file = files[kind]
                     size = file_size(file.parent if RUNTIMES[kind] == "openvino" else file)
                     rows.append(
-                        {**shared, **row, "file_bytes": size, "memory_bytes": counts.memory_bytes,
-                         "binary_macs": counts.binary_macs, "float_macs": counts.float_macs}
-                    )  # fmt: skip
+                        {
+                            **shared,
+                            **row,
+                            "file_bytes": size,
+                            "memory_bytes": counts.memory_bytes,
+                            "binary_macs": counts.binary_macs,
+                            "float_macs": counts.float_macs,
+                        }
+                    )
     return rows
 
 
@@ -148,9 +176,13 @@ def mix_signs(model: Any) -> None:
 
 
 def _compared(
-    files: dict[str, Path], threads: int, images: Path, expected: np.ndarray, rounds: int,
+    files: dict[str, Path],
+    threads: int,
+    images: Path,
+    expected: np.ndarray,
+    rounds: int,
     per_layer: bool,
-) -> list[tuple[str, dict[str, Any]]]:  # fmt: skip
+) -> list[tuple[str, dict[str, Any]]]:
     """Each runtime's figures, measured in turns."""
     from training.commands.benchmark.session import Worker, measure_in_turns, spread
 

@@ -44,16 +44,22 @@ def draw(path: Path, title: str, rows: Sequence[dict[str, Any]]) -> bool:
     datasets = list(dict.fromkeys(point["dataset"] for point in found))
     runtimes = list(dict.fromkeys(point["runtime"] for point in found))
     figure = Figure(figsize=(INCHES[0] * len(datasets), INCHES[1]), dpi=DPI, layout="constrained")
-    for axes, dataset in zip(figure.subplots(1, len(datasets), squeeze=False)[0], datasets,
-                             strict=True):  # fmt: skip
+    for axes, dataset in zip(
+        figure.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True
+    ):
         for runtime in runtimes:
             mine = [p for p in found if (p["dataset"], p["runtime"]) == (dataset, runtime)]
             axes.scatter([p["ms"] for p in mine], [p["top1"] for p in mine], label=runtime)
             if runtime == runtimes[0]:  # one name a model is enough
                 for p in mine:
-                    axes.annotate(p["model"], (p["ms"], p["top1"]), (4, 4),
-                                  textcoords="offset points", fontsize=7,
-                                  parse_math=False)  # fmt: skip
+                    axes.annotate(
+                        p["model"],
+                        (p["ms"], p["top1"]),
+                        (4, 4),
+                        textcoords="offset points",
+                        fontsize=7,
+                        parse_math=False,
+                    )
         axes.set_xscale("log")
         axes.set(
             title=dataset,

@@ -21,10 +21,25 @@ from zoo.deploy.cpu import cpu_name, instruction_sets, without_avx2
 
 PACKAGES = ("openvino", "larq-compute-engine", "tensorflow", "tf_keras")
 COLUMNS = (
-    "model", "runtime", "threads", "batch", "ms", "ms_q1", "ms_q3", "ms_min", "runs", "load_s",
-    "peak_memory", "added_memory", "file_bytes", "memory_bytes", "binary_macs", "float_macs",
-    "relative_l2", "same_top1",
-)  # fmt: skip
+    "model",
+    "runtime",
+    "threads",
+    "batch",
+    "ms",
+    "ms_q1",
+    "ms_q3",
+    "ms_min",
+    "runs",
+    "load_s",
+    "peak_memory",
+    "added_memory",
+    "file_bytes",
+    "memory_bytes",
+    "binary_macs",
+    "float_macs",
+    "relative_l2",
+    "same_top1",
+)
 Rows = Sequence[dict[str, Any]]
 
 
@@ -58,8 +73,21 @@ def describe(about: dict[str, Any]) -> str:
 
 def print_rows(rows: Rows, per_layer: bool) -> None:
     """A table of measurements; with `per_layer` one of layers for each."""
-    heads = ("model", "runtime", "threads", "batch", "ms", "quartiles", "times openvino's",
-             "load s", "peak MB", "added MB", "file MB", "rel. L2", "same top-1")  # fmt: skip
+    heads = (
+        "model",
+        "runtime",
+        "threads",
+        "batch",
+        "ms",
+        "quartiles",
+        "times openvino's",
+        "load s",
+        "peak MB",
+        "added MB",
+        "file MB",
+        "rel. L2",
+        "same top-1",
+    )
     reference = {
         (row["model"], row["threads"], row["batch"]): row["ms"]
         for row in rows
@@ -68,14 +96,23 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
     lines = []
     for row in rows:
         base = reference.get((row["model"], row["threads"], row["batch"]))
-        lines.append((
-            row["model"], row["runtime"], str(row["threads"]), str(row["batch"]),
-            f"{row['ms']:.2f}", f"{row['ms_q1']:.2f} to {row['ms_q3']:.2f}",
-            f"{row['ms'] / base:.1f}" if base else "", f"{row['load_s']:.2f}",
-            f"{row['peak_memory'] / 1e6:.0f}", f"{row['added_memory'] / 1e6:.0f}",
-            f"{row['file_bytes'] / 1e6:.2f}", f"{row['relative_l2']:.1e}",
-            f"{row['same_top1']:.0%}",
-        ))  # fmt: skip
+        lines.append(
+            (
+                row["model"],
+                row["runtime"],
+                str(row["threads"]),
+                str(row["batch"]),
+                f"{row['ms']:.2f}",
+                f"{row['ms_q1']:.2f} to {row['ms_q3']:.2f}",
+                f"{row['ms'] / base:.1f}" if base else "",
+                f"{row['load_s']:.2f}",
+                f"{row['peak_memory'] / 1e6:.0f}",
+                f"{row['added_memory'] / 1e6:.0f}",
+                f"{row['file_bytes'] / 1e6:.2f}",
+                f"{row['relative_l2']:.1e}",
+                f"{row['same_top1']:.0%}",
+            )
+        )
     print_table(heads, lines, range(2, len(heads)))
     for row in rows:
         if per_layer and "layers" in row:

@@ -32,11 +32,21 @@ class Worker:
         # OpenMP of other libraries follows the number of threads, too.
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "training.commands.benchmark.worker",
-             kind, str(path), str(threads), str(images)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            [
+                sys.executable,
+                "-m",
+                "training.commands.benchmark.worker",
+                kind,
+                str(path),
+                str(threads),
+                str(images),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
             env=environment,
-        )  # fmt: skip
+        )
         self.seconds: list[float] = []
         try:
             loaded = self._answer()
@@ -105,5 +115,9 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     """Median, quartiles and minimum in milliseconds."""
     times = [1e3 * value for value in seconds]
     quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
-    return {"ms": statistics.median(times), "ms_q1": quartiles[0], "ms_q3": quartiles[2],
-            "ms_min": min(times)}  # fmt: skip
+    return {
+        "ms": statistics.median(times),
+        "ms_q1": quartiles[0],
+        "ms_q3": quartiles[2],
+        "ms_min": min(times),
+    }

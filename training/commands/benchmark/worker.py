@@ -73,8 +73,12 @@ def keras_runtime(path: str, threads: int) -> Callable[[], Run]:
     return lambda: keras_runner(zoo.load_model(path, compile=False)).compute
 
 
-RUNTIMES = {"openvino": openvino_runtime, "lce": lce_runtime, "c": c_runtime,
-            "keras": keras_runtime}  # fmt: skip
+RUNTIMES = {
+    "openvino": openvino_runtime,
+    "lce": lce_runtime,
+    "c": c_runtime,
+    "keras": keras_runtime,
+}
 
 
 def layer_times(path: str, threads: int, images: Images, runs: int = 30) -> list[dict[str, Any]]:

@@ -113,10 +113,14 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
     for remark in dataset.remarks:
         say(remark)
     pipeline = InputPipeline(
-        dataset, evaluate.preprocessing, seed=0, cache="none", corrupt_share=evaluate.corrupt_share,
+        dataset,
+        evaluate.preprocessing,
+        seed=0,
+        cache="none",
+        corrupt_share=evaluate.corrupt_share,
         # The pipeline refuses batches of more than all training images, which do not matter here.
         batch_size=min(evaluate.batch_size, dataset.num_examples(dataset.train_split)),
-    )  # fmt: skip
+    )
     once = OnePass(title, pipeline.batch_size)
     with stage_bar(once, pipeline.validation_steps, 0) as bar, reading(dataset):
         result, positions = run(pipeline.validation(), bar.update)

@@ -65,18 +65,28 @@ class Recorded:
     help="Run an export that is a program: C source, or a SavedModel.",
 )
 @click.option(
-    "--picture", type=click.Path(path_type=Path), metavar="PATH",
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
     help="Where to draw the confusion matrix; by default confusion-MODEL.png, in the run directory "
     "if there is one.",
-)  # fmt: skip
+)
 @click.option(
-    "--record", is_flag=False, flag_value=DEFAULT, metavar="[CSV]",
+    "--record",
+    is_flag=False,
+    flag_value=DEFAULT,
+    metavar="[CSV]",
     help=f"Write the result to a table, by default {DEFAULT}; of an export, {EXPORTS}.",
-)  # fmt: skip
+)
 def evaluate(
-    model: str, settings: Sequence[str], tolerance: float | None, against: str | None,
-    trust_program: bool, picture: Path | None, record: str | None,
-) -> int:  # fmt: skip
+    model: str,
+    settings: Sequence[str],
+    tolerance: float | None,
+    against: str | None,
+    trust_program: bool,
+    picture: Path | None,
+    record: str | None,
+) -> int:
     """Top-1 and top-5 accuracy of MODEL on every validation image.
 
     MODEL is a run directory of `lqz train`, which knows its data set; a .keras, .h5 or .npz file;
@@ -167,18 +177,28 @@ def picture_path(network: TrainedNetwork, evaluation: EvaluationSettings) -> Pat
 
 
 def _evaluate_export(
-    path: Path, conf: Any, against: str | None, trusted: bool, tolerance: float | None,
-    table: Path | None, command: str,
-) -> int:  # fmt: skip
+    path: Path,
+    conf: Any,
+    against: str | None,
+    trusted: bool,
+    tolerance: float | None,
+    table: Path | None,
+    command: str,
+) -> int:
     load_tensorflow()
     from training.commands.evaluate.exported import evaluate_export
 
     command += f" --against {shlex.quote(against)}" if against else ""
     command += " --trust-program" if trusted else ""
     passed = evaluate_export(
-        path, conf, against=against, trusted=trusted, tolerance=tolerance, table=table,
+        path,
+        conf,
+        against=against,
+        trusted=trusted,
+        tolerance=tolerance,
+        table=table,
         command=command,
-    )  # fmt: skip
+    )
     return 0 if passed else 1
 
 
@@ -231,9 +251,12 @@ def compact(value: Any) -> str:
 
 
 def recorded_figure(
-    network: TrainedNetwork, evaluation: EvaluationSettings, row: AccuracyRow,
-    before: Sequence[AccuracyRow], table: Path,
-) -> Recorded | None:  # fmt: skip
+    network: TrainedNetwork,
+    evaluation: EvaluationSettings,
+    row: AccuracyRow,
+    before: Sequence[AccuracyRow],
+    table: Path,
+) -> Recorded | None:
     """What `row` is to be compared with: the run's own figure, else the table's, else that of the
     set's record, else the paper's.
 

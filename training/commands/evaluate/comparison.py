@@ -66,9 +66,12 @@ class Comparison:
     """
 
     def __init__(
-        self, keras: Runner, exports: Mapping[str, Runner], mean: Sequence[float],
+        self,
+        keras: Runner,
+        exports: Mapping[str, Runner],
+        mean: Sequence[float],
         std: Sequence[float],
-    ):  # fmt: skip
+    ):
         self.runner, self.runners = keras, dict(exports)
         self.mean, self.std = mean, std
         self.images = 0

@@ -27,9 +27,15 @@ TOLERANCE = 0.2  # percent of the images whose class may be another
 
 
 def evaluate_export(
-    path: Path, conf: Mapping[str, Any], *, against: str | None, trusted: bool,
-    tolerance: float | None, table: Path | None, command: str,
-) -> bool:  # fmt: skip
+    path: Path,
+    conf: Mapping[str, Any],
+    *,
+    against: str | None,
+    trusted: bool,
+    tolerance: float | None,
+    table: Path | None,
+    command: str,
+) -> bool:
     """Compare an export with Keras over every validation image, print it, and record it.
 
     Args:
@@ -167,11 +173,15 @@ def print_changed(side: Side, evaluation: EvaluationSettings, pipeline: InputPip
     classes = evaluation.dataset.class_names
     rows = [
         (
-            str(each.position), printable(names[each.position]), classes[each.label],
-            classes[each.keras], classes[each.export], f"{each.margin:.2g}",
+            str(each.position),
+            printable(names[each.position]),
+            classes[each.label],
+            classes[each.keras],
+            classes[each.export],
+            f"{each.margin:.2g}",
         )
         for each in shown
-    ]  # fmt: skip
+    ]
     heads = ("image", "name", "class", "Keras", "export", "margin of the logits")
     print_table(heads, rows, right=(0, 5))
     if len(side.changed) > len(shown):
@@ -191,9 +201,14 @@ def within(found: Comparison, side: Side, tolerance: float | None) -> bool:
 
 
 def make_row(
-    found: Comparison, name: str, runner: Runner, network: TrainedNetwork,
-    evaluation: EvaluationSettings, path: Path, command: str,
-) -> ExportRow:  # fmt: skip
+    found: Comparison,
+    name: str,
+    runner: Runner,
+    network: TrainedNetwork,
+    evaluation: EvaluationSettings,
+    path: Path,
+    command: str,
+) -> ExportRow:
     """The result as a row of the table."""
     side = found.exports[name]
     changed: Sequence[Any] = [

@@ -138,22 +138,31 @@ def _from_run(
     config, stages = read_run(path)
     # What the command line replaces, it replaces with all settings of it.
     replaced = [
-        key for key in ("dataset", "preprocessing")
+        key
+        for key in ("dataset", "preprocessing")
         if key in conf and fold(str(conf[key])) != fold(str(config.get(key)))
-    ]  # fmt: skip
+    ]
     known = set(EvaluationSettings.__component_fields__)  # type: ignore[attr-defined]
     kept = {
-        key: value for key, value in config.items()
+        key: value
+        for key, value in config.items()
         if key.partition(".")[0] in known and key.partition(".")[0] not in replaced
-    }  # fmt: skip
+    }
     evaluate = configure_task(EvaluationSettings, {**kept, **conf})
     if "dataset.data_dir" in conf and "dataset.validation_split" not in conf:
         _take_held_out(evaluate.dataset, kept.get("dataset.data_dir"))
     same_images = _check_data(path, evaluate, any(k.partition(".")[0] == "dataset" for k in conf))
     trained = TrainedNetwork(
-        network.name, network.model(logits=True), network.weights, network.sha256, config, None,
-        path, tuple(stage for _, stage in stages), same_images,
-    )  # fmt: skip
+        network.name,
+        network.model(logits=True),
+        network.weights,
+        network.sha256,
+        config,
+        None,
+        path,
+        tuple(stage for _, stage in stages),
+        same_images,
+    )
     return trained, evaluate
 
 

@@ -115,10 +115,17 @@ CLIPS: dict[str, tuple[float, float]] = {
     "hard_tanh": (-1.0, 1.0),
 }
 FUNCTIONS = {
-    "sigmoid": "BNN_SIGMOID", "tanh": "BNN_TANH", "elu": "BNN_ELU", "selu": "BNN_SELU",
-    "softplus": "BNN_SOFTPLUS", "softsign": "BNN_SOFTSIGN", "swish": "BNN_SWISH",
-    "silu": "BNN_SWISH", "gelu": "BNN_GELU", "exponential": "BNN_EXPONENTIAL",
-}  # fmt: skip
+    "sigmoid": "BNN_SIGMOID",
+    "tanh": "BNN_TANH",
+    "elu": "BNN_ELU",
+    "selu": "BNN_SELU",
+    "softplus": "BNN_SOFTPLUS",
+    "softsign": "BNN_SOFTSIGN",
+    "swish": "BNN_SWISH",
+    "silu": "BNN_SWISH",
+    "gelu": "BNN_GELU",
+    "exponential": "BNN_EXPONENTIAL",
+}
 
 
 def _known_activations() -> dict[Any, str]:

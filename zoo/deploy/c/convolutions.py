@@ -52,9 +52,15 @@ def dense(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 
 
 def _convolved(
-    graph: Graph, layer: Any, x: Value, kernel: np.ndarray, where: Geometry, shape: Shape,
-    groups: int, pad_value: float,
-) -> Value:  # fmt: skip
+    graph: Graph,
+    layer: Any,
+    x: Value,
+    kernel: np.ndarray,
+    where: Geometry,
+    shape: Shape,
+    groups: int,
+    pad_value: float,
+) -> Value:
     quantizer = getattr(layer, "input_quantizer", None)
     output, scale = Value(shape), None
     if quantizer is not None and not is_sign(quantizer):

@@ -105,11 +105,25 @@ class Source:
         numbers = ", ".join(
             str(number)
             for number in (
-                height, width, channels, stride, out_h, out_w, out_c, *where.kernel,
-                *where.strides, *where.pads, *where.dilations, group_in, group_out, window.fill,
-                window.channel, int(loop.quads), self._memory.at_once(loop),
+                height,
+                width,
+                channels,
+                stride,
+                out_h,
+                out_w,
+                out_c,
+                *where.kernel,
+                *where.strides,
+                *where.pads,
+                *where.dilations,
+                group_in,
+                group_out,
+                window.fill,
+                window.channel,
+                int(loop.quads),
+                self._memory.at_once(loop),
             )
-        )  # fmt: skip
+        )
         weights = self._weights(window)
         if window.kind is Kind.BINARY:
             self.binary.append(window.name)
@@ -138,8 +152,14 @@ class Source:
     def _step(self, step: Step, output: Value) -> str:
         """One element of a layer's array of steps."""
 
-        def row(kind: str, offset: object = 0, stride: object = 0, a: str = "0", b: str = "0",
-                flip: str = "0") -> str:  # fmt: skip
+        def row(
+            kind: str,
+            offset: object = 0,
+            stride: object = 0,
+            a: str = "0",
+            b: str = "0",
+            flip: str = "0",
+        ) -> str:
             return f"{{{kind}, {offset}, {stride}, {a}, {b}, {flip}}}"
 
         match step:
@@ -182,10 +202,11 @@ class Source:
                 half = signs.stride > 2 and filled(signs.root.channels) % 32
                 return row(
                     "BNN_LAST_SIGN" if ends and half else "BNN_SIGN",
-                    place.offset + step.channel // 8, place.stride,
+                    place.offset + step.channel // 8,
+                    place.stride,
                     self._channels(step.signs.threshold[here], LARGEST),
                     flip=self.constant(words) if flip.any() else "0",
-                )  # fmt: skip
+                )
         raise AssertionError(step)
 
     def _scale(self, step: Scale, row: object) -> str:
@@ -199,9 +220,11 @@ class Source:
             return row("BNN_PIXEL", a=self.constant(step.pixel.astype(np.float32)))
         assert step.row is not None and step.column is not None
         return row(
-            "BNN_ROW", stride=len(step.column), a=self.constant(step.row.astype(np.float32)),
+            "BNN_ROW",
+            stride=len(step.column),
+            a=self.constant(step.row.astype(np.float32)),
             b=self.constant(step.column.astype(np.float32)),
-        )  # fmt: skip
+        )
 
     # --- copies -----------------------------------------------------------------------------------
 

@@ -101,14 +101,21 @@ def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> C
         return CNetwork(read_manifest(directory), library)  # the file may go once it is loaded
 
 
-def compile_c(
-    directory: Path, library: Path, flags: Sequence[str] = FLAGS
-) -> None:  # fmt: skip
+def compile_c(directory: Path, library: Path, flags: Sequence[str] = FLAGS) -> None:
     """Compile an export to a shared library, with the errors of `load_c`."""
     name = read_manifest(directory)["name"]
     compiler = find_compiler()
-    command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(library),
-               str(directory / f"{name}.c"), str(directory / "bnn.c"), "-lm"]  # fmt: skip
+    command = [
+        *compiler,
+        *flags,
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(library),
+        str(directory / f"{name}.c"),
+        str(directory / "bnn.c"),
+        "-lm",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")

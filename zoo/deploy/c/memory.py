@@ -141,18 +141,20 @@ class Memory:
             store = operation.steps[stored[0]]
             assert isinstance(store, Store)
             result = store.value
-            reads = [(i, s.inputs[1]) for i, s in enumerate(operation.steps)
-                     if isinstance(s, Combine)]  # fmt: skip
+            reads = [
+                (i, s.inputs[1]) for i, s in enumerate(operation.steps) if isinstance(s, Combine)
+            ]
             window = operation.window
             if window.kind is Kind.LOAD and window.geometry.pointwise and not window.channel:
                 reads.append((-1, window.inputs[0]))
             elsewhere = [] if len(reads) and reads[-1][0] == -1 else window.inputs
             for position, value in reads:
                 if (
-                    position < stored[0] and self._free(value, result, index)
+                    position < stored[0]
+                    and self._free(value, result, index)
                     and not any(self._root(v)[0] is self._root(value)[0] for v in elsewhere)
                     and [v for _, v in reads].count(value) == 1
-                ):  # fmt: skip
+                ):
                     root, _ = self._root(value)
                     mine = self._blocks.pop(result)
                     self._blocks[root].last = mine.last
@@ -164,11 +166,15 @@ class Memory:
             return False
         root, channel = self._root(value)
         return (
-            result in self._blocks and root is not result and value not in self._schedule.parts
-            and result not in self._schedule.parts and channel == 0
-            and root.shape == value.shape == result.shape and self._blocks[root].last == index
+            result in self._blocks
+            and root is not result
+            and value not in self._schedule.parts
+            and result not in self._schedule.parts
+            and channel == 0
+            and root.shape == value.shape == result.shape
+            and self._blocks[root].last == index
             and self._blocks[result].first == index
-        )  # fmt: skip
+        )
 
     def _overlap(self, loop: Loop, index: int) -> None:
         """Let a window's result begin shortly before the map that it is made of and ends.
@@ -189,21 +195,37 @@ class Memory:
         ends = [
             pad == 0 and (out - 1) * stride + (kernel - 1) * dilation < size
             for pad, out, stride, kernel, dilation, size in zip(
-                where.pads, window.output.shape, where.strides, where.kernel, where.dilations,
-                source.shape, strict=False,
+                where.pads,
+                window.output.shape,
+                where.strides,
+                where.kernel,
+                where.dilations,
+                source.shape,
+                strict=False,
             )
-        ]  # fmt: skip
+        ]
         before, after = self._blocks[root], self._blocks[result]
         if (
-            channel or root.shape != source.shape or result.shape != window.output.shape
-            or not all(ends) or before.last != index or after.first != index
-            or result in self._schedule.parts or any(self._root(o)[0] is root for o in others)
-        ):  # fmt: skip
+            channel
+            or root.shape != source.shape
+            or result.shape != window.output.shape
+            or not all(ends)
+            or before.last != index
+            or after.first != index
+            or result in self._schedule.parts
+            or any(self._root(o)[0] is root for o in others)
+        ):
             return
         height, width, channels = result.shape
         pixels = np.arange(height * width)
-        first = (pixels // width * where.strides[0] * source.shape[1]
-                 + pixels % width * where.strides[1]) * 4 * filled(source.channels)  # fmt: skip
+        first = (
+            (
+                pixels // width * where.strides[0] * source.shape[1]
+                + pixels % width * where.strides[1]
+            )
+            * 4
+            * filled(source.channels)
+        )
         written = np.minimum(pixels + AT_ONCE, len(pixels)) * 4 * filled(channels)
         lead = -(-int((written - first).max()) // ALIGNMENT) * ALIGNMENT
         if lead < after.size:
@@ -224,9 +246,10 @@ class Memory:
                         low += other.shared
                     taken.append((low, high))
             block.offset = min(
-                end for end in (0, *(high for _, high in taken))
+                end
+                for end in (0, *(high for _, high in taken))
                 if end >= 0 and not any(low < end < high for low, high in taken)
-            )  # fmt: skip
+            )
             placed.append(block)
         size = max((block.offset + block.size for block in placed), default=0)
         for block in placed:

@@ -85,11 +85,16 @@ def _through_concatenations(nodes: list[Node]) -> list[Node]:
     for node in nodes:
         concat = node.inputs[0].maker if len(node.inputs) == 1 else None
         exclusive = (
-            isinstance(concat, Concat) and users[concat.output] == [node]
+            isinstance(concat, Concat)
+            and users[concat.output] == [node]
             and concat in result
-            and all(users[part] == [concat] and part.maker is not None
-                    and not isinstance(part.maker, Concat) for part in concat.inputs)
-        )  # fmt: skip
+            and all(
+                users[part] == [concat]
+                and part.maker is not None
+                and not isinstance(part.maker, Concat)
+                for part in concat.inputs
+            )
+        )
         parts = _by_part(node, concat) if exclusive and isinstance(concat, Concat) else None
         if parts is None or not isinstance(concat, Concat):
             result.append(node)

@@ -95,9 +95,11 @@ class Schedule:
             loop = self._loops.get(value)
             others = [other for other in node.inputs if other is not value]
             if (
-                loop is not None and loop.head is value and self._users[value] == [node]
+                loop is not None
+                and loop.head is value
+                and self._users[value] == [node]
                 and not any(self._depends(other, loop) for other in others)
-            ):  # fmt: skip
+            ):
                 break
         else:
             value = candidates[0]
@@ -172,18 +174,23 @@ class Schedule:
                 continue
             window, value = pooling.window, (*pooling.window.inputs, None)[0]
             if (
-                value is None or window.kind is not Kind.MEAN
-                or window.geometry != Geometry((2, 2), (2, 2)) or value.shape[0] % 2
-                or value.shape[1] % 2 or self._users[value] != [window] or value is self.output
-            ):  # fmt: skip
+                value is None
+                or window.kind is not Kind.MEAN
+                or window.geometry != Geometry((2, 2), (2, 2))
+                or value.shape[0] % 2
+                or value.shape[1] % 2
+                or self._users[value] != [window]
+                or value is self.output
+            ):
                 continue
             parts = value.maker.inputs if isinstance(value.maker, Concat) else [value]
             if any(
-                part not in self._loops or self._loops[part].head is not part
+                part not in self._loops
+                or self._loops[part].head is not part
                 or not self._loops[part].window.geometry.pointwise
                 or (part is not value and self._users[part] != [value.maker])
                 for part in parts
-            ):  # fmt: skip
+            ):
                 continue
             self.operations.remove(pooling)
             del self._loops[window.output]
@@ -224,9 +231,11 @@ class Schedule:
                     stack.pop()
                     continue
                 before = [
-                    maker for read in operation.reads() for maker in self._made_by(read)
+                    maker
+                    for read in operation.reads()
+                    for maker in self._made_by(read)
                     if maker is not operation and not state.get(id(maker))
-                ]  # fmt: skip
+                ]
                 if before:
                     assert id(operation) not in state or operation is stack[-1]
                     stack += before

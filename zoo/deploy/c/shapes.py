@@ -63,9 +63,14 @@ def identity(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 
 
 @rule(
-    keras.InputLayer, keras.Dropout, keras.SpatialDropout2D, keras.GaussianNoise,
-    keras.GaussianDropout, keras.AlphaDropout, keras.ActivityRegularization,
-)  # fmt: skip
+    keras.InputLayer,
+    keras.Dropout,
+    keras.SpatialDropout2D,
+    keras.GaussianNoise,
+    keras.GaussianDropout,
+    keras.AlphaDropout,
+    keras.ActivityRegularization,
+)
 def unchanged(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return inputs[0]
 
@@ -143,6 +148,12 @@ def subsample_pad(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     step = layer.strides
     size = (-(-x.shape[0] // step), -(-x.shape[1] // step))
     channel = (layer.filters - x.channels) // 2
-    node = Window([x], Value((*size, layer.filters)), layer.name, Kind.LOAD,
-                  Geometry(strides=(step, step)), channel=channel)  # fmt: skip
+    node = Window(
+        [x],
+        Value((*size, layer.filters)),
+        layer.name,
+        Kind.LOAD,
+        Geometry(strides=(step, step)),
+        channel=channel,
+    )
     return graph.add(node)

@@ -28,16 +28,78 @@ MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # of the manifest
 VECTORS = 2
 # Of C and C++, and main.
-KEYWORDS = frozenset({
-    "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class",
-    "const", "constexpr", "continue", "default", "delete", "do", "double", "else", "enum",
-    "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
-    "int", "long", "main", "namespace", "new", "not", "nullptr", "operator", "or", "private",
-    "protected", "public", "register", "restrict", "return", "short", "signed", "sizeof",
-    "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid",
-    "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while",
-    "xor",
-})  # fmt: skip
+KEYWORDS = frozenset(
+    {
+        "alignas",
+        "alignof",
+        "and",
+        "asm",
+        "auto",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "class",
+        "const",
+        "constexpr",
+        "continue",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "explicit",
+        "export",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "main",
+        "namespace",
+        "new",
+        "not",
+        "nullptr",
+        "operator",
+        "or",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typeid",
+        "typename",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "wchar_t",
+        "while",
+        "xor",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -122,31 +184,49 @@ def to_c(
             "flash."
         )
     values: dict[str, Any] = {
-        "name": name, "NAME": name.upper(), "height": image.shape[0], "width": image.shape[1],
-        "channels": image.channels, "inputs": image.pixels * image.channels,
-        "outputs": output.pixels * output.channels, "workspace": workspace,
-        "constants": "\n".join(source.constants), "layers": "\n".join(source.layers),
-        "calls": "\n    ".join(source.calls), "binary": len(source.binary),
-        "image_offset": memory.of(image).offset, "table": table_name,
-        "classes": ",\n    ".join(map(_string, classes or ())), "vectors": VECTORS,
+        "name": name,
+        "NAME": name.upper(),
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "channels": image.channels,
+        "inputs": image.pixels * image.channels,
+        "outputs": output.pixels * output.channels,
+        "workspace": workspace,
+        "constants": "\n".join(source.constants),
+        "layers": "\n".join(source.layers),
+        "calls": "\n    ".join(source.calls),
+        "binary": len(source.binary),
+        "image_offset": memory.of(image).offset,
+        "table": table_name,
+        "classes": ",\n    ".join(map(_string, classes or ())),
+        "vectors": VECTORS,
         "title": _comment(model.name),
-    }  # fmt: skip
+    }
     values["expected"] = _expected(model, values["inputs"], table)
     conditions = {
-        "uint8": table is not None, "float": table is None, "classes": bool(classes),
+        "uint8": table is not None,
+        "float": table is None,
+        "classes": bool(classes),
         "numbers": not classes,
-    }  # fmt: skip
+    }
     texts = {
-        f"{name}.h": "model.h", f"{name}.c": "model.c", "main.c": "main.c",
-        f"{name}_vectors.h": "vectors.h", "CMakeLists.txt": "CMakeLists.txt",
+        f"{name}.h": "model.h",
+        f"{name}.c": "model.c",
+        "main.c": "main.c",
+        f"{name}_vectors.h": "vectors.h",
+        "CMakeLists.txt": "CMakeLists.txt",
         "README.md": "README.md",
-    }  # fmt: skip
+    }
     manifest = {
-        "format": FORMAT, "name": name, "input_shape": list(model.input_shape[1:]),
-        "output_shape": list(model.output_shape[1:]), "workspace": values["workspace"],
-        "uint8": table is not None, "classes": list(classes) if classes else None,
+        "format": FORMAT,
+        "name": name,
+        "input_shape": list(model.input_shape[1:]),
+        "output_shape": list(model.output_shape[1:]),
+        "workspace": values["workspace"],
+        "uint8": table is not None,
+        "classes": list(classes) if classes else None,
         "binary_convolutions": source.binary,
-    }  # fmt: skip
+    }
 
     def fill(folder: Path) -> None:
         for kernel in KERNELS:

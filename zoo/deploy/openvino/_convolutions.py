@@ -52,8 +52,9 @@ def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary: bool) -> Value:
     """x or its sign, convolved."""
     batch, _, *pixels = x.shape
-    reach = [(size - 1) * step + 1 for size, step in zip(kernel.shape[2:], where.dilations,
-                                                         strict=True)]  # fmt: skip
+    reach = [
+        (size - 1) * step + 1 for size, step in zip(kernel.shape[2:], where.dilations, strict=True)
+    ]
     sizes = zip(pixels, where.pads_begin, where.pads_end, reach, where.strides, strict=True)
     output = [(size + low + high - far) // step + 1 for size, low, high, far, step in sizes]
     shape = (batch, len(kernel), *output)
@@ -82,8 +83,9 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     if binary and where.groups > 1:
         raise unsupported(layer, "a binary convolution in groups is not supported")
     if binary and kernel.shape[1] % 2:
-        raise unsupported(layer, f"it is binary and has an odd number of input channels "
-                                 f"({kernel.shape[1]})")  # fmt: skip
+        raise unsupported(
+            layer, f"it is binary and has an odd number of input channels ({kernel.shape[1]})"
+        )
     if where.pad_value:
         if not binary:
             raise unsupported(layer, "real numbers on padding other than 0 are not supported")
@@ -111,9 +113,13 @@ def per_group(channels: np.ndarray, groups: int, filters: int) -> np.ndarray:
 
 def kernel_sum(kernel: np.ndarray, shift: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     """What a constant input of `shift` per channel gives; `scale` is already in the kernel."""
-    plain = kernel if scale is None else np.divide(
-        kernel, scale[:, None, None], out=np.zeros_like(kernel), where=scale[:, None, None] != 0
-    )  # fmt: skip
+    plain = (
+        kernel
+        if scale is None
+        else np.divide(
+            kernel, scale[:, None, None], out=np.zeros_like(kernel), where=scale[:, None, None] != 0
+        )
+    )
     return plain.sum(axis=(2, 3)) @ shift
 
 
@@ -128,9 +134,13 @@ def _geometry(layer: Any, shape: Sequence[int]) -> Geometry:
     elif layer.padding != "valid":
         raise unsupported(layer, f"padding='{layer.padding}' is not supported")
     return Geometry(
-        layer.strides, (sides[0][0], sides[1][0]), (sides[0][1], sides[1][1]), layer.dilation_rate,
-        int(getattr(layer, "groups", 1)), float(getattr(layer, "pad_values", 0.0)),
-    )  # fmt: skip
+        layer.strides,
+        (sides[0][0], sides[1][0]),
+        (sides[0][1], sides[1][1]),
+        layer.dilation_rate,
+        int(getattr(layer, "groups", 1)),
+        float(getattr(layer, "pad_values", 0.0)),
+    )
 
 
 def same_padding(size: int, span: int, step: int) -> tuple[int, int]:

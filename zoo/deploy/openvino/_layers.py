@@ -207,11 +207,20 @@ def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 # Layers that do something in training alone.
 IDLE = (
-    keras.InputLayer, keras.Dropout, keras.SpatialDropout2D, keras.GaussianDropout,
-    keras.AlphaDropout, keras.GaussianNoise, keras.ActivityRegularization, keras.RandomFlip,
-    keras.RandomRotation, keras.RandomTranslation, keras.RandomZoom, keras.RandomContrast,
+    keras.InputLayer,
+    keras.Dropout,
+    keras.SpatialDropout2D,
+    keras.GaussianDropout,
+    keras.AlphaDropout,
+    keras.GaussianNoise,
+    keras.ActivityRegularization,
+    keras.RandomFlip,
+    keras.RandomRotation,
+    keras.RandomTranslation,
+    keras.RandomZoom,
+    keras.RandomContrast,
     keras.RandomBrightness,
-)  # fmt: skip
+)
 
 
 # --- sums and shapes ------------------------------------------------------------------------------

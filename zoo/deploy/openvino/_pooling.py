@@ -42,8 +42,9 @@ def average_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 def _padding(layer: Any, shape: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
     if layer.padding == "valid":
         return (0, 0), (0, 0)
-    sides = [same_padding(*each) for each in zip(shape[2:], layer.pool_size, layer.strides,
-                                                 strict=True)]  # fmt: skip
+    sides = [
+        same_padding(*each) for each in zip(shape[2:], layer.pool_size, layer.strides, strict=True)
+    ]
     low, high = zip(*sides, strict=True)
     return low, high
 

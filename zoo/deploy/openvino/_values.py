@@ -103,10 +103,14 @@ class Convolution:
     def can_join(self, other: Convolution) -> bool:
         """Whether one convolution can compute both."""
         return (
-            not self.nodes and not other.nodes and self.image is other.image
-            and self.geometry == other.geometry and self.geometry.groups == 1
-            and self.binary == other.binary and self.kernel.shape[1:] == other.kernel.shape[1:]
-        )  # fmt: skip
+            not self.nodes
+            and not other.nodes
+            and self.image is other.image
+            and self.geometry == other.geometry
+            and self.geometry.groups == 1
+            and self.binary == other.binary
+            and self.kernel.shape[1:] == other.kernel.shape[1:]
+        )
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,14 @@ def openvino_runtime() -> Any:
 
 
 def to_openvino(
-    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True,
-    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
-) -> openvino.Model:  # fmt: skip
+    model: tf.keras.Model,
+    batch_size: int = 1,
+    *,
+    preprocess: bool = False,
+    binary: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> openvino.Model:
     """Convert a functional Keras model for one batch size.
 
     Every convolution whose input and kernel are signs becomes a `BinaryConvolution` with a 1-bit
@@ -69,9 +74,14 @@ def to_openvino(
 
 
 def checked_openvino(
-    model: tf.keras.Model, batch_size: int = 1, *, preprocess: bool = False, binary: bool = True,
-    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
-) -> tuple[openvino.Model, float]:  # fmt: skip
+    model: tf.keras.Model,
+    batch_size: int = 1,
+    *,
+    preprocess: bool = False,
+    binary: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> tuple[openvino.Model, float]:
     """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
     check_exportable(model, batch_size)
     openvino_runtime()

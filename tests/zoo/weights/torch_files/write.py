@@ -31,10 +31,12 @@ def state():
         bfloat16=torch.randn(5).bfloat16(),
         double=torch.randn(5, dtype=torch.float64),
         truth=torch.tensor([True, False, True]),
-        **{f"int{bits}": torch.tensor([-3, 7], dtype=getattr(torch, f"int{bits}"))
-           for bits in (8, 16, 32)},
+        **{
+            f"int{bits}": torch.tensor([-3, 7], dtype=getattr(torch, f"int{bits}"))
+            for bits in (8, 16, 32)
+        },
         uint8=torch.tensor([3, 255], dtype=torch.uint8),
-    )  # fmt: skip
+    )
     state._metadata = OrderedDict(version=1)  # as modules' state_dicts have it
     return state
 
@@ -42,11 +44,19 @@ def state():
 def checkpoint():
     """The state beside what training scripts save with it."""
     return {
-        "epoch": 255, "state_dict": state(), "best": np.float64(69.5), "single": np.float32(0.5),
-        "count": np.int64(7), "rates": [0.1, (1, -2**40, 2**80)], "none": None, "yes": True,
-        "where": torch.device("cpu"), "shape": torch.Size([2, 3]), "type": torch.float32,
+        "epoch": 255,
+        "state_dict": state(),
+        "best": np.float64(69.5),
+        "single": np.float32(0.5),
+        "count": np.int64(7),
+        "rates": [0.1, (1, -(2**40), 2**80)],
+        "none": None,
+        "yes": True,
+        "where": torch.device("cpu"),
+        "shape": torch.Size([2, 3]),
+        "type": torch.float32,
         "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]},
-    }  # fmt: skip
+    }
 
 
 def as_read(state):

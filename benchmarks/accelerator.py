@@ -20,8 +20,8 @@ import zoo
 from training.loop.optimizers import adam, sgd
 from training.loop.stage import Stage
 from training.loop.step import TrainStep
+from training.portable import program
 from training.portable.lowering import lower, read
-from training.portable.program import HERE
 from zoo.files import write_json
 
 # Batch, height and width, optimizer: those of the papers' recipes.
@@ -31,8 +31,7 @@ NETWORKS = {
     "ReActNetA": (256, 224, adam),
 }
 SCRIPTS = (
-    HERE / "run.py",
-    HERE.parent / "data" / "philox.py",
+    *program.SCRIPTS,
     Path(__file__).with_name("accelerator_run.py"),
     Path(__file__).with_name("accelerator_torch.py"),
 )

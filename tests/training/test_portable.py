@@ -14,12 +14,13 @@ import pytest
 import tensorflow as tf
 
 from training.cli import main
-from training.data import philox
+from training.data import philox, photographs
 from training.loop.distribution.workers import alone
 from training.loop.run import Run
 from training.loop.stage_trainer import StageTrainer, StopFlag
 from training.loop.step import TrainStep
-from training.portable.images import packed
+from training.portable import photograph_batches
+from training.portable.images import joined, packed
 from training.portable.program import HERE, ProgramRequest, write_program
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
@@ -47,13 +48,19 @@ MORE = {
     "BiRealNet20": {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1},
 }
 
+SHAPE = (32, 32, 3)
 ROUNDING = 1e-3  # of float32 after one step, beside the step itself
 
 
 @pytest.fixture(scope="module")
 def runner():
     """`run.py` as a module."""
-    sys.modules["philox"] = philox  # the file beside it in a program
+    beside = {
+        "philox": philox,
+        "photographs": photographs,
+        "photograph_batches": photograph_batches,
+    }
+    sys.modules.update(beside)  # the files beside it in a program
     spec = importlib.util.spec_from_file_location("program_run", HERE / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -161,6 +168,43 @@ def test_steps_of_every_family_are_those_of_lqz_train(name, settings, runner, fl
     assert len(moved) > 0.9 * len(expected)
 
 
+def photographs_of(settings) -> dict:
+    """The same images as photographs: parts of any shape, cut by Pillow, and normalised in the
+    step."""
+    data = {k: v for k, v in settings.items() if not k.startswith("preproc")}
+    return {**data, "preprocessing": "RandomResizedCropFlip", "preprocessing.input_shape": SHAPE}
+
+
+def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, tmp_path):
+    recipe = configure_task(SDBNNResNet20, photographs_of(settings))
+    trainer = last_stage(recipe, tmp_path / "stage")
+    request = ProgramRequest(tmp_path / "program", part_bytes=2**20)
+    write_program(request, trainer, digest="0", index=1, name="Test")
+    parts = Path(shutil.copytree(request.folder, tmp_path / "parts"))
+    found = go_on(runner, request.folder)
+    assert_close(found, train_here(trainer, epochs=2), 1e-9)
+    go_on(runner, parts, steps=2)
+    again = go_on(runner, parts)
+    for key in found.keys() - {"loop"}:
+        np.testing.assert_array_equal(again[key], found[key], err_msg=key)
+
+
+def test_photographs_keep_to_the_size_of_a_part():
+    random = np.random.default_rng(0)
+    files = [random.bytes(size) for size in (10, 90, 50, 0, 51, 200, 1)]
+    parts = list(joined(files, 100))
+    assert [(len(content), count) for content, count in parts] == [
+        (100, 2),
+        (50, 2),
+        (51, 1),
+        (200, 1),
+        (1, 1),
+    ]
+    sizes = np.array([len(each) for each in files])
+    batches = photograph_batches.PhotographBatches([part for part, _ in parts], sizes, crops=None)
+    assert [batches.file(i) for i in range(len(files))] == files
+
+
 def test_the_first_step_in_float32_is_that_of_lqz_train(settings, runner, tmp_path):
     trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
     folder = as_program(trainer, tmp_path / "program")
@@ -191,6 +235,8 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
         "images",
         "manifest.json",
         "philox.py",
+        "photograph_batches.py",
+        "photographs.py",
         "run.py",
         "start.npz",
         "step.stablehlo",

@@ -88,7 +88,7 @@ class InputPipeline:
             self._check_size_for_service()
         elif self.data_service:
             dataset.read_without_python()
-        self._crops = preprocessing.random_crops() if photographs == "pillow" else None
+        self.crops = preprocessing.random_crops() if photographs == "pillow" else None
         self.local_batch_size = batch_size // shard[1]
         self.steps_per_epoch = self.num_train // batch_size
         self.validation_steps = math.ceil(self.num_validation / batch_size)
@@ -129,14 +129,14 @@ class InputPipeline:
         else:
             data = self._from_stream(positions, key)
         classes, fetch = self.dataset.num_classes, self._fetch(split)
-        data = decoded(data, self.preprocessing, key, fetch, classes, self._crops)
+        data = decoded(data, self.preprocessing, key, fetch, classes, self.crops)
         data = data.rebatch(size, drop_remainder=True).take(steps)
         if self.data_service:
             service = tf.data.experimental.service
             off = service.ShardingPolicy.OFF  # a worker of the service gives all, in order
             data = data.apply(service.distribute(off, self.data_service))
         # Normalised on the device: float32 photographs take four times the memory's bandwidth.
-        return data.prefetch(tf.data.AUTOTUNE) if self._crops else self._finished(data)
+        return data.prefetch(tf.data.AUTOTUNE) if self.crops else self._finished(data)
 
     def validation(self) -> tf.data.Dataset:
         """Every validation image of this worker once, in order; the last batch may be smaller."""
@@ -241,6 +241,10 @@ class InputPipeline:
     def decoded_training_images(self) -> DecodedSplit | None:
         """All training images, decoded; None where they are not kept in memory like that."""
         return self._in_memory(self.dataset.train_split)
+
+    def encoded_training_images(self) -> storage.EncodedSplit | None:
+        """All training images, encoded; None where they are not kept in memory."""
+        return self._load(self.dataset.train_split) if self.cache == "memory" else None
 
     def _from_stream(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
         """(position, example); from the first of `positions` on."""

@@ -46,8 +46,14 @@ class LoweredStep:
     fixed: Mapping[str, Any]
 
 
-def lower(step: TrainStep, input_shape: tuple[int, int, int]) -> LoweredStep:
+def lower(
+    step: TrainStep, input_shape: tuple[int, int, int], pixels: tf.DType = tf.float32
+) -> LoweredStep:
     """Lower one training step on images of `input_shape` (height, width, channels).
+
+    Args:
+        step: of a stage, with its batch size.
+        pixels: tf.uint8 for images that the step normalises itself.
 
     Raises:
         RunError: JAX is not installed.
@@ -61,7 +67,7 @@ def lower(step: TrainStep, input_shape: tuple[int, int, int]) -> LoweredStep:
     compiled = tf.function(body, jit_compile=True, autograph=False)
     batch = step.stage.batch_size
     arguments = (
-        tf.zeros([batch, *input_shape]),
+        tf.zeros([batch, *input_shape], pixels),
         tf.zeros([batch], tf.int32),
         tf.constant(0.0),
     )

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from training.data.preprocessing import PadCropFlip
 from training.loop.stage_trainer import StageTrainer
-from training.portable.images import packed
+from training.portable.images import ProgramImages
 from training.portable.lowering import LoweredStep, lower, read
 from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256, write_atomically, write_json
@@ -21,7 +20,13 @@ from zoo.files import sha256, write_atomically, write_json
 FORMAT = 1
 MANIFEST, STATE, START = "manifest.json", "state.npz", "start.npz"
 HERE = Path(__file__).parent
-SCRIPTS = (HERE / "run.py", HERE.parent / "data" / "philox.py")
+DATA = HERE.parent / "data"
+SCRIPTS = (
+    HERE / "run.py",
+    HERE / "photograph_batches.py",
+    DATA / "photographs.py",
+    DATA / "philox.py",
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,9 @@ def write_program(
         InvalidValueError: images of this kind cannot be packed.
         RunError: JAX is missing, or the folder cannot be written.
     """
-    preprocessing, pipeline, step = trainer.pipeline.preprocessing, trainer.pipeline, trainer.step
-    pixels, labels = training_images(trainer)
-    lowered = lower(step, preprocessing.input_shape)
+    pipeline, shape = trainer.pipeline, trainer.pipeline.preprocessing.input_shape
+    program_images = ProgramImages.of(pipeline)
+    lowered = lower(trainer.step, shape, program_images.pixels)
     try:
         request.folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, str] = {}
@@ -85,18 +90,16 @@ def write_program(
 
         images = request.images or request.folder / "images"
         images.mkdir(parents=True, exist_ok=True)
-        pictures = []
-        for number, (content, count) in enumerate(packed(pixels, request.part_bytes)):
-            path = images / f"{type(pipeline.dataset).__name__.lower()}-{number:03d}.webp"
-            pictures.append((put(path, lambda file, c=content: file.write(c)), count))
+        parts = []
+        for number, (content, count) in enumerate(program_images.parts(request.part_bytes)):
+            title = type(pipeline.dataset).__name__.lower()
+            path = images / f"{title}-{number:03d}.{program_images.suffix}"
+            parts.append((put(path, lambda file, c=content: file.write(c)), count))
         put(
             request.folder / "step.stablehlo",
             lambda file: file.write(lowered.stablehlo),
         )
-        tables = _tables(trainer, lowered) | {
-            "labels": labels,
-            "normalised": preprocessing.normalise(pixel_values(preprocessing)).numpy(),
-        }
+        tables = _tables(trainer, lowered) | program_images.tables
         put(request.folder / "tables.npz", lambda file: np.savez_compressed(file, **tables))
         put(request.folder / START, lambda file: np.savez(file, **trainer.checkpoint()))
         for script in SCRIPTS:
@@ -118,48 +121,16 @@ def write_program(
         "steps_per_epoch": pipeline.steps_per_epoch,
         "epochs": trainer.stage.epochs,
         "batch_size": trainer.stage.batch_size,
-        "num_images": len(labels),
-        "image_shape": list(preprocessing.input_shape),
-        "padding": preprocessing.padding,
-        "flip": preprocessing.flip,
+        "num_images": len(program_images.tables["labels"]),
+        "image_shape": list(shape),
+        **program_images.settings,
         "inputs": lowered.inputs,
         "outputs": lowered.outputs,
         "results": lowered.results,
-        "images": pictures,
+        "images": parts,
         "files": files,
     }
     write_json(request.folder / MANIFEST, manifest)
-
-
-def training_images(trainer: StageTrainer) -> tuple[np.ndarray, np.ndarray]:
-    """The training images, uint8 [n, h, w, c], and labels, int32 [n], in the data set's order.
-
-    Raises InvalidValueError where they cannot be packed.
-    """
-    pipeline = trainer.pipeline
-    if type(pipeline.preprocessing) is not PadCropFlip:
-        raise InvalidValueError(
-            f"A program takes small images, with preprocessing=PadCropFlip, not "
-            f"{type(pipeline.preprocessing).__name__}."
-        )
-    images = pipeline.decoded_training_images()
-    if images is None:
-        raise InvalidValueError(
-            "A program takes images that fit into memory, in the order of cache=memory: the run "
-            f"has cache={pipeline.cache}."
-        )
-    bad = int(np.count_nonzero(~images.readable))
-    if bad:
-        raise InvalidValueError(
-            f"{bad} training images cannot be decoded, and a program skips none: remove them."
-        )
-    return images.pixels.numpy(), images.labels.numpy()
-
-
-def pixel_values(preprocessing: PadCropFlip) -> np.ndarray:
-    """Every value of a pixel in every channel, float32 [256, c]."""
-    channels = preprocessing.input_shape[-1]
-    return np.tile(np.arange(256, dtype=np.float32)[:, None], (1, channels))
 
 
 def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray]:

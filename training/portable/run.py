@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import itertools
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -23,7 +25,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from philox import uniform  # the file beside this one
+
+# The files beside this one.
+from philox import uniform
+from photograph_batches import PhotographBatches, UnreadableImageError
+from photographs import RandomCrops
 
 STATE, START, MANIFEST = "state.npz", "start.npz", "manifest.json"
 
@@ -45,23 +51,28 @@ class Program:
         self.steps_per_epoch = self.manifest["steps_per_epoch"]
         self.batch_size = self.manifest["batch_size"]
         contents = {name: self._read(name) for name in self.manifest["files"]}
-        self.step = contents["step.stablehlo"]
+        self.step = contents["step.stablehlo"][:]
         with np.load(io.BytesIO(contents["tables.npz"])) as tables:
             self.tables = dict(tables)
-        self.images = self._images(contents)
+        photographs = self.manifest["photographs"]
+        self.photographs = self._photographs(contents, photographs) if photographs else None
+        self.images = None if photographs else self._images(contents)
         self.arrays, self.loop = self._state(contents[START])
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> mmap.mmap:
         path = self.folder / name
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:  # photographs may be more than fits into memory
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise ProgramError(f"{path} is missing or unreadable ({error.strerror}).") from None
+        except ValueError:
+            raise ProgramError(f"{path} is empty. Copy it anew.") from None
         if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]:
             raise ProgramError(f"{path} is damaged: its hash is not the manifest's. Copy it anew.")
         return content
 
-    def _images(self, contents: dict[str, bytes]) -> np.ndarray:
+    def _images(self, contents: dict[str, mmap.mmap]) -> np.ndarray:
         """uint8 [n, h, w, c], from lossless pictures of many images each."""
         from PIL import Image
 
@@ -74,10 +85,15 @@ class Program:
             parts.append(grid.reshape(-1, height, width, channels)[:count])
         return np.concatenate(parts)
 
-    def _state(self, start: bytes) -> tuple[dict, dict]:
+    def _photographs(self, contents: dict[str, mmap.mmap], settings: dict) -> PhotographBatches:
+        crops = RandomCrops(tuple(self.manifest["image_shape"]), **settings)
+        parts = [contents[name] for name, _ in self.manifest["images"]]
+        return PhotographBatches(parts, self.tables["photograph_sizes"], crops)
+
+    def _state(self, start: mmap.mmap) -> tuple[dict, dict]:
         path = self.folder / STATE
         try:
-            content = path.read_bytes() if path.exists() else start
+            content = path.read_bytes() if path.exists() else start[:]
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = dict(archive)
             return arrays, json.loads(arrays.pop("loop").tobytes())
@@ -103,12 +119,16 @@ class Program:
     def total_steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    def key(self, epoch: int) -> int:
+        """The seed of an epoch's order and crops."""
+        return int(np.random.SeedSequence([self.manifest["seed"], epoch]).generate_state(1)[0] >> 1)
+
     def batches(self, epoch: int, first: int) -> dict[str, np.ndarray]:
         """What the steps of an epoch from number `first` on take: those of `lqz train`.
 
         Returns arrays whose first axes are (steps, batch): which image, and where it is cut.
         """
-        key = int(np.random.SeedSequence([self.manifest["seed"], epoch]).generate_state(1)[0] >> 1)
+        key = self.key(epoch)
         order = np.random.Generator(np.random.Philox(key)).permutation(self.manifest["num_images"])
         positions = np.arange(first * self.batch_size, self.steps_per_epoch * self.batch_size)
         draws = uniform(key, positions)
@@ -119,6 +139,7 @@ class Program:
         shape = (-1, self.batch_size)
         return {
             "index": order[positions].astype(np.int32).reshape(shape),
+            "position": positions.reshape(shape),
             "top": offsets[:, 0].reshape(shape),
             "left": offsets[:, 1].reshape(shape),
             "flip": flips.reshape(shape),
@@ -179,15 +200,13 @@ class Trainer:
         self.changing = [name for name in outputs if name in program.arrays]
         height, width, channels = program.manifest["image_shape"]
         pad = program.manifest["padding"]
-        data = {
-            "images": program.images,
-            "labels": program.tables["labels"],
+        data = {"labels": program.tables["labels"]}
+        if program.photographs is None:
             # Of each pixel value, by channel: the very numbers that `lqz train` computes.
-            "normalised": program.tables["normalised"],
-        }
+            data |= {"images": program.images, "normalised": program.tables["normalised"]}
         self.data = jax.device_put(data, self.device)
 
-        def step(state, fixed, data, batch):
+        def cropped(data, batch):
             columns = jnp.arange(width)
             columns = jnp.where(batch["flip"][:, None], width - 1 - columns, columns)
             rows = batch["top"][:, None] + jnp.arange(height)
@@ -196,7 +215,10 @@ class Trainer:
             images = jnp.pad(images, [(0, 0), (pad, pad), (pad, pad), (0, 0)])
             lanes = jnp.arange(len(images))[:, None, None]
             images = images[lanes, rows[:, :, None], columns[:, None, :]]
-            images = data["normalised"][images, jnp.arange(channels)]
+            return data["normalised"][images, jnp.arange(channels)]
+
+        def step(state, fixed, data, batch):
+            images = cropped(data, batch) if program.photographs is None else batch["image"]
             values = {**fixed, **state, "learning_rate": batch["rate"]}
             sums, *new = call(
                 images, data["labels"][batch["index"]], batch["rate"], *(values[n] for n in inputs)
@@ -208,7 +230,7 @@ class Trainer:
             return jax.lax.scan(lambda s, batch: step(s, fixed, data, batch), state, batches)
 
         # XLA's convolutions for CPUs are hundreds of times slower within a loop.
-        self.whole_epochs = self.device.platform != "cpu"
+        self.whole_epochs = program.photographs is None and self.device.platform != "cpu"
         self.run = jax.jit(epoch if self.whole_epochs else step, donate_argnums=0)
 
     def train(self, say, deadline: float, stopping) -> None:
@@ -244,20 +266,30 @@ class Trainer:
 
     def _epoch(self, epoch, first, state, deadline, stopping):
         """The state on the host, and the sums of each step, [steps, 3]."""
-        put = self.jax.device_put
-        batches = put(self.program.batches(epoch, first), self.device)
-        state, fixed = put(state, self.device), put(self.program.fixed(epoch), self.device)
+        put, program = self.jax.device_put, self.program
+        table = program.batches(epoch, first)
+        batches = put(table, self.device)
+        state, fixed = put(state, self.device), put(program.fixed(epoch), self.device)
         if self.whole_epochs:
             state, sums = self.run(state, fixed, self.data, batches)
-        else:
-            sums = []
-            for i in range(len(batches["rate"])):
-                batch = {name: value[i] for name, value in batches.items()}
-                state, one = self.run(state, fixed, self.data, batch)
-                sums.append(np.asarray(one))
-                if stopping() or time.time() > deadline:
-                    break
-        return {name: np.asarray(value) for name, value in state.items()}, np.asarray(sums)
+            return {name: np.asarray(value) for name, value in state.items()}, np.asarray(sums)
+        sums = []
+        cut = (
+            program.photographs.batches(program.key(epoch), table["position"], table["index"])
+            if program.photographs
+            else itertools.repeat(None)
+        )
+        for i, images in zip(range(len(table["rate"])), cut, strict=False):
+            batch = {name: value[i] for name, value in batches.items()}
+            if images is not None:
+                batch["image"] = put(images, self.device)
+            state, one = self.run(state, fixed, self.data, batch)
+            sums.append(one)
+            self.jax.block_until_ready(sums[max(0, i - 1)])  # one step is prepared ahead
+            if stopping() or time.time() > deadline:
+                break
+        state, sums = self.jax.device_get((state, sums))
+        return state, np.stack(sums)
 
     def _note(self, epoch: int, steps: int, took: float, say) -> None:
         """Move the loop's state on; at an epoch's end, add and print its row."""
@@ -356,7 +388,7 @@ def main() -> int:
         if len(options.folders) > 1:
             return side_by_side(options.folders, options.minutes)
         train(options.folders[0], began + 60 * options.minutes)
-    except (ProgramError, ImportError) as error:
+    except (ProgramError, UnreadableImageError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return 0

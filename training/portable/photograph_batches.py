@@ -1,0 +1,79 @@
+"""A program's photographs: cut in threads, some batches ahead of the training step.
+
+Needs NumPy and Pillow alone; it lies beside `run.py` in a program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+try:
+    from training.data.photographs import RandomCrops
+except ImportError:  # in a training program
+    from photographs import RandomCrops  # type: ignore[import-not-found, no-redef]
+
+AHEAD = 3  # batches
+CHUNK = 8  # photographs that a thread cuts at a time
+
+
+class UnreadableImageError(Exception):
+    """An image that cannot be decoded."""
+
+
+class PhotographBatches:
+    """Random crops of image files.
+
+    Args:
+        parts: bytes of many image files, one after the other.
+        sizes: bytes of each file, in the order of the parts, int64 [n].
+        crops: how they are cut.
+    """
+
+    def __init__(self, parts: Sequence[bytes], sizes: np.ndarray, crops: RandomCrops):
+        self.parts, self.sizes, self.crops = parts, sizes, crops
+        ends = np.cumsum(sizes)
+        part_ends = np.cumsum([len(part) for part in parts])
+        self.part_of = np.searchsorted(part_ends, ends)
+        self.starts = ends - sizes - (part_ends - [len(part) for part in parts])[self.part_of]
+
+    def file(self, index: int) -> bytes:
+        """The content of an image file."""
+        start = self.starts[index]
+        return bytes(self.parts[self.part_of[index]][start : start + self.sizes[index]])
+
+    def cut(self, key: int, positions: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """uint8 [n, h, w, c]: the images `indices` with the crops of `positions` of an epoch.
+
+        Raises UnreadableImageError for the first that cannot be decoded.
+        """
+        pixels, kept = self.crops.pixels([self.file(i) for i in indices], key, positions)
+        if len(kept) < len(indices):
+            number = indices[np.setdiff1d(np.arange(len(indices)), kept)[0]]
+            raise UnreadableImageError(f"Training image {number} of the program cannot be decoded.")
+        return pixels
+
+    def batches(self, key: int, positions: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """The batches of an epoch, uint8 [b, h, w, c] each.
+
+        Args:
+            key: the epoch's seed.
+            positions: of the images in the epoch, [steps, b].
+            indices: which images they are, [steps, b].
+        """
+        pool = ThreadPoolExecutor(os.cpu_count())
+        waiting: deque[list[Future]] = deque()
+        try:
+            for where, which in zip(positions, indices, strict=True):
+                chunks = [slice(i, i + CHUNK) for i in range(0, len(which), CHUNK)]
+                waiting.append([pool.submit(self.cut, key, where[c], which[c]) for c in chunks])
+                if len(waiting) > AHEAD:
+                    yield np.concatenate([each.result() for each in waiting.popleft()])
+            for batch in waiting:
+                yield np.concatenate([each.result() for each in batch])
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -5,11 +5,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.deploy import compile_openvino, to_lce, to_openvino
+from zoo.deploy import compile_openvino, to_c, to_lce, to_openvino
+from zoo.deploy.c.layers import build_graph
+from zoo.deploy.c.reference import check_graph
+from zoo.deploy.c.rules import RULES
 from zoo.deploy.lce.export import to_tflite
 from zoo.deploy.openvino import export as openvino_export
 from zoo.errors import DeployError
-from zoo.layers import BatchNorm, RPReLU, SymmetricConv2D, SymmetricMaxPool2D
+from zoo.layers import (
+    BatchNorm,
+    LeakyClip,
+    LearnedScale,
+    RPReLU,
+    SubsamplePad,
+    SymmetricConv2D,
+    SymmetricMaxPool2D,
+)
 
 keras = tf.keras.layers
 SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
@@ -238,6 +249,61 @@ def test_the_safety_net_names_the_layer_that_differs(monkeypatch):
     model = chain(keras.Conv2D(4, 3), keras.Flatten(), keras.ReLU(name="mine"), keras.Dense(3))
     with pytest.raises(DeployError, match=r"'mine' \(ReLU\) would be exported wrongly.* by \d"):
         to_openvino(model)
+
+
+def test_the_safety_net_of_c_needs_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setitem(RULES, keras.ReLU, RULES[keras.Flatten])
+    model = chain(keras.Conv2D(4, 3), keras.Flatten(), keras.ReLU(name="mine"), keras.Dense(3))
+    with pytest.raises(DeployError, match=r"'mine' \(ReLU\) would be exported wrongly.* by \d"):
+        to_c(model, tmp_path / "c")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["openvino", "c"])
+def test_a_function_that_a_layer_keeps_in_an_attribute(form, tmp_path):
+    """No method differs: what the layer computes shows when it runs."""
+
+    class Doubled(keras.MaxPooling2D):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.pool_function = lambda x, *_, **__: 2 * tf.nn.max_pool2d(x, 2, 2, "VALID")
+
+    with pytest.raises(DeployError, match=r"'mine' \(Doubled\) would be exported wrongly"):
+        model = chain(Doubled(name="mine"))
+        to_openvino(model) if form == "openvino" else to_c(model, tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.AveragePooling2D(3, 2, "same"),
+        keras.Concatenate(),
+        keras.Conv2D(32, 3, groups=2, dilation_rate=2, activation="gelu"),
+        keras.DepthwiseConv2D(3, (2, 2), padding="same", activation="selu"),
+        keras.Permute((3, 1, 2)),
+        keras.Softmax(),
+        LeakyClip(),
+        LearnedScale("case3"),
+        lq.layers.QuantConv2D(
+            16,
+            3,
+            padding="same",
+            pad_values=1,
+            input_quantizer="ste_sign",
+            kernel_quantizer="magnitude_aware_sign",
+        ),
+        lq.layers.QuantConv2D(16, 3, padding="same", input_quantizer="ste_sign"),
+        SubsamplePad(24, 2),
+        SymmetricMaxPool2D(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_the_graph_of_c_computes_what_keras_does(layer):
+    image = tf.keras.Input((9, 8, 16))
+    model = tf.keras.Model(image, layer([image, image] if "oncat" in layer.name else image))
+    draws = np.random.default_rng(1)
+    model.set_weights([draws.normal(size=each.shape) for each in model.get_weights()])
+    assert check_graph(model, *build_graph(model)) < 1e-6
 
 
 # --- several inputs and outputs -------------------------------------------------------------------

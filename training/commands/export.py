@@ -209,6 +209,7 @@ def _c(network: Any, output: Path, found: Network, card: ExportCard, **options: 
         options |= {"mean": how.mean, "std": how.std}
     exported = to_c(network, output, classes=_names(found, network), **options)
     write_card(output, card, ("model.json",))  # which has the digests of the others
+    _say(exported.difference)
     return len(exported.binary)
 
 

@@ -112,6 +112,7 @@ class Export:
         binary: the names of its binary convolutions, in order.
         workspace: bytes that the caller gives.
         constants: bytes of its weights and other constants.
+        difference: from Keras's output, of a random image (relative L2), before it became C.
     """
 
     directory: Path
@@ -119,6 +120,7 @@ class Export:
     binary: tuple[str, ...]
     workspace: int
     constants: int
+    difference: float
 
 
 def to_c(
@@ -158,6 +160,7 @@ def to_c(
     from zoo.deploy.c.emit import Source
     from zoo.deploy.c.layers import build_graph
     from zoo.deploy.c.memory import ALIGNMENT, Memory
+    from zoo.deploy.c.reference import check_graph
     from zoo.deploy.c.schedule import Schedule
 
     graph, output = build_graph(model)
@@ -165,6 +168,7 @@ def to_c(
         raise InvalidValueError(
             f"{len(classes)} class names were given for {output.channels} outputs."
         )
+    difference = check_graph(model, graph, output)
     schedule = Schedule(graph, output)
     memory = Memory(schedule)
     if memory.size >= 2**31:
@@ -238,7 +242,7 @@ def to_c(
         files.write_json(folder / MANIFEST, {**manifest, "files": hashes})
 
     _write_directory(directory, fill)
-    return Export(directory, name, tuple(source.binary), workspace, source.bytes)
+    return Export(directory, name, tuple(source.binary), workspace, source.bytes, difference)
 
 
 def checked_name(name: str) -> str:

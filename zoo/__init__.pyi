@@ -53,9 +53,9 @@ def ReActNetA(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -96,9 +96,9 @@ def ReActNetB(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -139,9 +139,9 @@ def ReActNetC(
             Net's paper has it; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -178,9 +178,9 @@ def ReActNet18(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -217,9 +217,9 @@ def ReActNet34(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -256,9 +256,9 @@ def ReActNet20(
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
             Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -300,9 +300,9 @@ def BiRealNet18(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -344,9 +344,9 @@ def BiRealNet34(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -391,9 +391,9 @@ def BiRealNet50(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -435,9 +435,9 @@ def BiRealNet20(
         binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
         clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -475,9 +475,9 @@ def XNORNetPlusPlusResNet18(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -515,9 +515,9 @@ def XNORNetPlusPlusAlexNet(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -555,9 +555,9 @@ def XNORNetPlusPlusResNet20(
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -591,9 +591,9 @@ def SDBNNResNet18(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -627,9 +627,9 @@ def SDBNNResNet34(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -663,9 +663,9 @@ def SDBNNResNet18Cifar(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -699,9 +699,9 @@ def SDBNNResNet20(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -735,9 +735,9 @@ def SDBNNVGGSmall(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -773,9 +773,9 @@ def RealResNet20(
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         width: Multiplies every channel count.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -809,9 +809,9 @@ def RealResNet34(
         num_classes: Number of classes; where the weights are for others, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
+            channel, (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:

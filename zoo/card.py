@@ -69,7 +69,7 @@ def card_from_json(found: Any) -> NetworkCard:
         raise ValueError("its class names and preprocessing are damaged")
     dataset = found.get("dataset")
     if not (dataset is None or _is_word(dataset)):
-        raise ValueError("its data set is no name")
+        raise ValueError("its data set is not a name")
     return NetworkCard(
         named_classes(found.get("classes")),
         preprocessing_of(found.get("preprocessing")),
@@ -114,7 +114,7 @@ def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
         or len(found) > MOST_CLASSES
         or not all(_is_word(each) for each in found)
     ):
-        raise ValueError("its class names are no list of names")
+        raise ValueError("its class names are not a list of names")
     words = dict(class_names("imagenet"))
     names: list[str] = list(found)
     return tuple((name, words.get(name, name)) for name in names)

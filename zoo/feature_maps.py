@@ -70,7 +70,7 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
     if not hasattr(model, "_nodes_by_depth") or [x.shape.rank for x in model.inputs] != [4]:
         raise InvalidValueError(
             "Only a functional model of one image, (batch, height, width, channels), has feature "
-            "maps at strides."
+            "maps at each stride."
         )
     calls = _calls(model)
     sizes = _sizes(model, calls)
@@ -79,8 +79,8 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
     convolved = next((n for n in backbone if _convolves(calls[n].layer)), None)
     if convolved is None:
         raise InvalidValueError(
-            f"'{model.name}' has no convolution that all that follows depends on: it has no "
-            "feature maps at strides."
+            f"'{model.name}' has no feature maps at each stride: none of its convolutions "
+            "lies on every path from input to output."
         )
     strides = _strides(calls, sizes)
     ends = {strides[number]: number for number in backbone if number >= convolved}

@@ -33,8 +33,8 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise FileError(
-            f"'{printable(str(path))}' begins with ~, but no home directory is known for it: "
-            "write the whole path."
+            f"'{printable(str(path))}' begins with ~, but its home directory is unknown: write "
+            "the whole path."
         ) from None
 
 

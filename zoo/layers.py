@@ -65,7 +65,9 @@ class SymmetricConv2D(larq.QuantConv2D):
         if self.data_format != "channels_last":
             raise InvalidValueError("Only data_format='channels_last' is supported.")
         if not self._is_native_padding:
-            raise InvalidValueError(f"The padding is 0: pad_values={self.pad_values} has no place.")
+            raise InvalidValueError(
+                f"The padding is 0: pad_values={self.pad_values} has no effect."
+            )
 
     def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)

@@ -28,7 +28,7 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
     own.setdefault("weights", "imagenet")
     if own.get("input_tensor") is not None:
         raise InvalidValueError(
-            f"input_tensor is not for {row.model}, a model of larq-zoo: build it with "
+            f"input_tensor is not supported by {row.model}, a larq-zoo model: build it with "
             "input_shape=(height, width, channels) and call the model with the tensor."
         )
     # larq-zoo's weights go by what is checked here, never by its own download.

@@ -68,7 +68,7 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
             f"{pixels.shape}."
         )
     if pixels.dtype.kind not in "uif":
-        raise InvalidValueError(f"An image holds numbers in 0..255, not {pixels.dtype}.")
+        raise InvalidValueError(f"An image holds numbers from 0 to 255, not {pixels.dtype}.")
     if pixels.ndim == 4:
         return np.stack([preprocess(each, how, size) for each in pixels])
     if how.name == "larq-zoo" and size is None:
@@ -128,8 +128,8 @@ def _card(model: Any) -> NetworkCard:
 
 def _unknown(model: Any) -> WeightsError:
     return WeightsError(
-        f"The model '{getattr(model, 'name', model)}' does not say what its classes are called and "
-        "how its images are made: give weights=SET, such as 'imagenet', in place of model=."
+        f"The model '{getattr(model, 'name', model)}' does not record its class names and its "
+        "preprocessing: give weights=SET, such as 'imagenet', in place of model=."
     )
 
 
@@ -148,7 +148,7 @@ def top_classes(
     scores = np.asarray(predictions)
     if scores.ndim != 2 or scores.shape[1] != len(names):
         raise InvalidValueError(
-            f"Predictions for these classes have the shape (batch, {len(names)}), not "
+            f"Predictions for these classes must have the shape (batch, {len(names)}), not "
             f"{scores.shape}."
         )
     if top < 1:

@@ -61,7 +61,7 @@ def profile(model: tf.keras.Model) -> Profile:
 
     if not model.built or not model.inputs or not hasattr(model, "_nodes_by_depth"):
         raise InvalidValueError(
-            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "The model is not built: first call it or give its input shape (a subclass of "
             "tf.keras.Model cannot be counted)."
         )
     counts = ModelProfile(model)
@@ -83,8 +83,8 @@ def _macs(model: tf.keras.Model) -> tuple[int, int]:
     for image in model.inputs:
         if None in image.shape[1:]:
             raise InvalidValueError(
-                f"Operations cannot be counted for the open input shape {tuple(image.shape)} of "
-                f"'{model.name}': build it for one image size."
+                f"Operations cannot be counted for the variable input shape {tuple(image.shape)} "
+                f"of '{model.name}': build it for one image size."
             )
     binary = other = 0
     for nodes in model._nodes_by_depth.values():

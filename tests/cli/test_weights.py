@@ -120,7 +120,7 @@ def test_the_set_of_the_data_sets_name_is_meant():
 def test_a_file_does_not_hide_the_set_of_its_name(lqz, file, tmp_path):
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(np.zeros((32, 32, 3), "uint8")).numpy())
     (tmp_path / "mine").write_bytes(file.read_bytes())
-    says = f"{MODEL} has no weight set 'mine'; for the file of that name give './mine'."
+    says = f"{MODEL} has no weight set 'mine'; to load the file with that name, give './mine'."
     refused(lqz("predict", MODEL, "a.png", "weights=mine"), says)
     refused(lqz("summary", MODEL, "weights=mine"), says)
     says = "'mine' cannot be read as weights (.npz, .h5 or .keras): its name does not end in"
@@ -242,5 +242,5 @@ def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
     refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
-    says = "'file.pth.tar' needs PyTorch, not installed here: pip install '.[convert]'"
+    says = "'file.pth.tar' needs PyTorch, which are not installed: run pip install '.[convert]'"
     refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

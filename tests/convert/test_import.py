@@ -316,7 +316,7 @@ class TestRefused:
                 "failed the parity check and was not kept",
             ),
             (lambda s: {"epoch": 3}, "holds no weights, only epoch"),
-            (lambda s: [1, 2], "holds no weights, but a list"),
+            (lambda s: [1, 2], "does not hold weights but a list"),
             (lambda s: {}, "holds no weights, only nothing"),
             (lambda s: {**s, "bn1.weight": torch.zeros(16).to_sparse()}, "needs .*rebuild_sparse"),
             (

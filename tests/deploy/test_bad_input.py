@@ -51,7 +51,7 @@ def open_size():
         (open_size, r"input shape \(None, None, None, 3\) is open.*input_shape=\(224, 224, 3\)"),
         (lambda: tf.keras.Sequential([tf.keras.layers.Dense(2)]), "is not built: call it"),
         (Subclass, "is not built.*a subclass of tf.keras.Model cannot be exported"),
-        (lambda: "ReActNetA", "A tf.keras.Model is exported, not str"),
+        (lambda: "ReActNetA", "Only a tf.keras.Model can be exported, not str"),
     ],
 )
 def test_models_that_are_none(convert, make, text):
@@ -80,7 +80,7 @@ def test_unsupported_layers_are_named(layer, text):
     ("options", "channels", "text"),
     [
         ({}, 3, r"odd number of input channels \(3\)"),
-        ({"groups": 2}, 8, "in groups is not supported"),
+        ({"groups": 2}, 8, "a grouped binary convolution is not supported"),
         ({"input_quantizer": "dorefa_quantizer"}, 8, "its input quantizer is not a sign"),
     ],
 )

@@ -74,7 +74,7 @@ def replaced():
             lambda: SymmetricConv2D(
                 4, 3, groups=2, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="mine"
             ),
-            "in groups",
+            "a grouped binary",
         ),
         (
             lambda: lq.layers.QuantConv2D(
@@ -149,7 +149,7 @@ def test_directories(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     for taken in ("file", "file/under"):
         with pytest.raises(
-            DeployError, match=r"file.*(is no directory|cannot be written)"
+            DeployError, match=r"file.*(is not a directory|cannot be written)"
         ) as error:
             to_c(model, tmp_path / taken)
         sentence(error)

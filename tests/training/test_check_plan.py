@@ -66,7 +66,7 @@ TOGETHER = [
     ({**WITH_TEACHER, "teacher.weights": "foo"}, "There are no weights 'foo' for RealResNet20"),
     ({**WITH_TEACHER, "teacher.weights": "cifar10"}, "tells 10 classes apart"),
     ({"initialize_from": "nofile.npz"}, "There is no weights file 'nofile.npz'."),
-    ({"initialize_from": "foo"}, "give None for random ones or the path of a file"),
+    ({"initialize_from": "foo"}, "give None for random weights, or a file"),
     ({"initialize_from": "cifar10"}, "do not fit"),  # of another width
     ({"data_service": "foo"}, "data_service='foo' must be the address of a dispatcher"),
     ({"data_service": "grpc://localhost:1"}, "No data service answers at grpc://localhost:1"),

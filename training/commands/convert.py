@@ -79,8 +79,8 @@ def convert(
         return
     if found.row is None or found.set_name is not None:
         raise InvalidValueError(
-            f"'{model}' is no model of `lqz list`: a file is imported into one of these alone, by "
-            "lqz convert MODEL FILE."
+            f"'{model}' is not a model of `lqz list`: a file is imported into one of these alone, "
+            "by lqz convert MODEL FILE."
         )
     set_name = name or _registered_name(model, imports=True)
     if not set_name.replace("-", "").replace("_", "").isalnum():
@@ -241,7 +241,7 @@ def _export(model: str, found: Found, output: Path, options: dict[str, Any], to:
 
     path, network = given.file, given.model()
     if path is None or catalog_row(network.name) is None:
-        raise InvalidValueError(f"'{model}' is no model of `lqz list` with weights.")
+        raise InvalidValueError(f"'{model}' is not a model of `lqz list` with weights.")
     rest = unused(network, read_unused(path)) if path.suffix == ".npz" else {}
     if to == "packed":
         try:

@@ -99,7 +99,7 @@ def _of_keras(model: str, options: Mapping[str, Any]) -> Classifier:
         raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
     keras = network.model()
     if len(keras.output_shape) != 2 or len(keras.input_shape) != 4:
-        raise InvalidValueError(f"{network.name} is no classifier of images.")
+        raise InvalidValueError(f"{network.name} is not an image classifier.")
     return Classifier(network.name, network.card, keras_runner(keras, compiled=False))
 
 

@@ -193,8 +193,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
         raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
     if not results or not _saved(path, results[-1]).is_file():
         raise RunError(
-            f"The run in {path} is not finished: the command that began it, given again, continues "
-            "it."
+            f"The run in {path} is not finished: run the command that started it again to continue."
         )
     return config, list(zip((p.parent for p in found), results, strict=True))
 

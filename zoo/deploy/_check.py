@@ -71,7 +71,7 @@ def check_export(
     if not binary or difference > TURNED_SIGNS:
         raise DeployError(
             f"The exported model would differ from Keras by {difference:.2g} (relative L2 on "
-            "random inputs), though each of its layers alone does not. Please report it."
+            "random inputs), although each layer alone agrees. Please report it."
         )
     return difference
 

@@ -92,13 +92,13 @@ def reason(layer: Any, known: Container[type]) -> str:
     if cls is None or (
         type(layer) is not cls and type(layer).__module__.partition(".")[0] in LIBRARIES
     ):
-        return f"its kind, {type(layer).__name__}, is not supported"
+        return f"layers of the class {type(layer).__name__} are not supported"
     changed = ", ".join(sorted(changes(layer, cls))[:3])
     if type(layer) is cls:
-        return f"what it computes was changed on the object ({changed})"
+        return f"methods were replaced on this layer ({changed})"
     return (
-        f"{type(layer).__name__} changes what {cls.__name__} computes ({changed}), and only the "
-        "code of the latter is known"
+        f"{type(layer).__name__} changes what {cls.__name__} computes ({changed}), and the export "
+        f"knows only {cls.__name__}"
     )
 
 

@@ -110,10 +110,10 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
     card = _card(path, text)
     digests = json.loads(text).get("files")
     if not isinstance(digests, dict):
-        raise damaged(path, "its card names no files")
+        raise damaged(path, "its card lists no files")
     for name, digest in digests.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise damaged(path, "its card names files outside of it")
+            raise damaged(path, "its card lists files outside the export")
         if not (folder / name).is_file():
             raise damaged(path, f"'{printable(name)}' is missing")
         if sha256(folder / name) != digest:
@@ -124,7 +124,7 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
 def damaged(path: Path, why: str) -> DeployError:
     """The error that an export is not what it should be."""
     return DeployError(
-        f"'{printable(str(path))}' is no complete export: {why.rstrip('.')}; export it again."
+        f"'{printable(str(path))}' is not a complete export: {why.rstrip('.')}; export it again."
     )
 
 
@@ -153,7 +153,7 @@ def _flatbuffer(path: Path) -> bytes:
     try:
         operations(content)
     except Exception as error:  # whatever the parser makes of other bytes
-        raise damaged(path, "it is no flatbuffer of TFLite") from error
+        raise damaged(path, "it is not a TFLite flatbuffer") from error
     return content
 
 
@@ -161,7 +161,7 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except UnicodeDecodeError as error:
-        raise damaged(path, "it is no text") from error
+        raise damaged(path, "it is not text") from error
 
 
 def _card(path: Path, text: str) -> ExportCard:

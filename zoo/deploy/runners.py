@@ -99,12 +99,12 @@ def load_export(
     path = Path(path)
     kind = kind_of(path)
     if kind is None:
-        raise DeployError(f"'{printable(str(path))}' is no export of `lqz export`.")
+        raise DeployError(f"'{printable(str(path))}' was not written by `lqz export`.")
     if kind in PROGRAMS and not trusted:
         raise unsafe(
             path,
-            f"it is {PROGRAMS[kind]}, a program with your rights; if you trust whoever made "
-            "it, give --trust-program (trusted=True)",
+            f"it is {PROGRAMS[kind]}, a program that runs with your rights; if you trust its "
+            "author, give --trust-program (trusted=True)",
         )
     load: dict[Kind, Callable[[Path, int | None], Runner]] = {
         "c": _c,
@@ -121,7 +121,7 @@ def load_export(
     except Exception as error:  # of runtimes in C++, of many classes
         raise damaged(path, f"{TITLES[kind]} cannot run it: {one_line(error)}") from error
     if len(runner.input_shape) != 3 or runner.outputs < 1:
-        raise DeployError(f"'{printable(str(path))}' is no classifier of images.")
+        raise DeployError(f"'{printable(str(path))}' is not an image classifier.")
     return runner
 
 
@@ -205,7 +205,7 @@ def _tflite(path: Path, threads: int | None) -> Runner:
     own = custom_operations(content)
     # TensorFlow's interpreter runs its own operations in such a file, which read and write files.
     if unknown := sorted(name for name in own if not name.startswith("Lce")):
-        raise unsafe(path, f"its operation '{printable(unknown[0])}' is not TFLite's own")
+        raise unsafe(path, f"its operation '{printable(unknown[0])}' is not part of TFLite")
     if own:
         return lce_runner(content, threads)
     import tensorflow as tf

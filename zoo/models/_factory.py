@@ -89,7 +89,7 @@ class ZooFactory(ModelFactory):
     @Field
     def num_classes(self) -> int:
         if self.dataset is None:
-            raise TypeError("num_classes must be given, for there is no dataset.")
+            raise TypeError("num_classes must be given, because there is no dataset.")
         return self.dataset.num_classes
 
     # Activation of the classifier; None gives logits.
@@ -152,8 +152,7 @@ class ZooFactory(ModelFactory):
         height, width = x.shape[1:3]
         if height is None or width is None:
             raise InvalidValueError(
-                f"{self.model_name} has weights for every pixel: the image's height and width must "
-                "be given."
+                f"{self.model_name} has weights for every pixel: give the image's height and width."
             )
         return height, width
 
@@ -221,8 +220,8 @@ class ZooFactory(ModelFactory):
             model = tf.keras.Model(source, x, name=self.model_name)
         except ValueError as error:  # its own layers' names differ, so others are in front
             raise InvalidValueError(
-                f"A layer in front of {self.model_name} bears the name of one of its own: give it "
-                f"another one ({str(error).partition('.')[0]})."
+                f"A layer before {self.model_name} has the same name as one of its layers: rename "
+                f"it ({str(error).partition('.')[0]})."
             ) from error
         if self.weights is not None:
             self._load_weights(model, in_front=all(image is not each for each in inputs))
@@ -253,8 +252,8 @@ class ZooFactory(ModelFactory):
         for part in ("binary_weights", "binary_activations"):
             if not getattr(self, part, True):
                 raise InvalidValueError(
-                    f"The weights '{self.weights}' are a binary network's: with {part}=False give "
-                    "weights=None or a file."
+                    f"The weights '{self.weights}' belong to a binary network: with {part}=False, "
+                    "give weights=None or a file."
                 )
 
     @property

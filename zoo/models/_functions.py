@@ -24,10 +24,10 @@ FINISHING: dict[str, tuple[Any, Any, str]] = {
     "pooling": (
         Literal["avg", "max"] | None,
         None,
-        "With include_top=False: 'avg' or 'max' ends with the mean or the largest value of each "
+        "With include_top=False: 'avg' or 'max' adds the mean or maximum over each "
         "channel, (batch, channels).",
     ),
-    "classes": (int | None, None, "The same as num_classes, as tf.keras.applications calls it."),
+    "classes": (int | None, None, "Another name for num_classes, as in tf.keras.applications."),
     "name": (str | None, None, "Keras's name of the model; by default the network's, lower case."),
 }
 RETURNS = """Returns:
@@ -70,7 +70,7 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if classes is not None and arguments.setdefault("num_classes", classes) != classes:
         raise InvalidValueError(
             f"classes={classes} and num_classes={arguments['num_classes']} are the same "
-            "argument: give one of them."
+            "argument: give only one."
         )
     if finishing["pooling"] not in (None, "avg", "max"):
         raise InvalidValueError(
@@ -78,7 +78,7 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     name = finishing["name"]
     if not (name is None or (isinstance(name, str) and name)):
-        raise InvalidValueError(f"name must be a text, not {name!r}.")
+        raise InvalidValueError(f"name must be a string, not {name!r}.")
     return arguments, finishing
 
 

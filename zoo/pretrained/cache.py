@@ -94,7 +94,7 @@ def pin_of(model: str, name: str) -> Pin:
     try:
         return Pin(**json.loads(read_text(path)))
     except (FileError, ValueError, TypeError, RecursionError) as error:
-        raise WeightsError(f"'{path}' is damaged: delete it and fetch the set again.") from error
+        raise WeightsError(f"'{path}' is damaged: delete it and download the set again.") from error
 
 
 def write_pin(model: str, name: str, pin: Pin) -> None:
@@ -115,8 +115,8 @@ def verified(model: str, name: str) -> Path | None:
     pin = pin_of(model, name)
     if pin.sha256 and sha256(path) not in (pin.sha256, pin.replaces):
         raise WeightsError(
-            f"'{path}' has changed since it was written (its sha256 is not the one in "
-            f"{name}.json beside it): delete it, and it is fetched or imported anew."
+            f"'{path}' was changed after it was written (its sha256 differs from the one in "
+            f"{name}.json beside it): delete it and run the command again."
         )
     return path
 

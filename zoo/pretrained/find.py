@@ -106,8 +106,8 @@ def _check_mirror(mirror: str) -> None:
         good = False
     if not good or not mirror.isprintable():
         raise WeightsError(
-            f"{MIRROR}='{printable(mirror)}' is no mirror: give http(s)://HOST/..., file:///... or "
-            "a folder."
+            f"{MIRROR}='{printable(mirror)}' is not a mirror: give http(s)://HOST/..., "
+            "file:///... or a folder."
         )
 
 
@@ -238,12 +238,12 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
     by_hand = record.access == "manual download"
-    only = "they must be downloaded by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
+    only = "they must be downloaded manually" if by_hand else f"{OFFLINE}=1 forbids the download"
     return (
         f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"
         f"{f' ({record.address})' if record.address else ''}: download the file in a browser, save "
-        f"it as '{places_of(record)[0]}' and run the same again, or import it from anywhere with "
-        f"'lqz convert {record.model} FILE'. weights=None gives random ones."
+        f"it as '{places_of(record)[0]}' and run the command again, or import it from any folder "
+        f"with 'lqz convert {record.model} FILE'. weights=None gives random ones."
     )
 
 
@@ -283,5 +283,5 @@ def resolve(weights: str, model: str | None = None) -> WeightSet:
     sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
     raise WeightsError(
         f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "
-        f"registered are {', '.join(sets)}."
+        f"registered sets: {', '.join(sets)}."
     )

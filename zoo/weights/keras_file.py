@@ -74,8 +74,8 @@ def keras_features(
             group = file.weights.get("model_weights", file.weights)
             if "layer_names" not in group.attrs:
                 raise WeightsError(
-                    f"'{printable(str(path))}' holds weights without the names of their layers, "
-                    f"which fit {model.name} with the same classes alone: save the whole model "
+                    f"'{printable(str(path))}' holds weights without layer names, which can only "
+                    f"be loaded into a {model.name} with the same classes: save the whole model "
                     "(.keras), or an .npz."
                 )
             return _by_layer(model, group, head, path)

@@ -64,7 +64,8 @@ def find_weights(weights: str | Path, name: str) -> Path:
             return found
         if path.is_file():
             raise WeightsError(
-                f"{name} has no weight set '{weights}'; for the file of that name give './{path}'."
+                f"{name} has no weight set '{weights}'; to load the file with that name, give "
+                f"'./{path}'."
             )
     if path.is_dir():
         raise WeightsError(f"'{weights}' is a folder, not a weights file.")
@@ -170,7 +171,7 @@ def load_features(
     if ours and theirs not in (None, ours):
         if names_a_file(weights):  # with a set's name it is what was asked for
             warnings.warn(
-                f"'{path.name}' tells {theirs} classes apart, not {ours}: {model.name} gets a new "
+                f"'{path.name}' has {theirs} classes, not {ours}: {model.name} gets a new "
                 "classifier.",
                 stacklevel=2,
             )
@@ -190,7 +191,9 @@ def catalog_name(model: tf.keras.Model) -> str:
     for row in catalog.rows(origin="zoo"):
         if row.model.casefold() == model.name.casefold():
             return row.model
-    raise WeightsError(f"'{model.name}' is no model of `lqz list`: give its name there as name=.")
+    raise WeightsError(
+        f"'{model.name}' is not a model of `lqz list`: give a name of that list as name=."
+    )
 
 
 def _readable_file(weights: str | Path, name: str) -> Path:
@@ -232,7 +235,9 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
     shapes = [[value.shape for value in each[:features]] for each in (own, values)]
     if shapes[0] != shapes[1]:
-        raise WeightsError(f"The weights '{arguments['weights']}' do not fit {row.model} so built.")
+        raise WeightsError(
+            f"The weights '{arguments['weights']}' do not fit {row.model} with these arguments."
+        )
     model.set_weights([*values[:features], *own[features:]])
     return model
 
@@ -278,6 +283,6 @@ def _no_such_set(weights: str, name: str) -> str:
         else ("no set is registered for it")
     )
     return (
-        f"There are no weights '{weights}' for {name} ({known}); give None for random ones "
-        "or the path of a file."
+        f"There are no weights '{weights}' for {name} ({known}); give None for random weights, "
+        "or a file."
     )

@@ -102,7 +102,7 @@ def unpack(
     """
     version = arrays[PACKED]
     if version.shape or version.dtype.kind not in "iu" or version != VERSION:
-        raise ValueError(f"it is packed in another way than this program's version {VERSION}")
+        raise ValueError(f"its format is not this program's version {VERSION}")
     index = [_item(*line) for line in json.loads(arrays["index"].tobytes())]
     sizes = dict.fromkeys((item.kind for item in index), 0)
     for item in index:
@@ -244,7 +244,7 @@ def _check(arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], filters: 
         if name not in (PACKED, "index")
     }
     if found != wanted:
-        raise ValueError("its arrays are not those of its index")
+        raise ValueError("its arrays do not match its index")
     scales = arrays.get("scales")
     if scales is not None and not np.all((scales >= 0) & (scales < 1e30)):
         raise ValueError("a scale is not a number from 0 up")

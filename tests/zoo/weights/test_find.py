@@ -138,7 +138,7 @@ def test_a_cached_file_that_changed_is_refused(record, home):
 
 def test_offline(record, mirror, home, server, monkeypatch, unchanged):
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids fetching them"):
+    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids the download"):
         obtain(record, as_it_is)
     assert server.requests == []
 
@@ -149,9 +149,9 @@ def test_nothing_to_be_had_says_where_it_is(record, home, server, unchanged):
         obtain(record, as_it_is)
     assert str(caught.value) == (
         f"The weights 'cifar10' of ReActNet20 are not on this machine: {record.address} cannot be "
-        f"fetched: the server answers 404. They are at the authors' README ({record.address}): "
+        f"downloaded: the server answers 404. They are at the authors' README ({record.address}): "
         f"download the file in a browser, save it as '{home}/downloads/ReActNet20-cifar10.npz' and "
-        "run the same again, or import it from anywhere with 'lqz convert ReActNet20 FILE'. "
+        "run the command again, or import it from any folder with 'lqz convert ReActNet20 FILE'. "
         "weights=None gives random ones."
     )
 

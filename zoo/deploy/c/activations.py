@@ -169,5 +169,5 @@ def activation(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 def softmax(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     if layer.axis not in (-1, 3) and not (layer.axis == 1 and x.pixels == 1):
-        raise unsupported(layer, "it is not over the last axis")
+        raise unsupported(layer, "it does not act on the last axis")
     return graph.add(Softmax([x], Value(x.shape), layer.name))

@@ -146,13 +146,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise ValueError(manifest["format"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DeployError(
-            f"'{directory}' is no complete export to C: it has no readable {MANIFEST}."
+            f"'{directory}' is not a complete export to C: it has no readable {MANIFEST}."
         ) from error
     for name, digest in manifest["files"].items():
         if name.endswith((".c", ".h")):
             path = directory / name
             if not path.is_file():
-                raise DeployError(f"'{directory}' is no complete export to C: '{name}' is missing.")
+                raise DeployError(
+                    f"'{directory}' is not a complete export to C: '{name}' is missing."
+                )
             if files.sha256(path) != digest:
                 raise DeployError(f"'{path}' was changed after the export: export it again.")
     return manifest

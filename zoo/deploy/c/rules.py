@@ -51,7 +51,9 @@ def as_image(shape: Any) -> Shape:
     """A Keras shape (batch, h, w, c) or (batch, c) as (h, w, c)."""
     sizes = tuple(int(size) for size in shape[1:])
     if len(sizes) not in (1, 3):
-        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+        raise DeployError(
+            f"Only images and vectors can be exported, not inputs of shape {tuple(shape)}."
+        )
     return sizes if len(sizes) == 3 else (1, 1, sizes[0])  # type: ignore[return-value]
 
 

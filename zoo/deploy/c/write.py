@@ -246,8 +246,8 @@ def checked_name(name: str) -> str:
     good = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name) and name not in KEYWORDS
     if not good or name.lower() == "bnn" or name.lower().startswith("bnn_"):
         raise DeployError(
-            f"'{name}' cannot be a name in C: give one of letters, digits and '_' that begins with "
-            "a letter and is no keyword (name=, or --name)."
+            f"'{name}' is not a name in C: use letters, digits and '_', begin with a letter, and "
+            "avoid keywords (name=, or --name)."
         )
     return name
 
@@ -256,10 +256,11 @@ def check_directory(directory: Path) -> None:
     """Raise a DeployError unless an export can be written there; changes nothing."""
     if directory.exists() or directory.is_symlink():
         if not directory.is_dir():
-            raise DeployError(f"'{directory}' is no directory.")
+            raise DeployError(f"'{directory}' is not a directory.")
         if any(directory.iterdir()) and not (directory / MANIFEST).is_file():
             raise DeployError(
-                f"'{directory}' holds other files than an export's: choose another directory."
+                f"'{directory}' holds files that do not belong to an export: choose another "
+                "directory."
             )
     above = directory.absolute().parent
     while not above.exists():

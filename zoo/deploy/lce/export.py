@@ -75,7 +75,7 @@ def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[by
         left = _float_layers(flatbuffer, expected) or ["one or more"]
         raise DeployError(
             f"Larq Compute Engine leaves binary convolutions in float32: {', '.join(left)}. With "
-            "allow_float=True (--allow-float) the model is written all the same."
+            "allow_float=True (--allow-float) the model is written with them."
         )
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
@@ -144,7 +144,7 @@ def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
         place = re.search(r'fused\["(\w+):", "([^"@]+)', str(error))
         where = f" ({place[1]} in {place[2]})" if place else ""
         own = layers_by_their_code(model)
-        hint = f" It may not know what these layers compute: {', '.join(own)}." if own else ""
+        hint = f" It may not know these layers: {', '.join(own)}." if own else ""
         raise DeployError(
             f"{runtime} cannot convert or run '{model.name}': {reason}{where}.{hint}"
         ) from error

@@ -31,7 +31,7 @@ def check_self_contained(content: bytes, shown: str) -> None:
     for function in model.functions:
         tensors += [each.t for node in function.node for each in node.attribute]
     if any(tensor.external_data for tensor in tensors):
-        raise FileError(f"'{shown}' is unsafe: it names other files, which would be read.")
+        raise FileError(f"'{shown}' is unsafe: it would read other files.")
 
 
 def _parsed(content: bytes) -> Any:

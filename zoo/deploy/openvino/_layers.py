@@ -47,7 +47,7 @@ def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True)
     if cls is None:
         raise unsupported(layer, reason(layer, BUILDERS))
     if not plain:
-        raise unsupported(layer, "it is called with further arguments")
+        raise unsupported(layer, "it is called with extra arguments")
     return BUILDERS[cls](layer, inputs, binary)
 
 
@@ -180,7 +180,7 @@ def activation(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 @builds(keras.Softmax)
 def softmax(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
-        raise unsupported(layer, "it is not over the last axis")
+        raise unsupported(layer, "it does not act on the last axis")
     return node_value(ops.softmax(inputs[0].output(), 1), inputs[0])
 
 
@@ -246,14 +246,14 @@ def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     # larq-zoo gives places in the graph names by such layers.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
-        raise unsupported(layer, "of Lambda layers only those that give their input are supported")
+        raise unsupported(layer, "a Lambda layer is only supported if it returns its input")
     return inputs[0]
 
 
 @builds(keras.Concatenate)
 def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
-        raise unsupported(layer, "it is not over the channels")
+        raise unsupported(layer, "it does not act on the channels")
     return concatenated(inputs)
 
 

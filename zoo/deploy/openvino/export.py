@@ -107,7 +107,7 @@ def _converted(
     for call in calls(model):
         if not call.inputs:
             if call.outputs[0] not in values:
-                raise DeployError(f"'{call.layer.name}' is no input of the model.")
+                raise DeployError(f"'{call.layer.name}' is not an input of the model.")
             continue
         unbound = [key for key in call.inputs if key not in values]
         if unbound or len(call.outputs) != 1:
@@ -156,7 +156,9 @@ def _image(tensor: Any, batch_size: int, scaling: Scaling) -> tuple[Any, Any]:
 
     shape = [batch_size, *tensor.shape[1:]]
     if len(shape) not in (2, 4):
-        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+        raise DeployError(
+            f"Only images and vectors can be exported, not inputs of shape {tuple(shape)}."
+        )
     if scaling and (len(shape) != 4 or shape[-1] != len(scaling[0])):
         raise DeployError(
             f"Only images of {len(scaling[0])} channels are normalised, as mean and std have, not "

@@ -49,8 +49,8 @@ def require(extra: str, what: str) -> None:
     needed = EXTRAS[extra]
     if any(importlib.util.find_spec(module) is None for module in needed.modules):
         raise needed.error(
-            f"{what} needs {needed.packages}, which are not installed: run pip install "
-            f"'.[{extra}]' in a clone of this repository{needed.condition}."
+            f"{what} needs {needed.packages}: run pip install '.[{extra}]' "
+            f"in a clone of this repository{needed.condition}."
         )
 
 

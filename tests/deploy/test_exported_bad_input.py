@@ -96,7 +96,12 @@ def test_programs_run_only_where_they_are_trusted(copy, image, lqz):
     both(lqz, copy / "c", "is unsafe: it is C source, which is compiled and run", image)
     (copy / "saved").mkdir()
     (copy / "saved" / "saved_model.pb").write_bytes(b"")
-    both(lqz, copy / "saved", "is unsafe: it is a SavedModel, a program with your rights", image)
+    both(
+        lqz,
+        copy / "saved",
+        "is unsafe: it is a SavedModel, a program that runs with your rights",
+        image,
+    )
     both(lqz, copy / "saved", "TensorFlow cannot run it: ", image, "--trust-program")
 
 
@@ -159,11 +164,11 @@ def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
     refused(lqz("predict", made / "ov", image), "give preprocessing=imagenet or preprocessing=")
     refused(lqz("predict", made / "ov", image, "width=2"), "An export takes no arguments")
     (tmp_path / "bare.onnx").write_bytes(to_onnx(network()))
-    says = "does not say which network it was made from: give --against with the run, the file"
+    says = "does not record its network: give --against with the run, the file"
     refused(lqz("evaluate", "bare.onnx"), says)
     assert lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")[0] == 0
     refused(lqz("evaluate", "c"), "was exported with random weights of RealResNet20: there is no")
-    says = "was exported with random weights, which know no classes."
+    says = "was exported with random weights, which cannot classify."
     refused(lqz("predict", "c", image, "--trust-program"), says)
 
 
@@ -171,7 +176,7 @@ def test_options_of_exports_alone(made, lqz):
     for option in (["--against", "ReActNet20"], ["--trust-program"]):
         says = f"{option[0]} is for exports, and '{made / 'net.keras'}' is none."
         refused(lqz("evaluate", made / "net.keras", *option), says)
-    refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a network of K")
+    refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a Keras network")
     refused(
         lqz("export", made / "net.keras", "--format", "onnx", "-o", "x.tflite"),
         "--format onnx writes an .onnx file, not 'x.tflite'.",

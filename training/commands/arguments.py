@@ -30,7 +30,9 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
     for key, value in parse_arguments(words).items():
         name = key.removeprefix(PREFIX)
         if name in options:
-            raise InvalidValueError(f"'{name}' is given twice, once as '{PREFIX}{name}'.")
+            raise InvalidValueError(
+                f"'{name}' is given twice, the second time as '{PREFIX}{name}'."
+            )
         options[name] = value
     return without_word(options)
 

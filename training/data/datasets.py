@@ -30,7 +30,7 @@ class FashionMNIST(PreparedImages):
     name: str = Field("fashion_mnist_small")
     train_split: str = Field("train")
     validation_split: str = Field("test")
-    how_to_get = "reinstall the package, which contains it"
+    how_to_get = "reinstall this package"
 
     @property
     def root(self) -> Path:

@@ -174,8 +174,8 @@ def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing)
         preprocessing.pixels(example, training=False)
     except (tf.errors.OpError, ValueError) as error:
         raise DatasetError(
-            f"Images of {_size(image.shape)} are not of the size that "
-            f"{type(preprocessing).__name__} takes, {_size(preprocessing.input_shape)}: set "
+            f"Images of {_size(image.shape)} do not have the size that "
+            f"{type(preprocessing).__name__} needs, {_size(preprocessing.input_shape)}: set "
             "preprocessing.input_shape, or preprocessing=RandomResizedCropFlip."
         ) from error
 

@@ -99,7 +99,7 @@ class Checkpoints:
             except ZooError as error:
                 complain(str(error))
         if entries:
-            raise RunError(f"No whole checkpoint is left; {self._remedy}.")
+            raise RunError(f"No complete checkpoint is left; {self._remedy}.")
         return None
 
     def _read(
@@ -107,7 +107,9 @@ class Checkpoints:
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """One checkpoint. Raises ZooError: it is missing, damaged, or not one of a training."""
         if path.parent != self.directory or not FILE.fullmatch(path.name):
-            raise RunError(f"{self.directory / INDEX} names {path.name}, which is no checkpoint.")
+            raise RunError(
+                f"{self.directory / INDEX} names {path.name}, which is not a checkpoint."
+            )
         if not path.exists():
             raise RunError(f"Checkpoint {path} is missing.")
         if sha256(path) != digest:

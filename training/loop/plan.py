@@ -105,7 +105,7 @@ class Plan:
         }
         if not chosen:
             return
-        yield "Chosen for these images, where no setting says otherwise:"
+        yield "Chosen for these images; settings override them:"
         shown = {key: str(choice.value).replace(" ", "") for key, choice in chosen.items()}
         width, most = (max(map(len, each)) for each in (shown, shown.values()))
         for key, value in shown.items():

@@ -89,7 +89,7 @@ def execute(
     """
     workers = connect(plan.options.strategy, plan.options.rejoin_minutes)
     if workers.count > 1 and (program or state):
-        raise InvalidValueError("A program is written and taken back by one process, not several.")
+        raise InvalidValueError("--program and --from-program need a single process, not several.")
     with workers.quiet(), outliving_readers():
         return Run(plan, workers, program=program, state=state).run()
 
@@ -294,6 +294,6 @@ class Run:
         model = self.models[stages[-1].name]
         say(f"\n{model.name}: {profile(model)}")
         if stages[-1].ema:
-            say(f"Its weights are a moving average, of decay {stages[-1].ema:g}.")
+            say(f"Its weights are a moving average with decay {stages[-1].ema:g}.")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)

@@ -117,7 +117,7 @@ class Stage:
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
             raise InvalidValueError(
-                f"Stage '{self.name}' cannot have {self.epochs} epochs of batches of "
+                f"Stage '{self.name}' cannot have {self.epochs} epochs with batches of "
                 f"{self.batch_size}: epochs must be 0 or more, batch_size 1 or more."
             )
         if self.schedule_every not in ("epoch", "step"):

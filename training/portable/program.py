@@ -45,7 +45,7 @@ class ProgramRequest:
             raise InvalidValueError("--part-mib must be 1 or more.")
         if (self.folder / MANIFEST).exists():
             raise RunError(
-                f"{self.folder} holds a program already: take its state back with --from-program, "
+                f"{self.folder} already holds a program: load its state with --from-program, "
                 "remove it, or choose another folder."
             )
 
@@ -139,19 +139,19 @@ def training_images(trainer: StageTrainer) -> tuple[np.ndarray, np.ndarray]:
     pipeline = trainer.pipeline
     if type(pipeline.preprocessing) is not PadCropFlip:
         raise InvalidValueError(
-            f"A program takes small images, with preprocessing=PadCropFlip, not "
+            f"A program supports only small images, with preprocessing=PadCropFlip, not "
             f"{type(pipeline.preprocessing).__name__}."
         )
     images = pipeline.decoded_training_images()
     if images is None:
         raise InvalidValueError(
-            "A program takes images that fit into memory, in the order of cache=memory: the run "
+            "A program needs images that fit into memory, with cache=memory: the run "
             f"has cache={pipeline.cache}."
         )
     bad = int(np.count_nonzero(~images.readable))
     if bad:
         raise InvalidValueError(
-            f"{bad} training images cannot be decoded, and a program skips none: remove them."
+            f"{bad} training images cannot be decoded, and a program cannot skip them: remove them."
         )
     return images.pixels.numpy(), images.labels.numpy()
 

@@ -58,7 +58,9 @@ class Program:
         except OSError as error:
             raise ProgramError(f"{path} is missing or unreadable ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]:
-            raise ProgramError(f"{path} is damaged: its hash is not the manifest's. Copy it anew.")
+            raise ProgramError(
+                f"{path} is damaged: its hash differs from the manifest's. Copy it again."
+            )
         return content
 
     def _images(self, contents: dict[str, bytes]) -> np.ndarray:
@@ -218,7 +220,7 @@ class Trainer:
         took = 0.0
         while loop["done_steps"] < program.total_steps and not stopping():
             if (self.whole_epochs and time.time() + took > deadline) or time.time() > deadline:
-                say("The time is up.")
+                say("The time limit is reached.")
                 return
             began = time.time()
             epoch, first = divmod(loop["done_steps"], program.steps_per_epoch)
@@ -233,14 +235,14 @@ class Trainer:
             ):
                 raise ProgramError(
                     f"The loss or a weight became infinite or NaN in epoch {epoch + 1}; the state "
-                    "of the epoch before is kept. Try a lower learning rate."
+                    "after the previous epoch is kept. Try a lower learning rate."
                 )
             took = time.time() - began
             program.arrays.update(state)
             self._note(epoch, len(sums), took, say)
             program.save()
         if loop["done_steps"] == program.total_steps:
-            say("All epochs are done: take the state back with lqz train ... --from-program.")
+            say("All epochs are done: load the state with lqz train ... --from-program.")
 
     def _epoch(self, epoch, first, state, deadline, stopping):
         """The state on the host, and the sums of each step, [steps, 3]."""

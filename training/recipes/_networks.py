@@ -61,7 +61,7 @@ def check_classes(teacher: Any, path: Path, classes: int) -> None:
     known = classes_of(path, name, teacher.classifier_name)
     if known not in (None, classes):
         raise InvalidValueError(
-            f"The teacher {name} with weights '{teacher.weights}' tells {known} classes apart, "
-            f"the data set has {classes}: train a teacher (teacher.weights=None "
-            "teacher_epochs=30), or take a recipe without one, such as lqz train FineTune."
+            f"The teacher {name} with weights '{teacher.weights}' has {known} classes, the data "
+            f"set {classes}: train a teacher (teacher.weights=None "
+            "teacher_epochs=30), or use a recipe without a teacher, such as lqz train FineTune."
         )

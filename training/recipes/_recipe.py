@@ -140,7 +140,7 @@ class Recipe(TrainingValues, RunSettings):
         weights = base_getattr(self, "teacher").weights
         if weights is None and not self.teacher_epochs:
             raise InvalidValueError(
-                "The teacher has random weights and is not trained: give teacher.weights, or "
+                "The teacher has random weights and would not be trained: give teacher.weights, or "
                 "teacher_epochs above 0."
             )
         return Stage(
@@ -170,7 +170,9 @@ class Recipe(TrainingValues, RunSettings):
             try:  # now, not after hours: weights may belong to single pixels
                 stages[-2].build()
             except InvalidValueError as error:
-                raise InvalidValueError(f"{error} Or train without crops: crop_epochs=0.") from None
+                raise InvalidValueError(
+                    f"{error} Or train without crops with crop_epochs=0."
+                ) from None
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         for stage in stages:
@@ -183,8 +185,8 @@ class Recipe(TrainingValues, RunSettings):
             return stages
         if not isinstance(base_getattr(self, "model"), ZooFactory):
             raise InvalidValueError(
-                f"{self.model_name} is larq-zoo's and is trained from random weights: leave "
-                "initialize_from away."
+                f"{self.model_name} belongs to larq-zoo and is trained from random weights: "
+                "remove initialize_from=."
             )
         teachers = {stage.teacher for stage in stages}
         first = next(stage for stage in stages if stage.name not in teachers)

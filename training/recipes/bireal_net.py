@@ -79,10 +79,12 @@ class BiRealNetPaper(Recipe):
     def stages(self) -> list[Stage]:
         """The four stages of the paper; the last gives the network."""
         if self.crop_epochs:
-            raise InvalidValueError("The last stage here is batch norm alone: give crop_epochs=0.")
+            raise InvalidValueError(
+                "This recipe's last stage trains only batch norm: give crop_epochs=0."
+            )
         if self.has_teacher or self.two_stages:
             raise InvalidValueError(
-                "This recipe has four stages of its own: leave teacher and two_stages away."
+                "This recipe always has four stages: remove teacher and two_stages."
             )
         real: dict[str, Any] = {"binary_activations": False, "binary_weights": False}
         epochs = self.epochs if self.pretraining_epochs is None else self.pretraining_epochs

@@ -58,9 +58,11 @@ class FineTune(Recipe):
         weights = conf.get("initialize_from", found["initialize_from"].value)
         size = _size(_model(conf), weights)
         # Whatever size the images have, also where a data set's own recipes only shift them.
-        found["preprocessing"] = Choice("RandomResizedCropFlip", "parts of the images, resized")
-        found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
-        found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
+        found["preprocessing"] = Choice("RandomResizedCropFlip", "crops of the images, resized")
+        found["preprocessing.input_shape"] = Choice(
+            (size, size, 3), "the size used to train the weights"
+        )
+        found["preprocessing.resize"] = Choice(size, "evaluation uses the whole shorter side")
         try:
             images = training_images(dataset)
             shorter = (_shorter_side(dataset) if is_at_hand(dataset) else None) or size
@@ -88,10 +90,12 @@ def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
     steps, rest = divmod(images, batch)
     epochs = min(max(round(30 * math.sqrt(200 / images)), 5), 60)
     rate = float(f"{5e-3 * math.sqrt(batch / 20):.2g}")
-    left = f", {rest} images left out, others each time" if rest else ", which leave out no image"
+    left = (
+        f", {rest} images left out, different ones each time" if rest else ", which use every image"
+    )
     return {
         "batch_size": Choice(batch, f"{steps:,} steps an epoch{left}"),
-        "epochs": Choice(epochs, f"{epochs * steps * batch:,} images in all"),
+        "epochs": Choice(epochs, f"{epochs * steps * batch:,} images in total"),
         "learning_rate": Choice(rate, f"for batches of {batch}"),
     }
 
@@ -102,7 +106,7 @@ def by_size(shorter: int, size: int) -> dict[str, Choice]:
     A part has as many pixels as the network takes where the image has enough.
     """
     low = round(min(max((size / shorter) ** 2, 0.35), 0.8), 2)
-    why = f"parts of images whose shorter side has {shorter} pixels"
+    why = f"crops of images whose shorter side has {shorter} pixels"
     return {"preprocessing.scale": Choice((low, 1.0), why)}
 
 

@@ -140,8 +140,7 @@ def number_of(config: Mapping[str, Any], where: str) -> int:
     number = config.get(NUMBER, 1)
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= FORMAT:
         raise RunError(
-            f"{where} has format {number!r}, this version of the package reads formats 1 to "
-            f"{FORMAT}: update the package that reads it."
+            f"{where} has format {number!r}, this package reads formats 1 to {FORMAT}: update it."
         )
     return number
 

@@ -129,7 +129,7 @@ def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
         "'bool'": "True or False",
         "Tuple": "three numbers, (height, width, channels)",
     }
-    wanted = next((kind for mark, kind in kinds.items() if mark in text), "a text")
+    wanted = next((kind for mark, kind in kinds.items() if mark in text), "a string")
     return f"{name} must be {wanted}, not {arguments.get(name)!r}."
 
 

@@ -120,7 +120,7 @@ def test_redirects_are_followed_but_not_for_ever(server, target):
 @pytest.mark.parametrize(
     ("served", "says", "arguments"),
     [
-        (Served(BODY[:-1]), "sha256 begins with .* damaged or another one", {"sha256": DIGEST}),
+        (Served(BODY[:-1]), "sha256 begins with .* damaged or the wrong one", {"sha256": DIGEST}),
         (Served(BODY[:-1]), "sent 511,999 bytes, not the 512,000", {"size": len(BODY)}),
         (Served(BODY + b"x"), "offers 512,001 bytes, more than", {"size": len(BODY)}),
         (Served(BODY + b"x", chunked=True), "sends more than 512,000 bytes", {"size": len(BODY)}),
@@ -143,11 +143,11 @@ def test_what_goes_wrong_is_one_sentence(server, target, served, says, arguments
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be fetched \(no connection\)"),
+        ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be downloaded \(no connection\)"),
         ("ftp://127.0.0.1/a", "begin with http, https or file, not 'ftp'"),
         ("file:///no/such/file", "/no/such/file' cannot be read: No such file"),
         ("/no/such/file", "cannot be read"),
-        ("http://", "cannot be fetched"),
+        ("http://", "cannot be downloaded"),
     ],
 )
 def test_addresses_that_lead_nowhere(server, target, address, says):
@@ -191,7 +191,7 @@ def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
     protected.files["/a"] = Served(BODY)
     protected.files["/away"] = Served(location=f"{server.url}/a")
     protected.files["/here"] = Served(location="/a")
-    refused(f"{address}/away", target, "redirects from https to http, which is not protected")
+    refused(f"{address}/away", target, "redirects from https to http, which is not encrypted")
     assert server.requests == []
     download(f"{address}/here", target)
     only(target)

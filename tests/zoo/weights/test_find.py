@@ -102,7 +102,7 @@ def test_what_has_no_known_hash_is_pinned_at_first_use(record, home, server):
     (home / "weights" / MODEL / f"{NAME}.npz").unlink()
     server.files["/authors/weights"].body = b"another's"
     before = tree(home)
-    with pytest.raises(WeightsError, match=f"not with {digest[:12]}: it is damaged or another"):
+    with pytest.raises(WeightsError, match=f"not with {digest[:12]}: it is damaged or the wrong"):
         obtain(record, as_it_is)
     assert tree(home) == before
     server.files["/authors/weights"].body = b"the authors'"
@@ -129,7 +129,7 @@ def test_a_cached_file_that_changed_is_refused(record, home):
     path = obtain(record, as_it_is)
     path.write_bytes(b"bitten")
     for look in (lambda: obtain(record, as_it_is), lambda: present(MODEL, NAME)):
-        with pytest.raises(WeightsError, match=r"has changed since it was written.*delete it"):
+        with pytest.raises(WeightsError, match=r"was changed after it was written.*delete it"):
             look()
     path.with_suffix(".json").write_text("{")
     with pytest.raises(WeightsError, match=r"\.json' is damaged: delete it"):
@@ -169,7 +169,7 @@ class TestDownloadedByHand:
         record = register(MODEL, NAME, access=access, address=f"{server.url}/page")
         with pytest.raises(WeightsError) as caught:
             obtain(record, as_it_is)
-        (said,) = re.findall("save it as '(.*)' and run the same", str(caught.value))
+        (said,) = re.findall("save it as '(.*)' and run the command", str(caught.value))
         assert state_of(record) == access
         Path(said).write_bytes(b"by hand")
         server.requests.clear()

@@ -214,7 +214,7 @@ class TestRefused:
         ("value", "says"),
         [
             (tensor(Block(2**62), shape=(2**62,)), "holds fewer numbers than it declares"),
-            (tensor(Block(2), shape=(3,)), "a tensor is larger than what the file holds"),
+            (tensor(Block(2), shape=(3,)), "a tensor is larger than its storage"),
             (tensor(Block(2), shape=(2,), strides=(2,)), "a tensor is larger than"),
             (tensor(Block(2), offset=1), "a tensor is larger than"),
             (tensor(Block(2), offset=-1), "a size is not a whole number"),
@@ -235,7 +235,7 @@ class TestRefused:
             (Called(Raw("collections", "OrderedDict"), 3), "not a readable PyTorch file"),
             (Called(Raw("_codecs", "encode"), "a", "punycode"), "in an unknown encoding"),
             (Block(2, key=3), "a storage has no name"),
-            ([Block(2), Block(1)], "a storage is described twice"),
+            ([Block(2), Block(1)], "a storage has two different descriptions"),
         ],
     )
     def test_damage(self, path, format, value, says):

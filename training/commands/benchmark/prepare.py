@@ -19,7 +19,7 @@ RUNTIMES = {
     "keras": "keras",
 }
 MEANING = {
-    "openvino": "binary convolutions as such, by zoo.deploy.to_openvino",
+    "openvino": "binary convolutions, by zoo.deploy.to_openvino",
     "openvino-float": "float convolutions, by OpenVINO's own converter",
     "openvino-twin": "float convolutions in the graph of zoo.deploy.to_openvino",
     "lce": "binary convolutions by zoo.deploy.to_lce, one image after another",

@@ -70,7 +70,7 @@ def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
     classes = len(evaluate.dataset.class_names)
     if tuple(model.output_shape[1:]) != (classes,):
         raise DatasetError(
-            f"{model.name} gives {model.output_shape[1:]} figures an image, but data set "
+            f"{model.name} gives {model.output_shape[1:]} outputs per image, but data set "
             f"{evaluate.dataset_name} has {classes} classes: evaluate on the data set it was "
             "trained on."
         )
@@ -93,7 +93,7 @@ def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, An
     """
     result, _ = one_pass(evaluate, model.name, AccuracyPass(model).run)
     if not np.isfinite(result["loss"]):
-        raise WeightsError(f"With these weights {model.name} gives NaN or infinity.")
+        raise WeightsError(f"With these weights {model.name} outputs NaN or infinity.")
     return result
 
 
@@ -128,8 +128,8 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
     for name in pipeline.corrupt:
         say(f"Skipped an unreadable image: {name}")
     seen = np.bincount(positions, minlength=pipeline.num_validation)
-    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was seen twice"
-    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was left out"
+    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was evaluated twice"
+    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was skipped"
     return result, pipeline
 
 

@@ -174,7 +174,7 @@ def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -
 
     try:
         if set(line) != set(_names(kind)) or None in line.values():
-            raise ValueError("its columns are others")
+            raise ValueError("its columns have changed")
         # Annotations are text here, which is how they can be compared.
         return kind(**{name: value(name, form) for name, form in _names(kind).items()})
     except ValueError as error:

@@ -110,8 +110,8 @@ class Workers:
             return
         found = "; ".join(f"{k}: {settings.get(k)!r} here, {theirs.get(k)!r} there" for k in keys)
         raise RunError(
-            f"The workers' settings are not the chief's{f' ({found})' if found else ''}: start all "
-            "with the same command."
+            f"The workers' settings differ from the chief's{f' ({found})' if found else ''}: "
+            "start all with the same command."
         )
 
     @contextlib.contextmanager
@@ -141,7 +141,7 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
     if batch_size % replicas:
         near = max(replicas, round(batch_size / replicas) * replicas)
         raise InvalidValueError(
-            f"batch_size={batch_size} cannot be shared equally by {replicas} devices: give a "
+            f"batch_size={batch_size} cannot be split equally over {replicas} devices: give a "
             f"multiple, such as {near}."
         )
 
@@ -221,8 +221,8 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
         raise _lost(cluster, minutes, error) from error
     except RuntimeError as error:
         raise RunError(
-            f"The workers cannot be joined ({error}): it must be the first that a process does "
-            "with TensorFlow; start one with 'lqz train'."
+            f"The workers cannot be joined ({error}): TensorFlow was already used in this process; "
+            "start a new one with 'lqz train'."
         ) from error
     os.environ.pop(JOIN_UNTIL, None)
     host, _, port = cluster.addresses[cluster.index].rpartition(":")

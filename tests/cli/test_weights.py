@@ -248,5 +248,5 @@ def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
     refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
-    says = "'file.pth.tar' needs PyTorch, which are not installed: run pip install '.[convert]'"
+    says = "'file.pth.tar' needs PyTorch: run pip install '.[convert]'"
     refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

@@ -201,7 +201,7 @@ def test_reference_kernels_are_found_out(small):
         (
             "tf2onnx",
             to_onnx,
-            r"needs ONNX Runtime and tf2onnx, not installed .*\[onnx\]",
+            r"needs ONNX Runtime and tf2onnx: run pip .*\[onnx\]",
         ),
     ],
 )

@@ -240,8 +240,8 @@ def sign_flips(table: Path = SIGN_FLIPS) -> str:
         "run",
         "stage",
         "epochs",
-        "turned in it %",
-        "turned since the start %",
+        "flipped in stage %",
+        "flipped since the start %",
         "held %",
     )
     columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
@@ -284,7 +284,7 @@ def latency(table: Path = LATENCY) -> str:
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
-        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread where not "
+        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread unless "
         f"stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
     )
     return f"{markdown(heads, lines)}\n\n{about}"
@@ -436,9 +436,9 @@ def engine_overhead() -> str:
         "batch",
         "steps",
         "bare step ms",
-        "engine ms",
-        "more, by the clock %",
-        "more, processors' time %",
+        "loop ms",
+        "more wall time %",
+        "more CPU time %",
     )
     return markdown(
         heads,

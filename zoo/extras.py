@@ -1,4 +1,4 @@
-"""Optional packages: what needs one says which, and how to install it."""
+"""Optional packages: names the missing one and how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""larq-zoo's models with what this zoo's have besides: checked weights, Keras's other arguments."""
+"""larq-zoo's models with the extras of this zoo's: checked weights, all Keras arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
         arguments: those of larq-zoo's function, and `pooling`, `classes` and `name`.
 
     Raises:
-        ZooError: a value is wrong, or the weights cannot be had or do not fit.
+        ZooError: a value is wrong, or the weights are unavailable or do not fit.
         TypeError, ValueError: larq-zoo refuses an argument.
     """
     own, finishing = split(dict(arguments))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network costs for one image.
+    """The cost of a network for one image.
 
     Attributes:
         binary_macs: multiply-accumulates whose operands both have 1 bit.
@@ -50,7 +50,7 @@ class Profile:
 def profile(model: tf.keras.Model) -> Profile:
     """Count operations and memory of a built model for one image.
 
-    What is called several times, a layer or a whole network, costs operations each time and memory
+    A layer or network that is called several times counts its operations each time and its memory
     once.
 
     Raises:

@@ -64,7 +64,7 @@ def replaced():
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (lambda: layers.UpSampling2D(name="mine"), "UpSampling2D, is not supported"),
+        (lambda: layers.UpSampling2D(name="mine"), "UpSampling2D are not supported"),
         (
             lambda: layers.Lambda(lambda x: 2 * x, name="mine"),
             "only supported if it returns its input",

@@ -1,7 +1,7 @@
-"""Whose code computes a layer: a class that the export knows, or a subclass that changes nothing.
+"""The known class whose code computes a layer; a subclass may not change the computation.
 
-A subclass may be made, described and saved in other ways; but where it defines anything else that
-the known class has, such as `call`, it may compute something else.
+A subclass may change `__init__`, `build` and `get_config`. If it overrides anything else of the
+known class, such as `call`, it may compute something different.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def nearest_class(layer: Any, known: Container[type]) -> type | None:
 
 
 def changes(layer: Any, cls: type) -> Iterator[str]:
-    """Names of what `layer`, or its class, defines in another way than its base `cls`."""
+    """Names of attributes that `layer` or its class defines differently from its base `cls`."""
     of_layer = type(layer)
     if of_layer is not cls:
         if any("__getattr__" in vars(each) for each in of_layer.__mro__[:-1]) and not hasattr(
@@ -87,7 +87,7 @@ def changes(layer: Any, cls: type) -> Iterator[str]:
 
 
 def reason(layer: Any, known: Container[type]) -> str:
-    """Why the code of a layer is not known, as the end of a sentence."""
+    """The reason why a layer's code is unknown, as the end of a sentence."""
     cls = nearest_class(layer, known)
     if cls is None or (
         type(layer) is not cls and type(layer).__module__.partition(".")[0] in LIBRARIES

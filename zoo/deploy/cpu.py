@@ -1,4 +1,4 @@
-"""What this machine's processor is and can."""
+"""This machine's processor and its instruction sets."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Runs what `lqz export` wrote: one way for every format, from images to outputs.
+"""Runs exports of `lqz export` in any format, from images to outputs.
 
     network = load_export("reactnet20.onnx")
     logits = network(images)
 
-C code is compiled and a SavedModel executed with the rights of the user: both are run only where
-the caller says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
+C code is compiled and a SavedModel is executed with the user's rights: both only run if the caller
+says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PROGRAMS = {"c": "C source, which is compiled and run", "saved_model": "a SavedM
 
 @dataclass(frozen=True)
 class Runner:
-    """A classifier of images, ready to compute: `runner(images)` gives its outputs.
+    """An image classifier: `runner(images)` returns its outputs.
 
     Attributes:
-        title: what runs it, in words: "OpenVINO 2026.4.1".
-        input_shape: of one image, (height, width, channels); None for a size that is open.
-        outputs: how many figures it gives for an image.
+        title: the runtime, in words: "OpenVINO 2026.4.1".
+        input_shape: of one image, (height, width, channels); None for a size that is not fixed.
+        outputs: number of outputs per image.
         compute: outputs (batch, outputs) of images (batch, height, width, channels).
-        batch: how many images `compute` takes at a time; None for any number.
+        batch: the batch size of `compute`; None for any.
         pixels: whether it takes uint8 from 0 to 255 and normalises them itself; else it takes
             normalised float32.
     """
@@ -59,7 +59,7 @@ class Runner:
         """The outputs, float32 (batch, outputs), of any number of images.
 
         Raises:
-            InvalidValueError: they have another shape or are of another kind.
+            InvalidValueError: the shape or dtype is wrong.
         """
         given = np.asarray(images)
         sizes = (None, *self.input_shape)
@@ -93,8 +93,8 @@ def load_export(
 
     Raises:
         FileError: it is unsafe, or a program that is not trusted.
-        DeployError: it is not complete, damaged, no classifier of images, or needs a runtime or a
-            compiler that is not here.
+        DeployError: it is incomplete, damaged, not an image classifier, or needs a runtime or a
+            compiler that is not installed.
     """
     path = Path(path)
     kind = kind_of(path)

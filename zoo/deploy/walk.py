@@ -1,4 +1,4 @@
-"""The calls of a functional Keras model in order, and the checks that every export begins with."""
+"""The calls of a functional Keras model in order, and the checks at the start of every export."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     """The model itself, or one with its weights whose layers all compute in float32.
 
     Raises:
-        DeployError: a layer computes in 16 bits and cannot be made anew from its `get_config`.
+        DeployError: a layer computes in 16 bits and cannot be rebuilt from its `get_config`.
     """
     import tensorflow as tf
 

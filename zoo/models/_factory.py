@@ -1,7 +1,7 @@
-"""What all networks share: the factory that becomes a Keras model.
+"""The code that all networks share: the factory that builds a Keras model.
 
-A network's file holds Zookeeper factories. A factory says in `features` how the image becomes a
-feature map; the rest (input, classifier, weights) stands here.
+A network's file holds Zookeeper factories. A factory's `features` computes a feature map from the
+image; the rest (input, classifier, weights) is here.
 """
 
 import math
@@ -105,7 +105,7 @@ class ZooFactory(ModelFactory):
         raise NotImplementedError
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
-        """From feature map to what the classifier takes, (batch, c)."""
+        """From feature map to the classifier's input, (batch, c)."""
         return tf.keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
 
     # --- building blocks --------------------------------------------------------------------------
@@ -228,7 +228,8 @@ class ZooFactory(ModelFactory):
         return model
 
     def _load_weights(self, model: tf.keras.Model, in_front: bool) -> None:
-        """Set the weights of the network's own layers; `in_front`: the model has others, too."""
+        """Set the weights of the network's own layers; `in_front`: the model also has other "
+        "layers."""
         assert self.weights is not None
         if in_front:
             image: Any = self.input_tensor
@@ -242,7 +243,7 @@ class ZooFactory(ModelFactory):
         load_features(model, self.weights, name=self.catalog_name, head=head)
 
     def _check_weights(self) -> None:
-        """Refuse weights that cannot be taken, before the network is built."""
+        """Refuse unsuitable weights before the network is built."""
         from zoo.weights.load import find_weights, names_a_file
 
         assert self.weights is not None

@@ -1,4 +1,4 @@
-"""From a factory to models: its public function, and models built anew with other arguments."""
+"""From a factory to models: its public function, and models rebuilt with other arguments."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """NumPy's numbers as Python's; shapes and lists as tuples of numbers; the rest as it is."""
+    """NumPy numbers as Python numbers; shapes and lists as tuples of numbers; other values "
+    "unchanged."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if isinstance(value, tf.TensorShape):
@@ -96,7 +97,7 @@ def plain(value: Any) -> Any:
 def finished(
     model: tf.keras.Model, include_top: bool, *, pooling: str | None = None, name: str | None = None
 ) -> tf.keras.Model:
-    """The model with the pooling and the name that were asked for, of the same layers."""
+    """The model with the requested pooling and name, and the same layers."""
     x = model.output
     if pooling and not include_top:
         kind = {
@@ -134,7 +135,7 @@ def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
 
 
 def variant(factory: Any, **overrides: Any) -> tf.keras.Model:
-    """Build a configured factory's model anew with some arguments changed."""
+    """Rebuild a configured factory's model with some arguments changed."""
     arguments = {
         name: getattr(factory, name)
         for name, field in factory.__component_fields__.items()

@@ -1,7 +1,7 @@
 """Bi-Real Net: Enhancing the Performance of 1-bit CNNs (1808.00278; IJCV 1811.01335).
 
-A real-valued shortcut around every binary convolution carries what the sign loses. Layers carry the
-names of the authors' modules.
+A real-valued shortcut around every binary convolution preserves the information that the sign
+loses. Layers have the names of the authors' modules.
 """
 
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class BiRealMixin(ZooFactory):
-    """What makes a network a Bi-Real Net."""
+    """The parts common to all Bi-Real Nets."""
 
     input_quantizer = ApproximateSign
     kernel_initializer = near_zero_initializer

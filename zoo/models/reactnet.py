@@ -1,6 +1,6 @@
 """ReActNet: Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
 
-RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers carry
+RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers have
 the names of the authors' modules, so that their checkpoints load key by key.
 """
 
@@ -21,7 +21,7 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class ReActMixin(ZooFactory):
-    """What makes a network a ReActNet."""
+    """The parts common to all ReActNets."""
 
     input_shift = LearnableShift  # RSign is this shift and the sign
     input_quantizer = ApproximateSign

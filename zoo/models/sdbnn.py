@@ -1,8 +1,8 @@
 """SD-BNN: Self-Distribution Binary Neural Networks (2103.02394).
 
-The network itself shifts what it binarises: activations by a gate computed from their channel means
-(ASD), weights by a learned share of each filter's mean (WSD). There is no scaling factor. Layers
-carry the names of the authors' modules.
+The network shifts values before it binarises them: activations by a gate computed from their
+channel means (ASD), weights by a learned fraction of each filter's mean (WSD). There is no scaling
+factor. Layers have the names of the authors' modules.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ Hardtanh = partial(LeakyClip, 0.0)
 
 
 class SelfDistribution(ZooFactory):
-    """What makes a network an SD-BNN; the slots are those of its networks for ImageNet."""
+    """The parts common to all SD-BNNs; the slots are those for ImageNet."""
 
     input_quantizer = ApproximateSign
     kernel_quantizer: Any = SelfDistributionSign

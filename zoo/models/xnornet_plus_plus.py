@@ -2,8 +2,8 @@
 
 Binary convolutions of plain signs, whose output is multiplied by a learned factor G in one of four
 shapes (`zoo.layers.LearnedScale`) instead of XNOR-Net's computed one. Blocks are XNOR-Net's: batch
-norm, sign, convolution, activation. The authors released no code; what the paper leaves open (the
-activation, the order inside a residual block, where G starts) is a stated choice here, not a fact.
+norm, sign, convolution, activation. The authors released no code; details that the paper leaves
+open (the activation, the order inside a residual block, the initial G) are our choices.
 """
 
 import tensorflow as tf
@@ -18,7 +18,7 @@ from zoo.quantizers import StraightThroughSign
 
 
 class XNORMixin(ZooFactory):
-    """What makes a network an XNOR-Net++."""
+    """The parts common to all XNOR-Net++ networks."""
 
     input_quantizer = StraightThroughSign
     kernel_quantizer = StraightThroughSign

@@ -2,8 +2,8 @@
 
     ZOO_HOME/weights/MODEL/SET.npz    the set, in this project's format (.h5 for larq-zoo's)
     ZOO_HOME/weights/MODEL/SET.json   its sha256, where it came from, hashes of what was fetched
-    ZOO_HOME/locks/MODEL-SET.lock     held while the set is fetched
-    ZOO_HOME/downloads/               files that a person downloaded, imported when first asked for
+    ZOO_HOME/locks/MODEL-SET.lock     held while the set is downloaded
+    ZOO_HOME/downloads/               manual downloads, imported at first use
 
 ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
 """
@@ -122,7 +122,7 @@ def verified(model: str, name: str) -> Path | None:
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let `write` fill a new file and put it in the place of `path` when it is safely on disk.
+    """Let `write` fill a new file, and replace `path` with it when it is safely on disk.
 
     Raises:
         WeightsError: the folder cannot be written to, or is full.

@@ -1,4 +1,4 @@
-"""One file from an address: with a progress bar, resumed, retried, whole or not there."""
+"""Downloads one file: with progress bar, resuming and retries; complete or not there."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PATIENCE = Patience()
 
 
 class _Retry(Exception):
-    """What may be over at the next try: a dropped connection, a stall, a server's hiccup."""
+    """A temporary fault: a dropped connection, a stall, a server error."""
 
 
 class _Stall(_Retry):
@@ -60,22 +60,22 @@ def download(
     size: int | None = None,
     patience: Patience | None = None,
 ) -> str:
-    """Fetch `address` to `target`; whoever calls this holds the lock on it.
+    """Download `address` to `target`; the caller must hold the lock.
 
-    What a killed process left is taken up where it ended if the server still has the same file.
-    After a failure nothing is left.
+    It resumes the download of a killed process if the server still has the same file. After a
+    failure it leaves no files.
 
     Args:
         address: http, https or file address, or a path.
         target: where to put it; beside it, target.part while it is fetched.
-        sha256, size: what is known of the file.
+        sha256, size: expected values; None if unknown.
         patience: how long to wait, by default PATIENCE.
 
     Returns:
         The file's sha256.
 
     Raises:
-        WeightsError: it cannot be had, or is not what it should be; or the disk is full.
+        WeightsError: the download fails, the file is wrong, or the disk is full.
     """
     part = target.with_name(target.name + ".part")
     label = target.with_name(target.name + ".part.json")  # which file `part` is the beginning of

@@ -1,6 +1,6 @@
-"""Where a weight set is looked for, in this order.
+"""Where a weight set is searched, in this order:
 
-In the package, the cache, the folder of files downloaded by hand, a mirror, at its authors'.
+The package, the cache, the folder of manual downloads, a mirror, the authors' address.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Source:
 
 
 def state_of(record: WeightSet) -> State:
-    """How the set stands on this machine; asks no network."""
+    """The state of the set on this machine; makes no requests."""
     if cache.shipped(record.model, record.name):
         return "shipped"
     here = cache.cached(record.model, record.name) or downloaded(record)
@@ -122,7 +122,7 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     Several processes that ask at once fetch once.
 
     Raises:
-        WeightsError: it cannot be had; the message says where it is and how to import it.
+        WeightsError: it is unavailable; the message says where it is and how to import it.
     """
     if path := present(record.model, record.name):
         return path
@@ -258,7 +258,7 @@ def _imported(model: str | None, name: str) -> WeightSet | None:
 def resolve(weights: str, model: str | None = None) -> WeightSet:
     """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
 
-    A set that was imported under another name is found too, where the model is given.
+    It also finds sets imported under other names, if the model is given.
 
     Args:
         weights: a set's name, with its model in front or without.

@@ -1,4 +1,4 @@
-"""What a saved model may name: layers that compute, and nothing that runs what the file holds.
+"""The names that a saved model may use: layers that compute; nothing that runs code from the file.
 
 Keras builds a network from JSON that names classes and functions by module, and imports any module
 that is asked for. So every name is looked up in `names` before Keras sees it.

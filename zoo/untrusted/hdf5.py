@@ -1,4 +1,4 @@
-"""HDF5 files that hold numbers and their names, and lead nowhere else."""
+"""HDF5 files that hold only numbers and their names, without links to other files."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LEGACY_VERSION = 1001
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         content: what was given to `torch.save`; each tensor is a `Tensor`, which `array` reads.

@@ -124,11 +124,11 @@ def _by_layer(
 
 
 def classifier_size(path: Path, classifier: str) -> int | None:
-    """How many classes the network in a Keras file tells apart; None where that cannot be said.
+    """The number of classes of the network in a Keras file; None if unknown.
 
     Args:
         path: the file.
-        classifier: the name of the layer that tells the classes apart.
+        classifier: the name of the classifier layer.
 
     Raises:
         WeightsError: it is no such file.

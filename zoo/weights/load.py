@@ -31,8 +31,8 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
     Args:
         model: the model.
         path: where to; it must end in .npz.
-        packed: write one bit per binary weight and a scale per filter in place of the latent
-            kernels: a 20th of the bytes, and the forward pass is equal to the bit.
+        packed: write one bit per binary weight and one scale per filter instead of the latent
+            kernels: a 20th of the bytes, with a bit-identical forward pass.
 
     Raises:
         WeightsError: the name ends otherwise, or the file cannot be written.
@@ -50,11 +50,11 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
 def find_weights(weights: str | Path, name: str) -> Path:
     """The file that `weights` stands for, checked: a path, or a set of the model `name`.
 
-    A bare word without a suffix is a set, also where a file bears its name. It is looked for in the
-    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and at its authors' address, in this order.
+    A plain word without a suffix is a set, even if a file has that name. The search order is the
+    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and the authors' address.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or it is unsafe.
+        WeightsError: the file or set does not exist, is unavailable, or is unsafe.
     """
     path = expanded(weights)
     if not names_a_file(weights):
@@ -94,7 +94,7 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
 
 
 def names_a_file(weights: str | Path) -> bool:
-    """Whether `weights` is a path; a bare word is always a set, whatever lies in the folder."""
+    """Whether `weights` is a path; a plain word is always a set, even if a file has that name."""
     return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
@@ -105,13 +105,13 @@ def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None
         model: the model to set.
         weights: path of an .npz written by `save_weights`, or of Keras's .h5 or .keras; else a
             set's name.
-        name: the model's name in the catalog, where `model.name` does not tell.
+        name: the model's name in the catalog, if it differs from `model.name`.
 
     Returns:
         The file.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or does not fit.
+        WeightsError: the file or set does not exist, is unavailable, or does not fit.
     """
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
@@ -130,23 +130,23 @@ def load_features(
     head: Sequence[str] = (CLASSIFIER,),
     of_a_twin: bool = False,
 ) -> Path:
-    """Set the weights of `model` but for its head, where the file has another: for fine-tuning.
+    """Set the weights of `model` except a different head: for fine-tuning.
 
-    A classifier for other classes stays as it is initialised, with a warning where a file is named;
-    what the file holds of a head that `model` lacks is left out. All else is strict.
+    A classifier for other classes keeps its initial weights, with a warning if `weights` is a file.
+    Head weights in the file that `model` lacks are ignored. Everything else is strict.
 
     Args:
         model: the model to set, one of this zoo.
         weights: as for `load_weights`.
-        name: the model's name in the catalog, where `model.name` does not tell.
-        head: the layers above the features; the first tells the classes apart.
+        name: the model's name in the catalog, if it differs from `model.name`.
+        head: the layers above the features; the first is the classifier.
         of_a_twin: take the file of another model with the same layers, such as a real-valued twin.
 
     Returns:
         The file.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or its features do not fit.
+        WeightsError: the file or set does not exist, is unavailable, or its features do not fit.
     """
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
@@ -213,7 +213,7 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     """A model of larq-zoo with a set of its own, found and checked like all others.
 
     Raises:
-        WeightsError: the set cannot be had, or does not fit.
+        WeightsError: the set is unavailable or does not fit.
         ValueError: larq-zoo refuses an argument.
     """
     function = row.function()
@@ -255,12 +255,12 @@ def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str
 
 
 def classes_of(path: Path, name: str, classifier: str) -> int | None:
-    """How many classes the weights of a file tell apart; None where that cannot be said.
+    """The number of classes of a weights file; None if unknown.
 
     Args:
         path: of a file of weights.
         name: the model's name in the catalog.
-        classifier: the layer that tells the classes apart.
+        classifier: the classifier layer.
 
     Raises:
         WeightsError: the file cannot be read or is another model's.

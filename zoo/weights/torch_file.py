@@ -65,23 +65,23 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_entry(path: Path, entry: str | None = None) -> Taken:
-    """The weights in a PyTorch file, and which of several they are.
+    """The weights in a PyTorch file, and the name of their entry.
 
     Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
     dictionaries, and keys with the prefixes of DataParallel, torch.compile and the like, in any
     order.
 
     Nothing in the file is executed, and PyTorch is not needed: tensors, dictionaries, lists,
-    numbers and words are read, everything else is refused by its name.
+    numbers and strings are read, everything else is refused by name.
 
     Args:
         path: the file.
-        entry: which of its weights to take, such as "state_dict_ema"; by default those that were
-            trained, not their averages.
+        entry: which of its weights to take, such as "state_dict_ema"; by default the trained
+            weights, not their averages.
 
     Raises:
-        WeightsError: the file is no PyTorch file, is damaged, holds more than plain numbers, or has
-            no such entry.
+        WeightsError: the file is not a PyTorch file, is damaged, holds more than plain numbers, or
+            has no such entry.
     """
     file = _open(path)
     found = _states(file.content)

@@ -141,7 +141,8 @@ ACTIVATIONS = _known_activations()
 
 
 def activated(graph: Graph, layer: Any, x: Value, activation: Any) -> Value:
-    """x through an activation, known as an object: a user's own function may have any name."""
+    """x through an activation, compared as an object, because a user's function may have any "
+    "name."""
     if activation is None:
         return x
     if isinstance(activation, tf.keras.layers.Layer):

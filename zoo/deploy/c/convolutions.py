@@ -90,7 +90,7 @@ def _convolved(
 
 
 def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
-    """A kernel of groups as one with zeros between them."""
+    """The kernel of a grouped convolution as a full kernel with zeros between the groups."""
     height, width, channels, filters = kernel.shape
     whole = np.zeros((height, width, channels * groups, filters))
     for group in range(groups):

@@ -22,7 +22,7 @@ def build_graph(model: tf.keras.Model) -> tuple[Graph, Value]:
     """The graph of a functional model with one input and one output, and its output.
 
     Raises:
-        DeployError: a layer, or how the layers hang together, cannot be said in C.
+        DeployError: a layer, or the structure of the model, cannot be written in C.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise DeployError(

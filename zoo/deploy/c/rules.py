@@ -1,4 +1,4 @@
-"""Which rule a Keras layer goes by, told by its class, and what rules share."""
+"""The rule for a Keras layer, chosen by its class, and functions that rules share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
 
 
 def rule_of(layer: Any) -> Rule:
-    """The rule of a layer's class, or of a base from which it changes nothing that computes.
+    """The rule of a layer's class, or of a base class whose computation it does not change.
 
     Raises:
         DeployError: the code that computes the layer is not known.

@@ -134,20 +134,22 @@ def to_c(
 ) -> Export:
     """Write a functional Keras model as C source: NAME.c, NAME.h, kernels, an example, a test.
 
-    The sums of every binary convolution are exactly Keras's. The C code computes what the model
-    computes: logits, or with an activation at the end what that makes of them.
+    The sums of every binary convolution are exactly Keras's. The C code computes the model's
+    outputs: logits, or the result of the model's final activation.
 
     Args:
         model: a built functional model for one image size, with one input and one output.
-        directory: made, with the directories above it. An earlier export there is replaced.
+        directory: made, with the directories above it. It replaces an earlier export there.
         name: a C identifier, the prefix of what NAME.h declares; by default the model's name.
         classes: a name for each output, for NAME_class.
-        mean, std: by which NAME_run_uint8 normalises images of bytes, by channel, after a division
-            by 255; only for images of as many channels.
-        ram, flash: bytes that the workspace and the constants may take at most; by default any.
+        mean, std: per-channel values with which NAME_run_uint8 normalises byte images after a
+        division
+            by 255.
+        ram, flash: upper limits in bytes for the workspace and the constants; no limit by default.
 
     Raises:
-        DeployError: a layer is not supported, a size is open, the name is no C identifier, the
+        DeployError: a layer is not supported, a size is not fixed, the name is not a C identifier,
+        the
             network needs more memory than it may take, or the directory cannot be written. Nothing
             is left behind.
     """

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, before ONNX Runtime reads it."""
+"""The metadata of an ONNX file, read before ONNX Runtime reads the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.extras import require
 
 
 def read_note(content: bytes, name: str) -> str | None:
-    """A text of the file's metadata; None where it has none of this name."""
+    """A text of the file's metadata, or None."""
     for entry in _parsed(content).metadata_props:
         if entry.key == name:
             return entry.value

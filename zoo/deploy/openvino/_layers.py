@@ -36,12 +36,12 @@ def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True)
     """The output of `layer`.
 
     Args:
-        binary: False computes binary convolutions in real numbers, for comparison.
+        binary: False computes binary convolutions in float32, for comparison.
         plain: whether it is called with its inputs alone.
 
     Raises:
-        DeployError: the code that computes the layer is not known, or there is no way to say it in
-            OpenVINO's operations.
+        DeployError: the layer's code is unknown, or OpenVINO's operations cannot express
+            it.
     """
     cls = known_class(layer, BUILDERS)
     if cls is None:

@@ -105,7 +105,7 @@ def lqz(ctx: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `lqz` and return its exit code: 2 for what the user can put right, with a sentence."""
+    """Run `lqz` and return its exit code: 2 for errors that the user can fix, with a message."""
     prepare_standard_streams()
     code = _run(args)
     try:

@@ -44,17 +44,17 @@ def ReActNetA(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -87,17 +87,17 @@ def ReActNetB(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -130,17 +130,17 @@ def ReActNetC(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -171,15 +171,15 @@ def ReActNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -210,15 +210,15 @@ def ReActNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -249,15 +249,15 @@ def ReActNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -290,18 +290,18 @@ def BiRealNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -334,18 +334,18 @@ def BiRealNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -381,18 +381,18 @@ def BiRealNet50(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -425,18 +425,18 @@ def BiRealNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -468,15 +468,15 @@ def XNORNetPlusPlusResNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -508,15 +508,15 @@ def XNORNetPlusPlusAlexNet(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -548,15 +548,15 @@ def XNORNetPlusPlusResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -586,13 +586,13 @@ def SDBNNResNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -622,13 +622,13 @@ def SDBNNResNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -658,13 +658,13 @@ def SDBNNResNet18Cifar(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -694,13 +694,13 @@ def SDBNNResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -730,13 +730,13 @@ def SDBNNVGGSmall(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -767,14 +767,14 @@ def RealResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         width: Multiplies every channel count.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
@@ -804,13 +804,13 @@ def RealResNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each
-            channel, (batch, channels).
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
         classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 

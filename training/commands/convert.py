@@ -53,8 +53,8 @@ def convert(
 
     With --to, FILE is an .npz or the name of a set (by default the registered one), MODEL may also
     be a run directory or an .npz file, and the file of -o is written. --to torch: a state_dict with
-    the authors' keys. --to packed: an .npz with a bit per binary weight and a scale per filter,
-    with which the network computes the same to the bit.
+    the authors' keys. --to packed: an .npz with one bit per binary weight and one scale per filter,
+    with bit-identical outputs.
 
     Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
     """

@@ -1,4 +1,4 @@
-"""`lqz list` and `lqz summary`: what there is, and what a model is made of."""
+"""`lqz list`: the models of the catalog."""
 
 from __future__ import annotations
 

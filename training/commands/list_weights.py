@@ -1,4 +1,4 @@
-"""`lqz list --weights`: every weight set, and how it stands on this machine."""
+"""`lqz list --weights`: all weight sets and their states on this machine."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
     export` wrote. Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, rotated as their EXIF data
     say.
 
-    Among the images may be key=value: weights=FILE or the name of a set (by default the model's
-    own), other arguments of the model, and preprocessing=NAME (imagenet, cifar10) if the network
+    You can add key=value: weights=FILE or the name of a set (by default the model's), other
+    arguments of the model, and preprocessing=NAME (imagenet, cifar10) if the network
     does not record its preprocessing.
     """
     settings = [each for each in images if "=" in each and not Path(each).exists()]

@@ -1,4 +1,4 @@
-"""`lqz summary`: what a model is made of."""
+"""`lqz summary`: the layers and totals of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From encoded images to batches: shuffling, augmentation, exact resuming, unreadable images.
+"""Batches from encoded images: shuffling, augmentation, exact resuming, unreadable images.
 
 A *position* is an index into an epoch's shuffled order, which goes round: position n (the number of
 training images) is the first image again. Each worker owns fixed positions: of every `batch_size`

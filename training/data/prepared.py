@@ -27,9 +27,9 @@ PARSED_TOGETHER = 64
 class PreparedImages(EncodedImages, TFDSDataset):
     """A data set that tensorflow-datasets has prepared, read without its builder code and offline.
 
-    It is looked for in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
-    ~/tensorflow_datasets), the newest version first. With `download=True` tensorflow-datasets
-    prepares what is missing.
+    It is searched in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
+    ~/tensorflow_datasets), the newest version first. With `download=True`, tensorflow-datasets
+    prepares a missing set.
     """
 
     data_dir: str | os.PathLike | None = Field(None)

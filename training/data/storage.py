@@ -1,4 +1,4 @@
-"""Where encoded images wait between epochs: in memory, in a file, or where they are."""
+"""Where encoded images wait between epochs: in memory, in a file, or in the data set."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What must hold before a plan is trained. A dry run and a run call the same function.
+"""Checks of a plan before training. A dry run and a run call the same function, so a run
 
-So what a dry run accepts, a run accepts, and no error comes after an hour that could have come
-before the first step. Nothing is written here.
+accepts what a dry run accepts, and errors appear before the first step, not after an
+hour. Nothing is written here.
 """
 
 from __future__ import annotations

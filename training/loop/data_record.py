@@ -1,4 +1,4 @@
-"""What a run records of its data, and how other data differs: names, numbers, a digest by class."""
+"""A run's record of its data (class names, counts, a digest per class), and differences from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to the machine that begins a run, and stays so when the run goes on elsewhere."""
+"""Decisions of the machine that starts a run; they stay if the run continues on another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe would do: its settings, stages, learning rates and cost, as text."""
+"""The dry run: settings, stages, learning rates and cost of a recipe, as text."""
 
 from __future__ import annotations
 

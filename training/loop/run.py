@@ -67,7 +67,7 @@ class StageState(Protocol):
 
 @dataclass
 class TrainedRun:
-    """What a run leaves: its directory, the results of its stages, the path of the saved model."""
+    """The result of a run: its directory, its stages' results, the path of the saved model."""
 
     directory: Path
     results: list[StageResult]
@@ -77,7 +77,7 @@ class TrainedRun:
 def execute(
     plan: Plan, program: StageWriter | None = None, state: StageState | None = None
 ) -> TrainedRun | None:
-    """Train all stages of `plan`, or what is left of them, and report.
+    """Train all stages of `plan`, or the remaining ones, and report.
 
     Args:
         plan: what to train.

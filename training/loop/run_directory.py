@@ -1,4 +1,4 @@
-"""A run's directory: which recipe it belongs to, and what its finished stages left."""
+"""A run's directory: its recipe, and the results of its finished stages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Learning rates and other quantities that follow the course of training.
+"""Schedules of learning rates and other quantities. A schedule maps the
 
-A schedule gives a factor in [0, 1] for the share of the stage that has passed, in [0, 1).
+finished fraction of a stage, in [0, 1), to a factor in [0, 1].
 """
 
 from __future__ import annotations

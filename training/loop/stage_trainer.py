@@ -1,4 +1,4 @@
-"""Trains one stage: epochs, checkpoints, logs; exact about where it stopped."""
+"""Trains one stage: epochs, checkpoints, logs; resumes exactly where it stopped."""
 
 from __future__ import annotations
 

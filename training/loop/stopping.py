@@ -1,4 +1,4 @@
-"""Stops a run on a signal or a lost service, also while TensorFlow waits and hears nothing.
+"""Stops a run on a signal or a lost service, even while TensorFlow blocks the main thread.
 
 Python runs its handlers of signals between two of its instructions, so not while the main thread
 waits in TensorFlow. A thread beside it hears signals at once, through a pipe.

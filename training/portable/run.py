@@ -1,10 +1,10 @@
-"""Go on with training programs: `python run.py [DIR ...] [--minutes M]`.
+"""Run training programs: `python run.py [DIR ...] [--minutes M]`.
 
 A program is a folder that `lqz train TASK --program DIR` wrote: a training step as StableHLO, the
 images, and the state to start from. This script needs Python 3.10, NumPy, Pillow and JAX, and runs
-on what `jax.devices()` gives. Without DIR it takes the folder that it lies in; several programs run
-side by side. Each epoch ends with `state.npz`; started again, it goes on from there, also after
-Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` takes the state back.
+on the devices of `jax.devices()`. Without DIR it uses its own folder; several programs can run at
+the same time. Each epoch ends with `state.npz`; when started again, it continues from there, also
+after Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` loads the state.
 """
 
 from __future__ import annotations

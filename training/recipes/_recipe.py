@@ -1,4 +1,4 @@
-"""What makes a recipe of a table of values: its stages, its network and the plan of its run.
+"""Turns a table of values into a recipe: its stages, its network and its plan.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -266,7 +266,7 @@ class Recipe(TrainingValues, RunSettings):
             say(line)
 
     def run(self) -> TrainedRun:
-        """Train all stages, or what is left of them, and report."""
+        """Train all stages, or the remaining ones, and report."""
         run = self.train()
         assert run is not None  # without `program`
         return run

@@ -53,7 +53,7 @@ class KerasApplicationFactory(ModelFactory):
     # Name of the network.
     application: str = Field("ResNet50")
 
-    # "imagenet" is downloaded by Keras; else None or the path of a file.
+    # "imagenet" (Keras downloads it), None, or the path of a file.
     weights: Optional[str] = Field("imagenet")
 
     # Activation of the classifier; None gives logits.

@@ -30,14 +30,14 @@ LOOKED_AT = 32  # images, for their size
 
 @task
 class FineTune(Recipe):
-    """A trained network on a folder of images of one's own, in minutes on two cores.
+    """Fine-tune a trained network on a folder of your own images, in minutes on two cores.
 
-    `lqz train FineTune dataset.data_dir=photos` is enough: the other settings are chosen by the
-    number and the size of the images, and shown. docs/guides/own_images.md says what it reaches.
+    `lqz train FineTune dataset.data_dir=photos` is enough: it chooses the other settings from the
+    number and size of the images and prints them. Accuracy: docs/guides/own_images.md.
     """
 
     dataset = ComponentField(ImageFolder)
-    # All of an image is looked at in the end; its colours are left as they are.
+    # Evaluation uses the whole image; its colours do not change.
     preprocessing = ComponentField(
         RandomResizedCropFlip, input_shape=(32, 32, 3), resize=32, lighting=0.0
     )
@@ -53,7 +53,7 @@ class FineTune(Recipe):
 
     @classmethod
     def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
-        """What follows from the trained weights, and from the number and the size of the images."""
+        """Settings derived from the trained weights and from the number and size of the images."""
         found = _start(conf)
         weights = conf.get("initialize_from", found["initialize_from"].value)
         size = _size(_model(conf), weights)
@@ -76,8 +76,8 @@ class FineTune(Recipe):
 def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
     """Batch size, epochs and learning rate for a number of training images, above 0.
 
-    Few images take many epochs, but fewer steps than many images do. A batch is a tenth of few
-    images, and divides them where it can.
+    Few images need many epochs, but fewer steps than many images. A batch is a tenth of few
+    images, and divides their number if possible.
 
     Args:
         images: their number.

@@ -61,7 +61,7 @@ class ZooFactory(ModelFactory):
     # Layers with weights that `pool` adds, which a model without top lacks.
     head: Tuple[str, ...] = ()
 
-    # The slots. Each family's file fills them; `zoo.models._slots` says what they may hold.
+    # The slots. Each family's file sets them; `zoo.models._slots` describes valid values.
     input_quantizer: Any = None  # of binary convolutions: what makes signs of activations
     kernel_quantizer: Any = None  # what makes signs of their kernels, but in the first stage
     kernel_initializer: Any = None  # how the real numbers behind those signs start
@@ -79,13 +79,13 @@ class ZooFactory(ModelFactory):
     # A Keras tensor to use as the image.
     input_tensor: Optional[Any] = Field(None)
 
-    # None for random ones, the name of a registered set, or the path of a file.
+    # None for random weights, the name of a registered set, or the path of a file.
     weights: Optional[str] = Field(None)
 
     # False ends with the last feature map, before pooling and classifier.
     include_top: bool = Field(True)
 
-    # Number of classes; where the weights are for others, the classifier is new.
+    # Number of classes; if the weights have other classes, the classifier is new.
     @Field
     def num_classes(self) -> int:
         if self.dataset is None:

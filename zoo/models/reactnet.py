@@ -33,7 +33,7 @@ class ReActMixin(ZooFactory):
     def kernel_quantizer(self) -> Any:
         return "magnitude_aware_sign" if self.magnitude_aware_gradient else ScaledSign
 
-    # Multiply the gradient of a binary kernel by its scale, as Bi-Real Net's paper has it; the
+    # Multiply the gradient of a binary kernel by its scale, as in Bi-Real Net's paper; the
     # authors' code does not.
     magnitude_aware_gradient: bool = Field(False)
 
@@ -146,7 +146,7 @@ class ReActNet34Factory(ReActNet18Factory):
 class ReActNet20Factory(ReActMixin, CifarResNet20):
     """ReAct on the ResNet-20 body at 32x32."""
 
-    # Signs at random and within +-1, for a short schedule: see CifarResNet20.
+    # Random signs and latent kernels within +-1, for short schedules: see CifarResNet20.
     kernel_initializer = real_initializer
     kernel_constraint = "weight_clip"
 

@@ -89,8 +89,8 @@ class CifarSelfDistribution(SelfDistribution):
 
     input_quantizer = EDESign
     kernel_quantizer = partial(SelfDistributionSign, "ede")
-    # As PyTorch starts the convolutions that these are in the authors' code: SGD hardly moves
-    # kernels that are all next to zero and of one sign.
+    # PyTorch's initialisation of convolutions, as in the authors' code: SGD hardly changes
+    # kernels that are all near zero with one sign.
     kernel_initializer = real_initializer
     kernel_constraint = None  # this estimator has a gradient beyond +-1 too
     activation = Hardtanh  # behind the stem it stays so

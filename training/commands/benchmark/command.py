@@ -68,8 +68,8 @@ def benchmark(
 ) -> None:
     """Measure the latency of MODELS in several runtimes, alternating between them.
 
-    MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value among
-    them is an argument of all of them. Weights do not affect the time: weights=none measures
+    MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value
+    arguments apply to all of them. Weights do not affect the time: weights=none measures
     models of the list with random weights if trained weights are not on this machine.
     """
     from training.commands.benchmark import picture, report

@@ -1,4 +1,4 @@
-"""What `lqz evaluate` measures: the accuracy of a network on a data set.
+"""The accuracy of a network on a data set, for `lqz evaluate`.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -25,7 +25,7 @@ Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarra
 
 @component
 class EvaluationSettings:
-    """On what a network is evaluated."""
+    """Settings of an evaluation."""
 
     # The data set: FashionMNIST (in the package), Cifar10, ImageNet, ImageFolder or tfds:NAME.
     dataset: Dataset = ComponentField()
@@ -33,13 +33,13 @@ class EvaluationSettings:
     # Decoding, image size and normalisation; by default what the data set's recipes use.
     preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
 
-    # Images at a time.
+    # Batch size.
     batch_size: int = Field(128)
 
-    # Share of images that may be unreadable.
+    # Fraction of images that may be unreadable.
     corrupt_share: float = Field(0.001)
 
-    # EvaluationSettings a run although the data are not those it was trained on.
+    # Evaluate a run although its data have changed.
     accept_other_data: bool = Field(False)
 
     @classmethod

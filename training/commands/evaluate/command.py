@@ -1,4 +1,4 @@
-"""`lqz evaluate`: how accurate a network is, and whether that is what was recorded."""
+"""`lqz evaluate`: the accuracy of a network, compared with the recorded figure."""
 
 from __future__ import annotations
 

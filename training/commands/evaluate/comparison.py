@@ -1,4 +1,4 @@
-"""What exports make of the images of a data set, beside Keras."""
+"""Outputs of exports on a data set, compared with Keras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.errors import DeployError, WeightsError
 
 @dataclass(frozen=True)
 class Changed:
-    """An image whose class is another one than Keras's.
+    """An image whose class differs from Keras's.
 
     Attributes:
         position: of the image in its split.

@@ -1,4 +1,4 @@
-"""`lqz evaluate EXPORTED`: an export beside the Keras network that it was made from."""
+"""`lqz evaluate EXPORTED`: compares an export with its Keras network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run computes: one device, the GPUs of one machine, or several machines together.
+"""The devices of a run: one device, the GPUs of one machine, or several machines.
 
 Several processes, *workers*, form a cluster of `tf.distribute`; the first is the chief. The chief
 alone reads and writes the run's directory, and what it reads goes to the others over the network,

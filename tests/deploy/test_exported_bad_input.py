@@ -167,14 +167,14 @@ def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
     says = "does not record its network: give --against with the run, the file"
     refused(lqz("evaluate", "bare.onnx"), says)
     assert lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")[0] == 0
-    refused(lqz("evaluate", "c"), "was exported with random weights of RealResNet20: there is no")
+    refused(lqz("evaluate", "c"), "was exported with random weights of RealResNet20: it cannot be compared")
     says = "was exported with random weights, which cannot classify."
     refused(lqz("predict", "c", image, "--trust-program"), says)
 
 
 def test_options_of_exports_alone(made, lqz):
     for option in (["--against", "ReActNet20"], ["--trust-program"]):
-        says = f"{option[0]} is for exports, and '{made / 'net.keras'}' is none."
+        says = f"{option[0]} is for exports, but '{made / 'net.keras'}' is not an export."
         refused(lqz("evaluate", made / "net.keras", *option), says)
     refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a Keras network")
     refused(

@@ -60,7 +60,7 @@ def row_of(run: Path) -> AccuracyRow:
 
 
 def keep_curves(run: Path, row: AccuracyRow) -> None:
-    """Put the `log.csv` of every stage into the table, in the place of the same run's."""
+    """Put the `log.csv` of every stage into the table, replacing the same run's."""
     name = row.weights_sha256[:8]
     lines = [line for line in read_table(CURVES) if line["run"] != name]
     for folder, stage in read_run(run)[1]:
@@ -100,7 +100,7 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
 
 
 def keep_predictions(model: str, name: str) -> None:
-    """Put `predictions` into the table, in the place of the same set's."""
+    """Put `predictions` into the table, replacing the same set's."""
     lines = [x for x in read_table(PREDICTIONS) if (x["model"], x["set"]) != (model, name)]
     write_table(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
 

@@ -484,7 +484,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """`text` with each table between its markers made anew."""
+    """`text` with each table between its markers updated."""
     return re.sub(
         r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)",
         lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",

@@ -27,7 +27,7 @@ from training.terminal import (
 from zoo.errors import UnknownNameError, WorkerLostError, ZooError
 from zoo.quiet import debugging
 
-# Where each command is defined, and the line of `lqz --help`, which so imports none of them.
+# Where each command is defined, and its line in `lqz --help`, which therefore imports no command.
 COMMANDS = {
     "list": (
         "training.commands.list:list_models",

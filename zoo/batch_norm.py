@@ -100,7 +100,8 @@ def _normalize(
             centered, inverse = x - mean, tf.math.rsqrt(variance + epsilon)
             mean_dy, mean_dy_x = _over_replicas(_pixel_mean(dy), _pixel_mean(dy * centered))
             dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
-            # The optimizer sums what replicas give for gamma and beta: each gives an equal share.
+            # The optimizer sums the replicas' gradients for gamma and beta: each gives an equal
+            # share.
             count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
             return dx, mean_dy_x * inverse * count, mean_dy * count
 

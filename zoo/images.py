@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# By suffix; what a file holds is told by its first bytes.
+# By suffix; the first bytes of a file give its format.
 NATIVE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 PILLOW_SUFFIXES = (
     ".bmp",

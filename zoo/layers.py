@@ -311,7 +311,8 @@ class LearnedScale(tf.keras.layers.Layer):
 
     def parts(self) -> list[tf.Tensor]:
         """The factors of G, in their shapes."""
-        # `initial` is apart from what is learned: Adam's step is the same for numbers of all sizes.
+        # `initial` is separate from the learned factors: Adam's step does not depend on their
+        # magnitude.
         first, *others = self.factors
         return [first * self.initial, *others]
 

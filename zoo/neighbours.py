@@ -31,6 +31,6 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
             f"input_tensor is not supported by {row.model}, a larq-zoo model: build it with "
             "input_shape=(height, width, channels) and call the model with the tensor."
         )
-    # larq-zoo's weights go by what is checked here, never by its own download.
+    # larq-zoo's weights come through our checks, never from its own download.
     model = row.function()(**own) if own["weights"] is None else load.neighbours_model(row, own)
     return finished(model, own.get("include_top", True), **finishing)

@@ -167,7 +167,10 @@ def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
     says = "does not record its network: give --against with the run, the file"
     refused(lqz("evaluate", "bare.onnx"), says)
     assert lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")[0] == 0
-    refused(lqz("evaluate", "c"), "was exported with random weights of RealResNet20: it cannot be compared")
+    refused(
+        lqz("evaluate", "c"),
+        "was exported with random weights of RealResNet20: it cannot be compared",
+    )
     says = "was exported with random weights, which cannot classify."
     refused(lqz("predict", "c", image, "--trust-program"), says)
 

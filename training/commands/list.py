@@ -48,7 +48,7 @@ def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
         ]
         click.echo(json.dumps(found, indent=2))
         return
-    # Where there is little room, the operations must do for both kinds of MACs.
+    # On a narrow terminal, the operations replace both kinds of MACs.
     wide = has_room()
     figures = [figure for figure in FIGURES if wide or figure[1] != "float_macs"]
     columns = [

@@ -108,7 +108,7 @@ def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
         activation = {}
         if logits and "classifier_activation" not in options:
             activation = {"classifier_activation": None}
-        # What the file asks for must not be larger than what it holds.
+        # The network must not need more than the file holds.
         numbers = sum(value.size for value in read_npz(path).values())
         asked = bool(card and card.arguments)
         with variables_within(numbers, path) if asked else contextlib.nullcontext():

@@ -64,7 +64,7 @@ def decoded(
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}
-        # Where no image of the chunk is readable, an empty one stands in for it.
+        # If no image of the chunk is readable, an empty one replaces it.
         readable = each.ignore_errors().batch(chunk)
         return (
             readable.concatenate(tf.data.Dataset.from_tensors(nothing)).take(1).get_single_element()

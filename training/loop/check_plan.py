@@ -79,7 +79,7 @@ def check_plan(
         trains_here: whether this machine needs the memory.
 
     Raises:
-        ZooError: it cannot be trained; one sentence with the way out.
+        ZooError: it cannot be trained; the message says how to fix it.
     """
     dataset, options = plan.dataset, plan.options
     plan.preprocessing.check()

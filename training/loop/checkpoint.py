@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or not there.
+"""Checkpoints that are written completely or not at all.
 
 A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index
 that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until
@@ -46,7 +46,7 @@ def variable_names(model: Any) -> list[str]:
     """A name for each of `model.weights`: that of its layer and its own, "conv1/kernel".
 
     Keras numbers layers without a name through the whole process: "quant_conv2d_7" here is
-    "quant_conv2d_2" elsewhere. Such numbers are counted anew, in the order of the weights.
+    "quant_conv2d_2" elsewhere. We number such layers again, in the order of the weights.
     """
     counted: dict[str, dict[str, int]] = {}
     given: dict[str, int] = {}
@@ -83,7 +83,7 @@ class Checkpoints:
     def load(
         self, complain: Callable[[str], None], loop_shape: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest checkpoint that is whole; None where none was written yet.
+        """The newest complete checkpoint; None if none was written yet.
 
         A damaged one is named to `complain`, also one whose loop has not the shape `loop_shape`
         (`run_directory.fitting`).

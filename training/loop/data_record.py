@@ -84,7 +84,7 @@ def compare(run: Path, now: Mapping[str, Any], accept: bool) -> bool:
 
 
 def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
-    """`compare`, and write the record where there is none, or another."""
+    """`compare`, and write the record if it is missing or changed."""
     if compare(run, now, accept):
         write_json(run / DATA, now)
 

@@ -161,7 +161,7 @@ class Run:
                         trained = self._stage(directory, index, stage)
                     if not trained:
                         return None
-            # Before the directory is let go: another process could begin to change what this reads.
+            # Before the directory is released: another process could then change these files.
             return workers.from_chief(lambda: self._report(directory, stages))
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({directory.path}).")

@@ -65,7 +65,7 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             raise self._cannot_be_written(error.strerror) from error
-        # A lock of the operating system: it goes with the process, however that ends.
+        # A lock of the operating system: it ends with the process, however the process ends.
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)

@@ -52,7 +52,7 @@ class StageTrainer:
         self.validate_every, self.whose = validate_every, whose
         self.stop = stop
         self.workers = workers or alone()
-        # What all workers have agreed on: whether to stop, and where each continues.
+        # The agreement of all workers: whether to stop, and where each continues.
         self.stopping = False
         self.positions: list[int] = []
         self.steps_per_epoch = pipeline.steps_per_epoch

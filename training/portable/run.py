@@ -184,7 +184,7 @@ class Trainer:
         data = {
             "images": program.images,
             "labels": program.tables["labels"],
-            # Of each pixel value, by channel: the very numbers that `lqz train` computes.
+            # For each pixel value and channel: exactly the numbers that `lqz train` computes.
             "normalised": program.tables["normalised"],
         }
         self.data = jax.device_put(data, self.device)

@@ -18,7 +18,7 @@ from zoo.weights.load import classes_of, names_a_file
 def network(
     factory: Any, field: str, recipe: str, overrides: Mapping[str, Any]
 ) -> Callable[..., tf.keras.Model]:
-    """A function that builds the model of a configured factory anew, giving logits.
+    """A function that rebuilds a configured factory's model, with logits as output.
 
     Args:
         factory: the component.
@@ -49,7 +49,7 @@ def file_of(factory: Any, find: Callable[..., Path | None]) -> Path | None:
         return None
     if hasattr(factory, "catalog_name"):
         return find(factory.weights, factory.catalog_name)
-    # Of Keras's applications only Keras knows where it keeps "imagenet".
+    # Only Keras knows where it stores its applications' "imagenet" weights.
     return find(factory.weights, "") if names_a_file(factory.weights) else None
 
 

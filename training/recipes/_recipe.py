@@ -44,7 +44,7 @@ class Recipe(TrainingValues, RunSettings):
     # Name of the stage that trains the network as it is saved.
     last_stage: ClassVar[str] = "binary"
 
-    # Settings that do not say what is computed.
+    # Settings that do not affect the result.
     operational: ClassVar[tuple[str, ...]] = OPERATIONAL
 
     # --- settings that follow from others ---------------------------------------------------------
@@ -218,10 +218,12 @@ class Recipe(TrainingValues, RunSettings):
         return frozenset(absent)
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
-        """A function that builds the component `field` anew with other arguments, giving logits."""
+        """A function that rebuilds the component `field` with other arguments, with logits as "
+        "output."""
         return network(base_getattr(self, field), field, type(self).__name__, overrides)
 
-    # --- what a run keeps -------------------------------------------------------------------------
+    # --- what a run stores
+    # -------------------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class FineTune(Recipe):
             images = training_images(dataset)
             shorter = (_shorter_side(dataset) if is_at_hand(dataset) else None) or size
         except DatasetError:
-            return found  # what is wrong, the run says
+            return found  # the run reports errors
         batch = str(conf.get("batch_size", ""))
         chosen = int(batch) if batch.isdecimal() and int(batch) else None
         return found | by_number(images, chosen) | by_size(shorter, size)

@@ -17,8 +17,8 @@ from zoo.errors import RunError
 FORMAT = 2
 NUMBER = "format"
 
-# What a setting means in a run from before there was the setting: it changed nothing.
-# A setting that is added later gets its line here; then no run gets another name by it.
+# The value of a setting in runs from before the setting existed: it had no effect. Add
+# a line here for each new setting; then no run changes its name.
 NEUTRAL: Mapping[str, Any] = {
     "accumulate": 1,
     "carry_over_kernels": True,

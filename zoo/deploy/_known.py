@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Container, Iterator
 from typing import Any
 
-# What a subclass may define: how it is made, described and saved, not what it computes.
+# Methods that a subclass may override: construction, description and saving, not computation.
 HARMLESS = {
     "__init__",
     "__module__",
@@ -81,7 +81,7 @@ def changes(layer: Any, cls: type) -> Iterator[str]:
         for name in dir(cls):
             if name not in HARMLESS and _static(of_layer, name) is not _static(cls, name):
                 yield name
-    for name in vars(layer):  # a method that was set on the object alone
+    for name in vars(layer):  # a method that was replaced on this object
         if name not in HARMLESS and callable(getattr(cls, name, None)):
             yield name
 

@@ -21,7 +21,7 @@ from zoo.untrusted.opening import read_bytes, read_text
 Kind = Literal["c", "openvino", "saved_model", "tflite", "onnx"]
 CARD = "card.json"
 NOTE = "zoo_card"  # what it is called inside a file
-# What gives a folder away, also one that is not complete.
+# Files that identify a folder, even an incomplete one.
 FOLDERS: dict[str, Kind] = {
     "model.json": "c",
     "bnn.c": "c",

@@ -306,7 +306,7 @@ def as_pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether every row is none below 0 and sums to 1, as after a softmax."""
+    """Whether every row has no value below 0 and sums to 1, as after a softmax."""
     return bool(outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3))
 
 

@@ -62,7 +62,7 @@ class ZooFactory(ModelFactory):
     head: Tuple[str, ...] = ()
 
     # The slots. Each family's file sets them; `zoo.models._slots` describes valid values.
-    input_quantizer: Any = None  # of binary convolutions: what makes signs of activations
+    input_quantizer: Any = None  # of binary convolutions: the sign of activations
     kernel_quantizer: Any = None  # what makes signs of their kernels, but in the first stage
     kernel_initializer: Any = None  # how the real numbers behind those signs start
     kernel_constraint: Any = None  # what holds these numbers after each step of training

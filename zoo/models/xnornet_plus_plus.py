@@ -49,8 +49,8 @@ class XNORMixin(ZooFactory):
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
         height, width = (size, size) if isinstance(size, int) else size
-        # The variance of a sum of so many signs. Beside a shortcut of variance 1 nothing but the
-        # factor makes up for it, and a branch that is 12 to 68 times as large drowns the shortcut.
+        # The variance of a sum of so many signs. Only the factor compensates for it: otherwise the
+        # branch is 12 to 68 times as large as a shortcut of variance 1.
         variance = height * width * x.shape[-1] if self.binary_weights else 1.0
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         x = self.factor(x, variance**-0.5, f"{conv}.scale")

@@ -24,7 +24,7 @@ from zoo.pretrained.records import Access, Format, WeightSet, all_records, impor
 MIRROR = "ZOO_WEIGHTS_MIRROR"
 OFFLINE = "ZOO_OFFLINE"
 State = Access | Literal["cached"]
-# Of files as they are downloaded by hand, the one that is recommended first.
+# The recommended manual download.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "pytorch": (".pth.tar", ".pth", ".pt", ".tar", ".ckpt", ".bin"),
     "keras": (".h5",),
@@ -32,7 +32,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "packed": (".npz",),
 }
 
-# Checks a fetched file against the model it is for, and writes the set as it is kept.
+# Checks a downloaded file against its model, and writes the stored set.
 Prepare = Callable[[WeightSet, Path, Format, Path], None]
 
 

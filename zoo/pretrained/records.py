@@ -16,10 +16,10 @@ RECORDS = Path(__file__).with_name("records.json")
 SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # tools.keep_run's
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
-# How a set can be had: in this package, fetched by this program, by a person, or not at all.
+# How to get a set: from this package, by automatic or manual download, or not at all.
 Access = Literal["shipped", "downloadable", "manual download", "none published"]
-# What kind of file lies there: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or
-# with a bit per binary weight (`zoo.weights.packed`).
+# The format of the file: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or with
+# one bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
 
 
@@ -115,7 +115,7 @@ def all_records() -> tuple[WeightSet, ...]:
 
 
 def forget() -> None:
-    """Read the files anew at the next question."""
+    """Read the files again at the next call."""
     for cached in (_data, all_records, class_names):
         cached.cache_clear()
 

@@ -228,7 +228,7 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
         classes = last_size(path) or classes
         if has_top and arguments.get("num_classes", 1000) == classes:
             raise
-    # Of a network for other classes all but the classifier.
+    # For other classes, everything except the classifier.
     full = function(weights=None, num_classes=classes)
     load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()

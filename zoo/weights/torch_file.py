@@ -22,8 +22,8 @@ from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_names import Refused, Tensor
 from zoo.weights.torch_layout import entries
 
-# Under which names training scripts put the weights beside epoch, optimizer and so on; behind them
-# those of weights averaged over the steps of training.
+# Names under which training scripts store the weights, next to epoch, optimizer and so on; then the
+# names of averaged weights.
 WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -199,7 +199,7 @@ def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
 
     best = min(found, key=rank)
     if best and not rank(best)[0] and rank(best)[1] == len(WRAPPERS):
-        # Of no known name: it may be an optimizer's.
+        # Unknown name: it may belong to an optimizer.
         held = ", ".join(printable(name, 40) for name in list(found)[:8])
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
     return best

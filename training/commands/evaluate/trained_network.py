@@ -121,7 +121,7 @@ def _from_catalog(
     if row.origin == "larq-zoo":
         say("The published figure is from larq-zoo, which crops images differently.")
     recipe = {"model": row.model, **{k: to_json(v) for k, v in network.arguments.items()}}
-    # Strict: a classifier for other classes is not what an evaluation is for.
+    # Strict: an evaluation must not use a new classifier.
     model = without_softmax(network.model())
     return _trained(network, model, recipe), evaluate
 

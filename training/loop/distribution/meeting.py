@@ -20,7 +20,7 @@ from training.data.addresses import local_addresses, speaks_grpc
 from training.loop.distribution.cluster import Cluster
 from zoo.errors import RunError
 
-# Until when a worker waits for the others, by the clock that is not set; kept over restarts.
+# The end of a worker's wait for the others, in monotonic time; kept over restarts.
 JOIN_UNTIL = "ZOO_JOIN_UNTIL"
 MOST_REFUSED = 5  # times that another worker has met this one in another process in between
 PATIENCE = 1.0  # seconds for an answer

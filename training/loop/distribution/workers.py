@@ -29,7 +29,7 @@ from zoo.errors import InvalidValueError, RunError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-# What TensorFlow raises when a peer is gone, does not answer, or is not the one it was.
+# TensorFlow's errors if a peer is gone, does not answer, or was restarted.
 PEER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -120,7 +120,7 @@ class Workers:
         try:
             yield
         except tf.errors.OpError as error:
-            # Of the others' silence the same errors come as of files: those name a file.
+            # A silent peer causes the same errors as a missing file, but the latter names a file.
             broken = isinstance(error, SILENCE_ERRORS) and not FILE.match(said(error))
             if self.cluster is None or not (broken or isinstance(error, PEER_ERRORS)):
                 raise
@@ -232,7 +232,7 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
 
 
 def rejoin(minutes: float) -> None:
-    """Start this process's command anew, to join the others again; returns if it is too late.
+    """Restart this process's command to join the others again; returns if it is too late.
 
     TensorFlow cannot leave a cluster within a process.
     """

@@ -40,7 +40,7 @@ def rule_of(layer: Any) -> Rule:
     Raises:
         DeployError: the code that computes the layer is not known.
     """
-    # Keras gives each layer of a function a `call` of its own; the rule looks which function.
+    # Keras gives each function layer its own `call`; the rule checks the function.
     cls = OPERATOR if type(layer) is OPERATOR else known_class(layer, RULES)
     if cls is None:
         raise unsupported(layer, reason(layer, RULES))

@@ -205,7 +205,7 @@ def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(clipped, x)
 
 
-# Layers that do something in training alone.
+# Layers that only act in training.
 IDLE = (
     keras.InputLayer,
     keras.Dropout,
@@ -292,7 +292,7 @@ def reshaped(x: Value, shape: Sequence[int]) -> Value:
     if tuple(shape) == tuple(x.shape):
         return x
     if x.shape[2:] == (1, 1) and len(shape) == 2:
-        # OpenVINO reorders the memory of what it reshapes, even of a single pixel.
+        # OpenVINO reorders the memory of tensors that it reshapes, even of a single pixel.
         node = ops.reduce_max(x.settled(), ops.constant(np.array([2, 3])), False)
     else:
         node = ops.reshape(x.settled(), ops.constant(np.array(shape)), False)

@@ -30,10 +30,10 @@ SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
 # A number, a range behind it, or nothing.
 NUMBER = re.compile(r"([-+]?[\d.,]+(e[-+]\d+)?( \(.*\))?)?")
-NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
-NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
-NO_EXPORTS = "Nothing is recorded yet; `python -m benchmarks.exports` does it."
-NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
+NO_LATENCY = "There are no results yet; run `make benchmark`."
+NO_ABLATION = "There are no results yet; run `python -m benchmarks.ablation`."
+NO_EXPORTS = "There are no results yet; run `python -m benchmarks.exports`."
+NO_ACCURACY = "There are no results yet; run `lqz evaluate RUN --record`."
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

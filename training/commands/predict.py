@@ -1,4 +1,4 @@
-"""`lqz predict`: the likeliest classes of an image."""
+"""`lqz predict`: the most likely classes of an image."""
 
 from __future__ import annotations
 

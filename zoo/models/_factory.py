@@ -63,9 +63,9 @@ class ZooFactory(ModelFactory):
 
     # The slots. Each family's file sets them; `zoo.models._slots` describes valid values.
     input_quantizer: Any = None  # of binary convolutions: the sign of activations
-    kernel_quantizer: Any = None  # what makes signs of their kernels, but in the first stage
-    kernel_initializer: Any = None  # how the real numbers behind those signs start
-    kernel_constraint: Any = None  # what holds these numbers after each step of training
+    kernel_quantizer: Any = None  # the sign of their kernels, except in the first stage
+    kernel_initializer: Any = None  # initial latent kernels
+    kernel_constraint: Any = None  # limits latent kernels after each training step
     batch_norm_momentum = 0.9  # of the running statistics: PyTorch's 0.1
 
     # In a training task, the image size follows the task's preprocessing.

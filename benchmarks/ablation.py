@@ -1,4 +1,4 @@
-"""What each paper's idea is worth on CIFAR-10: one body, one short schedule, one change at a time.
+"""The gain of each paper's idea on CIFAR-10: one backbone, one short schedule, one change each.
 
 Every row of `results/ablation.csv` is a training of the ResNet-20 body with everything of a method
 or with one idea of it taken out (in the group `short schedule`: `RSign and RPReLU` with one setting

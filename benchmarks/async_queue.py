@@ -1,7 +1,7 @@
-"""A network in OpenVINO's asynchronous queue at full load, beside the same one in float.
+"""A network in OpenVINO's asynchronous queue at full load, compared with its float version.
 
-Every result is compared with what the network gives alone, and the memory in use is watched: a
-service must not grow. Run from the repository root:
+Every result is compared with the network's output alone, and the memory is measured: it must not
+grow. Run from the repository root:
 
     python -m benchmarks.async_queue [MODEL] [--seconds 60] [--threads 2] [key=value ...]
 """

@@ -1,4 +1,4 @@
-"""What the engine costs: its epochs against bare training steps, in turns in one process.
+"""Cost of the training loop: its epochs against bare training steps, alternately in one process.
 
 The engine reads, augments and counts images, logs, writes TensorBoard's events and saves a
 checkpoint an epoch. A bare step gets the same batch over and over. After each call of the compiled

@@ -1,4 +1,4 @@
-"""Photographs a second that the input pipeline gives, beside a Pillow loader of PyTorch.
+"""Photographs per second of the input pipeline, compared with a Pillow loader in PyTorch.
 
     python -m benchmarks.photographs FOLDER [--workers 2] [--rounds 3]
 

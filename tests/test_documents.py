@@ -71,7 +71,7 @@ def test_python_runs_and_prints_what_stands_below(name, block, capsys, tmp_path,
 REFUSED = {
     "lqz convert SDBNNResNet18 checkpoint.pth.tar": "There is no file 'checkpoint.pth.tar'",
     "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
-    "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "must be downloaded by hand",
+    "lqz predict SDBNNResNet18 cat.jpg dog.jpg": "must be downloaded manually",
     "lqz evaluate ReActNet20 weights=w.npz dataset=Cifar10 --tolerance 0.2 --record": "Cifar10",
     "lqz train Demo data_service=grpc://host3:5050 --dry-run": "No data service answers at",
     "lqz train FineTune model=ReActNetA dataset.data_dir=photos --dry-run": "imagenet",

@@ -37,14 +37,14 @@ def tree(root: Path, **files: str) -> Path:
                 "training__loop__run": "def f():\n    from training.recipes.one import Recipe\n",
                 "training__recipes__one": "",
             },
-            "training.loop.run imports training.recipes.one, which lies beside or above it.",
+            "training.loop.run imports training.recipes.one, which is beside or above it.",
         ),
         (
             {
                 "training__portable__write": "from training.recipes import one\n",
                 "training__recipes__one": "",
             },
-            "training.portable.write imports training.recipes.one, which lies beside or above it.",
+            "training.portable.write imports training.recipes.one, which is beside or above it.",
         ),
         (
             {"zoo__a": "import zoo.b\n", "zoo__b": "from zoo import c\n", "zoo__c": "import zoo.a"},
@@ -69,7 +69,7 @@ def tree(root: Path, **files: str) -> Path:
         ),
         (
             {"training__new": "import training.loop.x\n", "training__loop__x": ""},
-            "training.new has no place in the order.",
+            "training.new is missing in the order.",
         ),
     ],
 )

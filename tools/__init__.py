@@ -1,1 +1,1 @@
-"""What maintainers run, from the repository's root: `python -m tools.NAME`."""
+"""Tools for maintainers, run from the repository's root: `python -m tools.NAME`."""

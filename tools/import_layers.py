@@ -1,7 +1,7 @@
-"""The layers of the code, read from its imports: who imports whom, and that nothing runs back up.
+"""The layers of the code, from its imports; checks that no module imports a higher layer.
 
-Rooms are the folders of `training/` and `zoo/`, and modules that lie beside them. Every import
-counts, also those inside of functions and those for types alone. Prints each room on its level with
+Rooms are the folders of `training/` and `zoo/`, and modules that lie beside them. All imports
+count, also those inside functions and those only for types. Prints each room on its level with
 the rooms it imports; what breaks the order comes last, with exit code 1.
 
 Run from the repository root: python -m tools.import_layers
@@ -147,9 +147,9 @@ def faults(graph: Graph) -> list[str]:
                 found.append(f"{module} imports {other}, which is private to its folder.")
             if here == there == "training" and room(module) != room(other) != "training":
                 if room(module) not in line:
-                    found.append(f"{module} has no place in the order.")
+                    found.append(f"{module} is missing in the order.")
                 elif room(other) in line and line[room(other)] >= line[room(module)]:
-                    found.append(f"{module} imports {other}, which lies beside or above it.")
+                    found.append(f"{module} imports {other}, which is beside or above it.")
     return sorted(set(found))
 
 

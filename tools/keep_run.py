@@ -1,9 +1,9 @@
-"""Keep a finished run that was evaluated: its learning curves, and on demand its weights.
+"""Store an evaluated run: its learning curves, and on request its weights.
 
 The curves go to `results/learning_curves.csv`; with `--ship SET` the weights go into the package,
-so that MODEL(weights=SET) loads them, packed to a bit per binary weight, with a record that names
-the row of `results/accuracy.csv`. A set that is there already gets the next version;
-what the network says of the embedded test images goes to `results/predictions.csv`.
+so that MODEL(weights=SET) loads them, packed with one bit per binary weight, with a record that
+names the row of `results/accuracy.csv`. An existing set gets the next version; the network's
+predictions for the embedded test images go to `results/predictions.csv`.
 
 Run from the repository root: python -m tools.keep_run RUN [--ship cifar10]
 """
@@ -56,11 +56,11 @@ def row_of(run: Path) -> AccuracyRow:
     for row in read_rows(ACCURACY):
         if row.weights_sha256 == digest:
             return row
-    raise RunError(f"{ACCURACY} has no row of {run}; first: lqz evaluate {run} --record")
+    raise RunError(f"{ACCURACY} has no row of {run}; first run lqz evaluate {run} --record")
 
 
 def keep_curves(run: Path, row: AccuracyRow) -> None:
-    """Put the `log.csv` of every stage into the table, in the place of the same run's."""
+    """Put the `log.csv` of every stage into the table, replacing the same run's."""
     name = row.weights_sha256[:8]
     lines = [line for line in read_table(CURVES) if line["run"] != name]
     for folder, stage in read_run(run)[1]:
@@ -73,7 +73,7 @@ def keep_curves(run: Path, row: AccuracyRow) -> None:
 def predictions(model: str, name: str) -> list[dict[str, Any]]:
     """What a set says of each embedded test image, computed in float64.
 
-    In float32 a sum that is next to zero could turn a sign on another machine.
+    In float32, a sum near zero could have another sign on another machine.
     """
     import numpy as np
     import tensorflow as tf
@@ -100,7 +100,7 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
 
 
 def keep_predictions(model: str, name: str) -> None:
-    """Put `predictions` into the table, in the place of the same set's."""
+    """Put `predictions` into the table, replacing the same set's."""
     lines = [x for x in read_table(PREDICTIONS) if (x["model"], x["set"]) != (model, name)]
     write_table(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
 

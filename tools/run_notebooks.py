@@ -1,7 +1,7 @@
-"""Run the notebooks from top to bottom and keep what they give.
+"""Run the notebooks from top to bottom and store their outputs.
 
-Each runs in an empty folder of its own. What TensorFlow reports of a machine without a GPU is left
-out; any other message of theirs stays.
+Each runs in an empty folder. TensorFlow's messages about a machine without a GPU are removed; other
+messages stay.
 
 Run from the repository root (`make notebooks`): python -m tools.run_notebooks [NAME ...]
 """

@@ -30,10 +30,10 @@ SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
 # A number, a range behind it, or nothing.
 NUMBER = re.compile(r"([-+]?[\d.,]+(e[-+]\d+)?( \(.*\))?)?")
-NO_LATENCY = "Nothing is recorded yet; `make benchmark` does it."
-NO_ABLATION = "Nothing is recorded yet; `python -m benchmarks.ablation` does it."
-NO_EXPORTS = "Nothing is recorded yet; `python -m benchmarks.exports` does it."
-NO_ACCURACY = "Nothing is recorded yet; `lqz evaluate RUN --record` does it."
+NO_LATENCY = "There are no results yet; run `make benchmark`."
+NO_ABLATION = "There are no results yet; run `python -m benchmarks.ablation`."
+NO_EXPORTS = "There are no results yet; run `python -m benchmarks.exports`."
+NO_ACCURACY = "There are no results yet; run `lqz evaluate RUN --record`."
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -240,8 +240,8 @@ def sign_flips(table: Path = SIGN_FLIPS) -> str:
         "run",
         "stage",
         "epochs",
-        "turned in it %",
-        "turned since the start %",
+        "flipped in stage %",
+        "flipped since the start %",
         "held %",
     )
     columns = ("model", "run", "stage", "epochs", "turned", "turned_in_all", "held")
@@ -284,7 +284,7 @@ def latency(table: Path = LATENCY) -> str:
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
-        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread where not "
+        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread unless "
         f"stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
     )
     return f"{markdown(heads, lines)}\n\n{about}"
@@ -436,9 +436,9 @@ def engine_overhead() -> str:
         "batch",
         "steps",
         "bare step ms",
-        "engine ms",
-        "more, by the clock %",
-        "more, processors' time %",
+        "loop ms",
+        "more wall time %",
+        "more CPU time %",
     )
     return markdown(
         heads,
@@ -484,7 +484,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """`text` with each table between its markers made anew."""
+    """`text` with each table between its markers updated."""
     return re.sub(
         r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)",
         lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",

@@ -1,4 +1,4 @@
-"""Write `zoo/__init__.pyi`, what type checkers and editors see of the package, from the models.
+"""Write `zoo/__init__.pyi`, the package's stub for type checkers and editors, from the models.
 
 python -m tools.write_stub
 """

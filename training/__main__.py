@@ -1,4 +1,4 @@
-"""`python -m training` is `lqz`, also where another package has taken that name."""
+"""`python -m training` is `lqz`, even if another package has overwritten that command."""
 
 import sys
 

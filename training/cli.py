@@ -27,28 +27,34 @@ from training.terminal import (
 from zoo.errors import UnknownNameError, WorkerLostError, ZooError
 from zoo.quiet import debugging
 
-# Where each command is defined, and the line of `lqz --help`, which so imports none of them.
+# Where each command is defined, and its line in `lqz --help`, which therefore imports no command.
 COMMANDS = {
-    "list": ("training.commands.list:list_models", "Models, with published figures and weights."),
-    "predict": ("training.commands.predict:predict", "What trained weights see in an image."),
-    "convert": ("training.commands.convert:convert", "Weights from PyTorch's files, and back."),
-    "summary": ("training.commands.summary:summary", "Layers, operations and memory of a model."),
-    "train": ("training.commands.train:train", "Train by a paper's recipe, or list the recipes."),
+    "list": (
+        "training.commands.list:list_models",
+        "List models with published figures and weights.",
+    ),
+    "predict": ("training.commands.predict:predict", "Classify images with a trained network."),
+    "convert": ("training.commands.convert:convert", "Convert weights from and to PyTorch files."),
+    "summary": (
+        "training.commands.summary:summary",
+        "Show a model's layers, operations and memory.",
+    ),
+    "train": ("training.commands.train:train", "Train with a paper's recipe, or list recipes."),
     "prepare": (
         "training.commands.prepare:prepare",
-        "ImageNet from the files of image-net.org.",
+        "Prepare ImageNet from image-net.org's files.",
     ),
     "evaluate": (
         "training.commands.evaluate.command:evaluate",
-        "Accuracy of a trained network, against records.",
+        "Measure the accuracy of a network.",
     ),
     "export": (
         "training.commands.export:export",
-        "Write a model for OpenVINO or Larq Compute Engine.",
+        "Export a model to another runtime.",
     ),
     "benchmark": (
         "training.commands.benchmark.command:benchmark",
-        "Measure models in several runtimes.",
+        "Measure latency in several runtimes.",
     ),
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -88,7 +94,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The tasks of larq-zoo are commands as well, e.g. lqz TrainBinaryAlexNet --help.",
+    epilog="larq-zoo's tasks are also commands, e.g. lqz TrainBinaryAlexNet --help.",
 )
 @click.version_option(zoo.__version__, prog_name="lqz")
 @click.pass_context
@@ -99,7 +105,7 @@ def lqz(ctx: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `lqz` and return its exit code: 2 for what the user can put right, with a sentence."""
+    """Run `lqz` and return its exit code: 2 for errors that the user can fix, with a message."""
     prepare_standard_streams()
     code = _run(args)
     try:

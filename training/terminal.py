@@ -91,14 +91,14 @@ def check_limits() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most_files))
     if 0 <= wanted < NEEDED_FILES:
         raise ZooError(
-            f"This process may open only {wanted} files, and needs {NEEDED_FILES}: raise the limit "
+            f"This process may open only {wanted} files, but needs {NEEDED_FILES}: raise the limit "
             "(ulimit -n)."
         )
     addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
     if addresses != resource.RLIM_INFINITY and addresses < NEEDED_ADDRESSES:
         raise ZooError(
-            f"This process may use only {addresses / 2**30:.1f} GiB of addresses, and TensorFlow "
-            f"needs {NEEDED_ADDRESSES // 2**30}: raise the limit (ulimit -v)."
+            f"This process may use only {addresses / 2**30:.1f} GiB of address space, but "
+            f"TensorFlow needs {NEEDED_ADDRESSES // 2**30}: raise the limit (ulimit -v)."
         )
 
 

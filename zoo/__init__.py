@@ -3,8 +3,8 @@
     from zoo import ReActNetA
     model = ReActNetA(weights=None)
 
-Importing this imports no TensorFlow; the first model does. What type checkers and editors see is
-`__init__.pyi`, which `python -m tools.write_stub` makes of this and of the models.
+Importing this imports no TensorFlow; the first model does. Type checkers and editors read
+`__init__.pyi`, which `python -m tools.write_stub` generates from this module and the models.
 """
 
 from __future__ import annotations

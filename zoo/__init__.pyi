@@ -44,18 +44,18 @@ def ReActNetA(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -87,18 +87,18 @@ def ReActNetB(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -130,18 +130,18 @@ def ReActNetC(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
         width: Multiplies every channel count.
         stem_strides: Stride of the first convolution: 2 for 224x224, 1 for small images.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -171,16 +171,16 @@ def ReActNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -210,16 +210,16 @@ def ReActNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -249,16 +249,16 @@ def ReActNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as Bi-Real
-            Net's paper has it; the authors' code does not.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale, as in Bi-
+            Real Net's paper; the authors' code does not.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -290,19 +290,19 @@ def BiRealNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -334,19 +334,19 @@ def BiRealNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -381,19 +381,19 @@ def BiRealNet50(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -425,19 +425,19 @@ def BiRealNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         magnitude_aware_gradient: Multiply the gradient of a binary kernel by its scale (the paper,
             section 3.3); the authors' code does not.
-        binary_activations: False: clip(-1, x, 1) in place of the sign, the paper's pretraining
+        binary_activations: False: clip(-1, x, 1) instead of the sign, the paper's pretraining
             (section 3.4), with binary_weights=False.
-        clip_slope: Slope of that clip beyond +-1; the pretraining starts with 0.1.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        clip_slope: Slope of this clip beyond +-1; the pretraining starts with 0.1.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -468,16 +468,16 @@ def XNORNetPlusPlusResNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -508,16 +508,16 @@ def XNORNetPlusPlusAlexNet(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -548,16 +548,16 @@ def XNORNetPlusPlusResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         scale: Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
         activation: Keras activation after each binary convolution.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -586,14 +586,14 @@ def SDBNNResNet18(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -622,14 +622,14 @@ def SDBNNResNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -658,14 +658,14 @@ def SDBNNResNet18Cifar(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -694,14 +694,14 @@ def SDBNNResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -730,14 +730,14 @@ def SDBNNVGGSmall(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -767,15 +767,15 @@ def RealResNet20(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
         width: Multiplies every channel count.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:
@@ -804,14 +804,14 @@ def RealResNet34(
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
         input_tensor: A Keras tensor to use as the image.
-        weights: None for random ones, the name of a registered set, or the path of a file.
+        weights: None for random weights, the name of a registered set, or the path of a file.
         include_top: False ends with the last feature map, before pooling and classifier.
-        num_classes: Number of classes; where the weights are for others, the classifier is new.
+        num_classes: Number of classes; if the weights have other classes, the classifier is new.
         classifier_activation: Activation of the classifier; None gives logits.
         binary_weights: False gives the first training stage: binary activations, real weights.
-        pooling: With include_top=False: 'avg' or 'max' ends with the mean or the largest value of
-            each channel, (batch, channels).
-        classes: The same as num_classes, as tf.keras.applications calls it.
+        pooling: With include_top=False: 'avg' or 'max' adds the mean or maximum over each channel,
+            (batch, channels).
+        classes: Another name for num_classes, as in tf.keras.applications.
         name: Keras's name of the model; by default the network's, lower case.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Batch normalisation as PyTorch has it, over all replicas that train together."""
+"""Batch normalisation like PyTorch's, over all replicas that train together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _over_replicas(*values: tf.Tensor) -> list[tf.Tensor]:
 
 
 def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
-    """Mean over batch and pixels. In three short sums: one long sum in float32 costs 4 bits."""
+    """Mean over batch and pixels. In three short sums: one long float32 sum loses 4 bits of "
+    "precision."""
     return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
 
 
@@ -51,8 +52,8 @@ def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and biased variance of each channel over batch and pixels of all replicas.
 
-    From those of each column of pixels, which one pass over the memory gives: long sums in float32
-    are not accurate enough, and squares of differences from the mean take another pass.
+    They are combined from the statistics of each column of pixels, computed in one pass over the
+    memory. Long float32 sums are not accurate enough, and squared differences need a second pass.
     """
     [mean] = _over_replicas(_pixel_mean(x))
     column_means, column_variances = _column_statistics(x)
@@ -99,7 +100,8 @@ def _normalize(
             centered, inverse = x - mean, tf.math.rsqrt(variance + epsilon)
             mean_dy, mean_dy_x = _over_replicas(_pixel_mean(dy), _pixel_mean(dy * centered))
             dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
-            # The optimizer sums what replicas give for gamma and beta: each gives an equal share.
+            # The optimizer sums the replicas' gradients for gamma and beta: each gives an equal
+            # share.
             count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
             return dx, mean_dy_x * inverse * count, mean_dy * count
 
@@ -115,9 +117,9 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants and accuracy.
 
     The running variance is the unbiased one; the momentum is Keras's 0.9, which is PyTorch's 0.1.
-    In training, statistics are summed accurately: TensorFlow's fused kernel is off by 4e-6 in
-    float32, enough to move an activation across a sign or a clip. Under a `tf.distribute` strategy
-    they are those of the whole batch, not of each replica's share.
+    In training, statistics are summed accurately: TensorFlow's fused kernel has an error of
+    4e-6 in float32, enough to move an activation across a sign or a clip. Under a `tf.distribute`
+    strategy they are those of the whole batch, not of each replica's share.
 
     Input and output: (batch, height, width, channels).
     """

@@ -1,7 +1,7 @@
-"""What one must know of a network to use it: the names of its classes, and how its images are made.
+"""What a user of a network must know: the names of its classes, and its preprocessing.
 
-A weight set's record says it, a run knows it from its data and its recipe, and a file that a run
-saves keeps it (`zoo.saved`). Importing this imports no TensorFlow.
+It comes from a weight set's record or from a run's data and recipe; files that a run saves contain
+it (`zoo.saved`). Importing this imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ ATTRIBUTE = "_zoo_card"  # of a Keras model
 
 @dataclass(frozen=True)
 class NetworkCard:
-    """How a network is used; what is not known is None.
+    """Class names and preprocessing of a network; unknown values are None.
 
     Attributes:
-        classes: (identifier, name) of each output; the two are the same but for ImageNet's.
+        classes: (identifier, name) of each output; the two only differ for ImageNet.
         preprocessing: from an image to the input.
-        dataset: what it was trained on: a data set of the catalog or of `lqz train`.
+        dataset: the training data: a data set of the catalog or of `lqz train`.
         arguments: of the model's function, besides the weights; None where they are not known.
     """
 
@@ -39,7 +39,7 @@ class NetworkCard:
         return None if self.classes is None else [name for _, name in self.classes]
 
     def class_names(self, outputs: int) -> tuple[tuple[str, str], ...]:
-        """(identifier, name) of each of so many outputs; numbered where they have no names."""
+        """(identifier, name) of each output; numbers if the classes have no names."""
         if self.classes is not None and len(self.classes) == outputs:
             return self.classes
         numbered = [f"class {label}" for label in range(outputs)]
@@ -69,7 +69,7 @@ def card_from_json(found: Any) -> NetworkCard:
         raise ValueError("its class names and preprocessing are damaged")
     dataset = found.get("dataset")
     if not (dataset is None or _is_word(dataset)):
-        raise ValueError("its data set is no name")
+        raise ValueError("its data set is not a name")
     return NetworkCard(
         named_classes(found.get("classes")),
         preprocessing_of(found.get("preprocessing")),
@@ -79,7 +79,7 @@ def card_from_json(found: Any) -> NetworkCard:
 
 
 def plain_arguments(found: Any) -> dict[str, Any] | None:
-    """Arguments of a model from values of JSON: numbers, words, truth values, and short lists.
+    """Arguments of a model from JSON values: numbers, strings, booleans and short lists.
 
     Raises:
         ValueError: they are anything else.
@@ -114,7 +114,7 @@ def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
         or len(found) > MOST_CLASSES
         or not all(_is_word(each) for each in found)
     ):
-        raise ValueError("its class names are no list of names")
+        raise ValueError("its class names are not a list of names")
     words = dict(class_names("imagenet"))
     names: list[str] = list(found)
     return tuple((name, words.get(name, name)) for name in names)
@@ -150,12 +150,12 @@ def card_of_record(record: WeightSet) -> NetworkCard:
 
 
 def card_of(model: Any) -> NetworkCard | None:
-    """The card that came with a Keras model; None where none did."""
+    """The card attached to a Keras model, or None."""
     return getattr(model, ATTRIBUTE, None)
 
 
 def attach(model: Any, card: NetworkCard | None) -> Any:
-    """Let a Keras model carry its card; gives the model."""
+    """Attach a card to a Keras model and return the model."""
     if card is not None:
         setattr(model, ATTRIBUTE, card)
     return model

@@ -1,4 +1,4 @@
-"""What is known of each model, read from `catalog.csv`; importing this imports no TensorFlow.
+"""The facts about each model, read from `catalog.csv`; importing this imports no TensorFlow.
 
 The papers' figures in the table are copied from the papers (XNOR-Net++'s are recalled; for
 larq-zoo's models from its documentation). Parameters, memory and operations are counted from the
@@ -28,7 +28,7 @@ class Row:
 
     Attributes:
         model: its name, and the name of the function that builds it.
-        origin: "zoo" for ours, "larq-zoo" for the neighbour's.
+        origin: "zoo" for ours, "larq-zoo" for theirs.
         module: where the function is.
         family: the method's name.
         arxiv: number of the paper.

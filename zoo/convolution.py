@@ -1,8 +1,9 @@
-"""Convolutions computed in the way that is fastest to train on a CPU.
+"""Convolutions that train fast on a CPU.
 
-Binary ones may be trained in bfloat16, where the CPU has it. Signs are exact in it. Sums are kept
-in float32 and rounded to 8 bits once at the end: sums of signs up to 256 (even ones up to 512) stay
-exact. In the backward pass the gradient that arrives and a filter's scale are rounded as well.
+Binary convolutions may train in bfloat16 if the CPU supports it. Signs are exact in bfloat16. Sums
+are computed in float32 and rounded to 8 bits once at the end: sums of signs up to 256 (even sums up
+to 512) are exact. In the backward pass, the incoming gradient and a filter's scale are also
+rounded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _bfloat16 = False  # no context variable: replicas of tf.distribute trace in thr
 
 @contextmanager
 def bfloat16_convolutions(on: bool = True) -> Iterator[None]:
-    """Binary convolutions traced in this block are computed in bfloat16, and their gradients."""
+    """Compute binary convolutions that are traced in this block, and their gradients, in "
+    "bfloat16."""
     global _bfloat16
     before, _bfloat16 = _bfloat16, on
     try:
@@ -52,7 +54,7 @@ def convolve(
     binary: bool = False,
     scaled: bool = True,
 ) -> tf.Tensor:
-    """`tf.nn.conv2d`, faster to train.
+    """`tf.nn.conv2d` with faster training.
 
     Args:
         x: (batch, height, width, in).
@@ -108,7 +110,8 @@ def scale_and_shift(
 ) -> tf.Tensor:
     """x * scale + shift, both per channel, without a gradient.
 
-    In float32 by the kernel of batch norm, which takes half the time of TensorFlow's broadcasting.
+    In float32 it uses the kernel of batch norm, which takes half the time of TensorFlow's
+    broadcasting.
     """
     if x.dtype != tf.float32 or x.shape.rank != 4:
         x = x if scale is None else x * scale
@@ -127,8 +130,8 @@ def scale_and_shift(
 
 
 def pixel_sum(x: tf.Tensor) -> tf.Tensor:
-    """The sum over all axes but the last. Of an image in three short sums: faster than in one, and
-    accurate, where one long sum in float32 costs 4 bits."""
+    """The sum over all axes but the last. For images in three short sums: this is faster and more
+    accurate than one long float32 sum, which loses 4 bits."""
     for axis in reversed(range(x.shape.rank - 1)):
         x = tf.reduce_sum(x, axis)
     return x

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """Base of every error this project raises on purpose; its text says what to do about it."""
+    """Base of every error that this project raises on purpose; its text says how to fix it."""
 
 
 class UnknownNameError(ZooError):
@@ -34,7 +34,7 @@ class WeightsError(ZooError):
 
 
 class FileError(ZooError):
-    """A file that is not what it should be, or unsafe to read."""
+    """A file of the wrong kind, damaged, or unsafe to read."""
 
 
 class DatasetError(ZooError):
@@ -58,7 +58,7 @@ class ResultsError(ZooError):
 
 
 class DeployError(ZooError):
-    """A model that cannot be exported, or a runtime that is not there."""
+    """A model that cannot be exported, or a runtime that is not installed."""
 
 
 class ZooWarning(UserWarning):
@@ -77,5 +77,5 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
 
 
 def printable(text: str, most: int = 200) -> str:
-    """What a file says or is called, fit for one line of a terminal."""
+    """A text or name from a file, made safe for one line of a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text[:most])

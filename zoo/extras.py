@@ -1,4 +1,4 @@
-"""Optional packages: what needs one says which, and how to install it."""
+"""Optional packages: names the missing one and how to install it."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def require(extra: str, what: str) -> None:
     needed = EXTRAS[extra]
     if any(importlib.util.find_spec(module) is None for module in needed.modules):
         raise needed.error(
-            f"{what} needs {needed.packages}, not installed here: pip install '.[{extra}]' in a "
-            f"clone of this project{needed.condition}."
+            f"{what} needs {needed.packages}: run pip install '.[{extra}]' "
+            f"in a clone of this repository{needed.condition}."
         )
 
 

@@ -52,10 +52,10 @@ class _Call:
 def features(model: tf.keras.Model) -> list[FeatureMap]:
     """The feature maps of a network, one for each stride, the finest first.
 
-    Of the tensors at a stride it is the last that all that follows depends on: the end of a stage,
-    and not a branch of a block. Where several streams leave a stage, as in Bi-Real Net 50, it is
-    the last sum of the widest. For all models of the catalog and others of one image, with or
-    without their classifier.
+    A map is the last tensor at its stride on which all later layers depend: the end of a stage, not
+    a branch of a block. If several tensors leave a stage, as in Bi-Real Net 50, it is the last
+    sum of the widest one. It works for all models of the catalog and other models of one image,
+    with or without classifier.
 
         maps = zoo.features(model)
         backbone = tf.keras.Model(model.input, [each.output for each in maps if each.stride >= 8])
@@ -64,13 +64,13 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
         model: a functional model of one image, (batch, height, width, channels).
 
     Raises:
-        InvalidValueError: `model` is not functional, or no convolution comes before all else.
+        InvalidValueError: `model` is not functional, or no convolution lies on every path.
     """
     require_keras2()
     if not hasattr(model, "_nodes_by_depth") or [x.shape.rank for x in model.inputs] != [4]:
         raise InvalidValueError(
             "Only a functional model of one image, (batch, height, width, channels), has feature "
-            "maps at strides."
+            "maps at each stride."
         )
     calls = _calls(model)
     sizes = _sizes(model, calls)
@@ -79,8 +79,8 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
     convolved = next((n for n in backbone if _convolves(calls[n].layer)), None)
     if convolved is None:
         raise InvalidValueError(
-            f"'{model.name}' has no convolution that all that follows depends on: it has no "
-            "feature maps at strides."
+            f"'{model.name}' has no feature maps at each stride: none of its convolutions "
+            "lies on every path from input to output."
         )
     strides = _strides(calls, sizes)
     ends = {strides[number]: number for number in backbone if number >= convolved}

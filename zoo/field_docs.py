@@ -1,4 +1,4 @@
-"""What the source says of each field of a class: the one place where a field is documented."""
+"""Documentation of a class's fields, read from the source."""
 
 from __future__ import annotations
 

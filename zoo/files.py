@@ -1,4 +1,4 @@
-"""Paths that a user names, files that are complete or not there, and their hashes."""
+"""Users' paths, files that are written completely or not at all, and hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DRAFT = re.compile(r"\..+\.\d+")  # what is being written beside its final name:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gave, its `~` replaced.
+    """A user's path with `~` replaced.
 
     Raises:
         FileError: there is no such user, or this user has no home directory.
@@ -33,13 +33,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise FileError(
-            f"'{printable(str(path))}' begins with ~, but no home directory is known for it: "
-            "write the whole path."
+            f"'{printable(str(path))}' begins with ~, but its home directory is unknown: write "
+            "the whole path."
         ) from None
 
 
 def existing_part(path: Path) -> Path:
-    """`path`, or where there is nothing, the nearest of the folders above it that there is."""
+    """`path`, or its nearest parent folder that exists."""
     path = path.absolute()
     return next(each for each in (path, *path.parents) if os.path.exists(each))
 
@@ -48,7 +48,7 @@ def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
     """Make the folder of a file; raise `error` unless the file can be written there.
 
     Raises:
-        FileError, or what `error` is: it names the file, or the part of the way that is in it.
+        FileError, or the class `error`: names the file, or the part of the path that prevents it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +64,11 @@ def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
 
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """A path to write a file to, which takes the place of `path` when the block is through.
+    """A temporary path to write a file to; the file replaces `path` when the block ends.
 
-    For libraries that write files by themselves: it has the name of `path`, in a folder of this
-    process, so that a suffix says what it should. More files in that folder go with it, before it.
-    Where the block raises, nothing is changed.
+    For libraries that write files themselves: it has the name of `path` (so the same suffix), in
+    a folder of this process. Other files in that folder are moved first. If the block raises,
+    nothing changes.
     """
     folder = draft_of(path)
     remove_drafts(path.parent, re.compile(re.escape(path.name)), ended=True)
@@ -88,9 +88,9 @@ def drafted(path: Path) -> Iterator[Path]:
 
 
 def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
-    """Let `fill` fill a new directory, and put it in the place of `directory` when it is complete.
+    """Let `fill` fill a new directory, and replace `directory` with it when it is complete.
 
-    An earlier directory there is replaced as a whole. Where `fill` raises, nothing is changed.
+    An earlier directory is replaced completely. If `fill` raises, nothing changes.
     """
     made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
     target = directory.resolve()
@@ -120,12 +120,12 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """Where this process writes what will be `path`."""
+    """The temporary path of this process for `path`."""
     return path.with_name(f".{path.name[:200]}.{os.getpid()}")
 
 
 def remove_drafts(folder: Path, names: re.Pattern[str], *, ended: bool = False) -> None:
-    """Remove what killed processes were writing to files of such names, directly in `folder`.
+    """Remove temporary files with these names that killed processes left in `folder`.
 
     Args:
         folder: where they lie.
@@ -154,7 +154,7 @@ def _flush(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let `write` fill a new file, and put it in the place of `path` when it is safely on disk."""
+    """Let `write` fill a new file, and replace `path` with it when it is safely on disk."""
     draft = draft_of(path)
     try:
         with draft.open("wb") as file:
@@ -182,7 +182,8 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a regular file. Raises FileError: it is too large, none, or cannot be read."""
+    """Hex digest of a regular file. Raises FileError: it is too large, not a regular file, or "
+    "unreadable."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):

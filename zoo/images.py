@@ -1,7 +1,7 @@
-"""Image files as pixels: the formats that TensorFlow or Pillow reads, turned as they are seen.
+"""Image files as pixels, upright, in the formats that TensorFlow or Pillow reads.
 
-Cameras store a photograph as the sensor saw it, and in its EXIF data how to turn it. Every reader
-of this project turns it. Importing this imports no TensorFlow.
+Cameras store the sensor's image, and its rotation in the EXIF data. Every reader of this project
+applies the rotation. Importing this imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# By suffix; what a file holds is told by its first bytes.
+# By suffix; the first bytes of a file give its format.
 NATIVE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 PILLOW_SUFFIXES = (
     ".bmp",
@@ -36,10 +36,10 @@ ORIENTATION = 0x0112  # EXIF's tag
 
 
 def as_png(contents: bytes) -> bytes:
-    """The bytes of a JPEG or PNG file as they are; another image that Pillow reads as a PNG file.
+    """The bytes of a JPEG or PNG file unchanged; other images converted to PNG with Pillow.
 
-    Of several frames the first; upright; of 16 bits the upper 8. What Pillow cannot read is given
-    back as it is.
+    It takes the first frame, makes it upright, and keeps the upper 8 of 16 bits. Bytes that Pillow
+    cannot read are returned unchanged.
     """
     if contents.startswith((JPEG, PNG)):
         return contents
@@ -95,7 +95,7 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _names_exif(head: tf.Tensor) -> tf.Tensor:
-    """Whether a file's beginning may hold EXIF data: most do not, and this is soon seen."""
+    """Whether a file's beginning may hold EXIF data: a fast check, because most files have none."""
     import tensorflow as tf
 
     return tf.strings.regex_full_match(head, r"\C*(Exif\x00|eXIf)\C*")

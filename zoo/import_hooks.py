@@ -1,10 +1,10 @@
-"""What happens when other modules are imported, or missed, after `import zoo`; imports nothing.
+"""Hooks for imports of other modules, or failed imports, after `import zoo`; imports nothing.
 
 - Keras reads its register of classes: this zoo's layers are imported then, so that
   `import zoo` is enough for `tf.keras.models.load_model` and for unpickling.
-- larq-zoo imports Keras 3 for one function, which Keras 2 has as well: it gets that one. Keras 3
-  would fail where KERAS_BACKEND names a backend that is not installed.
-- `from zoo import ReactNetA` names the nearest.
+- larq-zoo imports Keras 3 for one function, which Keras 2 also has: it gets Keras 2's. Keras 3
+  would fail if KERAS_BACKEND names a backend that is not installed.
+- `from zoo import ReactNetA` fails with the most similar name.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Nearest(MetaPathFinder):
 
 
 def install(package: str, names: Iterable[str]) -> None:
-    """Begin to watch; `names` are those that can be imported from `package`."""
+    """Start watching; `names` can be imported from `package`."""
     sys.meta_path[:] = [
         each for each in sys.meta_path if type(each).__module__ != __name__
     ]  # of an earlier import, where this package was imported anew

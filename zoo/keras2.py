@@ -21,7 +21,7 @@ YES = ("1", "true", "True")  # what TensorFlow takes for yes
 
 
 def prefer_keras2() -> None:
-    """Ask TensorFlow for Keras 2, unless the user did otherwise; imports nothing.
+    """Ask TensorFlow for Keras 2, unless the user chose otherwise; imports nothing.
 
     TensorFlow reads the variable twice: on import, for `from tensorflow.keras import ...`, and when
     `tf.keras` is first used. Between the two, the first is made up for here.
@@ -50,7 +50,7 @@ def require_keras2() -> None:
 
 
 def refuse_keras3(what: str, value: Any) -> None:
-    """Raise InvalidValueError where `value`, or what it contains, is an object of Keras 3."""
+    """Raise InvalidValueError if `value` is, or contains, an object of Keras 3."""
     for each in _parts(value):
         module, _, _ = type(each).__module__.partition(".")
         if module == "keras" and "tf_keras" not in type(each).__module__:
@@ -72,7 +72,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def watch_compile(model: tf.keras.Model) -> tf.keras.Model:
-    """Let `model.compile` refuse what is Keras 3's in one sentence, where Keras 2 fails on it."""
+    """Let `model.compile` refuse objects of Keras 3 with a clear message."""
     if "compile" in vars(model):
         return model
     compile_keras2 = model.compile

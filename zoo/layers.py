@@ -1,7 +1,7 @@
 """The papers' building blocks that Keras and larq do not have.
 
-Everything is channels-last. A layer that stands for one of PyTorch's pads as PyTorch does:
-symmetrically, where TensorFlow's "same" pads nothing on the upper left at stride 2.
+Everything is channels-last. Layers that replace PyTorch layers pad symmetrically, like
+PyTorch; TensorFlow's "same" pads nothing on the upper left at stride 2.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SymmetricConv2D(larq.QuantConv2D):
 
     The input is quantised first and padded then, so that the padding of a binary convolution is 0
     and not +1. Without quantizers it is a real-valued convolution. No bias; "same" by default. A
-    dilated kernel is padded by `dilation_rate` times as much.
+    dilated kernel gets `dilation_rate` times this padding.
 
     Args: those of `larq.layers.QuantConv2D`.
 
@@ -65,7 +65,9 @@ class SymmetricConv2D(larq.QuantConv2D):
         if self.data_format != "channels_last":
             raise InvalidValueError("Only data_format='channels_last' is supported.")
         if not self._is_native_padding:
-            raise InvalidValueError(f"The padding is 0: pad_values={self.pad_values} has no place.")
+            raise InvalidValueError(
+                f"The padding is 0: pad_values={self.pad_values} has no effect."
+            )
 
     def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)
@@ -231,8 +233,8 @@ class LeakyClip(tf.keras.layers.Layer):
 class SubsamplePad(tf.keras.layers.Layer):
     """The shortcut without parameters of CIFAR-10 ResNets (option A of 1512.03385).
 
-    Every `strides`-th pixel, with zero channels on both sides up to `filters` channels. Of an odd
-    number of zero channels, the one over comes last.
+    Every `strides`-th pixel, with zero channels on both sides up to `filters` channels. If their
+    number is odd, the last side gets one more.
 
     Input: (batch, height, width, c), c <= filters. Output: (batch, ceil(height / strides),
     ceil(width / strides), filters).
@@ -269,7 +271,7 @@ class LearnedScale(tf.keras.layers.Layer):
     - case4: G = a (x) b (x) c, b in R^h, c in R^w.
 
     All factors start at 1 and are learned; G is `initial` times their product. `folded()` is G as
-    one tensor: what inference multiplies by, so that the cost of cases 2 to 4 is the same.
+    one tensor, by which inference multiplies; so cases 2 to 4 cost the same.
 
     Input and output: (batch, h, w, c); h and w must be known except in case1.
     """
@@ -308,8 +310,9 @@ class LearnedScale(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def parts(self) -> list[tf.Tensor]:
-        """What G is the product of, in the shapes of the factors."""
-        # `initial` is apart from what is learned: Adam's step is the same for numbers of all sizes.
+        """The factors of G, in their shapes."""
+        # `initial` is separate from the learned factors: Adam's step does not depend on their
+        # magnitude.
         first, *others = self.factors
         return [first * self.initial, *others]
 

@@ -1,4 +1,5 @@
-"""What a field takes, beside its type: `epochs: Annotated[int, at_least(0)] = Field(1)`."""
+"""The valid values of a field, beside its type: `epochs: Annotated[int, at_least(0)] = "
+"Field(1)`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers a field takes; infinity and NaN never.
+    """The numbers that a field accepts; never infinity or NaN.
 
     Attributes:
         low, high: the ends.
@@ -41,7 +42,7 @@ class Range:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The names that a field takes, in the order in which a reader sees them."""
+    """The names that a field accepts, in the order in which they are shown."""
 
     names: tuple[str, ...]
 

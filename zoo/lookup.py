@@ -49,15 +49,15 @@ def load_model(
 ) -> tf.keras.Model:
     """A model that Keras saved, with this zoo's layers known to Keras.
 
-    A network that `lqz train` saved brings its class names and preprocessing, which
-    `preprocess_input` and `decode_predictions` use when they are given it as `model`.
+    A network that `lqz train` saved contains its class names and preprocessing; give
+    it to `preprocess_input` and `decode_predictions` as `model`.
 
     Args:
         path: a .keras or .h5 file, or the directory of a finished run; without `safe_mode` also the
             folder of a SavedModel.
-        safe_mode: refuse whatever could run a program: Lambda layers, SavedModels, classes and
-            functions that are not Keras's, larq's, this zoo's or in `custom_objects`. False
-            executes what the file holds: for files of people whom you trust as you trust a program.
+        safe_mode: refuse everything that could run code: Lambda layers, SavedModels, and classes
+            and functions from outside Keras, larq, this zoo and `custom_objects`. False
+            executes code from the file: only for files that you trust like a program.
         arguments: `custom_objects`, `compile` and so on, of `tf.keras.models.load_model`.
 
     Raises:

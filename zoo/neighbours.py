@@ -1,4 +1,4 @@
-"""larq-zoo's models with what this zoo's have besides: checked weights, Keras's other arguments."""
+"""larq-zoo's models with the extras of this zoo's: checked weights, all Keras arguments."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
         arguments: those of larq-zoo's function, and `pooling`, `classes` and `name`.
 
     Raises:
-        ZooError: a value is wrong, or the weights cannot be had or do not fit.
+        ZooError: a value is wrong, or the weights are unavailable or do not fit.
         TypeError, ValueError: larq-zoo refuses an argument.
     """
     own, finishing = split(dict(arguments))
     own.setdefault("weights", "imagenet")
     if own.get("input_tensor") is not None:
         raise InvalidValueError(
-            f"input_tensor is not for {row.model}, a model of larq-zoo: build it with "
+            f"input_tensor is not supported by {row.model}, a larq-zoo model: build it with "
             "input_shape=(height, width, channels) and call the model with the tensor."
         )
-    # larq-zoo's weights go by what is checked here, never by its own download.
+    # larq-zoo's weights come through our checks, never from its own download.
     model = row.function()(**own) if own["weights"] is None else load.neighbours_model(row, own)
     return finished(model, own.get("include_top", True), **finishing)

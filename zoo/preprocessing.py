@@ -1,4 +1,4 @@
-"""From an image to a network's input, and from its output to names; as a weight set's record says.
+"""From an image to a network's input, and from its output to class names, by a weight set's record.
 
 Importing this imports no TensorFlow.
 """
@@ -29,21 +29,22 @@ def preprocess_input(
     model: str | tf.keras.Model | None = None,
     size: Any = None,
 ) -> np.ndarray:
-    """An image as the networks with these weights take it: cut, scaled, normalised.
+    """An image as network input for these weights: cropped, scaled, normalised.
 
     Args:
         image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of an image
-            file (JPEG, PNG, BMP, GIF, WebP, TIFF), turned as its EXIF data say.
+            file (JPEG, PNG, BMP, GIF, WebP, TIFF), rotated as its EXIF data say.
         weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
-        model: the model's name, for larq-zoo's models (whose sets are cut in another way); or a
-            model that `zoo.load_model` read, whose file says how: then `weights` does not matter.
+        model: the model's name, for larq-zoo's models (their images are cropped differently); or
+            a model from `zoo.load_model` whose file records its preprocessing: then `weights` is
+            ignored.
         size: (height, width), by default the record's.
 
     Returns:
         float32, with as many dimensions as `image`.
 
     Raises:
-        WeightsError: no such set is registered, or the model's file does not say how.
+        WeightsError: no such set is registered, or the model's file records no preprocessing.
         InvalidValueError: `image` is not an image.
     """
     if model is not None and not isinstance(model, str):
@@ -68,7 +69,7 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
             f"{pixels.shape}."
         )
     if pixels.dtype.kind not in "uif":
-        raise InvalidValueError(f"An image holds numbers in 0..255, not {pixels.dtype}.")
+        raise InvalidValueError(f"An image holds numbers from 0 to 255, not {pixels.dtype}.")
     if pixels.ndim == 4:
         return np.stack([preprocess(each, how, size) for each in pixels])
     if how.name == "larq-zoo" and size is None:
@@ -97,18 +98,18 @@ def decode_predictions(
     *,
     model: str | tf.keras.Model | None = None,
 ) -> list[list[tuple[str, str, float]]]:
-    """The likeliest classes of each image, likeliest first, as (identifier, name, score).
+    """The most likely classes of each image, best first, as (identifier, name, score).
 
     Args:
         predictions: the network's output, [batch, classes].
-        top: how many classes to give.
+        top: how many classes to return.
         weights: a set's name, "imagenet" or "cifar10", or "MODEL/SET".
-        model: the model's name, where `weights` does not say it; or a model that `zoo.load_model`
-            read, whose file names its classes: then `weights` does not matter.
+        model: the model's name, if `weights` does not contain it; or a model from `zoo.load_model`
+            whose file records its classes: then `weights` is ignored.
 
     Raises:
         WeightsError: no such set is registered, or the model's file names no classes.
-        InvalidValueError: the output is not one of its classes.
+        InvalidValueError: the output's shape does not match its classes.
     """
     if model is not None and not isinstance(model, str):
         own = _card(model).classes
@@ -128,8 +129,8 @@ def _card(model: Any) -> NetworkCard:
 
 def _unknown(model: Any) -> WeightsError:
     return WeightsError(
-        f"The model '{getattr(model, 'name', model)}' does not say what its classes are called and "
-        "how its images are made: give weights=SET, such as 'imagenet', in place of model=."
+        f"The model '{getattr(model, 'name', model)}' does not record its class names and its "
+        "preprocessing: give weights=SET, such as 'imagenet', in place of model=."
     )
 
 
@@ -148,7 +149,7 @@ def top_classes(
     scores = np.asarray(predictions)
     if scores.ndim != 2 or scores.shape[1] != len(names):
         raise InvalidValueError(
-            f"Predictions for these classes have the shape (batch, {len(names)}), not "
+            f"Predictions for these classes must have the shape (batch, {len(names)}), not "
             f"{scores.shape}."
         )
     if top < 1:
@@ -161,10 +162,10 @@ def top_classes(
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The pixels of an image file, uint8 [h, w, 3], turned as its EXIF data say.
+    """The pixels of an image file, uint8 [h, w, 3], rotated as its EXIF data say.
 
     Raises:
-        InvalidValueError: there is no such file, it is no image, or declares an absurd size.
+        InvalidValueError: the file does not exist, is not an image, or declares an absurd size.
     """
     import tensorflow as tf
 

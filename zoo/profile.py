@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network costs for one image.
+    """The cost of a network for one image.
 
     Attributes:
         binary_macs: multiply-accumulates whose operands both have 1 bit.
@@ -50,7 +50,7 @@ class Profile:
 def profile(model: tf.keras.Model) -> Profile:
     """Count operations and memory of a built model for one image.
 
-    What is called several times, a layer or a whole network, costs operations each time and memory
+    A layer or network that is called several times counts its operations each time and its memory
     once.
 
     Raises:
@@ -61,7 +61,7 @@ def profile(model: tf.keras.Model) -> Profile:
 
     if not model.built or not model.inputs or not hasattr(model, "_nodes_by_depth"):
         raise InvalidValueError(
-            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "The model is not built: first call it or give its input shape (a subclass of "
             "tf.keras.Model cannot be counted)."
         )
     counts = ModelProfile(model)
@@ -83,8 +83,8 @@ def _macs(model: tf.keras.Model) -> tuple[int, int]:
     for image in model.inputs:
         if None in image.shape[1:]:
             raise InvalidValueError(
-                f"Operations cannot be counted for the open input shape {tuple(image.shape)} of "
-                f"'{model.name}': build it for one image size."
+                f"Operations cannot be counted for the variable input shape {tuple(image.shape)} "
+                f"of '{model.name}': build it for one image size."
             )
     binary = other = 0
     for nodes in model._nodes_by_depth.values():

@@ -3,7 +3,7 @@
 Each quantizer maps real numbers to two values per filter and replaces the derivative of the sign,
 which is zero almost everywhere, by an estimate. `ApproximateSign` and `StraightThroughSign` are
 larq's `approx_sign` and `ste_sign` to the bit, with gradients in half the passes over memory:
-masks are made by `relu` and its gradient, for TensorFlow's `where` is slow.
+masks use `relu` and its gradient, because TensorFlow's `where` is slow.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class EDESign(_Registered):
     r"""sign(x) with the error decay estimator of IR-Net, as SD-BNN uses it on CIFAR-10.
 
     The gradient is `k * t * (1 - tanh(t * x)**2)` with `k = max(1 / t, 1)`. A schedule sets `t`
-    once per epoch (see `training.loop.schedules`); it is no weight and is not saved.
+    once per epoch (see `training.loop.schedules`); it is not a weight and is not saved.
 
     Args:
         t: the sharpness to start with, > 0. 1 makes the estimate the derivative of tanh.

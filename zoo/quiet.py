@@ -1,6 +1,6 @@
-"""TensorFlow without the noise that its C++ writes to standard error.
+"""TensorFlow without the messages that its C++ code writes to standard error.
 
-Log levels do not reach it: CUDA's plugins report, before logging is set up, that they are
+Log levels do not affect them: before logging is set up, CUDA's plugins report that they are
 registered twice. ZOO_DEBUG=1 lets everything through. Importing this imports no TensorFlow.
 """
 

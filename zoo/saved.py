@@ -111,8 +111,7 @@ def network_of(run: Path) -> Path:
         raise RunError(f"{run} holds several networks: give one of {names}.")
     if not found:
         raise RunError(
-            f"The run in {run} is not finished: the command that began it, given again, continues "
-            "it."
+            f"The run in {run} is not finished: run the command that started it again to continue."
         )
     return found[0]
 

@@ -132,7 +132,7 @@ def test_images_that_change_between_two_starts(lqz):
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
-    lqz.train().refused("other data")
+    lqz.train().refused("different data")
 
 
 def test_more_classes_than_fit_into_a_matrix(lqz):

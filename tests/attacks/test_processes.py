@@ -189,7 +189,7 @@ def test_a_worker_that_does_not_come_back(lqz, ports):
 
 
 def test_a_worker_that_never_comes(lqz, ports):
-    lqz.train({"rejoin_minutes": 0.1}, env=cluster(ports, 0)).refused("did not all come")
+    lqz.train({"rejoin_minutes": 0.1}, env=cluster(ports, 0)).refused("did not connect")
 
 
 @pytest.mark.parametrize("answer", [HTTP, SSH, None], ids=["http", "ssh", "silent"])

@@ -79,7 +79,7 @@ def test_train_help_shows_every_field(run):
 def test_dry_run(run):
     assert run("train", "Planned", "--dry-run", "epochs=2") == (0, "would run 2\n", "")
     code, out, err = run("train", "Toy", "--dry-run")
-    assert (code, out, err) == (2, "", "Error: Toy is larq-zoo's and has no dry run.\n")
+    assert (code, out, err) == (2, "", "Error: Toy is a larq-zoo task, which has no dry run.\n")
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ def test_evaluation_is_printed_drawn_recorded_and_compared(toy, run, tmp_path):
     for label, name in enumerate(CLASSES):
         share = f"{100 * confusion[label, label] / PER_CLASS:.2f} %"
         assert re.search(rf"^{name} +{PER_CLASS} +{share}", out, re.MULTILINE)
-    assert "No figure is recorded" in out and "Confusion matrix: confusion-RealResNet20.png" in out
+    assert (
+        "No accuracy is recorded" in out and "Confusion matrix: confusion-RealResNet20.png" in out
+    )
     with Image.open(tmp_path / "confusion-RealResNet20.png") as picture:
         assert picture.format == "PNG" and picture.size == (side(7), side(7))
 

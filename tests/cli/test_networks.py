@@ -123,7 +123,7 @@ def test_the_library_reads_a_run(run, image, expected, tmp_path):
         lambda: zoo.preprocess_input(image, model=other),
         lambda: zoo.decode_predictions(np.zeros((1, 10)), model=other),
     ):
-        with pytest.raises(WeightsError, match="'realresnet20' does not say what its classes"):
+        with pytest.raises(WeightsError, match="'realresnet20' does not record its class"):
             call()
 
 
@@ -162,14 +162,14 @@ def test_exports_keep_names_and_normalisation(run, expected, image, lqz, tmp_pat
     code, out, err = lqz("predict", "ov", image)
     assert (code, err) == (0, "") and shown(out) == pytest.approx(expected, abs=1e-3)
     code, out, _ = lqz("evaluate", "ov", "--against", run)
-    assert code == 0 and "0 of 24 images have another class" in out
+    assert code == 0 and "0 of 24 images have a different class" in out
     for words in (
         ("summary", "c"),
         ("export", "c", "--format", "c", "-o", "x"),
         ("benchmark", "ov"),
         ("convert", "c", "--to", "packed", "-o", "x.npz"),
     ):
-        refused(lqz(*words), "which holds no layers of Keras: give the run, the file")
+        refused(lqz(*words), "which has no Keras layers: give the run, the file")
 
 
 def refused(result, says):
@@ -201,10 +201,11 @@ def test_what_is_no_network(run, image, lqz, tmp_path):
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
     for network, says in {
-        "unfinished": "The run in unfinished is not finished: the command that began it",
+        "unfinished": "The run in unfinished is not finished: run the command that started it",
         "folder": "folder is not a run of `lqz train`: it has no config.json.",
-        "photo.png": "'photo.png' is no network: give a model of `lqz list`, a run directory",
-        "nameless.npz": "'nameless.npz' holds weights and does not say whose: give a model of",
+        "photo.png": "'photo.png' is not a network: give a model of `lqz list`, a run directory",
+        "nameless.npz": "'nameless.npz' holds weights and does not record their model: give a "
+        "model of",
         "none/run": "There is no 'none/run': give a model of `lqz list`, a run directory",
         "RealResNet2O": "did you mean 'RealResNet20'?",
         "x" * 5000: "There is no model 'xxx",
@@ -220,8 +221,8 @@ def test_what_is_no_network(run, image, lqz, tmp_path):
 def test_a_saved_network_takes_no_arguments(run, image, lqz):
     for words, says in (
         (("summary", run, "width=0.5"), "A saved network takes no arguments, such as 'width'."),
-        (("predict", run, image, "weights=x.npz"), "has weights of its own: leave weights= away."),
-        (("export", run, "weights=none", "--format", "c", "-o", "x"), "has weights of its own"),
+        (("predict", run, image, "weights=x.npz"), "already contains weights: remove weights=."),
+        (("export", run, "weights=none", "--format", "c", "-o", "x"), "already contains weights"),
         (("summary", run / "realresnet20.npz", "widht=1"), "did you mean 'width'?"),
     ):
         refused(lqz(*words), says)

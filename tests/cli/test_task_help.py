@@ -46,5 +46,5 @@ def test_common_settings_come_first_and_the_others_on_request(shown):
         "Images:",
         "Network:",
         "Teacher:",
-        "Where the run is kept and computed:",
+        "Run directory and hardware:",
     ]

@@ -120,7 +120,7 @@ def test_the_set_of_the_data_sets_name_is_meant():
 def test_a_file_does_not_hide_the_set_of_its_name(lqz, file, tmp_path):
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(np.zeros((32, 32, 3), "uint8")).numpy())
     (tmp_path / "mine").write_bytes(file.read_bytes())
-    says = f"{MODEL} has no weight set 'mine'; for the file of that name give './mine'."
+    says = f"{MODEL} has no weight set 'mine'; to load the file with that name, give './mine'."
     refused(lqz("predict", MODEL, "a.png", "weights=mine"), says)
     refused(lqz("summary", MODEL, "weights=mine"), says)
     says = "'mine' cannot be read as weights (.npz, .h5 or .keras): its name does not end in"
@@ -134,14 +134,14 @@ def test_a_file_does_not_hide_the_set_of_its_name(lqz, file, tmp_path):
 def test_what_predict_refuses(lqz, file, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     refused(lqz("predict", MODEL, "none.png"), "There is no image file 'none.png'.")
-    refused(lqz("predict", MODEL, "weights=x"), "Which image? lqz predict MODEL IMAGE.")
+    refused(lqz("predict", MODEL, "weights=x"), "Give an image: lqz predict MODEL IMAGE.")
     says = "'text.png' is not a readable JPEG, PNG, BMP, GIF (first frame), WebP, TIFF or PNM."
     refused(lqz("predict", MODEL, "text.png", f"weights={file}"), says)
     tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(np.zeros((32, 32, 3), "uint8")))
     says = "'text.png' cannot be read as weights (.npz, .h5 or .keras)"
     refused(lqz("predict", MODEL, "a.png", "weights=text.png"), says)
     refused(lqz("predict", "SDBNNResNet20", "a.png"), "lqz convert SDBNNResNet20 FILE")
-    refused(lqz("predict", MODEL, "a.png", "weights=None"), "Random weights know no classes")
+    refused(lqz("predict", MODEL, "a.png", "weights=None"), "Random weights cannot classify")
     refused(lqz("predict", "RealResNett20", "a.png"), "did you mean 'RealResNet20'?")
     # With another number of classes the classifier would be random.
     says = "another class count"
@@ -218,19 +218,25 @@ def test_larq_zoos_file_under_a_name(lqz, home, tmp_path):
 
 def test_what_convert_refuses(lqz, file, home, tmp_path):
     for args, says in (
-        ((MODEL,), "Which file? lqz convert RealResNet20 FILE."),
+        ((MODEL,), "Give a file: lqz convert RealResNet20 FILE."),
         ((MODEL, "none.npz"), "There is no file 'none.npz'."),
-        ((MODEL, file, "more.npz"), "One file at a time"),
-        ((MODEL, file, "--name", "../x"), "A set's name has letters"),
+        ((MODEL, file, "more.npz"), "Give one file at a time"),
+        ((MODEL, file, "--name", "../x"), "A set's name may have letters"),
         ((MODEL, file, "weights=x"), "without weights="),
-        ((MODEL, "--to", "torch"), "Into which file?"),
+        ((MODEL, "--to", "torch"), "Give the output file: "),
         (("BiRealNet20", file), "weights of realresnet20, which do not belong to birealnet20"),
-        ((MODEL, file, "num_classes=3"), "With num_classes=3 this is another set than 'cifar10"),
+        (
+            (MODEL, file, "num_classes=3"),
+            "With num_classes=3 these are not the weights of 'cifar10",
+        ),
         ((MODEL, file, "num_classes=3", "--name", "mine"), "another class count"),
-        ((MODEL, file, "--name", "v1.0"), "A set's name has letters, digits, '-', '_', not 'v1.0'"),
-        (("RealResNet34", file), "b627a593bcbe; --name keeps another file."),
-        (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch has no such network"),
-        (("QuickNet", "--to", "packed", "-o", "x.npz"), "Keras's .h5 and are not packed"),
+        (
+            (MODEL, file, "--name", "v1.0"),
+            "A set's name may have letters, digits, '-' and '_', not 'v1.0'",
+        ),
+        (("RealResNet34", file), "b627a593bcbe; keep this file under another --name."),
+        (("QuickNet", "--to", "torch", "-o", "x.pth"), "PyTorch does not have"),
+        (("QuickNet", "--to", "packed", "-o", "x.npz"), ".h5 files and cannot be packed"),
         ((MODEL, "--to", "packed", "-o", "x.pth"), "written as .npz, not 'x.pth'"),
         ((MODEL, file, "--to", "packed", "-o", "none/x.npz"), "'none/x.npz' cannot be written"),
     ):
@@ -242,5 +248,5 @@ def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
     refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
-    says = "'file.pth.tar' needs PyTorch, not installed here: pip install '.[convert]'"
+    says = "'file.pth.tar' needs PyTorch: run pip install '.[convert]'"
     refused(lqz("convert", MODEL, "--to", "torch", "-o", "file.pth.tar"), f"Writing {says}")

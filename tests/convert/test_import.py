@@ -163,7 +163,7 @@ class TestOnTheFly:
         (home / "weights" / MODEL / "cifar10.npz").unlink()
         before = tree(home)
         server.files["/model"].body += b"x"
-        with pytest.raises(WeightsError, match="damaged or another one"):
+        with pytest.raises(WeightsError, match="damaged or the wrong one"):
             zoo.ReActNet20(weights="cifar10")
         assert tree(home) == before
 
@@ -313,10 +313,10 @@ class TestRefused:
             ),
             (
                 lambda s: {**s, "bn1.weight": torch.full((16,), 3e38)},
-                "failed the parity check and was not kept",
+                "failed the parity check and was not stored",
             ),
             (lambda s: {"epoch": 3}, "holds no weights, only epoch"),
-            (lambda s: [1, 2], "holds no weights, but a list"),
+            (lambda s: [1, 2], "does not hold weights but a list"),
             (lambda s: {}, "holds no weights, only nothing"),
             (lambda s: {**s, "bn1.weight": torch.zeros(16).to_sparse()}, "needs .*rebuild_sparse"),
             (

@@ -41,7 +41,7 @@ def test_every_format_and_depth(make, tmp_path, pixels):
     for example in data.examples("train"):
         np.testing.assert_array_equal(decode(example["image"]), pixels)
     (remark,) = data.remarks
-    assert remark == "No validation images have the class gif, png, ppm, tiff, webp."
+    assert remark == "There are no validation images of class gif, png, ppm, tiff, webp."
 
 
 def test_further_kinds_of_pixels(make, tmp_path, pixels):
@@ -83,8 +83,8 @@ def test_what_is_not_used_is_named_with_the_reason(make, tmp_path, pixels):
     data = make(ImageFolder, data_dir=tmp_path)
     assert data.num_examples("train") + data.num_examples("validation") == 9
     assert set(data.remarks) == {
-        "Not used (no image format that is read, '.txt'): cats/notes.txt.",
-        "Not used (no image format that is read, '.heic'): cats/photo.heic.",
+        "Not used (not a supported image format, '.txt'): cats/notes.txt.",
+        "Not used (not a supported image format, '.heic'): cats/photo.heic.",
         "Not used (a name that is not UTF-8): cats/\ufffd\ufffd.png.",
         "Not used (hidden): dogs/.DS_Store.",
         "Not used (no suffix): dogs/README.",
@@ -99,10 +99,10 @@ def test_a_class_without_images_is_an_error(make, tmp_path, pixels):
     for number in range(4):
         save(tmp_path / "cats" / f"{number}.png", pixels)
     (tmp_path / "dogs" / "deep").mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"folder dogs of .* holds no image that is read: rem"):
+    with pytest.raises(DatasetError, match=r"folder dogs of .* holds no readable image: rem"):
         make(ImageFolder, data_dir=tmp_path).num_examples("train")
     (tmp_path / "dogs" / "deep" / "1.heic").write_text("")
-    with pytest.raises(DatasetError, match=r"but dogs/deep/1.heic \(no image format that is read"):
+    with pytest.raises(DatasetError, match=r"but dogs/deep/1.heic \(not a supported image format"):
         make(ImageFolder, data_dir=tmp_path).num_examples("train")
 
 
@@ -112,9 +112,9 @@ def test_train_val_and_test(make, tmp_path, pixels):
     data = make(ImageFolder, data_dir=tmp_path)
     assert names_of(data, "train") == ["train.png"] and names_of(data, "validation") == ["val.png"]
     assert data.remarks == [
-        "Not used (no part of train/ and val/; to evaluate on it: dataset.validation_split=test): "
-        "test.",
-        "There is one class only, cats: every answer will be right.",
+        "Not used (it is outside train/ and val/; to evaluate on it: "
+        "dataset.validation_split=test): test.",
+        "There is only one class, cats: every prediction will be correct.",
     ]
     assert names_of(data, "test") == ["test.png"]
     assert sorted(names_of(data, "all")) == ["test.png", "train.png", "val.png"]

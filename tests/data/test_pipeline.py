@@ -225,7 +225,7 @@ def test_a_label_that_is_no_class_is_an_unreadable_image(make, fashion, monkeypa
         pipeline.note_positions(0, batch["position"])
     assert {name.rpartition("__")[2] for name in pipeline.corrupt} <= {"3", "7"}
     strict = InputPipeline(data, prep, batch_size=10, seed=0, cache="memory", corrupt_share=0.0)
-    with pytest.raises(DatasetError, match="label that is no class"):
+    with pytest.raises(DatasetError, match="an invalid label"):
         strict.note_validation(np.concatenate([b["position"] for b in strict.validation()]))
 
 
@@ -261,7 +261,7 @@ def test_values_that_do_not_fit(build, options, says):
 
 def test_images_of_another_size(make, fashion):
     prep = make(PadCropFlip, input_shape=(32, 32, 1))
-    with pytest.raises(DatasetError, match=r"28x28x1 are not of the size that \w+ takes, 32x32x1"):
+    with pytest.raises(DatasetError, match=r"28x28x1 do not have the size that \w+ needs, 32x32x1"):
         InputPipeline(fashion, prep, batch_size=8, seed=0)
 
 

@@ -99,9 +99,9 @@ def test_on_the_command_line(prepared, capsys, tmp_path):
         (["dataset=tfds:sights", where], "dataset=tfds:sights dataset.download=True"),
         (
             ["dataset.name=cifar100"],
-            "Cifar10 is the data set 'cifar10': for another give dataset=tfds:cifar100.",
+            "Cifar10 is the data set 'cifar10': for another data set, give dataset=tfds:cifar100.",
         ),
-        (["dataset=tfds:shades", "dataset.name=shades"], "leave dataset.name away"),
+        (["dataset=tfds:shades", "dataset.name=shades"], "remove dataset.name"),
         (["dataset=tfds:"], "dataset=tfds:NAME"),
     ):
         assert main(["train", "OneHour", *settings, "--dry-run"]) == 2

@@ -48,10 +48,13 @@ def open_size():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (open_size, r"input shape \(None, None, None, 3\) is open.*input_shape=\(224, 224, 3\)"),
-        (lambda: tf.keras.Sequential([tf.keras.layers.Dense(2)]), "is not built: call it"),
+        (
+            open_size,
+            r"input shape \(None, None, None, 3\) is not fixed.*input_shape=\(224, 224, 3\)",
+        ),
+        (lambda: tf.keras.Sequential([tf.keras.layers.Dense(2)]), "is not built: first call it"),
         (Subclass, "is not built.*a subclass of tf.keras.Model cannot be exported"),
-        (lambda: "ReActNetA", "A tf.keras.Model is exported, not str"),
+        (lambda: "ReActNetA", "Only a tf.keras.Model can be exported, not str"),
     ],
 )
 def test_models_that_are_none(convert, make, text):
@@ -63,9 +66,12 @@ def test_models_that_are_none(convert, make, text):
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (tf.keras.layers.Lambda(lambda x: 2 * x, name="mine"), "'mine' .* that give their input"),
-        (tf.keras.layers.UpSampling2D(name="mine"), "'mine' .* UpSampling2D, is not supported"),
-        (tf.keras.layers.Dense(2, name="mine"), "'mine' .* reads a feature map of 4x4 pixels"),
+        (
+            tf.keras.layers.Lambda(lambda x: 2 * x, name="mine"),
+            "'mine' .* only supported if it returns its input",
+        ),
+        (tf.keras.layers.UpSampling2D(name="mine"), "'mine' .* UpSampling2D are not supported"),
+        (tf.keras.layers.Dense(2, name="mine"), "'mine' .* input is a feature map of 4x4 pixels"),
         (tf.keras.layers.Activation("hard_sigmoid", name="mine"), "activation 'hard_sigmoid'"),
     ],
 )
@@ -80,7 +86,7 @@ def test_unsupported_layers_are_named(layer, text):
     ("options", "channels", "text"),
     [
         ({}, 3, r"odd number of input channels \(3\)"),
-        ({"groups": 2}, 8, "in groups is not supported"),
+        ({"groups": 2}, 8, "a grouped binary convolution is not supported"),
         ({"input_quantizer": "dorefa_quantizer"}, 8, "its input quantizer is not a sign"),
     ],
 )
@@ -188,17 +194,17 @@ def test_reference_kernels_are_found_out(small):
         (
             "openvino",
             to_openvino,
-            r"needs OpenVINO, not installed here: .*\[openvino\]",
+            r"needs OpenVINO: run pip install.*\[openvino\]",
         ),
         (
             "larq_compute_engine",
             to_lce,
-            r"needs Larq Compute Engine, not installed .*\[lce\]",
+            r"needs Larq Compute Engine: run pip .*\[lce\]",
         ),
         (
             "tf2onnx",
             to_onnx,
-            r"needs ONNX Runtime and tf2onnx, not installed .*\[onnx\]",
+            r"needs ONNX Runtime and tf2onnx: run pip .*\[onnx\]",
         ),
     ],
 )
@@ -240,7 +246,7 @@ def test_commands_say_so_at_once(module, options, tmp_path):
         check=False,
     )
     assert done.returncode == 2 and done.stdout == "False\n"  # before the wait for TensorFlow
-    assert re.fullmatch(r"Error: .*, not installed here: .* '\.\[\w+\]' in .*\.\n", done.stderr)
+    assert re.fullmatch(r"Error: .* needs .*: run pip install '\.\[\w+\]' in .*\.\n", done.stderr)
     assert not list(tmp_path.iterdir())
 
 
@@ -283,13 +289,13 @@ EXPORT = ("export", "RealResNet20", "width=0.25")
         ),
         (("export", "broken.keras", "--format", "openvino", "-o", "x"), "is not a readable model"),
         (("export", "broken.keras", "a=1", "--format", "openvino", "-o", "x"), "no arguments"),
-        (("benchmark",), "No model is named; --all measures all"),
+        (("benchmark",), "Name a model, or give --all for all"),
         (("benchmark", "ReActNet200"), "no model 'ReActNet200'; did you mean 'ReActNet20'?"),
         (("benchmark", "no.keras"), "There is no 'no.keras': "),
         (("benchmark", "ReActNet20", "--runtimes", "openvin"), "no runtime 'openvin'; did you"),
-        (("benchmark", "ReActNet20", "--runtimes", ","), "--runtimes names none; there are"),
-        (("benchmark", "ReActNet20", "--threads", "1,x"), "--threads takes whole numbers from 1"),
-        (("benchmark", "ReActNet20", "--batch", "0"), "--batch takes whole numbers from 1"),
+        (("benchmark", "ReActNet20", "--runtimes", ","), "--runtimes is empty; choose from"),
+        (("benchmark", "ReActNet20", "--threads", "1,x"), "--threads must be whole numbers from 1"),
+        (("benchmark", "ReActNet20", "--batch", "0"), "--batch must be whole numbers from 1"),
         (("benchmark", "ReActNet20", "--csv", "file/x.csv"), "'file' cannot be written: "),
         (("benchmark", "ReActNet20", "--plot", "file/x.png"), "'file' cannot be written: "),
     ],

@@ -64,8 +64,11 @@ def replaced():
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (lambda: layers.UpSampling2D(name="mine"), "UpSampling2D, is not supported"),
-        (lambda: layers.Lambda(lambda x: 2 * x, name="mine"), "that give their input"),
+        (lambda: layers.UpSampling2D(name="mine"), "UpSampling2D are not supported"),
+        (
+            lambda: layers.Lambda(lambda x: 2 * x, name="mine"),
+            "only supported if it returns its input",
+        ),
         (lambda: layers.Activation("hard_sigmoid", name="mine"), "activation 'hard_sigmoid'"),
         (lambda: layers.Activation(relu, name="mine"), "activation 'relu'"),
         (lambda: layers.PReLU(name="mine"), "one slope per channel"),
@@ -74,7 +77,7 @@ def replaced():
             lambda: SymmetricConv2D(
                 4, 3, groups=2, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="mine"
             ),
-            "in groups",
+            "a grouped binary",
         ),
         (
             lambda: lq.layers.QuantConv2D(
@@ -86,7 +89,7 @@ def replaced():
         (lambda: Sharper(name="mine"), r"Sharper changes what BatchNorm computes \(call\)"),
         (lambda: Tripled(2, name="mine"), r"Tripled changes what Dense computes \(call\)"),
         (lambda: Doubled(4, 3, name="mine"), r"SymmetricConv2D computes \(convolution_op\)"),
-        (replaced, r"changed on the object \(call\)"),
+        (replaced, r"methods were replaced on this layer \(call\)"),
     ],
 )
 def test_layers_are_refused_by_name_before_anything_is_written(layer, text, tmp_path):
@@ -117,7 +120,7 @@ def test_several_inputs_or_outputs(tmp_path):
 
 @pytest.mark.parametrize("name", ["my-net", "2nd", "", "int", "class", "_net", "bnn", "a b", "né"])
 def test_names_that_are_no_identifiers(name, tmp_path):
-    with pytest.raises(DeployError, match=f"'{name}' cannot be a name in C") as error:
+    with pytest.raises(DeployError, match=f"'{name}' is not a name in C") as error:
         to_c(model_of(layers.ReLU()), tmp_path / "c", name=name)
     sentence(error)
     assert not any(tmp_path.iterdir())
@@ -149,11 +152,11 @@ def test_directories(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     for taken in ("file", "file/under"):
         with pytest.raises(
-            DeployError, match=r"file.*(is no directory|cannot be written)"
+            DeployError, match=r"file.*(is not a directory|cannot be written)"
         ) as error:
             to_c(model, tmp_path / taken)
         sentence(error)
-    with pytest.raises(DeployError, match="holds other files") as error:
+    with pytest.raises(DeployError, match="holds files that do not belong") as error:
         to_c(model, tmp_path)
     sentence(error)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
@@ -219,7 +222,7 @@ def test_directories_that_are_no_complete_export(tmp_path):
     (folder / "bnn.h").unlink()
     with pytest.raises(DeployError, match=r"'bnn.h' is missing"):
         load_c(folder)
-    with pytest.raises(DeployError, match="no complete export"):
+    with pytest.raises(DeployError, match="not a complete export"):
         load_c(tmp_path / "nothing")
 
 
@@ -252,9 +255,9 @@ def test_export_command(tmp_path, capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--name", "a-b", "--format", "c"], "'a-b' cannot be a name in C"),
+        (["--name", "a-b", "--format", "c"], "'a-b' is not a name in C"),
         (["--name", "ab", "--format", "tflite"], "--name is for --format c, not tflite"),
-        (["--format", "c"], "holds other files"),
+        (["--format", "c"], "holds files that do not belong"),
     ],
 )
 def test_export_command_with_bad_input(options, text, tmp_path, capfd):

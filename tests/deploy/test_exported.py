@@ -128,7 +128,7 @@ def test_an_export_is_measured_used_and_says_what_it_is(exported, small, lqz, tm
     top1 = 100 * np.mean(small.scores.argmax(-1) == small.labels)
     share = re.escape(f"{top1:.2f} %")
     assert re.search(rf"^top-1 +{share} +{share}$", out, re.MULTILINE), out
-    assert "0 of 15 images have another class (0 %): within the tolerance of 0.2 %." in out
+    assert "0 of 15 images have a different class (0 %): within the tolerance of 0.2 %." in out
     (row,) = rows(tmp_path / "rows.csv")
     assert row["format"] == kind and row["images"] == "15" and row["changed"] == "0"
     assert float(row["top1"]) == float(row["keras_top1"]) == pytest.approx(top1, abs=1e-4)
@@ -156,7 +156,7 @@ def test_another_network_gives_other_classes(exported, small, lqz, tmp_path):
     changed = np.flatnonzero(theirs != ours)
     assert 0 < len(changed) < 15
     assert "The export was made from other weights (small.keras, sha256 " in out
-    assert f"{len(changed)} of 15 images have another class" in out and "beyond the tol" in out
+    assert f"{len(changed)} of 15 images have a different class" in out and "beyond the tol" in out
     listed = re.findall(r"^ +(\d+)  (.+?\.png)  (.+?)  +\S.*  +([\d.e+-]+)$", out, re.MULTILINE)
     assert sorted(int(each[0]) for each in listed) == changed.tolist()
     assert all(f"{int(position):02d}.png" in name for position, name, *_ in listed)
@@ -182,7 +182,7 @@ def test_bytes_in_batches_of_a_fixed_size(small, lqz, tmp_path):
     assert runner.batch == 2 and runner.pixels
     np.testing.assert_allclose(runner(small.images), small.scores, atol=1e-5)
     code, out, _ = lqz("evaluate", "ov", *small.settings, "--against", small.keras)
-    assert code == 0 and "0 of 15 images have another class" in out
+    assert code == 0 and "0 of 15 images have a different class" in out
     image = small.root / "photos" / "val" / "ant" / "01.png"
     assert lqz("predict", "ov", image) == lqz("predict", small.keras, image)
 

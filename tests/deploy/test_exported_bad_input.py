@@ -66,21 +66,25 @@ def image(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "damage", "says"),
     [
-        ("ov", lambda p: (p / "model.bin").unlink(), "is no complete export: 'model.bin' is missi"),
+        (
+            "ov",
+            lambda p: (p / "model.bin").unlink(),
+            "is not a complete export: 'model.bin' is missi",
+        ),
         ("ov", lambda p: (p / "model.xml").write_text("<x/>"), "'model.xml' was changed after the"),
         ("ov", lambda p: (p / "card.json").write_text("{"), "its card is damaged"),
         ("ov", lambda p: (p / "card.json").write_text("[]"), "its card is damaged"),
         (
             "ov",
             lambda p: ((p / "card.json").unlink(), (p / "model.xml").write_text("<x/>")),
-            "is no complete export: OpenVINO cannot run it: ",
+            "is not a complete export: OpenVINO cannot run it: ",
         ),
         ("c", lambda p: (p / "model.json").unlink(), "'model.json' is missing"),
         ("c", lambda p: (p / "bnn.c").write_text("int x;"), "was changed after the export"),
-        ("m.onnx", lambda p: p.write_bytes(p.read_bytes()[:500]), "is no complete export: "),
-        ("m.onnx", lambda p: p.write_bytes(b""), "is no complete export: "),
-        ("m.tflite", lambda p: p.write_bytes(p.read_bytes()[:500]), "is no complete export: "),
-        ("m.tflite", lambda p: p.write_bytes(b"nothing of TFLite"), "is no complete export: "),
+        ("m.onnx", lambda p: p.write_bytes(p.read_bytes()[:500]), "is not a complete export: "),
+        ("m.onnx", lambda p: p.write_bytes(b""), "is not a complete export: "),
+        ("m.tflite", lambda p: p.write_bytes(p.read_bytes()[:500]), "is not a complete export: "),
+        ("m.tflite", lambda p: p.write_bytes(b"nothing of TFLite"), "is not a complete export: "),
     ],
 )
 def test_half_written_and_foreign_exports(folder, damage, says, copy, image, lqz):
@@ -92,7 +96,12 @@ def test_programs_run_only_where_they_are_trusted(copy, image, lqz):
     both(lqz, copy / "c", "is unsafe: it is C source, which is compiled and run", image)
     (copy / "saved").mkdir()
     (copy / "saved" / "saved_model.pb").write_bytes(b"")
-    both(lqz, copy / "saved", "is unsafe: it is a SavedModel, a program with your rights", image)
+    both(
+        lqz,
+        copy / "saved",
+        "is unsafe: it is a SavedModel, a program that runs with your rights",
+        image,
+    )
     both(lqz, copy / "saved", "TensorFlow cannot run it: ", image, "--trust-program")
 
 
@@ -132,7 +141,7 @@ def test_an_onnx_file_that_names_other_files(copy, image, lqz):
         model, copy / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0
     )
     assert (copy / "weights").stat().st_size
-    both(lqz, copy / "m.onnx", "is unsafe: it names other files, which would be read.", image)
+    both(lqz, copy / "m.onnx", "is unsafe: it would read other files.", image)
 
 
 def test_another_network(made):
@@ -155,19 +164,22 @@ def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
     refused(lqz("predict", made / "ov", image), "give preprocessing=imagenet or preprocessing=")
     refused(lqz("predict", made / "ov", image, "width=2"), "An export takes no arguments")
     (tmp_path / "bare.onnx").write_bytes(to_onnx(network()))
-    says = "does not say which network it was made from: give --against with the run, the file"
+    says = "does not record its network: give --against with the run, the file"
     refused(lqz("evaluate", "bare.onnx"), says)
     assert lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")[0] == 0
-    refused(lqz("evaluate", "c"), "was exported with random weights of RealResNet20: there is no")
-    says = "was exported with random weights, which know no classes."
+    refused(
+        lqz("evaluate", "c"),
+        "was exported with random weights of RealResNet20: it cannot be compared",
+    )
+    says = "was exported with random weights, which cannot classify."
     refused(lqz("predict", "c", image, "--trust-program"), says)
 
 
 def test_options_of_exports_alone(made, lqz):
     for option in (["--against", "ReActNet20"], ["--trust-program"]):
-        says = f"{option[0]} is for exports, and '{made / 'net.keras'}' is none."
+        says = f"{option[0]} is for exports, but '{made / 'net.keras'}' is not an export."
         refused(lqz("evaluate", made / "net.keras", *option), says)
-    refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a network of K")
+    refused(lqz("evaluate", made / "ov", "--picture", "x.png"), "--picture is for a Keras network")
     refused(
         lqz("export", made / "net.keras", "--format", "onnx", "-o", "x.tflite"),
         "--format onnx writes an .onnx file, not 'x.tflite'.",
@@ -175,7 +187,7 @@ def test_options_of_exports_alone(made, lqz):
 
 
 def test_in_python(made, tmp_path):
-    with pytest.raises(DeployError, match="is no export of `lqz export`"):
+    with pytest.raises(DeployError, match="was not written by `lqz export`"):
         load_export(tmp_path)
     with pytest.raises(FileError, match=r"give --trust-program \(trusted=True\)"):
         load_export(made / "c")
@@ -189,7 +201,7 @@ def test_in_python(made, tmp_path):
             runner(images)
     flat = tf.keras.Input((4,), name="flat")
     (tmp_path / "flat.onnx").write_bytes(to_onnx(tf.keras.Model(flat, keras.Dense(2)(flat))))
-    with pytest.raises(DeployError, match="is no classifier of images"):
+    with pytest.raises(DeployError, match="is not an image classifier"):
         load_export(tmp_path / "flat.onnx")
 
 
@@ -198,7 +210,7 @@ def test_a_card_names_files_of_its_own_folder_alone(tmp_path):
     write_card(tmp_path, ExportCard("A"), ["model.xml"])
     found = json.loads((tmp_path / "card.json").read_text())
     (tmp_path / "card.json").write_text(json.dumps({**found, "files": {"../x": "0"}}))
-    with pytest.raises(DeployError, match="its card names files outside of it"):
+    with pytest.raises(DeployError, match="its card lists files outside the export"):
         read_card(tmp_path, "openvino")
     (tmp_path / "card.json").write_text(json.dumps({**found, "set": 3}))
     with pytest.raises(DeployError, match="its card is damaged"):

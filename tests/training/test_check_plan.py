@@ -48,25 +48,25 @@ LIMITS = [
 WITH_TEACHER = {"teacher": "RealResNet20", "teacher.width": 0.25, "teacher_epochs": 1}
 TOGETHER = [
     ({"accumulate": 3}, "accumulate=3 does not divide a batch of 16 images into equal parts"),
-    ({"batch_size": 81}, "A batch of 81 is more than the 80 training images: give batch_size=4"),
+    ({"batch_size": 81}, "batch_size=81 is larger than the 80 training images: give batch_size=4"),
     ({"warmup_epochs": 5}, "warmup_epochs=5 must not exceed the 1 epochs"),
     ({"crop_epochs": 1, "crop_size": 28}, "Crops of 28x28 must be smaller than the images, which"),
-    ({"first_sharpness": 20}, "A sharpness must rise"),
+    ({"first_sharpness": 20}, "A sharpness must start"),
     ({"dataset.train_split": "foo"}, "no split"),
     ({"dataset.data_dir": "nowhere"}, "There is no folder nowhere"),
-    ({"preprocessing.input_shape": "(32,32,3)"}, "Images of 28x28x3 are not of the size that"),
-    ({"model.num_classes": 7}, "The model tells 7 classes apart, and the data set has 2: give"),
+    ({"preprocessing.input_shape": "(32,32,3)"}, "Images of 28x28x3 do not have the size that"),
+    ({"model.num_classes": 7}, "The model has 7 classes, but the data set has 2: give"),
     ({"model.include_top": False}, "The model ends with a feature map of 7x7x16 and has no"),
-    ({"model.input_shape": "(32,32,1)"}, "The model takes images of 32x32x1, and they are"),
+    ({"model.input_shape": "(32,32,1)"}, "The model takes images of 32x32x1, but they are"),
     ({"model.width": 0.001}, "width=0.001 leaves no channels"),
     ({"model.weights": "nofile.npz"}, "There is no weights file 'nofile.npz'."),
-    ({**WITH_TEACHER, "teacher.num_classes": 5}, "The teacher tells 5 classes apart, and the data"),
+    ({**WITH_TEACHER, "teacher.num_classes": 5}, "The teacher has 5 classes, but the data"),
     ({**WITH_TEACHER, "teacher.input_shape": "(28,28,3)"}, "The teacher takes images of 28x28x3"),
     ({**WITH_TEACHER, "teacher.weights": "no.npz"}, "There is no weights file 'no.npz'."),
     ({**WITH_TEACHER, "teacher.weights": "foo"}, "There are no weights 'foo' for RealResNet20"),
     ({**WITH_TEACHER, "teacher.weights": "cifar10"}, "tells 10 classes apart"),
     ({"initialize_from": "nofile.npz"}, "There is no weights file 'nofile.npz'."),
-    ({"initialize_from": "foo"}, "give None for random ones or the path of a file"),
+    ({"initialize_from": "foo"}, "give None for random weights, or a file"),
     ({"initialize_from": "cifar10"}, "do not fit"),  # of another width
     ({"data_service": "foo"}, "data_service='foo' must be the address of a dispatcher"),
     ({"data_service": "grpc://localhost:1"}, "No data service answers at grpc://localhost:1"),
@@ -121,7 +121,7 @@ def test_few_steps_and_images_left_out_are_said(small, capsys):
     assert main(["train", "RealResNet20", "--dry-run", *words({**small, "batch_size": 64})]) == 0
     out = capsys.readouterr().out
     assert "An epoch has one step, of 64 of the 80 training images: batch_size=4 gives 20." in out
-    assert "leaves out         16 images of each epoch, others each time" in out
+    assert "leaves out         16 images of each epoch, different ones each time" in out
 
 
 def test_a_dry_run_looks_at_the_run_that_is_there(small, tmp_path, capsys):
@@ -130,8 +130,8 @@ def test_a_dry_run_looks_at_the_run_that_is_there(small, tmp_path, capsys):
     task.train(FirstBatch())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for changes, says in (
-        ({"epochs": 3}, "belongs to another recipe (epochs: 1 there, 3 here)"),
-        ({"cache": "memory"}, "began with cache=none, and cache=memory has another order"),
+        ({"epochs": 3}, "belongs to a different recipe (epochs: 1 there, 3 here)"),
+        ({"cache": "memory"}, "began with cache=none, and cache=memory has a different order"),
     ):
         command = ["train", "RealResNet20", *words({**small, **place, **changes})]
         for more in (["--dry-run"], []):

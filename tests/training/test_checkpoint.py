@@ -52,7 +52,7 @@ def test_where_none_is_whole_nothing_is_begun_anew(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, 1)
     next(tmp_path.glob("step-*")).unlink()
-    with pytest.raises(RunError, match=r"No whole checkpoint is left; remove .* from its start"):
+    with pytest.raises(RunError, match=r"No complete checkpoint is left; remove .* from its start"):
         checkpoints.load(lambda line: None)
     (tmp_path / "checkpoints.json").write_text("[{")
     with pytest.raises(RunError, match=r"checkpoints\.json is damaged; remove"):
@@ -80,5 +80,5 @@ def test_weights_that_are_no_numbers_are_passed_over(tmp_path):
     assert loop == {"done_steps": 1} and "holds NaN or infinity" in complaints[0]
     _, loop = checkpoints.load(complaints.append, {"done_steps": int})
     assert loop == {"done_steps": 1}
-    with pytest.raises(RunError, match="No whole checkpoint"):
+    with pytest.raises(RunError, match="No complete checkpoint"):
         checkpoints.load(complaints.append, {"done_steps": str})

@@ -119,9 +119,9 @@ def test_a_network_with_weights_for_every_pixel(capsys):
     command = ["train", "XNORNetPlusPlusResNet20", "dataset=Cifar10", "crop_epochs=1"]
     assert main([*command, "--dry-run"]) == 2
     err = capsys.readouterr().err
-    assert "height and width must be given" in err and "crop_epochs=0" in err
+    assert "give the image's height and width" in err and "crop_epochs=0" in err
 
 
 def test_a_dry_run_says_so(capsys):
     assert main(["train", "OneHour", "dataset=Cifar10", "crop_epochs=3", "--dry-run"]) == 0
-    assert "the middle 24x24 pixels of each image" in capsys.readouterr().out
+    assert "the central 24x24 pixels of each image" in capsys.readouterr().out

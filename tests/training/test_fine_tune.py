@@ -75,7 +75,7 @@ def test_from_a_folder_to_predictions_by_name(image_folder, tmp_path, monkeypatc
     lines = [line.split(maxsplit=2) for line in out.splitlines()]
     assert ["initialize_from", "cifar10", "the trained set of ReActNet20"] in lines
     assert ["learning_rate", "0.0063", "for batches of 32"] in lines
-    assert "images in all" not in out  # epochs was set
+    assert "images in total" not in out  # epochs was set
     assert "Each epoch leaves out 16 of the 80 images" in out
     assert json.loads((tmp_path / "mine/config.json").read_text())["learning_rate"] == 0.0063
 

@@ -36,7 +36,7 @@ def test_a_file_of_another_class_count(settings, trained, tmp_path, capsys):
     run = configure_task(RealResNet20, {**settings, "initialize_from": str(start)}).run()
     out = capsys.readouterr().out
     assert f"Starting from the weights {start} (start.npz)." in out
-    assert "'start.npz' tells 10 classes apart, not 2: realresnet20 gets a new classifier." in out
+    assert "'start.npz' has 10 classes, not 2: realresnet20 gets a new classifier." in out
     (result,) = run.results
     assert result.inputs == {"initialize_from": sha256(start)}
     ours = torch_state(zoo.load_model(str(run.model_path), compile=False))

@@ -343,6 +343,6 @@ def test_a_state_that_does_not_fit_is_refused(program, tmp_path, capsys):
 def test_a_program_is_not_written_over_another(program, capsys, tmp_path):
     command = ["train", "SDBNNResNet20", f"output_dir={tmp_path / 'run'}"]
     assert main([*command, "--program", str(program)]) == 2
-    assert "holds a program already" in capsys.readouterr().err
+    assert "already holds a program" in capsys.readouterr().err
     assert main([*command, "--images", "x"]) == 2
     assert "--images goes with --program" in capsys.readouterr().err

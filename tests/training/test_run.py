@@ -121,7 +121,7 @@ def test_what_the_machine_decided_is_kept(finished, tmp_path):
     decided = json.loads((finished.run.directory / "machine.json").read_text())
     (bfloat16,) = {stage.bfloat16 for stage in finished.make().planned_stages()}
     assert decided == {"cache": "memory", "bfloat16": bfloat16, "photographs": "pillow"}
-    says = r"began with cache=memory, and cache=none has another order of images: leave cache away"
+    says = r"began with cache=memory, and cache=none has a different order of images: remove cache="
     with pytest.raises(RunError, match=says):
         configure_task(ReActNet, {**finished.settings, "cache": "none"}).run()
     run = RunDirectory(tmp_path, {})
@@ -131,7 +131,7 @@ def test_what_the_machine_decided_is_kept(finished, tmp_path):
     former = {"photographs": "tensorflow"}
     assert run.decide(now, former) == {"cache": "none", "bfloat16": True, **former}
     (tmp_path / "machine.json").write_text("{")
-    with pytest.raises(RunError, match=r"machine\.json is damaged; remove .* to start afresh"):
+    with pytest.raises(RunError, match=r"machine\.json is damaged; remove .* to start again"):
         run.decide(now, former)
 
 
@@ -174,7 +174,7 @@ def test_only_drafts_of_this_run_are_removed(tmp_path):
     for each in (own, foreign, users):
         each.parent.mkdir(parents=True, exist_ok=True)
         each.write_bytes(b"half")
-    with pytest.raises(RunError, match="belongs to another recipe"):
+    with pytest.raises(RunError, match="belongs to a different recipe"):
         run(2).open()
     assert own.exists() and foreign.exists() and users.exists()
     again = run(1)

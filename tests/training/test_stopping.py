@@ -39,7 +39,7 @@ def test_a_service_that_stays_away_ends_the_process():
 def test_the_second_ctrl_c_ends_a_process_that_hears_nothing():
     process = start()
     process.send_signal(signal.SIGINT)
-    assert "Stopping after the steps under way" in process.stderr.readline() + (
+    assert "Stopping after the current steps" in process.stderr.readline() + (
         process.stderr.readline()
     )
     assert process.poll() is None

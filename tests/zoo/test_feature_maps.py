@@ -93,5 +93,5 @@ def test_no_maps(kind):
         ),
         "no convolution": lambda: tf.keras.Model(image, tf.keras.layers.ReLU()(image)),
     }[kind]()
-    with pytest.raises(InvalidValueError, match="feature maps at strides"):
+    with pytest.raises(InvalidValueError, match="feature maps at each stride"):
         zoo.features(model)

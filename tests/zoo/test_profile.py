@@ -161,4 +161,4 @@ def test_open_input_shape(shape):
     model = tf.keras.Sequential([tf.keras.Input(shape), SymmetricConv2D(4, 3)])
     with pytest.raises(InvalidValueError) as error:
         zoo.profile(model)
-    one_sentence(error, "open input shape", str(shape)[1:-1], "one image size")
+    one_sentence(error, "variable input shape", str(shape)[1:-1], "one image size")

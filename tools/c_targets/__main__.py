@@ -1,4 +1,4 @@
-"""Run the catalog's models in C on all targets and keep what came out.
+"""Run the catalog's models in C on all targets and write the results.
 
     python -m tools.c_targets [MODEL...]
 

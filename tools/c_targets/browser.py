@@ -2,8 +2,8 @@
 
     python -m tools.c_targets.browser
 
-It is kept in the repository, so that `make docs` needs no clang. Beside it lies a .json with
-digests of what it was made of: a test fails when weights or kernels changed since.
+It is in the repository, so `make docs` needs no clang. A .json beside it has digests of its
+sources: a test fails if weights or kernels have changed since.
 """
 
 from __future__ import annotations

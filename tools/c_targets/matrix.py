@@ -1,4 +1,4 @@
-"""Which models run on which targets, from runs: the rows of `results/c_targets.csv`."""
+"""The results of the models on the targets: the rows of `results/c_targets.csv`."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def run_on_all(case: Case, builder: Builder) -> Iterator[dict[str, Any]]:
     for target in (X86, PORTABLE):
         program = builder.build(target, case.directory)
         if target.fused and program.kernels == "portable C":
-            raise DeployError("The matrix is made on a CPU with AVX2, which rounds as NEON does.")
+            raise DeployError("The matrix needs a CPU with AVX2, which rounds like NEON.")
         expected[target.fused] = program.run(case.images, case.outputs)
     for target in EMULATED:
         yield {**_row(case, target), **_compared(case, target, builder, expected[target.fused])}

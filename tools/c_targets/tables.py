@@ -45,9 +45,9 @@ def firmware_rows() -> tuple[list[str], list[list[str]]]:
         "results",
         "flash KB",
         "RAM KB",
-        "of it workspace KB",
+        "workspace KB",
         "stack used KB",
-        "million instructions an image",
+        "million instructions per image",
     ]
     rows = [
         [

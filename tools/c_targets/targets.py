@@ -1,4 +1,4 @@
-"""Build an export for a target, run it on images, and give its outputs."""
+"""Build an export for a target, run it on images, and return its outputs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `lqz` does: a file or a folder for each command."""
+"""The commands of `lqz`: one file or folder each."""

@@ -21,7 +21,7 @@ NO_WEIGHTS = "none"
 def read_options(words: Sequence[str]) -> dict[str, Any]:
     """`key=value` as arguments of a model, with or without "model." in front.
 
-    `weights` is None for random ones, and absent where nothing is said of it.
+    `weights` is None for random weights, and absent if not given.
 
     Raises:
         InvalidValueError: a word is no setting, or a key is given twice.
@@ -30,7 +30,9 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
     for key, value in parse_arguments(words).items():
         name = key.removeprefix(PREFIX)
         if name in options:
-            raise InvalidValueError(f"'{name}' is given twice, once as '{PREFIX}{name}'.")
+            raise InvalidValueError(
+                f"'{name}' is given twice, the second time as '{PREFIX}{name}'."
+            )
         options[name] = value
     return without_word(options)
 

@@ -26,15 +26,15 @@ from zoo.files import expanded
 @click.option(
     "--to",
     type=click.Choice(["torch", "packed"]),
-    help="Write a file instead: PyTorch's, or an .npz with a bit per binary weight.",
+    help="Write a file instead: a PyTorch file, or an .npz with one bit per binary weight.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file that --to writes.")
-@click.option("--name", help="Under which name the set is kept; by default the registered one.")
-@click.option("--force", is_flag=True, help="Replace a set of that name.")
+@click.option("--name", help="Name of the stored set; by default the registered name.")
+@click.option("--force", is_flag=True, help="Replace an existing set with that name.")
 @click.option(
     "--entry",
     metavar="NAME",
-    help="Which weights of PyTorch's FILE, where it holds several, such as averaged ones.",
+    help="Which weights to take if a PyTorch FILE holds several, such as averaged ones.",
 )
 def convert(
     model: str,
@@ -47,50 +47,52 @@ def convert(
 ) -> None:
     """Import the weights of MODEL from the authors' FILE, or write them for PyTorch.
 
-    FILE is what the authors' training wrote with torch.save, of any PyTorch; for larq-zoo's models
-    its .h5. It is read without executing anything in it, compared with the model, and kept, so that
-    MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
+    FILE was written by torch.save of any PyTorch version; for larq-zoo's models it is
+    an .h5 file. Its code is never executed. The weights are compared with the model and stored, so
+    that MODEL(weights=NAME) finds it. KEY=VALUE are arguments of the model, such as num_classes=10.
 
     With --to, FILE is an .npz or the name of a set (by default the registered one), MODEL may also
     be a run directory or an .npz file, and the file of -o is written. --to torch: a state_dict with
-    the authors' keys. --to packed: an .npz with a bit per binary weight and a scale per filter,
-    with which the network computes the same to the bit.
+    the authors' keys. --to packed: an .npz with one bit per binary weight and one scale per filter,
+    with bit-identical outputs.
 
     Only --to torch needs PyTorch: pip install '.[convert]' in a clone.
     """
     settings = [each for each in arguments if "=" in each and not Path(each).is_file()]
     files = [each for each in arguments if each not in settings]
     if len(files) > 1:
-        raise InvalidValueError(f"One file at a time, not {', '.join(files)}.")
+        raise InvalidValueError(f"Give one file at a time, not {', '.join(files)}.")
     options = read_options(settings)
     if "weights" in options:
-        raise InvalidValueError("Give the file's or set's name alone, without weights=.")
+        raise InvalidValueError("Give the name of the file or set without weights=.")
     found = find(model)
     if to is not None:
         if output is None:
-            raise InvalidValueError(f"Into which file? lqz convert {model} --to {to} -o FILE.")
+            raise InvalidValueError(f"Give the output file: lqz convert {model} --to {to} -o FILE.")
         if entry is not None:
-            raise InvalidValueError("--entry is for importing PyTorch's FILE, not for --to.")
+            raise InvalidValueError("--entry is for importing a PyTorch FILE, not for --to.")
         if found.row is not None and found.set_name is None:
             options["weights"] = files[0] if files else _registered_name(model, imports=False)
         elif files:
-            raise InvalidValueError(f"'{model}' has weights of its own: leave '{files[0]}' away.")
+            raise InvalidValueError(f"'{model}' already contains weights: remove '{files[0]}'.")
         _export(model, found, output, options, to)
         return
     if found.row is None or found.set_name is not None:
         raise InvalidValueError(
-            f"'{model}' is no model of `lqz list`: a file is imported into one of these alone, by "
-            "lqz convert MODEL FILE."
+            f"'{model}' is not a model of `lqz list`: import a file with lqz convert MODEL FILE."
         )
     set_name = name or _registered_name(model, imports=True)
     if not set_name.replace("-", "").replace("_", "").isalnum():
-        raise InvalidValueError(f"A set's name has letters, digits, '-', '_', not '{set_name}'.")
+        raise InvalidValueError(
+            f"A set's name may have letters, digits, '-' and '_', not '{set_name}'."
+        )
     if options and not name:
         raise InvalidValueError(
-            f"With {', '.join(settings)} this is another set than '{set_name}': --name names it."
+            f"With {', '.join(settings)} these are not the weights of '{set_name}': choose a name "
+            "with --name."
         )
     if not files:
-        raise InvalidValueError(f"Which file? lqz convert {model} FILE.")
+        raise InvalidValueError(f"Give a file: lqz convert {model} FILE.")
     _import(found.row, expanded(files[0]), set_name, options, force, entry)
 
 
@@ -123,19 +125,20 @@ def _import(
         raise WeightsError(f"There is no file '{file}'.")
     if cache.shipped(row.model, name):
         raise WeightsError(
-            f"{row.model}'s set '{name}' is part of this package and would hide another of that "
-            "name: --name keeps both."
+            f"{row.model}'s set '{name}' is part of this package and would hide yours: give your "
+            "set another --name."
         )
     digest = sha256(file)
     if record.sha256 and digest != record.sha256:
         raise WeightsError(
             f"'{file}' is not the registered file of {row.model}'s '{name}': its sha256 begins "
-            f"with {digest[:12]}, not with {record.sha256[:12]}; --name keeps another file."
+            f"with {digest[:12]}, not with {record.sha256[:12]}; keep this file under another "
+            "--name."
         )
     _refuse_to_replace(row, name, force)
     format = _format_of(file, row)
     if entry is not None and format != "pytorch":
-        raise InvalidValueError(f"--entry is for PyTorch's files, not '{file.name}'.")
+        raise InvalidValueError(f"--entry is for PyTorch files, not '{file.name}'.")
     load_tensorflow()
     from zoo.weights import imports, torch_file
     from zoo.weights.files import (
@@ -178,7 +181,7 @@ def _import(
                 rest = read_unused(file) if format == "npz" else state
                 kept = unused(model, rest)
                 write_npz(model, draft, kept, packed=is_packed(file), card=card)
-    click.echo(f"Kept as {cache.cached(row.model, name)}")
+    click.echo(f"Stored as {cache.cached(row.model, name)}")
     built = "".join(f", {key}={value!r}" for key, value in options.items())
     how = f'{row.model}(weights="{name}"{built})'
     click.echo(
@@ -193,8 +196,8 @@ def _refuse_to_replace(row: catalog.Row, name: str, force: bool) -> None:
 
     if (path := cache.cached(row.model, name)) and not force:
         raise WeightsError(
-            f"{row.model} has a set '{name}' already, {path}: --force replaces it, --name keeps "
-            "both."
+            f"{row.model} already has a set '{name}', {path}: --force replaces it; another --name "
+            "keeps both."
         )
 
 
@@ -208,7 +211,7 @@ def _report(parity: Any, file: Path) -> None:
         f"Output for a test image: {'finite' if parity.finite else 'NaN or infinity'}."
     )
     if not parity.passed:
-        raise WeightsError(f"'{file}' failed the parity check and was not kept.")
+        raise WeightsError(f"'{file}' failed the parity check and was not stored.")
 
 
 def _say_entries(taken: Any, file: Path) -> None:
@@ -216,17 +219,17 @@ def _say_entries(taken: Any, file: Path) -> None:
     if taken.others:
         others = ", ".join(printable(each, 60) for each in taken.others[:8])
         click.echo(
-            f"{file.name} holds several sets of weights: '{printable(taken.entry, 60)}' is taken; "
-            f"--entry takes another ({others})."
+            f"{file.name} holds several sets of weights: '{printable(taken.entry, 60)}' is used; "
+            f"--entry selects another ({others})."
         )
 
 
 def _export(model: str, found: Found, output: Path, options: dict[str, Any], to: str) -> None:
     if found.row is not None and found.row.origin != "zoo":
         why = (
-            "of TensorFlow's padding: PyTorch has no such network"
+            "whose network uses TensorFlow's padding, which PyTorch does not have"
             if to == "torch"
-            else ("whose weights are Keras's .h5 and are not packed")
+            else "whose weights are .h5 files and cannot be packed"
         )
         raise InvalidValueError(f"{found.row.model} is larq-zoo's, {why}.")
     if to == "torch":
@@ -241,7 +244,7 @@ def _export(model: str, found: Found, output: Path, options: dict[str, Any], to:
 
     path, network = given.file, given.model()
     if path is None or catalog_row(network.name) is None:
-        raise InvalidValueError(f"'{model}' is no model of `lqz list` with weights.")
+        raise InvalidValueError(f"'{model}' is not a model of `lqz list` with weights.")
     rest = unused(network, read_unused(path)) if path.suffix == ".npz" else {}
     if to == "packed":
         try:

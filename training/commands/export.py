@@ -47,14 +47,14 @@ SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variabl
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Images at a time (openvino).",
+    help="Batch size (openvino).",
 )
 @click.option(
     "--preprocess",
     is_flag=True,
-    help="Take uint8 images and normalise them in the graph (openvino).",
+    help="Accept uint8 images; normalise them in the graph (openvino).",
 )
-@click.option("--name", help="Prefix of the names in C (c); by default the model's.")
+@click.option("--name", help="Prefix of the C names (c); by default the model's name.")
 @click.option(
     "--ram",
     type=click.IntRange(min=1),
@@ -70,7 +70,7 @@ SAVED_MODEL = {"saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "variabl
 @click.option(
     "--allow-float",
     is_flag=True,
-    help="Write binary layers that cannot be converted in float32 (lce).",
+    help="Keep binary layers that cannot be converted in float32 (lce).",
 )
 def export(
     model: str,
@@ -88,8 +88,8 @@ def export(
 
     MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
     those of the constructor, e.g. weights=run/weights.npz "input_shape=(32,32,3)" num_classes=10.
-    By default a model of the list has its trained weights; weights=none writes random ones. What is
-    written says what it is: `lqz evaluate` and `lqz predict` take it.
+    By default, a model of the list is exported with trained weights; weights=none takes random
+    ones. `lqz evaluate` and `lqz predict` accept the exported files.
     """
     if kind not in FORMATS:
         raise UnknownNameError("format", kind, FORMATS)
@@ -257,4 +257,4 @@ def _saved_model(network: Any, output: Path, card: ExportCard) -> int:
 
 
 def _say(difference: float) -> None:
-    click.echo(f"Random inputs: differs from Keras by {difference:.1e} (relative L2).")
+    click.echo(f"On random inputs it differs from Keras by {difference:.1e} (relative L2).")

@@ -1,4 +1,4 @@
-"""What is known of a network that a command was given, before it is built."""
+"""The facts about a command's network before it is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lqz list` and `lqz summary`: what there is, and what a model is made of."""
+"""`lqz list`: the models of the catalog."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ FIGURES = (
 
 @click.command("list")
 @click.argument("pattern", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
-@click.option("--weights", is_flag=True, help="The weight sets, and which of them are here.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.option(
+    "--weights", is_flag=True, help="List the weight sets and whether they are downloaded."
+)
 def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
-    """Models whose names match or hold PATTERN, with published figures and weights."""
+    """List the models whose names match or contain PATTERN, with figures and weights."""
     from zoo import catalog
     from zoo.pretrained.records import sets_of
 
@@ -46,7 +48,7 @@ def list_models(pattern: str | None, as_json: bool, weights: bool) -> None:
         ]
         click.echo(json.dumps(found, indent=2))
         return
-    # Where there is little room, the operations must do for both kinds of MACs.
+    # On a narrow terminal, the operations replace both kinds of MACs.
     wide = has_room()
     figures = [figure for figure in FIGURES if wide or figure[1] != "float_macs"]
     columns = [

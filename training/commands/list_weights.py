@@ -1,4 +1,4 @@
-"""`lqz list --weights`: every weight set, and how it stands on this machine."""
+"""`lqz list --weights`: all weight sets and their states on this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show_weights(models: list[str], as_json: bool) -> None:
             json.dumps([each.as_dict() | {"state": state_of(each)} for each in found], indent=2)
         )
         return
-    # On a narrow terminal the address and what is mostly unknown give way.
+    # A narrow terminal shows neither the address nor columns that are mostly empty.
     wide = has_room()
     columns: list[tuple[str, list[str]]] = [
         ("model", [each.model for each in found]),

@@ -75,8 +75,8 @@ def find(text: str, *, exports: bool = False) -> Found:
         if exports:
             return Found("export", path=path)
         raise InvalidValueError(
-            f"'{printable(text)}' is an export for {TITLES[kind]}, which holds no layers of Keras: "
-            "give the run, the file or the model that it was made from."
+            f"'{printable(text)}' is an export for {TITLES[kind]}, which has no Keras layers: give "
+            "the run, the file or the model that it was exported from."
         )
     if path.is_dir():
         return Found("run", path=path)
@@ -84,7 +84,7 @@ def find(text: str, *, exports: bool = False) -> Found:
         return Found("model", path=path)
     if path.suffix == ".npz":
         return Found("weights", path=path)
-    raise InvalidValueError(f"'{printable(text)}' is no network: give {NAMEABLE}.")
+    raise InvalidValueError(f"'{printable(text)}' is not a network: give {NAMEABLE}.")
 
 
 def _exists(path: Path) -> bool:
@@ -118,11 +118,11 @@ def resolve(text: str, options: Mapping[str, Any], *, needs_weights: bool = True
         assert found.row
         if found.set_name is not None:
             if "weights" in options:
-                raise InvalidValueError(f"'{text}' names its weights: leave weights= away.")
+                raise InvalidValueError(f"'{text}' already names its weights: remove weights=.")
             options = {"weights": found.set_name, **options}
         return _of_catalog(text, found.row, options, needs_weights)
     if "weights" in options:
-        raise InvalidValueError(f"'{printable(text)}' has weights of its own: leave weights= away.")
+        raise InvalidValueError(f"'{printable(text)}' already contains weights: remove weights=.")
     from training.commands import saved_network
 
     assert found.path
@@ -172,7 +172,7 @@ def _of_catalog(
         asked = arguments.get("num_classes", classes)
         if asked != classes and arguments.get("include_top", True):
             raise InvalidValueError(
-                f"{row.model}'s weights '{weights}' tell {classes} classes apart, not {asked}: "
+                f"{row.model}'s weights '{weights}' have {classes} classes, not {asked}: "
                 "give weights=FILE, or weights=none for random ones."
             )
     if classes and "num_classes" in parameters(row.model):
@@ -197,7 +197,7 @@ def _default_set(row: catalog.Row, needed: bool) -> str | None:
     record = default_record(row.model)
     if record is None or (record.access == "none published" and not _is_here(record)):
         raise WeightsError(
-            f"{row.model} has no trained weights: give weights=FILE, a run directory in place of "
+            f"{row.model} has no trained weights: give weights=FILE, a run directory instead of "
             "the model, or weights=none for random ones."
         )
     return record.name

@@ -1,4 +1,4 @@
-"""`lqz predict`: the likeliest classes of an image."""
+"""`lqz predict`: the most likely classes of an image."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class Classifier:
     help="Run an export that is a program: C source, or a SavedModel.",
 )
 def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
-    """The five likeliest classes of each IMAGE by MODEL's trained weights.
+    """Print the five most likely classes of each IMAGE.
 
     MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file; or what `lqz
-    export` wrote. Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, turned as their EXIF data
+    export` wrote. Images are JPEG, PNG, BMP, GIF, WebP or TIFF files, rotated as their EXIF data
     say.
 
-    Among the images may be key=value: weights=FILE or the name of a set (by default the model's
-    own), other arguments of the model, and preprocessing=NAME (imagenet, cifar10) where it is not
-    known how a network takes its images.
+    You can add key=value: weights=FILE or the name of a set (by default the model's), other
+    arguments of the model, and preprocessing=NAME (imagenet, cifar10) if the network
+    does not record its preprocessing.
     """
     settings = [each for each in images if "=" in each and not Path(each).exists()]
     files = [each for each in images if each not in settings]
     if not files:
-        raise InvalidValueError("Which image? lqz predict MODEL IMAGE.")
+        raise InvalidValueError("Give an image: lqz predict MODEL IMAGE.")
     missing = [each for each in files if not expanded(each).is_file()]
     if missing:
         raise InvalidValueError(f"There is no image file '{printable(missing[0])}'.")
@@ -96,10 +96,12 @@ def _of_keras(model: str, options: Mapping[str, Any]) -> Classifier:
 
     network = resolve(model, options)
     if network.file is None:
-        raise InvalidValueError("Random weights know no classes; lqz list --weights shows others.")
+        raise InvalidValueError(
+            "Random weights cannot classify; lqz list --weights shows trained weights."
+        )
     keras = network.model()
     if len(keras.output_shape) != 2 or len(keras.input_shape) != 4:
-        raise InvalidValueError(f"{network.name} is no classifier of images.")
+        raise InvalidValueError(f"{network.name} is not an image classifier.")
     return Classifier(network.name, network.card, keras_runner(keras, compiled=False))
 
 
@@ -115,7 +117,7 @@ def _export(path: Path, options: Mapping[str, Any], trusted: bool) -> Classifier
     runner = load_export(path, trusted=trusted)
     if card is not None and not card.sha256:
         raise InvalidValueError(
-            f"'{printable(str(path))}' was exported with random weights, which know no classes."
+            f"'{printable(str(path))}' was exported with random weights, which cannot classify."
         )
     return Classifier(printable(path.name), card.card if card else NetworkCard(), runner)
 
@@ -127,7 +129,7 @@ def _preprocessing(network: Classifier, chosen: Any) -> ImagePreprocessing:
         return preprocessing(str(chosen))
     if network.card.preprocessing is None:
         raise InvalidValueError(
-            f"How {network.name} takes its images is not known: give preprocessing=imagenet or "
+            f"The preprocessing of {network.name} is not known: give preprocessing=imagenet or "
             "preprocessing=cifar10."
         )
     return network.card.preprocessing

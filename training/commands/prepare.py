@@ -1,4 +1,4 @@
-"""`lqz prepare`: a data set from the files that its publisher gives."""
+"""`lqz prepare`: a data set from its publisher's files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATH = click.Path(path_type=Path)
     metavar="DIR",
     help="Where to write train/CLASS and validation/CLASS.",
 )
-@click.option("--no-hash", is_flag=True, help="Take the files without comparing their MD5 sums.")
+@click.option("--no-hash", is_flag=True, help="Do not check the files' MD5 sums.")
 def prepare(name: str, tars: Path, output: Path, no_hash: bool) -> None:
     """Write ImageNet's official .tar files as folders of images, one folder for each class.
 
@@ -48,7 +48,7 @@ def prepare(name: str, tars: Path, output: Path, no_hash: bool) -> None:
     found = find_tars(tars)
     for tar in TARS:
         if tar not in found:
-            click.echo(f"{tar.name} is not there: no {tar.split} images are written.")
+            click.echo(f"{tar.name} is missing: no {tar.split} images are written.")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,5 +70,6 @@ def prepare(name: str, tars: Path, output: Path, no_hash: bool) -> None:
             click.echo(f"{output / split}: {images:,} images of {len(folders):,} classes.")
     if {"train", "validation"} == {each.name for each in output.iterdir() if each.is_dir()}:
         click.echo(
-            f"To train on them: lqz train ReActNet dataset=ImageFolder dataset.data_dir={output}"
+            "To train on them, run lqz train ReActNet dataset=ImageFolder "
+            f"dataset.data_dir={output}"
         )

@@ -29,8 +29,8 @@ def of_run(given: str, run: Path) -> Network:
     weights = folder / result.weights
     if not weights.is_file() or sha256(weights) != result.sha256:
         raise RunError(
-            f"{weights} is missing or not what {RESULT} beside it records: the command that made "
-            "this run, given again, trains that stage anew."
+            f"{weights} is missing or not what {RESULT} beside it records: run the command that "
+            "made this run again to train that stage."
         )
     row = catalog_row(weights.stem)
 
@@ -108,7 +108,7 @@ def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
         activation = {}
         if logits and "classifier_activation" not in options:
             activation = {"classifier_activation": None}
-        # What the file asks for must not be larger than what it holds.
+        # The network must not need more than the file holds.
         numbers = sum(value.size for value in read_npz(path).values())
         asked = bool(card and card.arguments)
         with variables_within(numbers, path) if asked else contextlib.nullcontext():
@@ -141,7 +141,9 @@ def row_of_weights(given: str, path: Path) -> catalog.Row:
     name, _ = describe_npz(path)
     row = catalog_row(name or "")
     if name is None or row is None:
-        whose = f"weights of '{printable(name)}'" if name else "weights and does not say whose"
+        whose = (
+            f"weights of '{printable(name)}'" if name else "weights and does not record their model"
+        )
         raise WeightsError(
             f"'{printable(given)}' holds {whose}: give a model of `lqz list` with "
             f"weights={path.name}."
@@ -182,7 +184,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
         found.sort(key=lambda p: int(p.parent.name.partition("-")[0]))
         results = [StageResult(**json.loads(read_text(p))) for p in found]
         if any(Path(each.weights).name != each.weights for each in results):
-            raise ValueError("the weights of a stage lie outside of it")
+            raise ValueError("the weights of a stage are outside it")
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{path} is not a run of `lqz train`: it has no {CONFIG}. Give the run's directory, a "
@@ -193,8 +195,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
         raise RunError(f"The records of the run in {path} are damaged: {reason}.") from error
     if not results or not _saved(path, results[-1]).is_file():
         raise RunError(
-            f"The run in {path} is not finished: the command that began it, given again, continues "
-            "it."
+            f"The run in {path} is not finished: run the command that started it again to continue."
         )
     return config, list(zip((p.parent for p in found), results, strict=True))
 

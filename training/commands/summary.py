@@ -1,4 +1,4 @@
-"""`lqz summary`: what a model is made of."""
+"""`lqz summary`: the layers and totals of a model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from training.terminal import OPEN
 @click.command(context_settings=OPEN)
 @click.argument("model", shell_complete=completion.models)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--json", "as_json", is_flag=True, help="Totals and layers, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print totals and layers as JSON.")
 def summary(model: str, arguments: Sequence[str], as_json: bool) -> None:
-    """Layers, operations and memory of MODEL, built with ARGUMENTS.
+    """Show the layers, operations and memory of MODEL, built with ARGUMENTS.
 
     MODEL is a name of `lqz list`, a run directory, or a .keras, .h5 or .npz file. ARGUMENTS are
     those of a model's constructor, e.g. "input_shape=(32,32,3)" num_classes=10.

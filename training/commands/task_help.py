@@ -35,7 +35,7 @@ PARTS = {
     "model": "Network",
     "teacher": "Teacher",
 }
-TRAINING, RUN = "Training", "Where the run is kept and computed"
+TRAINING, RUN = "Training", "Run directory and hardware"
 INDENT = "      "
 BESIDE = 110  # columns from which an explanation stands beside its setting
 NAME_WIDTH = 44  # of a setting there

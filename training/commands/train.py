@@ -32,36 +32,40 @@ TRAIN_OPTIONS = (
 @click.command(context_settings=OPEN, add_help_option=False)
 @click.argument("task", required=False, shell_complete=completion.tasks)
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan; train nothing.")
 @click.option(
     "--program",
     type=PATH,
     metavar="DIR",
-    help="Write the next unfinished stage to DIR, to run on JAX anywhere; train nothing.",
+    help="Write the next unfinished stage to DIR as a program for JAX; train nothing.",
 )
 @click.option(
     "--images",
     type=PATH,
     metavar="DIR",
-    help="Folder of the program's images, which several programs may share.",
+    help="Folder for the program's images; several programs can share it.",
 )
 @click.option(
     "--part-mib",
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Most MiB in a file of the program's images.",
+    help="Largest size in MiB of a file of the program's images.",
 )
 @click.option(
     "--from-program",
     type=PATH,
     metavar="DIR",
-    help="Go on from what the program in DIR has trained.",
+    help="Load what the program in DIR has trained, and continue.",
 )
 @click.option(
-    "-h", "--help", "wants_help", is_flag=True, help="This text; of TASK, its common settings."
+    "-h",
+    "--help",
+    "wants_help",
+    is_flag=True,
+    help="Show this text, or the common settings of TASK.",
 )
-@click.option("--help-all", is_flag=True, help="All settings of TASK.")
+@click.option("--help-all", is_flag=True, help="Show all settings of TASK.")
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -75,7 +79,7 @@ def train(
     part_mib: int,
     from_program: Path | None,
 ) -> None:
-    """Train by the recipe TASK, with SETTINGS as key=value; without TASK, list the recipes.
+    """Train with the recipe TASK and SETTINGS (key=value); without TASK, list the recipes.
 
     TASK may also be the directory of a run, which then continues with its own settings.
     """
@@ -87,7 +91,7 @@ def train(
         if wants_help or help_all:
             click.echo(ctx.get_help() + "\n")
         print_table(["task", ""], [[info.name, info.summary] for info in tasks])
-        click.echo("\n'lqz train TASK --help' shows what can be set.")
+        click.echo("\n'lqz train TASK --help' shows the settings.")
         return
     began: dict[str, Any] = {}
     if (Path(task) / "config.json").is_file():
@@ -131,7 +135,7 @@ def run_task(
     run: Callable[[Any], Any] = lambda task: task.run(),
     began: Mapping[str, Any] | None = None,
 ) -> None:
-    """Configure a task with `settings` and `run` it, or show what can be set.
+    """Configure a task with `settings` and `run` it, or show the settings.
 
     Args:
         cls: the task.
@@ -150,7 +154,7 @@ def run_task(
         print_task_help(cls, conf, command, everything=shown == "all")
         return
     if dry_run and not hasattr(cls, "dry_run"):
-        raise InvalidValueError(f"{cls.__name__} is larq-zoo's and has no dry run.")
+        raise InvalidValueError(f"{cls.__name__} is a larq-zoo task, which has no dry run.")
     task = configure_task(cls, conf)
     if dry_run:
         task.dry_run()
@@ -170,7 +174,7 @@ def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
     from training.settings.saved_config import NUMBER
 
     before = read_config(run)
-    if NUMBER in read_json(run / CONFIG, f"remove {run} to start afresh", {}):
+    if NUMBER in read_json(run / CONFIG, f"remove {run} to start again", {}):
         return {}
     if before.pop("task", None) != task:
         return {}

@@ -19,7 +19,7 @@ SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
 PHOTOGRAPHS: Mapping[str, Any] = {"preprocessing": "RandomResizedCropFlip"}
 
 
-MOST_SMALL = 64  # pixels; what is larger is cut as photographs are
+MOST_SMALL = 64  # pixels; larger images are cropped like photographs
 
 
 def preprocessing_of(dataset: Any) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ class FashionMNIST(PreparedImages):
     name: str = Field("fashion_mnist_small")
     train_split: str = Field("train")
     validation_split: str = Field("test")
-    how_to_get = "reinstall the package, which contains it"
+    how_to_get = "reinstall this package"
 
     @property
     def root(self) -> Path:
@@ -69,11 +69,11 @@ class ImageNet(PreparedImages):
 class TFDS(PreparedImages):
     """Any image classification set of tensorflow-datasets, by name: `dataset=tfds:cifar100`.
 
-    A set of several configurations is `tfds:NAME/CONFIGURATION`. Of a set without a validation or
+    A set with several configurations is `tfds:NAME/CONFIGURATION`. If a set has no validation or
     test split, the last tenth of the training images is held out.
     """
 
-    # Of the set, as tensorflow-datasets has it.
+    # Name of the set in tensorflow-datasets.
     name: str = Field()
 
     @Field

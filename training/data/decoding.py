@@ -64,7 +64,7 @@ def decoded(
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}
-        # Where no image of the chunk is readable, an empty one stands in for it.
+        # If no image of the chunk is readable, an empty one replaces it.
         readable = each.ignore_errors().batch(chunk)
         return (
             readable.concatenate(tf.data.Dataset.from_tensors(nothing)).take(1).get_single_element()
@@ -174,8 +174,8 @@ def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing)
         preprocessing.pixels(example, training=False)
     except (tf.errors.OpError, ValueError) as error:
         raise DatasetError(
-            f"Images of {_size(image.shape)} are not of the size that "
-            f"{type(preprocessing).__name__} takes, {_size(preprocessing.input_shape)}: set "
+            f"Images of {_size(image.shape)} do not have the size that "
+            f"{type(preprocessing).__name__} needs, {_size(preprocessing.input_shape)}: set "
             "preprocessing.input_shape, or preprocessing=RandomResizedCropFlip."
         ) from error
 

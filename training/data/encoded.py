@@ -148,7 +148,7 @@ def reading(dataset: EncodedImages, copy: Path | None = None) -> Iterator[None]:
             what = f"A file of data set {type(dataset).__name__} in {getattr(dataset, 'root', '')}"
             remedy = "delete the data set and prepare it again"
         if copy is not None and (damaged or (named and named[1] == str(copy))):
-            what, remedy = f"The copy of the images '{copy}'", "delete it, and it is made anew"
+            what, remedy = f"The copy of the images '{copy}'", "delete it and run the command again"
         state = "is damaged" if damaged else "cannot be read"
         raise DatasetError(f"{what} {state} ({reason}): {remedy}.") from error
 

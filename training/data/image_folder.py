@@ -47,16 +47,16 @@ class ImageFolder(EncodedImages, Dataset):
       `split_seed`.
 
     Other splits are "test", if there is a folder test/ beside val/, and "all", every image. Classes
-    are numbered in the alphabetical order of their folders, or by number where all are numbers;
-    their images may lie in folders of any depth. What is not used is told by `remarks`.
+    are numbered in the alphabetical order of their folders, or by number if all are numbers; their
+    images may lie in folders of any depth. `remarks` lists files that are not used.
     """
 
     data_dir: str | os.PathLike | None = Field(None)
 
-    # Share of each class's images to validate with, where there is no validation folder.
+    # Fraction of each class's images for validation, if there is no validation folder.
     validation_share: Annotated[float, above(0, below=1)] = Field(0.1)
 
-    # Which images these are.
+    # Seed that selects these images.
     split_seed: Annotated[int, at_least(0, below=2**31)] = Field(0)
 
     train_split: str = Field(TRAIN)

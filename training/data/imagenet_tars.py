@@ -74,7 +74,7 @@ def find_tars(folder: Path) -> dict[OfficialTar, Path]:
     found = {tar: folder / tar.name for tar in TARS if (folder / tar.name).is_file()}
     if not found:
         names = " and ".join(tar.name for tar in TARS)
-        raise DatasetError(f"{printable(str(folder))} has neither of {names}.")
+        raise DatasetError(f"{printable(str(folder))} has none of {names}.")
     return found
 
 
@@ -98,7 +98,7 @@ def check_hash(tar: OfficialTar, source: Path, output: Path, advance: Advance) -
     if digest.hexdigest() != tar.md5:
         raise DatasetError(
             f"{printable(str(source))} is not the official file: its MD5 is {digest.hexdigest()}, "
-            f"not {tar.md5}. Fetch it again, or give --no-hash to take it as it is."
+            f"not {tar.md5}. Download it again, or give --no-hash to skip this check."
         )
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / CHECKED, {**checked, tar.name: this})
@@ -190,7 +190,7 @@ def _plain_members(
     for member in archive:
         name = printable(member.name)
         if member.type not in PLAIN or "/" in member.name or "\\" in member.name:
-            raise unsafe(source, f"its member '{name}' is not a file that lies in it directly")
+            raise unsafe(source, f"its member '{name}' is not a file at its top level")
         if member.size > most_bytes:
             raise unsafe(source, f"its member '{name}' has {member.size:,} bytes")
         yield member
@@ -215,7 +215,7 @@ def _copy(file: IO[bytes], member: tarfile.TarInfo, folder: Path) -> None:
     file.seek(member.offset_data)
     content = file.read(member.size)
     if len(content) != member.size:
-        raise tarfile.ReadError(f"it ends in its member {printable(member.name)}")
+        raise tarfile.ReadError(f"it ends inside its member {printable(member.name)}")
     (folder / member.name).write_bytes(content)
 
 

@@ -64,7 +64,7 @@ def split_by_folders(root: Path, share: float, seed: int) -> Layout:
         listings = [list_images(root / TRAIN), list_images(held_out)]
         train, validation = (listing.images for listing in listings)
         for name in unused:
-            what = f"no part of train/ and {held_out.name}/"
+            what = f"it is outside train/ and {held_out.name}/"
             if name == TEST and (root / TEST).is_dir():
                 tests = list_images(root / TEST).images
                 if tests and tests.keys() <= train.keys():
@@ -119,11 +119,11 @@ def _surprises(names: list[str], validation: ByClass) -> list[str]:
     found = []
     if names != sorted(names):
         shown = shortened([f"{name} is label {label}" for label, name in enumerate(names)])
-        found.append(f"All class folders are numbers, and are labels in that order: {shown}.")
+        found.append(f"All class folders are numbers, and labels follow that order: {shown}.")
     if len(names) == 1:
-        found.append(f"There is one class only, {names[0]}: every answer will be right.")
+        found.append(f"There is only one class, {names[0]}: every prediction will be correct.")
     if without := [name for name in names if not validation.get(name)]:
-        found.append(f"No validation images have the class {shortened(without)}.")
+        found.append(f"There are no validation images of class {shortened(without)}.")
     return found
 
 
@@ -162,7 +162,7 @@ def _require_images(listing: Listing, root: Path) -> None:
         if empty[0] in path.relative_to(root).parts and reason != EMPTY
     ]
     raise DatasetError(
-        f"The class folder {empty[0]} of {root} holds no image that is read"
+        f"The class folder {empty[0]} of {root} holds no readable image"
         f"{', but ' + shortened(of_class) if of_class else ''}: remove the folder, or put "
         f"images there ({FORMATS})."
     )

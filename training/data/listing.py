@@ -59,7 +59,7 @@ def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
             listing.leave_out(entry, "hidden")
         elif not _is_text(entry.name):
             raise DatasetError(
-                f"The class folder '{printable(entry)}' has a name that is not UTF-8 here: rename "
+                f"The class folder '{printable(entry)}' has a name that is not valid UTF-8: rename "
                 "it, or use a locale with UTF-8."
             )
         else:
@@ -164,7 +164,7 @@ def _why_not(path: Path) -> str | None:
     if not path.is_file():
         return "no regular file"
     if path.suffix.lower() not in SUFFIXES:
-        return f"no image format that is read, '{path.suffix}'" if path.suffix else "no suffix"
+        return f"not a supported image format, '{path.suffix}'" if path.suffix else "no suffix"
     if path.stat().st_size > MOST_FILE:
         return f"more than {MOST_FILE // 2**20} MiB"
     return None

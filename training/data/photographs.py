@@ -88,8 +88,8 @@ class RandomCrops:
             turned = image.getexif().get(ORIENTATION, 1)
             sides = image.size if turned < 5 else image.size[::-1]
             top, left, rows, columns = random_box(sides[::-1], draws, self.scale, self.ratio)
-            # A JPEG file is decoded at a half, a quarter or an eighth of its size where the part
-            # stays twice as large as what the network sees.
+            # A JPEG file is decoded at a half, a quarter or an eighth of its size if the crop stays
+            # twice as large as the network's input.
             factor = max(1, min(rows // height, columns // width) // 2)
             if factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
@@ -97,7 +97,7 @@ class RandomCrops:
             if 2 <= turned <= 8:
                 whole = ImageOps.exif_transpose(whole)
             smaller = round(sides[0] / whole.width)
-            if smaller == 1:  # nothing beside the part is looked at
+            if smaller == 1:  # uses nothing outside the crop
                 part = whole.crop((left, top, left + columns, top + rows))
                 return part.resize((width, height), Image.Resampling.BILINEAR)
             # On a reversed axis the last block of pixels, which is not full, comes first.

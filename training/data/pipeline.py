@@ -1,4 +1,4 @@
-"""From encoded images to batches: shuffling, augmentation, exact resuming, unreadable images.
+"""Batches from encoded images: shuffling, augmentation, exact resuming, unreadable images.
 
 A *position* is an index into an epoch's shuffled order, which goes round: position n (the number of
 training images) is the first image again. Each worker owns fixed positions: of every `batch_size`
@@ -165,8 +165,8 @@ class InputPipeline:
         if not self.data_service or answers(self.data_service):
             return None
         return (
-            f"The data service at {self.data_service} does not answer any more: start it again "
-            "there. The same command continues from the last checkpoint."
+            f"The data service at {self.data_service} no longer answers: start it "
+            "again. The same command continues from the last checkpoint."
         )
 
     def note_positions(self, epoch: int, positions: np.ndarray, ended: bool = False) -> None:
@@ -181,8 +181,9 @@ class InputPipeline:
         start = self._seen.get(epoch, 0)
         if self.data_service and np.any(np.diff(positions, prepend=start - 1) <= 0):
             raise DatasetError(
-                "The data service gave images out of order: it must have one worker, which must "
-                "not restart within an epoch. The same command continues from the last checkpoint."
+                "The data service gave images out of order: it must have one worker, and this "
+                "worker must not restart during an epoch. The same command continues from the "
+                "last checkpoint."
             )
         last_step = self.steps_per_epoch + self._spare_steps
         end = last_step * self.batch_size if ended else int(positions[-1]) + 1
@@ -301,8 +302,8 @@ class InputPipeline:
                 raise InvalidValueError(f"{name}={value} must be {least} or more.")
         if not 0 <= worker < workers or self.batch_size % workers:
             raise InvalidValueError(
-                f"batch_size={self.batch_size} cannot be shared by worker {worker} of {workers}: "
-                "give a multiple of the number of workers, and workers numbered from 0."
+                f"batch_size={self.batch_size} cannot be split for worker {worker} of {workers}: "
+                "give a multiple of the number of workers, and number workers from 0."
             )
         if not 0 <= self.corrupt_share < 1:
             raise InvalidValueError(f"corrupt_share={self.corrupt_share} must lie in [0, 1).")
@@ -313,8 +314,9 @@ class InputPipeline:
         size = self.dataset.encoded_bytes(self.dataset.train_split)
         if size > MOST_BYTES_TO_SERVICE:
             raise InvalidValueError(
-                f"{size / 1e9:.1f} GB of encoded images in memory are too much to send to "
-                "data_service: use cache=none, with the data set's files in the same place there."
+                f"{size / 1e9:.1f} GB of encoded images in memory are too large to send to "
+                "data_service: use cache=none, with the data set's files at the same path on that "
+                "host."
             )
 
     def _allowed(self, count: int) -> int:
@@ -330,9 +332,9 @@ class InputPipeline:
         if len(found) > self._allowed(count):
             shown = ", ".join(map(self.described, found[:3]))
             raise DatasetError(
-                f"{len(found)} of {count} images ({split}) cannot be decoded, are gone or have a "
-                f"label that is no class, more than corrupt_share={self.corrupt_share} allows, "
-                f"among them {shown}: replace or remove them."
+                f"{len(found)} of {count} images ({split}) are missing, cannot be decoded or have "
+                f"an invalid label, more than corrupt_share={self.corrupt_share} allows, including "
+                f"{shown}: replace or remove them."
             )
 
     def described(self, name: str) -> str:
@@ -352,6 +354,6 @@ def check_enough(images: int, batch_size: int) -> None:
     """Raise InvalidValueError unless the images fill a batch."""
     if images < batch_size:
         raise InvalidValueError(
-            f"A batch of {batch_size} is more than the {images} training images: give "
+            f"batch_size={batch_size} is larger than the {images} training images: give "
             f"batch_size={2 ** max(images // 20, 1).bit_length() // 2}, for example."
         )

@@ -27,9 +27,9 @@ PARSED_TOGETHER = 64
 class PreparedImages(EncodedImages, TFDSDataset):
     """A data set that tensorflow-datasets has prepared, read without its builder code and offline.
 
-    It is looked for in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
-    ~/tensorflow_datasets), the newest version first. With `download=True` tensorflow-datasets
-    prepares what is missing.
+    It is searched in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
+    ~/tensorflow_datasets), the newest version first. With `download=True`, tensorflow-datasets
+    prepares a missing set.
     """
 
     data_dir: str | os.PathLike | None = Field(None)
@@ -48,8 +48,8 @@ class PreparedImages(EncodedImages, TFDSDataset):
         own = type(self).__component_fields__["name"]._default
         if own is not utils.missing and self.name != own:
             raise InvalidValueError(
-                f"{type(self).__name__} is the data set '{own}': for another give "
-                f"dataset=tfds:{self.name}."
+                f"{type(self).__name__} is the data set '{own}': for another data "
+                f"set, give dataset=tfds:{self.name}."
             )
 
     @property
@@ -187,7 +187,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
         damaged = f"Data set {kind} in {folder} is damaged"
         again = "delete that folder and prepare the data set again."
         if folder is None:
-            raise DatasetError(f"Data set {kind} was prepared, but is not in {self.root}: {again}")
+            raise DatasetError(f"Data set {kind} was prepared, but not in {self.root}: {again}")
         for needed in ("dataset_info.json", "features.json"):
             if not (folder / needed).is_file():
                 raise DatasetError(f"{damaged} ({needed} is missing): {again}")

@@ -236,7 +236,7 @@ def random_box(shape, draws, scale, ratio) -> tf.Tensor:
     first = tf.argmax(tf.cast(fits, tf.int32))
     extent = tf.stack([heights[first], widths[first]])
     corner = tf.floor(draws[20:] * (size - extent + 1))
-    # The fallback: the whole image, or what the allowed ratios leave of its longer side.
+    # The fallback: the whole image, with its longer side cropped to the allowed ratio.
     fallback = tf.minimum(size, tf.round(tf.stack([width / ratio[0], height * ratio[1]])))
     centred = tf.floor((size - fallback) / 2)
     box = tf.where(

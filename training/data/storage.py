@@ -1,4 +1,4 @@
-"""Where encoded images wait between epochs: in memory, in a file, or where they are."""
+"""Where encoded images wait between epochs: in memory, in a file, or in the data set."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
         place = existing_part(cache_dir)
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             why = f"{place} cannot be written to" if place.is_dir() else f"{place} is a file"
-            raise InvalidValueError(f"No folder cache_dir={cache_dir} can be made, as {why}.")
+            raise InvalidValueError(f"The folder cache_dir={cache_dir} cannot be created: {why}.")
         free = shutil.disk_usage(place).free
         if train > free and not _is_complete(cache_file(dataset, cache_dir)):
             raise InvalidValueError(
-                f"cache=disk needs {_size(train)} in {cache_dir}, where {_size(free)} is free: "
+                f"cache=disk needs {_size(train)} in {cache_dir}, which has {_size(free)} free: "
                 "give another cache_dir or use cache=none."
             )
     return cache
@@ -167,7 +167,7 @@ def _lock(path: Path) -> Iterator[None]:
                 size, since = now, time.monotonic()
             elif time.monotonic() - since > MOST_STILL:
                 raise DatasetError(
-                    f"Another process makes the copy '{path}' and has written nothing for "
+                    f"Another process is writing the copy '{path}' but has written nothing for "
                     f"{MOST_STILL / 60:.0f} minutes: stop it, or give another cache_dir."
                 ) from None
     try:

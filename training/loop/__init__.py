@@ -1,1 +1,1 @@
-"""How a list of stages is trained, whatever the recipe."""
+"""Training of a list of stages, independent of the recipe."""

@@ -26,8 +26,8 @@ class AccuracyPass:
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
         logits = tf.cast(self.model(images, training=False), tf.float32)
-        # Of equal logits the lower class comes first: a network that has collapsed to a constant
-        # is right for one class, not for all of them, as `in_top_k` would have it.
+        # Of equal logits, the lower class comes first: a network with constant outputs is correct
+        # for one class, not for all classes as with `in_top_k`.
         top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
         hits = top == labels[:, tf.newaxis]
         totals = tf.stack(

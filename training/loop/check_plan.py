@@ -1,7 +1,7 @@
-"""What must hold before a plan is trained. A dry run and a run call the same function.
+"""Checks of a plan before training. A dry run and a run call the same function, so a run
 
-So what a dry run accepts, a run accepts, and no error comes after an hour that could have come
-before the first step. Nothing is written here.
+accepts what a dry run accepts, and errors appear before the first step, not after an
+hour. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def check_plan(
         trains_here: whether this machine needs the memory.
 
     Raises:
-        ZooError: it cannot be trained; one sentence with the way out.
+        ZooError: it cannot be trained; the message says how to fix it.
     """
     dataset, options = plan.dataset, plan.options
     plan.preprocessing.check()
@@ -118,7 +118,7 @@ def check_plan(
     if record is None:
         return checked
     checked.remarks.extend(
-        f"The weights of the {each} are not on this machine; the run fetches them."
+        f"The weights of the {each} are not on this machine; the run downloads them."
         for each in sorted(absent)
     )
     memory = [_memory(checked, stage, model) for stage, model in zip(stages, models, strict=True)]
@@ -154,8 +154,8 @@ def _model(
         a not in (None, b) for a, b in zip(takes, image, strict=True)
     ):
         raise InvalidValueError(
-            f"The {part} takes images of {_size(takes)}, and they are prepared as {_size(image)}: "
-            f"give both the same size, with preprocessing.input_shape alone."
+            f"The {part} takes images of {_size(takes)}, but they are prepared as {_size(image)}: "
+            f"set only preprocessing.input_shape, which both use."
         )
     if len(gives) != 1:
         raise InvalidValueError(
@@ -164,8 +164,8 @@ def _model(
         )
     if gives[0] != classes:
         raise InvalidValueError(
-            f"The {part} tells {gives[0]} classes apart, and the data set has {classes}: give "
-            f"{part}.num_classes={classes}, or no such setting."
+            f"The {part} has {gives[0]} classes, but the data set has {classes}: give "
+            f"{part}.num_classes={classes}, or remove that setting."
         )
     path = find(stage.weights, plan.model_name) if stage.weights else None
     if path:
@@ -193,8 +193,8 @@ def _remarks(stages: list[Stage], images: int) -> list[str]:
         rest = images % stage.batch_size
         if stage.epochs and rest > MOST_LEFT_OUT * images:
             found.append(
-                f"Each epoch leaves out {rest:,} of the {images:,} images, others each time, as "
-                f"batch_size={stage.batch_size} does not divide them."
+                f"Each epoch leaves out {rest:,} of the {images:,} images, different ones each "
+                f"time, because batch_size={stage.batch_size} does not divide them."
             )
     return list(dict.fromkeys(found))
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or not there.
+"""Checkpoints that are written completely or not at all.
 
 A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index
 that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until
@@ -46,7 +46,7 @@ def variable_names(model: Any) -> list[str]:
     """A name for each of `model.weights`: that of its layer and its own, "conv1/kernel".
 
     Keras numbers layers without a name through the whole process: "quant_conv2d_7" here is
-    "quant_conv2d_2" elsewhere. Such numbers are counted anew, in the order of the weights.
+    "quant_conv2d_2" elsewhere. We number such layers again, in the order of the weights.
     """
     counted: dict[str, dict[str, int]] = {}
     given: dict[str, int] = {}
@@ -83,7 +83,7 @@ class Checkpoints:
     def load(
         self, complain: Callable[[str], None], loop_shape: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest checkpoint that is whole; None where none was written yet.
+        """The newest complete checkpoint; None if none was written yet.
 
         A damaged one is named to `complain`, also one whose loop has not the shape `loop_shape`
         (`run_directory.fitting`).
@@ -99,7 +99,7 @@ class Checkpoints:
             except ZooError as error:
                 complain(str(error))
         if entries:
-            raise RunError(f"No whole checkpoint is left; {self._remedy}.")
+            raise RunError(f"No complete checkpoint is left; {self._remedy}.")
         return None
 
     def _read(
@@ -107,7 +107,9 @@ class Checkpoints:
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """One checkpoint. Raises ZooError: it is missing, damaged, or not one of a training."""
         if path.parent != self.directory or not FILE.fullmatch(path.name):
-            raise RunError(f"{self.directory / INDEX} names {path.name}, which is no checkpoint.")
+            raise RunError(
+                f"{self.directory / INDEX} names {path.name}, which is not a checkpoint."
+            )
         if not path.exists():
             raise RunError(f"Checkpoint {path} is missing.")
         if sha256(path) != digest:

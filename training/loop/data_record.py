@@ -1,4 +1,4 @@
-"""What a run records of its data, and how other data differs: names, numbers, a digest by class."""
+"""A run's record of its data (class names, counts, a digest per class), and differences from it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_record(run: Path) -> dict[str, Any] | None:
     path = run / DATA
     if not path.is_file():
         return None
-    remedy = f"remove it to take the data as it is now, or {run} to start afresh"
+    remedy = f"remove it to accept the current data, or remove {run} to start again"
     record = read_json(path, remedy, SHAPE)
     try:
         for split in ("training", "validation"):
@@ -84,7 +84,7 @@ def compare(run: Path, now: Mapping[str, Any], accept: bool) -> bool:
 
 
 def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
-    """`compare`, and write the record where there is none, or another."""
+    """`compare`, and write the record if it is missing or changed."""
     if compare(run, now, accept):
         write_json(run / DATA, now)
 
@@ -98,11 +98,12 @@ def refuse(
     if len(before["classes"]) != len(now["classes"]):
         raise RunError(
             f"{whose} has {len(before['classes'])} classes, these data {len(now['classes'])} "
-            f"({shown}): give the data it began with."
+            f"({shown}): give the data that it started with."
         )
     if not accept:
         raise RunError(
-            f"{whose} began with other data ({shown}): give those, or accept_other_data=True."
+            f"{whose} started with different data ({shown}): give that data, or "
+            "accept_other_data=True."
         )
 
 
@@ -133,4 +134,4 @@ def class_differences(before: list[str], now: list[str]) -> list[str]:
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     found = [f"class '{name}' is missing" for name in gone] + [f"class '{n}' is new" for n in new]
-    return found or ([] if list(before) == list(now) else ["the classes have another order"])
+    return found or ([] if list(before) == list(now) else ["the classes are in a different order"])

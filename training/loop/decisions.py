@@ -1,4 +1,4 @@
-"""What is left to the machine that begins a run, and stays so when the run goes on elsewhere."""
+"""Decisions of the machine that starts a run; they stay if the run continues on another machine."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def decide(plan: Plan, run: RunDirectory, bfloat16: bool, *, keep: bool = True) 
     if asked not in ("auto", decided["cache"]):
         raise RunError(
             f"The run in {run.path} began with cache={decided['cache']}, and cache={cache} has "
-            "another order of images: leave cache away or choose another output_dir=..."
+            "a different order of images: remove cache= or choose another output_dir=..."
         )
     by_pillow = decided["photographs"] == "pillow" and plan.preprocessing.random_crops()
     if options.data_service and by_pillow:
         raise RunError(
             f"The run in {run.path} began without a data service, which rounds the pixels of "
-            "photographs in another way: leave data_service away or choose another "
+            "photographs differently: remove data_service= or choose another "
             "output_dir=..."
         )
     return decided

@@ -1,4 +1,4 @@
-"""What computes here, and which epochs of a stage ran where."""
+"""The device of this process, and the devices of a stage's epochs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def device_name() -> str:
-    """What computes here, and by which library: "CPU, TensorFlow 2.19.1"."""
+    """This process's device and library: "CPU, TensorFlow 2.19.1"."""
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
     kind = details.get("device_name", "GPU" if gpus else "CPU")

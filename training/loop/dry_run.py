@@ -1,4 +1,4 @@
-"""What a recipe would do: its settings, stages, learning rates and cost, as text."""
+"""The dry run: settings, stages, learning rates and cost of a recipe, as text."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def describe(plan: Plan) -> Iterator[str]:
 
 def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
     if stage.epochs == 0:
-        yield f"Stage {index}, {stage.name}: not trained, its weights are taken as they are."
+        yield f"Stage {index}, {stage.name}: not trained, its weights are unchanged."
         return
     steps = images // stage.batch_size
     yield (
@@ -64,9 +64,9 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         f"{stage.batch_size}, {stage.epochs * steps:,} steps."
     )
     if left := images % stage.batch_size:
-        yield f"  leaves out         {left} images of each epoch, others each time"
+        yield f"  leaves out         {left} images of each epoch, different ones each time"
     if stage.crop:
-        yield f"  trains on          the middle {stage.crop}x{stage.crop} pixels of each image"
+        yield f"  trains on          the central {stage.crop}x{stage.crop} pixels of each image"
     learns = f"the outputs of '{stage.teacher}'" if stage.teacher else "the labels"
     if stage.label_smoothing:
         learns += f", smoothed by {stage.label_smoothing:g}"
@@ -76,17 +76,17 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
         start = f"the weights '{stage.weights}'"
     if stage.initialize_from:
         start = f"the weights of '{stage.initialize_from}'"
-        start += "" if stage.carry_over_kernels else ", binary kernels afresh"
-        start += ", binary kernels at their signs" if stage.hold_signs else ""
+        start += "" if stage.carry_over_kernels else ", binary kernels reinitialised"
+        start += ", latent kernels set to their signs" if stage.hold_signs else ""
     yield f"  starts from        {start}"
     optimizer = stage.optimizer(stage.learning_rate).get_config()
     shown = ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
     constants = ", ".join(f"{key} {optimizer[key]}" for key in shown if optimizer.get(key))
     yield f"  optimizer          {optimizer['name']}, {constants}"
     if stage.accumulate > 1:
-        yield f"  gradients          of {stage.accumulate} parts of each batch, added up"
+        yield f"  gradients          summed over {stage.accumulate} parts of each batch"
     if stage.gradient_clip:
-        yield f"  gradients          scaled to a norm of {stage.gradient_clip:g} at most"
+        yield f"  gradients          clipped to a norm of {stage.gradient_clip:g} at most"
     if stage.ema:
         yield f"  weights            validated and saved as a moving average, decay {stage.ema:g}"
     if stage.warmup_epochs:

@@ -1,4 +1,4 @@
-"""What a stage starts from: the network of an earlier one, or a file."""
+"""The initial weights of a stage: from an earlier stage or a file."""
 
 from __future__ import annotations
 

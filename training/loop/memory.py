@@ -1,4 +1,4 @@
-"""How much memory and disk a stage takes, estimated from its network, and what there is."""
+"""Memory and disk space: estimated for a stage, and available on the machine."""
 
 from __future__ import annotations
 

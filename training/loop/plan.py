@@ -1,4 +1,4 @@
-"""What a run knows of the recipe that it runs: a recipe makes a plan, a run takes one."""
+"""The interface between recipe and run: a recipe makes a plan, a run executes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out: settings that do not say what it computes.
+    """Options of a run that do not affect its result.
 
     Attributes:
         cache: where encoded images wait between epochs: auto, memory, disk or none.
@@ -105,7 +105,7 @@ class Plan:
         }
         if not chosen:
             return
-        yield "Chosen for these images, where no setting says otherwise:"
+        yield "Chosen for these images; settings override them:"
         shown = {key: str(choice.value).replace(" ", "") for key, choice in chosen.items()}
         width, most = (max(map(len, each)) for each in (shown, shown.values()))
         for key, value in shown.items():

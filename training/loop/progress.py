@@ -1,4 +1,4 @@
-"""What a run shows: a bar on a terminal, one line an epoch elsewhere; tables at the end."""
+"""Output of a run: a bar on a terminal, otherwise one line per epoch; tables at the end."""
 
 from __future__ import annotations
 

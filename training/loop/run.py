@@ -67,7 +67,7 @@ class StageState(Protocol):
 
 @dataclass
 class TrainedRun:
-    """What a run leaves: its directory, the results of its stages, the path of the saved model."""
+    """The result of a run: its directory, its stages' results, the path of the saved model."""
 
     directory: Path
     results: list[StageResult]
@@ -77,7 +77,7 @@ class TrainedRun:
 def execute(
     plan: Plan, program: StageWriter | None = None, state: StageState | None = None
 ) -> TrainedRun | None:
-    """Train all stages of `plan`, or what is left of them, and report.
+    """Train all stages of `plan`, or the remaining ones, and report.
 
     Args:
         plan: what to train.
@@ -89,7 +89,7 @@ def execute(
     """
     workers = connect(plan.options.strategy, plan.options.rejoin_minutes)
     if workers.count > 1 and (program or state):
-        raise InvalidValueError("A program is written and taken back by one process, not several.")
+        raise InvalidValueError("--program and --from-program need a single process, not several.")
     with workers.quiet(), outliving_readers():
         return Run(plan, workers, program=program, state=state).run()
 
@@ -161,7 +161,7 @@ class Run:
                         trained = self._stage(directory, index, stage)
                     if not trained:
                         return None
-            # Before the directory is let go: another process could begin to change what this reads.
+            # Before the directory is released: another process could then change these files.
             return workers.from_chief(lambda: self._report(directory, stages))
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({directory.path}).")
@@ -294,6 +294,6 @@ class Run:
         model = self.models[stages[-1].name]
         say(f"\n{model.name}: {profile(model)}")
         if stages[-1].ema:
-            say(f"Its weights are a moving average, of decay {stages[-1].ema:g}.")
+            say(f"Its weights are a moving average with decay {stages[-1].ema:g}.")
         say(f"Saved: {path}")
         return TrainedRun(run.path, results, path)

@@ -1,4 +1,4 @@
-"""A run's directory: which recipe it belongs to, and what its finished stages left."""
+"""A run's directory: its recipe, and the results of its finished stages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RunDirectory:
         """Claim the directory for this process.
 
         Raises:
-            RunError: it cannot be written, is in use, or belongs to another recipe.
+            RunError: it cannot be written, is in use, or belongs to a different recipe.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             raise self._cannot_be_written(error.strerror) from error
-        # A lock of the operating system: it goes with the process, however that ends.
+        # A lock of the operating system: it ends with the process, however the process ends.
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -142,7 +142,7 @@ class RunDirectory:
         ]
         if differences:
             raise RunError(
-                f"The run in {self.path} belongs to another recipe ({'; '.join(differences)}): "
+                f"The run in {self.path} belongs to a different recipe ({'; '.join(differences)}): "
                 f"choose another output_dir=..., give the same settings, or continue it with "
                 f"'lqz train {self.path}'."
             )
@@ -166,7 +166,7 @@ class RunDirectory:
         path = self.path / MACHINE
         before: dict[str, Any] = {}
         if path.exists():
-            remedy = f"remove {self.path} to start afresh"
+            remedy = f"remove {self.path} to start again"
             before = {**formerly, **read_json(path, remedy, {})}
             if any(type(before.get(key, value)) is not type(value) for key, value in now.items()):
                 raise RunError(f"{path} is damaged; {remedy}.")
@@ -206,7 +206,7 @@ class RunDirectory:
     def _note_devices(self, result: StageResult) -> None:
         """Write beside the recipe where the epochs of a stage ran."""
         path = self.path / CONFIG
-        config = read_json(path, f"remove {self.path} to start afresh", {})
+        config = read_json(path, f"remove {self.path} to start again", {})
         noted = config.get(DEVICES)
         config[DEVICES] = {
             **(noted if isinstance(noted, dict) else {}),
@@ -222,7 +222,7 @@ def read_config(run: Path) -> dict[str, Any]:
         RunError: it is damaged, or a newer version of this package wrote it.
         FileError: it is no regular file, or cannot be read.
     """
-    path, remedy = run / CONFIG, f"remove {run} to start afresh"
+    path, remedy = run / CONFIG, f"remove {run} to start again"
     config = read_json(path, remedy, {})
     saved_config.number_of(config, str(path))
     settings = {k: v for k, v in config.items() if k not in (DEVICES, saved_config.NUMBER)}

@@ -1,6 +1,6 @@
-"""Learning rates and other quantities that follow the course of training.
+"""Schedules of learning rates and other quantities. A schedule maps the
 
-A schedule gives a factor in [0, 1] for the share of the stage that has passed, in [0, 1).
+finished fraction of a stage, in [0, 1), to a factor in [0, 1].
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], 
     SD-BNN and IR-Net (1909.10788, section 3.3): t = first * (last / first) ** (epoch / epochs).
     """
     if not 0 < first <= last:
-        raise InvalidValueError(f"A sharpness must rise from above 0, not from {first} to {last}.")
+        raise InvalidValueError(
+            f"A sharpness must start above 0 and rise, not go from {first} to {last}."
+        )
 
     def sharpen(model: tf.keras.Model, passed: float) -> None:
         for layer in model.layers:

@@ -53,38 +53,38 @@ DECAYED: dict[str, Callable[[tf.keras.Model], Iterable[Any]]] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage trains, and how.
+    """The settings of one stage.
 
     Attributes:
         name: of its directory and its row in the results.
-        build: makes the model, which must give logits; keyword arguments change the network's.
-        epochs: its length; 0 takes the model as it is built, with weights of its own.
+        build: builds the model, which must output logits; keyword arguments override the network's.
+        epochs: its length; 0 uses the model as built, with its weights.
         batch_size: images per step over all workers.
-        accumulate: parts of a replica's images in a step, whose gradients are added up.
-        learning_rate: where the schedule's factor is 1.
+        accumulate: parts of a replica's images in a step; their gradients are summed.
+        learning_rate: the rate if the schedule's factor is 1.
         schedule: see `training.loop.schedules`.
         schedule_every: "epoch" or "step".
         optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
             updates are one fused kernel per weight.
         warmup_epochs: at its start, in which the learning rate rises from 0.
-        gradient_clip: greatest norm of all gradients of the loss together; 0 for any.
+        gradient_clip: limit of the norm of all gradients of the loss together; 0 for no limit.
         ema: decay of a moving average of the weights, which is validated and saved; 0 for none.
-            It rises to that from (1 + n) / (10 + n) after n steps, so that short stages forget
-            their first weights.
+            After n steps it is at most (1 + n) / (10 + n), so that short stages forget their
+            first weights.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
         decays: those variables, of the model.
-        trains: the variables that the optimizer moves, of the model.
+        trains: the variables of the model that the optimizer updates.
         each_epoch: called before each epoch with the model and the share of epochs that have
-            passed, in [0, 1): moves what no optimizer does. By itself it sharpens the estimator of
-            a model that has one that sharpens, as SD-BNN does on CIFAR-10.
-        teacher: name of the stage whose model gives the targets; None trains on the labels.
+            passed, in [0, 1): updates values that no optimizer updates. Default: sharpen every
+            `EDESign`, as SD-BNN does on CIFAR-10; other models are unaffected.
+        teacher: name of the stage whose model outputs the targets; None: labels.
         label_smoothing: with labels.
         initialize_from: name of the stage whose weights this one starts from.
         weights: the file or registered set that it starts from instead.
-        carry_over_kernels: whether the kernels that are binary here are among them.
-        crop: train on the middle of each image only, so many pixels high and wide.
+        carry_over_kernels: whether to load the kernels that are binary in this stage.
+        crop: train only on the centre of each image, with this height and width.
         bfloat16: compute binary convolutions in it.
-        hold_signs: start binary kernels at +-1, the signs of those.
+        hold_signs: set latent kernels to their signs before training.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Stage:
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
             raise InvalidValueError(
-                f"Stage '{self.name}' cannot have {self.epochs} epochs of batches of "
+                f"Stage '{self.name}' cannot have {self.epochs} epochs with batches of "
                 f"{self.batch_size}: epochs must be 0 or more, batch_size 1 or more."
             )
         if self.schedule_every not in ("epoch", "step"):
@@ -150,10 +150,10 @@ class Stage:
 
 
 def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[Stage]:
-    """`stage` in two: `epochs` on the middle `size` pixels of its images, then its own on them all.
+    """`stage` as two stages: `epochs` on the central `size` pixels of each image, then its own.
 
-    What follows the course of training (learning rate, estimator) runs through both as through one.
-    A teacher sees the whole image in both.
+    Learning rate and estimator follow one schedule over both stages. A teacher sees the whole image
+    in both.
     """
     total = epochs + stage.epochs
 
@@ -187,7 +187,7 @@ def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a finished stage leaves.
+    """The result of a finished stage.
 
     Attributes:
         name: the stage's.

@@ -22,7 +22,7 @@ class StageLog:
             self._writer = self._kept(lambda: tf.summary.create_file_writer(str(directory)))
 
     def write(self, history: list[dict[str, Any]]) -> None:
-        """Write all epochs anew as a table, and the last one as events."""
+        """Write all epochs as a table again, and the last one as events."""
         write_csv(self.path, history[-1], history)
         if self._writer is not None:
             self._kept(lambda: self._add(history[-1]))

@@ -1,4 +1,4 @@
-"""Trains one stage: epochs, checkpoints, logs; exact about where it stopped."""
+"""Trains one stage: epochs, checkpoints, logs; resumes exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StageTrainer:
         self.validate_every, self.whose = validate_every, whose
         self.stop = stop
         self.workers = workers or alone()
-        # What all workers have agreed on: whether to stop, and where each continues.
+        # The agreement of all workers: whether to stop, and where each continues.
         self.stopping = False
         self.positions: list[int] = []
         self.steps_per_epoch = pipeline.steps_per_epoch
@@ -261,7 +261,7 @@ class StageTrainer:
         if loop["done_steps"] < self.done_steps:
             raise RunError(
                 f"Stage '{self.stage.name}' has {self.done_steps} steps done here, and "
-                f"{loop['done_steps']} there: the run here has come further and stays as it is."
+                f"{loop['done_steps']} there: the run here is ahead and stays unchanged."
             )
         self.checkpoints.save(loop["done_steps"], arrays, loop)
 
@@ -289,8 +289,8 @@ class StageTrainer:
             others = f"step {loop['done_steps']} of {self.total_steps}"
         if others:
             raise RunError(
-                f"The checkpoint in {self.directory} is of {others}; remove that directory or "
-                "choose another output_dir=..."
+                f"The checkpoint in {self.directory} belongs to {others}; remove that directory "
+                "or choose another output_dir=..."
             )
         for key, variable in variables.items():
             variable.assign(arrays[key])

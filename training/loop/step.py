@@ -64,7 +64,7 @@ class TrainStep:
         self.decayed = set()
         if stage.weight_decay:
             self.decayed = {v.ref() for v in latent_variables(list(stage.decays(model)))}
-        # What is averaged, and the averages: all weights, batch norm's statistics among them.
+        # The averaged variables and their averages: all weights, including batch norm's statistics.
         self.averaged = _floating(model) if stage.ema else []
         self.averages = [
             tf.Variable(variable, trainable=False, aggregation=tf.VariableAggregation.MEAN)

@@ -1,4 +1,4 @@
-"""Stops a run on a signal or a lost service, also while TensorFlow waits and hears nothing.
+"""Stops a run on a signal or a lost service, even while TensorFlow blocks the main thread.
 
 Python runs its handlers of signals between two of its instructions, so not while the main thread
 waits in TensorFlow. A thread beside it hears signals at once, through a pipe.
@@ -87,7 +87,7 @@ class StopFlag:
             with suppress(TimeoutError):
                 interrupts += heard.recv(64).count(signal.SIGINT)
                 if interrupts == 1:
-                    _tell("Stopping after the steps under way. Ctrl-C again stops at once.")
+                    _tell("Stopping after the current steps. Ctrl-C again stops at once.")
                 if interrupts > 1 and not self._at_once.wait(GRACE):
                     _end("Stopped at once; the last checkpoint is kept.", 128 + signal.SIGINT)
             fault = self._fault

@@ -53,7 +53,7 @@ class ProgramImages:
         if pipeline.crops:
             return cls._photographs(pipeline, pipeline.crops)
         raise InvalidValueError(
-            "A program takes small images, with preprocessing=PadCropFlip, or photographs, with "
+            "A program supports small images, with preprocessing=PadCropFlip, or photographs, with "
             f"preprocessing=RandomResizedCropFlip, not {type(pipeline.preprocessing).__name__}."
         )
 
@@ -96,7 +96,7 @@ class ProgramImages:
 
 def _not_in_memory(pipeline: InputPipeline) -> InvalidValueError:
     return InvalidValueError(
-        "A program takes images that fit into memory, in the order of cache=memory: the run "
+        "A program needs images that fit into memory, with cache=memory: the run "
         f"has cache={pipeline.cache}."
     )
 
@@ -104,7 +104,7 @@ def _not_in_memory(pipeline: InputPipeline) -> InvalidValueError:
 def _refuse_unreadable(count: int) -> None:
     if count:
         raise InvalidValueError(
-            f"{count} training images cannot be decoded, and a program skips none: remove them."
+            f"{count} training images cannot be decoded, and a program cannot skip them: remove them."
         )
 
 

@@ -143,7 +143,7 @@ def _remove_mhlo(module: Any, ir: Any) -> None:
     for function in module.body.operations:
         for key in [a.name for a in function.attributes if a.name.startswith("mhlo.")]:
             del function.attributes[key]
-        if _symbol(function) == "main":  # aliases of arguments: JAX plans the memory anew
+        if _symbol(function) == "main":  # aliases of arguments: JAX plans the memory itself
             for key in ("arg_attrs", "res_attrs"):
                 if key in function.attributes:
                     del function.attributes[key]

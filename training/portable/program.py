@@ -50,7 +50,7 @@ class ProgramRequest:
             raise InvalidValueError("--part-mib must be 1 or more.")
         if (self.folder / MANIFEST).exists():
             raise RunError(
-                f"{self.folder} holds a program already: take its state back with --from-program, "
+                f"{self.folder} already holds a program: load its state with --from-program, "
                 "remove it, or choose another folder."
             )
 

@@ -1,10 +1,10 @@
-"""Go on with training programs: `python run.py [DIR ...] [--minutes M]`.
+"""Run training programs: `python run.py [DIR ...] [--minutes M]`.
 
 A program is a folder that `lqz train TASK --program DIR` wrote: a training step as StableHLO, the
 images, and the state to start from. This script needs Python 3.10, NumPy, Pillow and JAX, and runs
-on what `jax.devices()` gives. Without DIR it takes the folder that it lies in; several programs run
-side by side. Each epoch ends with `state.npz`; started again, it goes on from there, also after
-Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` takes the state back.
+on the devices of `jax.devices()`. Without DIR it uses its own folder; several programs can run at
+the same time. Each epoch ends with `state.npz`; when started again, it continues from there, also
+after Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` loads the state.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Program:
         except ValueError:
             raise ProgramError(f"{path} is empty. Copy it anew.") from None
         if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]:
-            raise ProgramError(f"{path} is damaged: its hash is not the manifest's. Copy it anew.")
+            raise ProgramError(
+                f"{path} is damaged: its hash differs from the manifest's. Copy it again."
+            )
         return content
 
     def _images(self, contents: dict[str, mmap.mmap]) -> np.ndarray:
@@ -240,7 +242,7 @@ class Trainer:
         took = 0.0
         while loop["done_steps"] < program.total_steps and not stopping():
             if (self.whole_epochs and time.time() + took > deadline) or time.time() > deadline:
-                say("The time is up.")
+                say("The time limit is reached.")
                 return
             began = time.time()
             epoch, first = divmod(loop["done_steps"], program.steps_per_epoch)
@@ -255,14 +257,14 @@ class Trainer:
             ):
                 raise ProgramError(
                     f"The loss or a weight became infinite or NaN in epoch {epoch + 1}; the state "
-                    "of the epoch before is kept. Try a lower learning rate."
+                    "after the previous epoch is kept. Try a lower learning rate."
                 )
             took = time.time() - began
             program.arrays.update(state)
             self._note(epoch, len(sums), took, say)
             program.save()
         if loop["done_steps"] == program.total_steps:
-            say("All epochs are done: take the state back with lqz train ... --from-program.")
+            say("All epochs are done: load the state with lqz train ... --from-program.")
 
     def _epoch(self, epoch, first, state, deadline, stopping):
         """The state on the host, and the sums of each step, [steps, 3]."""

@@ -54,8 +54,8 @@ class ProgramState:
             raise RunError(f"The program in {folder} has format {program[0]}, not {FORMAT}.")
         if program[1] != digest:
             raise RunError(
-                f"The program in {folder} belongs to recipe {program[1]}, this is {digest}: give "
-                "the settings that it was written with."
+                f"The program in {folder} belongs to recipe {program[1]}, not {digest}: give the "
+                "settings with which it was written."
             )
         path = folder / STATE
         if not path.is_file():
@@ -65,7 +65,7 @@ class ProgramState:
             loop = json.loads(arrays.pop("loop").tobytes())
             loop = {key: loop[key] for key in ("done_steps", "seconds", "history", "positions")}
         except (WeightsError, ValueError, KeyError, TypeError):
-            raise RunError(f"{path} is damaged: copy it anew or let run.py go on.") from None
+            raise RunError(f"{path} is damaged: copy it again or continue run.py.") from None
         broken = [k for k, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
         if broken:
             raise RunError(f"{path} holds NaN or infinity ({broken[0]}).")
@@ -83,8 +83,10 @@ class ProgramState:
             arrays[key].shape == tuple(variable.shape) for key, variable in variables.items()
         )
         if not fits:
-            raise RunError(f"The state in {self.folder} is of another network.")
+            raise RunError(f"The state in {self.folder} belongs to another network.")
         done = self.loop["done_steps"]
         if not 0 <= done <= trainer.total_steps:
-            raise RunError(f"The state in {self.folder} has {done} steps done: it is damaged.")
+            raise RunError(
+                f"The state in {self.folder} is damaged: it claims {done} finished steps."
+            )
         trainer.take(arrays, self.loop)

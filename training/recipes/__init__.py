@@ -1,6 +1,6 @@
-"""The recipes: one file a paper, and three of no paper. `lqz train` lists the tasks in them.
+"""The recipes: one file per paper, and recipes without a paper. `lqz train` lists the tasks.
 
-Files with a leading `_` hold what recipes share; what others need of it is imported from here.
+Files with a leading `_` hold shared code; other packages import it from here.
 """
 
 from training.recipes._recipe import Recipe

@@ -18,7 +18,7 @@ from zoo.weights.load import classes_of, names_a_file
 def network(
     factory: Any, field: str, recipe: str, overrides: Mapping[str, Any]
 ) -> Callable[..., tf.keras.Model]:
-    """A function that builds the model of a configured factory anew, giving logits.
+    """A function that rebuilds a configured factory's model, with logits as output.
 
     Args:
         factory: the component.
@@ -49,7 +49,7 @@ def file_of(factory: Any, find: Callable[..., Path | None]) -> Path | None:
         return None
     if hasattr(factory, "catalog_name"):
         return find(factory.weights, factory.catalog_name)
-    # Of Keras's applications only Keras knows where it keeps "imagenet".
+    # Only Keras knows where it stores its applications' "imagenet" weights.
     return find(factory.weights, "") if names_a_file(factory.weights) else None
 
 
@@ -61,7 +61,7 @@ def check_classes(teacher: Any, path: Path, classes: int) -> None:
     known = classes_of(path, name, teacher.classifier_name)
     if known not in (None, classes):
         raise InvalidValueError(
-            f"The teacher {name} with weights '{teacher.weights}' tells {known} classes apart, "
-            f"the data set has {classes}: train a teacher (teacher.weights=None "
-            "teacher_epochs=30), or take a recipe without one, such as lqz train FineTune."
+            f"The teacher {name} with weights '{teacher.weights}' has {known} classes, the data "
+            f"set {classes}: train a teacher (teacher.weights=None "
+            "teacher_epochs=30), or use a recipe without a teacher, such as lqz train FineTune."
         )

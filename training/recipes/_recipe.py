@@ -1,4 +1,4 @@
-"""What makes a recipe of a table of values: its stages, its network and the plan of its run.
+"""Turns a table of values into a recipe: its stages, its network and its plan.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -44,7 +44,7 @@ class Recipe(TrainingValues, RunSettings):
     # Name of the stage that trains the network as it is saved.
     last_stage: ClassVar[str] = "binary"
 
-    # Settings that do not say what is computed.
+    # Settings that do not affect the result.
     operational: ClassVar[tuple[str, ...]] = OPERATIONAL
 
     # --- settings that follow from others ---------------------------------------------------------
@@ -140,7 +140,7 @@ class Recipe(TrainingValues, RunSettings):
         weights = base_getattr(self, "teacher").weights
         if weights is None and not self.teacher_epochs:
             raise InvalidValueError(
-                "The teacher has random weights and is not trained: give teacher.weights, or "
+                "The teacher has random weights and would not be trained: give teacher.weights, or "
                 "teacher_epochs above 0."
             )
         return Stage(
@@ -170,7 +170,9 @@ class Recipe(TrainingValues, RunSettings):
             try:  # now, not after hours: weights may belong to single pixels
                 stages[-2].build()
             except InvalidValueError as error:
-                raise InvalidValueError(f"{error} Or train without crops: crop_epochs=0.") from None
+                raise InvalidValueError(
+                    f"{error} Or train without crops with crop_epochs=0."
+                ) from None
         if not any(stage.epochs for stage in stages):
             raise InvalidValueError("Nothing would be trained: epochs must be 1 or more.")
         for stage in stages:
@@ -183,8 +185,8 @@ class Recipe(TrainingValues, RunSettings):
             return stages
         if not isinstance(base_getattr(self, "model"), ZooFactory):
             raise InvalidValueError(
-                f"{self.model_name} is larq-zoo's and is trained from random weights: leave "
-                "initialize_from away."
+                f"{self.model_name} belongs to larq-zoo and is trained from random weights: "
+                "remove initialize_from=."
             )
         teachers = {stage.teacher for stage in stages}
         first = next(stage for stage in stages if stage.name not in teachers)
@@ -216,10 +218,12 @@ class Recipe(TrainingValues, RunSettings):
         return frozenset(absent)
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
-        """A function that builds the component `field` anew with other arguments, giving logits."""
+        """A function that rebuilds the component `field` with other arguments, with logits as "
+        "output."""
         return network(base_getattr(self, field), field, type(self).__name__, overrides)
 
-    # --- what a run keeps -------------------------------------------------------------------------
+    # --- what a run stores
+    # -------------------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, Any]:
@@ -264,7 +268,7 @@ class Recipe(TrainingValues, RunSettings):
             say(line)
 
     def run(self) -> TrainedRun:
-        """Train all stages, or what is left of them, and report."""
+        """Train all stages, or the remaining ones, and report."""
         run = self.train()
         assert run is not None  # without `program`
         return run

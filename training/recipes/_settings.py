@@ -1,4 +1,4 @@
-"""Settings of a run that do not say what it computes: two starts of a run may differ in them.
+"""Settings that do not affect a run's result: two starts of a run may differ in them.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -17,14 +17,14 @@ from zoo.limits import at_least, one_of
 class RunSettings:
     """Folders, caches, logging and the machines that compute."""
 
-    # Directory of the run; by default runs/TASK-DATASET-DIGEST, the digest being the recipe's.
+    # Directory of the run; by default runs/TASK-DATASET-DIGEST, with the recipe's digest.
     output_dir: Optional[Union[str, os.PathLike]] = Field(None)
 
-    # Encoded images kept in memory, on disk, or read anew each epoch.
-    # A run keeps the cache it began with.
+    # Keep encoded images in memory, on disk, or read them again in each
+    # epoch. A run keeps its first choice.
     cache: Annotated[str, one_of(CACHES)] = Field("auto")
 
-    # Where cache=disk keeps them.
+    # Folder for cache=disk.
     cache_dir: Optional[Union[str, os.PathLike]] = Field(None)
 
     # Minutes between checkpoints within an epoch; each epoch ends with one.
@@ -36,14 +36,14 @@ class RunSettings:
     # Write TensorBoard's event files.
     tensorboard: bool = Field(True)
 
-    # Where to compute; mirrored is on the GPUs of one machine, multi_worker on the machines that
-    # TF_CONFIG or Slurm names.
+    # Devices: mirrored uses the GPUs of one machine, multi_worker the machines in TF_CONFIG or
+    # Slurm.
     strategy: Annotated[str, one_of(STRATEGIES)] = Field("auto")
 
-    # Minutes that a worker waits for the others, at the start and when one was lost.
+    # Minutes that a worker waits for the others, at the start and after a loss.
     rejoin_minutes: Annotated[float, at_least(0)] = Field(10.0)
 
-    # Continue a run although its data are not those it began with.
+    # Continue a run although its data have changed.
     accept_other_data: bool = Field(False)
 
     # Address (grpc://host:port) of a tf.data service that decodes and augments.

@@ -53,7 +53,7 @@ class KerasApplicationFactory(ModelFactory):
     # Name of the network.
     application: str = Field("ResNet50")
 
-    # "imagenet" is downloaded by Keras; else None or the path of a file.
+    # "imagenet" (Keras downloads it), None, or the path of a file.
     weights: Optional[str] = Field("imagenet")
 
     # Activation of the classifier; None gives logits.
@@ -71,7 +71,7 @@ class KerasApplicationFactory(ModelFactory):
             raise UnknownNameError("application", self.application, known)
         shape = tuple(self.input_shape or (224, 224, 3))
         if shape[-1] != 3:
-            raise InvalidValueError(f"{self.application} takes images of three colours.")
+            raise InvalidValueError(f"{self.application} needs images with three channels.")
         image = tf.keras.Input(shape)
         pixels = tf.keras.layers.Rescaling(
             255 * np.array(IMAGENET_STD), 255 * np.array(IMAGENET_MEAN), name="pixels"
@@ -89,7 +89,7 @@ class KerasApplicationFactory(ModelFactory):
         except Exception as error:  # of a failed download Keras raises no other class
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise WeightsError(
-                f"The teacher {self.application} with weights={self.weights} cannot be had: "
+                f"The teacher {self.application} with weights={self.weights} cannot be loaded: "
                 f"{reason}."
             ) from error
         return tf.keras.Model(image, network.output, name=self.application.lower())

@@ -34,7 +34,7 @@ class BiRealNet(Recipe):
 class BiRealNet20(Recipe):
     """Bi-Real Net's method on ResNet-20 and CIFAR-10, for which the paper has no recipe.
 
-    First on crops, then on whole images. What it reaches: docs/results/cifar10.md.
+    First on crops, then on whole images. Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)
@@ -53,9 +53,9 @@ class BiRealNet20(Recipe):
 class BiRealNetPaper(Recipe):
     """Bi-Real Net 18 on ImageNet, as in the paper; 56.4 % top-1.
 
-    A real network with clip(-1, x, 1) for the sign is trained first, itself from one whose clip
-    leaks; then the binary one with the magnitude-aware gradient; then batch norm alone, with the
-    weights held at +-1. The 34: `model=BiRealNet34 epochs=40 batch_size=1024 learning_rate=0.08`;
+    Four stages: a real-valued network with a leaky clip instead of the sign; the same with clip(-1,
+    x, 1); the binary network with the magnitude-aware gradient; only batch norm, with the
+    weights fixed at +-1. The 34: `model=BiRealNet34 epochs=40 batch_size=1024 learning_rate=0.08`;
     62.2 %.
     """
 
@@ -67,10 +67,10 @@ class BiRealNetPaper(Recipe):
     schedule = Field("steps")
     divide_at = Field((0.5, 0.75))
 
-    # Epochs of each of the two real networks, where they differ.
+    # Epochs of each of the two real-valued networks, if different.
     pretraining_epochs: Optional[Annotated[int, at_least(0)]] = Field(None)
 
-    # Epochs of batch norm alone, at the last learning rate.
+    # Epochs that train only batch norm, at the last learning rate.
     batch_norm_epochs: Annotated[int, at_least(0)] = Field(1)
 
     # Slope of the first network's clip beyond +-1.
@@ -79,10 +79,12 @@ class BiRealNetPaper(Recipe):
     def stages(self) -> list[Stage]:
         """The four stages of the paper; the last gives the network."""
         if self.crop_epochs:
-            raise InvalidValueError("The last stage here is batch norm alone: give crop_epochs=0.")
+            raise InvalidValueError(
+                "This recipe's last stage trains only batch norm: give crop_epochs=0."
+            )
         if self.has_teacher or self.two_stages:
             raise InvalidValueError(
-                "This recipe has four stages of its own: leave teacher and two_stages away."
+                "This recipe always has four stages: remove teacher and two_stages."
             )
         real: dict[str, Any] = {"binary_activations": False, "binary_weights": False}
         epochs = self.epochs if self.pretraining_epochs is None else self.pretraining_epochs

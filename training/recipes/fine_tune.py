@@ -30,14 +30,14 @@ LOOKED_AT = 32  # images, for their size
 
 @task
 class FineTune(Recipe):
-    """A trained network on a folder of images of one's own, in minutes on two cores.
+    """Fine-tune a trained network on a folder of your own images, in minutes on two cores.
 
-    `lqz train FineTune dataset.data_dir=photos` is enough: the other settings are chosen by the
-    number and the size of the images, and shown. docs/guides/own_images.md says what it reaches.
+    `lqz train FineTune dataset.data_dir=photos` is enough: it chooses the other settings from the
+    number and size of the images and prints them. Accuracy: docs/guides/own_images.md.
     """
 
     dataset = ComponentField(ImageFolder)
-    # All of an image is looked at in the end; its colours are left as they are.
+    # Evaluation uses the whole image; its colours do not change.
     preprocessing = ComponentField(
         RandomResizedCropFlip, input_shape=(32, 32, 3), resize=32, lighting=0.0
     )
@@ -53,19 +53,21 @@ class FineTune(Recipe):
 
     @classmethod
     def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
-        """What follows from the trained weights, and from the number and the size of the images."""
+        """Settings derived from the trained weights and from the number and size of the images."""
         found = _start(conf)
         weights = conf.get("initialize_from", found["initialize_from"].value)
         size = _size(_model(conf), weights)
         # Whatever size the images have, also where a data set's own recipes only shift them.
-        found["preprocessing"] = Choice("RandomResizedCropFlip", "parts of the images, resized")
-        found["preprocessing.input_shape"] = Choice((size, size, 3), "as the weights were trained")
-        found["preprocessing.resize"] = Choice(size, "the whole shorter side is evaluated")
+        found["preprocessing"] = Choice("RandomResizedCropFlip", "crops of the images, resized")
+        found["preprocessing.input_shape"] = Choice(
+            (size, size, 3), "the size used to train the weights"
+        )
+        found["preprocessing.resize"] = Choice(size, "evaluation uses the whole shorter side")
         try:
             images = training_images(dataset)
             shorter = (_shorter_side(dataset) if is_at_hand(dataset) else None) or size
         except DatasetError:
-            return found  # what is wrong, the run says
+            return found  # the run reports errors
         batch = str(conf.get("batch_size", ""))
         chosen = int(batch) if batch.isdecimal() and int(batch) else None
         return found | by_number(images, chosen) | by_size(shorter, size)
@@ -74,8 +76,8 @@ class FineTune(Recipe):
 def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
     """Batch size, epochs and learning rate for a number of training images, above 0.
 
-    Few images take many epochs, but fewer steps than many images do. A batch is a tenth of few
-    images, and divides them where it can.
+    Few images need many epochs, but fewer steps than many images. A batch is a tenth of few
+    images, and divides their number if possible.
 
     Args:
         images: their number.
@@ -88,10 +90,12 @@ def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
     steps, rest = divmod(images, batch)
     epochs = min(max(round(30 * math.sqrt(200 / images)), 5), 60)
     rate = float(f"{5e-3 * math.sqrt(batch / 20):.2g}")
-    left = f", {rest} images left out, others each time" if rest else ", which leave out no image"
+    left = (
+        f", {rest} images left out, different ones each time" if rest else ", which use every image"
+    )
     return {
         "batch_size": Choice(batch, f"{steps:,} steps an epoch{left}"),
-        "epochs": Choice(epochs, f"{epochs * steps * batch:,} images in all"),
+        "epochs": Choice(epochs, f"{epochs * steps * batch:,} images in total"),
         "learning_rate": Choice(rate, f"for batches of {batch}"),
     }
 
@@ -102,7 +106,7 @@ def by_size(shorter: int, size: int) -> dict[str, Choice]:
     A part has as many pixels as the network takes where the image has enough.
     """
     low = round(min(max((size / shorter) ** 2, 0.35), 0.8), 2)
-    why = f"parts of images whose shorter side has {shorter} pixels"
+    why = f"crops of images whose shorter side has {shorter} pixels"
     return {"preprocessing.scale": Choice((low, 1.0), why)}
 
 

@@ -13,8 +13,8 @@ from zoo.models.reactnet import ReActNet20Factory
 class OneHour(Recipe):
     """ReActNet-20 on CIFAR-10 in about an hour on two cores.
 
-    Binary from the start and from labels alone, without the hours of a teacher and a first stage;
-    first on crops, then on whole images. What it reaches: docs/results/cifar10.md.
+    Binary from the start and with labels only, without the time for a teacher and a first stage;
+    first on crops, then on whole images. Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)

@@ -1,7 +1,7 @@
 """ReActNet's training (2003.03488, section 5.1, and the authors' code).
 
-A teacher's soft labels alone (the distributional loss); first binary activations with real
-weights, then everything binary; Adam, falling linearly.
+Only a teacher's soft labels (the distributional loss); first binary activations with real
+weights, then everything binary; Adam with linear decay.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -19,9 +19,9 @@ class ReActNet(Recipe):
     """ReActNet-A, B or C on ImageNet, as in the paper; 69.4 % top-1.
 
     Half as long: `epochs=128 learning_rate=1.25e-3`.
-    Other networks: `model=ReActNetB`, `model=ReActNetC`. The published code of ReActNet-A names the
-    kernels of its two stages differently and so starts the second's afresh:
-    `carry_over_kernels=False`.
+    Other networks: `model=ReActNetB`, `model=ReActNetC`. The published code of ReActNet-A gives the
+    kernels of its two stages different names, so the second stage starts with
+    new kernels: `carry_over_kernels=False`.
     """
 
     model = ComponentField(ReActNetAFactory)
@@ -50,7 +50,7 @@ class ReActNet18(ReActNet):
 class ReActNet20(ReActNet):
     """ReActNet's method on ResNet-20 and CIFAR-10, for which the paper has no recipe.
 
-    The package's real-valued ResNet-20 teaches. What it reaches: docs/results/cifar10.md.
+    The teacher is the package's real-valued ResNet-20. Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)
@@ -67,9 +67,9 @@ class ReActNet20(ReActNet):
 
 @task
 class ReActNet20Taught(ReActNet20):
-    """ReActNet-20 of the package: on from OneHour's weights with a teacher.
+    """ReActNet-20 of the package: continues from OneHour's weights with a teacher.
 
-    The teacher is RealResNet20, its weights kept as `cifar10-60`: docs/results/cifar10.md.
+    The teacher is RealResNet20, with its weights stored as `cifar10-60`: docs/results/cifar10.md.
     """
 
     initialize_from = Field("cifar10-hour")
@@ -84,9 +84,9 @@ class ReActNet20Taught(ReActNet20):
 
 @task
 class BiRealNet20Taught(ReActNet20Taught):
-    """Bi-Real Net-20 of the package: on from BiRealNet20's weights with ReActNet's loss.
+    """Bi-Real Net-20 of the package: continues from BiRealNet20's weights with ReActNet's loss.
 
-    Those are kept as `cifar10-95`, the teacher's as `cifar10-60`: docs/results/cifar10.md.
+    Store them as `cifar10-95`, and the teacher's as `cifar10-60`: docs/results/cifar10.md.
     """
 
     model = ComponentField(BiRealNet20Factory)

@@ -1,4 +1,4 @@
-"""Real-valued ResNets on small images: the teachers, and what binary networks are compared with.
+"""Real-valued ResNets on small images: teachers, and baselines for binary networks.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -13,9 +13,9 @@ from zoo.models.resnet import RealResNet20Factory
 
 @task
 class RealResNet20(Recipe):
-    """The real-valued ResNet-20 on CIFAR-10, by SGD along a cosine.
+    """The real-valued ResNet-20 on CIFAR-10, with SGD and a cosine schedule.
 
-    What it reaches: docs/results/cifar10.md.
+    Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)
@@ -35,9 +35,9 @@ class RealResNet20(Recipe):
 
 @task
 class RealResNet20Longer(RealResNet20):
-    """The real-valued ResNet-20, on from RealResNet20's weights, kept as `cifar10-60`.
+    """The real-valued ResNet-20, continued from RealResNet20's weights (stored as `cifar10-60`).
 
-    How to keep them, and what it reaches: docs/results/cifar10.md.
+    How to store them, and results: docs/results/cifar10.md.
     """
 
     initialize_from = Field("cifar10-60")
@@ -48,9 +48,9 @@ class RealResNet20Longer(RealResNet20):
 
 @task
 class RealResNet20Longest(RealResNet20):
-    """The real-valued ResNet-20 of the package, on from RealResNet20Longer's weights.
+    """The real-valued ResNet-20 of the package, continued from RealResNet20Longer's weights.
 
-    Those are kept as `cifar10-118`: docs/results/cifar10.md.
+    Store them as `cifar10-118`: docs/results/cifar10.md.
     """
 
     initialize_from = Field("cifar10-118")

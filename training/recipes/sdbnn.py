@@ -72,9 +72,9 @@ class SDBNNVGGSmall(SDBNNResNet18Cifar):
 
 @task
 class SDBNNResNet20Short(SDBNNResNet20):
-    """SD-BNN ResNet-20 on CIFAR-10 by a short schedule, which Adam needs: docs/results/cifar10.md.
+    """SD-BNN ResNet-20 on CIFAR-10 with a short schedule and Adam: docs/results/cifar10.md.
 
-    By SGD, most signs stay as they began within so few epochs.
+    With SGD, most signs do not change in so few epochs.
     """
 
     crop_epochs = Field(45)
@@ -87,9 +87,9 @@ class SDBNNResNet20Short(SDBNNResNet20):
 
 @task
 class SDBNNResNet20Taught(SDBNN):
-    """SD-BNN ResNet-20 of the package: on from SDBNNResNet20Short's weights with a teacher.
+    """SD-BNN ResNet-20 of the package: continues from SDBNNResNet20Short's weights with a teacher.
 
-    Those are kept as `cifar10-70`, the teacher's as `cifar10-118`: docs/results/cifar10.md.
+    Store them as `cifar10-70`, and the teacher's as `cifar10-118`: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)

@@ -43,7 +43,7 @@ class XNORNetPlusPlusAlexNet(XNORNetPlusPlus):
 class XNORNetPlusPlusResNet20(XNORNetPlusPlus):
     """XNOR-Net++'s method on ResNet-20 and CIFAR-10, for which the paper has no recipe.
 
-    What it reaches: docs/results/cifar10.md.
+    Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)

@@ -40,11 +40,9 @@ def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
             kind, colon, name = value.partition(":")
             if colon and kind.casefold() == "tfds":
                 if not name:
-                    raise InvalidValueError("Which data set? Give dataset=tfds:NAME.")
+                    raise InvalidValueError("Give a data set: dataset=tfds:NAME.")
                 if f"{key}.name" in conf:
-                    raise InvalidValueError(
-                        f"'{key}={value}' names the set: leave {key}.name away."
-                    )
+                    raise InvalidValueError(f"'{key}={value}' names the set: remove {key}.name.")
                 found |= {key: Text(kind), f"{key}.name": Text(name)}
     return found
 

@@ -110,7 +110,7 @@ def configured_part(task_class: Any, name: str, conf: Mapping[str, Any]) -> Any:
 def nearest_keys(name: str, valid: Sequence[str]) -> list[str]:
     """The keys most like `name`; a name without dots is compared with last parts as well."""
     last = {key: key.rpartition(".")[2] for key in valid}
-    # A key set where it is inherited, `model.dataset.size`, beats all but a slip in one letter.
+    # An inherited key, `model.dataset.size`, is the best match unless one letter is wrong.
     tails = {key: 0.9 if name.endswith(f".{key}") else 0.0 for key in valid}
     near = {key: max(tails[key], _likeness(name, key)) for key in valid}
     if "." not in name:

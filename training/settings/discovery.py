@@ -1,4 +1,4 @@
-"""What can be run and what is written about it, read from source text: nothing is imported."""
+"""Tasks and their documentation, read from source text: nothing is imported."""
 
 from __future__ import annotations
 

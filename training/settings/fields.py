@@ -1,4 +1,4 @@
-"""What can be set: the fields of a task and of the components that are chosen in it."""
+"""The settings of a task: its fields and those of its components."""
 
 from __future__ import annotations
 

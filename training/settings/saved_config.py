@@ -17,8 +17,8 @@ from zoo.errors import RunError
 FORMAT = 2
 NUMBER = "format"
 
-# What a setting means in a run from before there was the setting: it changed nothing.
-# A setting that is added later gets its line here; then no run gets another name by it.
+# The value of a setting in runs from before the setting existed: it had no effect. Add
+# a line here for each new setting; then no run changes its name.
 NEUTRAL: Mapping[str, Any] = {
     "accumulate": 1,
     "carry_over_kernels": True,
@@ -140,8 +140,7 @@ def number_of(config: Mapping[str, Any], where: str) -> int:
     number = config.get(NUMBER, 1)
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= FORMAT:
         raise RunError(
-            f"{where} has format {number!r}, this version of the package reads formats 1 to "
-            f"{FORMAT}: update the package that reads it."
+            f"{where} has format {number!r}, this package reads formats 1 to {FORMAT}: update it."
         )
     return number
 

@@ -46,7 +46,7 @@ def shortest_command(config: Mapping[str, Any]) -> str:
 def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any] | None:
     """Those that `task` needs to have the values of `config`; None for more than `most`."""
     wanted = {key: value for key, value in config.items() if key != "task"}
-    # Where the images are comes first: other settings are read from them.
+    # The images' location comes first: other settings depend on the images.
     places = ("dataset", "dataset.data_dir")
     given = {key: config[key] for key in places if config.get(key) is not None}
     try:

@@ -1,5 +1,5 @@
-"""All that this project takes from larq, larq-zoo and zookeeper, a module for each.
+"""Everything that this project uses from larq, larq-zoo and zookeeper, one module each.
 
-Their authors maintain them no longer (docs/dependencies.md). Nothing else of this project imports
-them, so that a replacement changes one file.
+Their authors no longer maintain them (docs/dependencies.md). No other module imports them, so a
+replacement changes one file.
 """

@@ -29,5 +29,6 @@ __all__ = [
 
 
 def latent_variable(variable: Any) -> Any:
-    """The variable itself, where larq wraps a binary kernel's, which is quantised when read."""
+    """The latent variable behind larq's wrapper, which quantises a binary kernel when it is "
+    "read."""
     return getattr(variable, "latent_variable", variable)

@@ -1,4 +1,4 @@
-"""larq-zoo: the base of a factory, and how its own models take images.
+"""larq-zoo: the base of a factory, and the preprocessing of its models.
 
 The models themselves are named in `zoo/catalog.csv`, which says where each is defined.
 """

@@ -1,8 +1,8 @@
-"""The safety net of every export: what it computes of random inputs, beside Keras.
+"""The check of every export: comparison with Keras on random inputs.
 
-Binary networks amplify rounding: an activation next to zero takes another sign, and all that
-follows differs. So where the outputs differ, each layer is looked at alone, from Keras's own inputs
-of it, where nothing is amplified.
+Binary networks amplify rounding: the sign of an activation near zero flips, and everything
+after it differs. So if the outputs differ, each layer is compared alone, with Keras's inputs, so
+that nothing is amplified.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Arrays = list[np.ndarray]
 
 
 def random_inputs(model: tf.keras.Model, count: int = 1) -> Arrays:
-    """`count` random images for each input: normal, or whole numbers where an input takes them."""
+    """`count` random images for each input: normal, or integers for integer inputs."""
     draws = np.random.default_rng(SEED)
     images = []
     for image in model.inputs:
@@ -47,12 +47,12 @@ def check_export(
 
     Args:
         images: the model's inputs, in Keras's order.
-        found: what the export makes of them, in the order of the model's outputs.
-        alone: what the export makes of one layer, from the inputs of its call.
-        binary: whether the model takes signs, which may turn.
+        found: the export's outputs for them, in the order of the model's outputs.
+        alone: computes the export's outputs of one layer from the inputs of its call.
+        binary: whether the model computes signs, which may flip.
 
     Raises:
-        DeployError: it computes something else; names the layer if there is one.
+        DeployError: the outputs differ; names the layer if one layer differs.
     """
     import tensorflow as tf
 
@@ -71,7 +71,7 @@ def check_export(
     if not binary or difference > TURNED_SIGNS:
         raise DeployError(
             f"The exported model would differ from Keras by {difference:.2g} (relative L2 on "
-            "random inputs), though each of its layers alone does not. Please report it."
+            "random inputs), although each layer alone agrees. Please report it."
         )
     return difference
 

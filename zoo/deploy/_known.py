@@ -1,7 +1,7 @@
-"""Whose code computes a layer: a class that the export knows, or a subclass that changes nothing.
+"""The known class whose code computes a layer; a subclass may not change the computation.
 
-A subclass may be made, described and saved in other ways; but where it defines anything else that
-the known class has, such as `call`, it may compute something else.
+A subclass may change `__init__`, `build` and `get_config`. If it overrides anything else of the
+known class, such as `call`, it may compute something different.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Container, Iterator
 from typing import Any
 
-# What a subclass may define: how it is made, described and saved, not what it computes.
+# Methods that a subclass may override: construction, description and saving, not computation.
 HARMLESS = {
     "__init__",
     "__module__",
@@ -71,7 +71,7 @@ def nearest_class(layer: Any, known: Container[type]) -> type | None:
 
 
 def changes(layer: Any, cls: type) -> Iterator[str]:
-    """Names of what `layer`, or its class, defines in another way than its base `cls`."""
+    """Names of attributes that `layer` or its class defines differently from its base `cls`."""
     of_layer = type(layer)
     if of_layer is not cls:
         if any("__getattr__" in vars(each) for each in of_layer.__mro__[:-1]) and not hasattr(
@@ -81,24 +81,24 @@ def changes(layer: Any, cls: type) -> Iterator[str]:
         for name in dir(cls):
             if name not in HARMLESS and _static(of_layer, name) is not _static(cls, name):
                 yield name
-    for name in vars(layer):  # a method that was set on the object alone
+    for name in vars(layer):  # a method that was replaced on this object
         if name not in HARMLESS and callable(getattr(cls, name, None)):
             yield name
 
 
 def reason(layer: Any, known: Container[type]) -> str:
-    """Why the code of a layer is not known, as the end of a sentence."""
+    """The reason why a layer's code is unknown, as the end of a sentence."""
     cls = nearest_class(layer, known)
     if cls is None or (
         type(layer) is not cls and type(layer).__module__.partition(".")[0] in LIBRARIES
     ):
-        return f"its kind, {type(layer).__name__}, is not supported"
+        return f"layers of the class {type(layer).__name__} are not supported"
     changed = ", ".join(sorted(changes(layer, cls))[:3])
     if type(layer) is cls:
-        return f"what it computes was changed on the object ({changed})"
+        return f"methods were replaced on this layer ({changed})"
     return (
-        f"{type(layer).__name__} changes what {cls.__name__} computes ({changed}), and only the "
-        "code of the latter is known"
+        f"{type(layer).__name__} changes what {cls.__name__} computes ({changed}), and the export "
+        f"knows only {cls.__name__}"
     )
 
 

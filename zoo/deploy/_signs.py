@@ -1,4 +1,4 @@
-"""Which quantizers are signs, told by what they do and not by their names."""
+"""Which quantizers are signs: decided by their outputs, not by their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROBES = np.array([-100, -2, -1, -0.6, -0.1, -1e-3, 0, 1e-3, 0.1, 0.6, 1, 2, 10
 
 
 def is_sign(quantizer: Any) -> bool:
-    """Whether it gives +1 for x >= 0 and else -1."""
+    """Whether it returns +1 for x >= 0, else -1."""
     if quantizer is None:
         return False
     values = np.asarray(quantizer(tf.constant(_PROBES)))
@@ -35,5 +35,5 @@ def quantized_kernel(layer: Any) -> tf.Tensor:
 
 
 def takes_signs(model: tf.keras.Model) -> bool:
-    """Whether a layer of the model quantises its input: rounding may turn a sign there."""
+    """Whether a layer of the model quantises its input: rounding may flip a sign there."""
     return any(getattr(part, "input_quantizer", None) is not None for part in model.submodules)

@@ -1,7 +1,7 @@
-"""What an export says of itself: which network it is, with which weights, and how it is used.
+"""The description stored in an export: its network, weights, classes and preprocessing.
 
-A folder has it in `card.json`, with digests of the files that are run, so that a folder that is
-half written or mixed from two exports is found; a .tflite or .onnx file has it inside. Importing
+In a folder it is `card.json`, with digests of the other files, which reveal an incomplete folder
+or one mixed from two exports. A .tflite or .onnx file contains it. Importing
 this imports neither a runtime nor TensorFlow.
 """
 
@@ -21,7 +21,7 @@ from zoo.untrusted.opening import read_bytes, read_text
 Kind = Literal["c", "openvino", "saved_model", "tflite", "onnx"]
 CARD = "card.json"
 NOTE = "zoo_card"  # what it is called inside a file
-# What gives a folder away, also one that is not complete.
+# Files that identify a folder, even an incomplete one.
 FOLDERS: dict[str, Kind] = {
     "model.json": "c",
     "bnn.c": "c",
@@ -41,11 +41,11 @@ TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class ExportCard:
-    """Where an export comes from; texts are empty where something is not known.
+    """The source of an export; unknown texts are empty.
 
     Attributes:
-        network: in the catalog where it has a name there, else Keras's.
-        set_name: of the weights, where it is a registered set.
+        network: its name in the catalog if it has one, else in Keras.
+        set_name: of the weights, if they are a registered set.
         weights: the name of their file; "" for random ones.
         sha256: of that file.
         card: class names, preprocessing, data set, and the arguments of the network's function.
@@ -73,7 +73,7 @@ class ExportCard:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """The format of an export by its name or its files; None where it is none."""
+    """The format of an export, from its name or its files; None if it is not an export."""
     if path.is_dir():
         return next((kind for mark, kind in FOLDERS.items() if (path / mark).is_file()), None)
     return FILES.get(path.suffix)
@@ -90,11 +90,11 @@ def write_card(folder: Path, card: ExportCard, run: Iterable[str]) -> None:
 
 
 def read_card(path: Path, kind: Kind) -> ExportCard | None:
-    """The card of an export; None where it has none, as exports of other programs.
+    """The card of an export; None if it has none, like files of other programs.
 
     Raises:
         FileError: it cannot be read.
-        DeployError: it is damaged, or a file beside it is not the one that was exported.
+        DeployError: it is damaged, or a file was changed after the export.
     """
     if kind == "tflite":
         from zoo.deploy.lce.flatbuffer import read_note
@@ -110,10 +110,10 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
     card = _card(path, text)
     digests = json.loads(text).get("files")
     if not isinstance(digests, dict):
-        raise damaged(path, "its card names no files")
+        raise damaged(path, "its card lists no files")
     for name, digest in digests.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise damaged(path, "its card names files outside of it")
+            raise damaged(path, "its card lists files outside the export")
         if not (folder / name).is_file():
             raise damaged(path, f"'{printable(name)}' is missing")
         if sha256(folder / name) != digest:
@@ -122,9 +122,9 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
 
 
 def damaged(path: Path, why: str) -> DeployError:
-    """The error that an export is not what it should be."""
+    """The error for a damaged export."""
     return DeployError(
-        f"'{printable(str(path))}' is no complete export: {why.rstrip('.')}; export it again."
+        f"'{printable(str(path))}' is not a complete export: {why.rstrip('.')}; export it again."
     )
 
 
@@ -153,7 +153,7 @@ def _flatbuffer(path: Path) -> bytes:
     try:
         operations(content)
     except Exception as error:  # whatever the parser makes of other bytes
-        raise damaged(path, "it is no flatbuffer of TFLite") from error
+        raise damaged(path, "it is not a TFLite flatbuffer") from error
     return content
 
 
@@ -161,7 +161,7 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except UnicodeDecodeError as error:
-        raise damaged(path, "it is no text") from error
+        raise damaged(path, "it is not text") from error
 
 
 def _card(path: Path, text: str) -> ExportCard:

@@ -1,11 +1,11 @@
-"""What this machine's processor is and can."""
+"""This machine's processor and its instruction sets."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
 
-# What the kernels of the runtimes ask for, as Linux spells it.
+# Instruction sets that the runtimes' kernels need, with Linux's names.
 SETS = (
     "sse4_2",
     "avx",

@@ -1,10 +1,10 @@
-"""Runs what `lqz export` wrote: one way for every format, from images to outputs.
+"""Runs exports of `lqz export` in any format, from images to outputs.
 
     network = load_export("reactnet20.onnx")
     logits = network(images)
 
-C code is compiled and a SavedModel executed with the rights of the user: both are run only where
-the caller says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
+C code is compiled and a SavedModel is executed with the user's rights: both only run if the caller
+says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PROGRAMS = {"c": "C source, which is compiled and run", "saved_model": "a SavedM
 
 @dataclass(frozen=True)
 class Runner:
-    """A classifier of images, ready to compute: `runner(images)` gives its outputs.
+    """An image classifier: `runner(images)` returns its outputs.
 
     Attributes:
-        title: what runs it, in words: "OpenVINO 2026.4.1".
-        input_shape: of one image, (height, width, channels); None for a size that is open.
-        outputs: how many figures it gives for an image.
+        title: the runtime, in words: "OpenVINO 2026.4.1".
+        input_shape: of one image, (height, width, channels); None for a size that is not fixed.
+        outputs: number of outputs per image.
         compute: outputs (batch, outputs) of images (batch, height, width, channels).
-        batch: how many images `compute` takes at a time; None for any number.
+        batch: the batch size of `compute`; None for any.
         pixels: whether it takes uint8 from 0 to 255 and normalises them itself; else it takes
             normalised float32.
     """
@@ -59,7 +59,7 @@ class Runner:
         """The outputs, float32 (batch, outputs), of any number of images.
 
         Raises:
-            InvalidValueError: they have another shape or are of another kind.
+            InvalidValueError: the shape or dtype is wrong.
         """
         given = np.asarray(images)
         sizes = (None, *self.input_shape)
@@ -93,18 +93,18 @@ def load_export(
 
     Raises:
         FileError: it is unsafe, or a program that is not trusted.
-        DeployError: it is not complete, damaged, no classifier of images, or needs a runtime or a
-            compiler that is not here.
+        DeployError: it is incomplete, damaged, not an image classifier, or needs a runtime or a
+            compiler that is not installed.
     """
     path = Path(path)
     kind = kind_of(path)
     if kind is None:
-        raise DeployError(f"'{printable(str(path))}' is no export of `lqz export`.")
+        raise DeployError(f"'{printable(str(path))}' was not written by `lqz export`.")
     if kind in PROGRAMS and not trusted:
         raise unsafe(
             path,
-            f"it is {PROGRAMS[kind]}, a program with your rights; if you trust whoever made "
-            "it, give --trust-program (trusted=True)",
+            f"it is {PROGRAMS[kind]}, a program that runs with your rights; if you trust its "
+            "author, give --trust-program (trusted=True)",
         )
     load: dict[Kind, Callable[[Path, int | None], Runner]] = {
         "c": _c,
@@ -121,7 +121,7 @@ def load_export(
     except Exception as error:  # of runtimes in C++, of many classes
         raise damaged(path, f"{TITLES[kind]} cannot run it: {one_line(error)}") from error
     if len(runner.input_shape) != 3 or runner.outputs < 1:
-        raise DeployError(f"'{printable(str(path))}' is no classifier of images.")
+        raise DeployError(f"'{printable(str(path))}' is not an image classifier.")
     return runner
 
 
@@ -205,7 +205,7 @@ def _tflite(path: Path, threads: int | None) -> Runner:
     own = custom_operations(content)
     # TensorFlow's interpreter runs its own operations in such a file, which read and write files.
     if unknown := sorted(name for name in own if not name.startswith("Lce")):
-        raise unsafe(path, f"its operation '{printable(unknown[0])}' is not TFLite's own")
+        raise unsafe(path, f"its operation '{printable(unknown[0])}' is not part of TFLite")
     if own:
         return lce_runner(content, threads)
     import tensorflow as tf
@@ -306,7 +306,7 @@ def as_pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether every row is none below 0 and sums to 1, as after a softmax."""
+    """Whether every row has no value below 0 and sums to 1, as after a softmax."""
     return bool(outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3))
 
 

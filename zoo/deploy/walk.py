@@ -1,4 +1,4 @@
-"""The calls of a functional Keras model in order, and the checks that every export begins with."""
+"""The calls of a functional Keras model in order, and the checks at the start of every export."""
 
 from __future__ import annotations
 
@@ -63,18 +63,19 @@ def check_exportable(model: Any, batch_size: int = 1) -> None:
             f"batch_size must be a whole number of at least 1, not {batch_size}."
         )
     if not isinstance(model, tf.keras.Model):
-        raise DeployError(f"A tf.keras.Model is exported, not {type(model).__name__}.")
+        raise DeployError(f"Only a tf.keras.Model can be exported, not {type(model).__name__}.")
     if not model.built or not getattr(model, "_is_graph_network", False):
         raise DeployError(
-            "The model is not built: call it, or give its input shape, first (a subclass of "
+            "The model is not built: first call it or give its input shape (a subclass of "
             "tf.keras.Model cannot be exported)."
         )
     _require_keras_call(model)
     for image in model.inputs:
         if None in image.shape[1:]:
             raise DeployError(
-                f"The input shape {tuple(image.shape)} is open, and binary kernels need fixed "
-                "shapes: build the model for one image size, such as input_shape=(224, 224, 3)."
+                f"The input shape {tuple(image.shape)} is not fixed, but binary kernels need "
+                "fixed shapes: build the model for one image size, such as input_shape=(224, 224, "
+                "3)."
             )
 
 
@@ -89,7 +90,7 @@ def calls(model: tf.keras.Model) -> Iterator[Call]:
             if not node.is_input and node.call_kwargs.get("training") not in (None, False, 0):
                 raise DeployError(
                     f"The layer '{node.layer.name}' cannot be exported: it is called with "
-                    "training=True, and exports compute inference."
+                    "training=True, but exports compute inference."
                 )
             if isinstance(node.layer, tf.keras.Model) and not node.is_input:
                 yield from _opened(node.layer, inputs, outputs)
@@ -127,7 +128,7 @@ def _require_keras_call(model: tf.keras.Model) -> None:
         if name in vars(model) or all(own is not inspect.getattr_static(k, name) for k in kinds):
             raise DeployError(
                 f"The model '{model.name}' cannot be exported: its class {type(model).__name__} "
-                f"has a '{name}' of its own, so that its layers do not say what it computes."
+                f"has a '{name}' of its own, so its layers alone do not define what it computes."
             )
 
 
@@ -135,7 +136,7 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     """The model itself, or one with its weights whose layers all compute in float32.
 
     Raises:
-        DeployError: a layer computes in 16 bits and cannot be made anew from its `get_config`.
+        DeployError: a layer computes in 16 bits and cannot be rebuilt from its `get_config`.
     """
     import tensorflow as tf
 
@@ -152,7 +153,7 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     except Exception as error:  # whatever a layer of the user's own makes of its configuration
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DeployError(
-            f"The model '{model.name}' computes in 16 bits, and cannot be made anew in float32 "
+            f"The model '{model.name}' computes in 16 bits and cannot be rebuilt in float32 "
             f"({reason}): build it under tf.keras.mixed_precision.set_global_policy('float32')."
         ) from error
     return again

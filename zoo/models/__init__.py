@@ -1,7 +1,7 @@
-"""The papers' networks: one file for each paper; files with a leading `_` hold what they share.
+"""The papers' networks: one file per paper; files with a leading `_` hold shared code.
 
-What trains networks needs the base class of their factories, and `variant`, which builds the
-network of a factory anew with other arguments. `factories` are all that there are.
+Training code needs the base class of the factories, and `variant`, which rebuilds a factory's
+network with other arguments. `factories` returns all factories.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""What all networks share: the factory that becomes a Keras model.
+"""The code that all networks share: the factory that builds a Keras model.
 
-A network's file holds Zookeeper factories. A factory says in `features` how the image becomes a
-feature map; the rest (input, classifier, weights) stands here.
+A network's file holds Zookeeper factories. A factory's `features` computes a feature map from the
+image; the rest (input, classifier, weights) is here.
 """
 
 import math
@@ -61,11 +61,11 @@ class ZooFactory(ModelFactory):
     # Layers with weights that `pool` adds, which a model without top lacks.
     head: Tuple[str, ...] = ()
 
-    # The slots. Each family's file fills them; `zoo.models._slots` says what they may hold.
-    input_quantizer: Any = None  # of binary convolutions: what makes signs of activations
-    kernel_quantizer: Any = None  # what makes signs of their kernels, but in the first stage
-    kernel_initializer: Any = None  # how the real numbers behind those signs start
-    kernel_constraint: Any = None  # what holds these numbers after each step of training
+    # The slots. Each family's file sets them; `zoo.models._slots` describes valid values.
+    input_quantizer: Any = None  # of binary convolutions: the sign of activations
+    kernel_quantizer: Any = None  # the sign of their kernels, except in the first stage
+    kernel_initializer: Any = None  # initial latent kernels
+    kernel_constraint: Any = None  # limits latent kernels after each training step
     batch_norm_momentum = 0.9  # of the running statistics: PyTorch's 0.1
 
     # In a training task, the image size follows the task's preprocessing.
@@ -79,17 +79,17 @@ class ZooFactory(ModelFactory):
     # A Keras tensor to use as the image.
     input_tensor: Optional[Any] = Field(None)
 
-    # None for random ones, the name of a registered set, or the path of a file.
+    # None for random weights, the name of a registered set, or the path of a file.
     weights: Optional[str] = Field(None)
 
     # False ends with the last feature map, before pooling and classifier.
     include_top: bool = Field(True)
 
-    # Number of classes; where the weights are for others, the classifier is new.
+    # Number of classes; if the weights have other classes, the classifier is new.
     @Field
     def num_classes(self) -> int:
         if self.dataset is None:
-            raise TypeError("num_classes must be given, for there is no dataset.")
+            raise TypeError("num_classes must be given, because there is no dataset.")
         return self.dataset.num_classes
 
     # Activation of the classifier; None gives logits.
@@ -105,7 +105,7 @@ class ZooFactory(ModelFactory):
         raise NotImplementedError
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
-        """From feature map to what the classifier takes, (batch, c)."""
+        """From feature map to the classifier's input, (batch, c)."""
         return tf.keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
 
     # --- building blocks --------------------------------------------------------------------------
@@ -152,8 +152,7 @@ class ZooFactory(ModelFactory):
         height, width = x.shape[1:3]
         if height is None or width is None:
             raise InvalidValueError(
-                f"{self.model_name} has weights for every pixel: the image's height and width must "
-                "be given."
+                f"{self.model_name} has weights for every pixel: give the image's height and width."
             )
         return height, width
 
@@ -221,15 +220,16 @@ class ZooFactory(ModelFactory):
             model = tf.keras.Model(source, x, name=self.model_name)
         except ValueError as error:  # its own layers' names differ, so others are in front
             raise InvalidValueError(
-                f"A layer in front of {self.model_name} bears the name of one of its own: give it "
-                f"another one ({str(error).partition('.')[0]})."
+                f"A layer before {self.model_name} has the same name as one of its layers: rename "
+                f"it ({str(error).partition('.')[0]})."
             ) from error
         if self.weights is not None:
             self._load_weights(model, in_front=all(image is not each for each in inputs))
         return model
 
     def _load_weights(self, model: tf.keras.Model, in_front: bool) -> None:
-        """Set the weights of the network's own layers; `in_front`: the model has others, too."""
+        """Set the weights of the network's own layers; `in_front`: the model also has other "
+        "layers."""
         assert self.weights is not None
         if in_front:
             image: Any = self.input_tensor
@@ -243,7 +243,7 @@ class ZooFactory(ModelFactory):
         load_features(model, self.weights, name=self.catalog_name, head=head)
 
     def _check_weights(self) -> None:
-        """Refuse weights that cannot be taken, before the network is built."""
+        """Refuse unsuitable weights before the network is built."""
         from zoo.weights.load import find_weights, names_a_file
 
         assert self.weights is not None
@@ -253,8 +253,8 @@ class ZooFactory(ModelFactory):
         for part in ("binary_weights", "binary_activations"):
             if not getattr(self, part, True):
                 raise InvalidValueError(
-                    f"The weights '{self.weights}' are a binary network's: with {part}=False give "
-                    "weights=None or a file."
+                    f"The weights '{self.weights}' belong to a binary network: with {part}=False, "
+                    "give weights=None or a file."
                 )
 
     @property

@@ -1,4 +1,4 @@
-"""From a factory to models: its public function, and models built anew with other arguments."""
+"""From a factory to models: its public function, and models rebuilt with other arguments."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ FINISHING: dict[str, tuple[Any, Any, str]] = {
     "pooling": (
         Literal["avg", "max"] | None,
         None,
-        "With include_top=False: 'avg' or 'max' ends with the mean or the largest value of each "
+        "With include_top=False: 'avg' or 'max' adds the mean or maximum over each "
         "channel, (batch, channels).",
     ),
-    "classes": (int | None, None, "The same as num_classes, as tf.keras.applications calls it."),
+    "classes": (int | None, None, "Another name for num_classes, as in tf.keras.applications."),
     "name": (str | None, None, "Keras's name of the model; by default the network's, lower case."),
 }
 RETURNS = """Returns:
@@ -70,7 +70,7 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if classes is not None and arguments.setdefault("num_classes", classes) != classes:
         raise InvalidValueError(
             f"classes={classes} and num_classes={arguments['num_classes']} are the same "
-            "argument: give one of them."
+            "argument: give only one."
         )
     if finishing["pooling"] not in (None, "avg", "max"):
         raise InvalidValueError(
@@ -78,12 +78,13 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     name = finishing["name"]
     if not (name is None or (isinstance(name, str) and name)):
-        raise InvalidValueError(f"name must be a text, not {name!r}.")
+        raise InvalidValueError(f"name must be a string, not {name!r}.")
     return arguments, finishing
 
 
 def plain(value: Any) -> Any:
-    """NumPy's numbers as Python's; shapes and lists as tuples of numbers; the rest as it is."""
+    """NumPy numbers as Python numbers; shapes and lists as tuples of numbers; other values "
+    "unchanged."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if isinstance(value, tf.TensorShape):
@@ -96,7 +97,7 @@ def plain(value: Any) -> Any:
 def finished(
     model: tf.keras.Model, include_top: bool, *, pooling: str | None = None, name: str | None = None
 ) -> tf.keras.Model:
-    """The model with the pooling and the name that were asked for, of the same layers."""
+    """The model with the requested pooling and name, and the same layers."""
     x = model.output
     if pooling and not include_top:
         kind = {
@@ -129,12 +130,12 @@ def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
         "'bool'": "True or False",
         "Tuple": "three numbers, (height, width, channels)",
     }
-    wanted = next((kind for mark, kind in kinds.items() if mark in text), "a text")
+    wanted = next((kind for mark, kind in kinds.items() if mark in text), "a string")
     return f"{name} must be {wanted}, not {arguments.get(name)!r}."
 
 
 def variant(factory: Any, **overrides: Any) -> tf.keras.Model:
-    """Build a configured factory's model anew with some arguments changed."""
+    """Rebuild a configured factory's model with some arguments changed."""
     arguments = {
         name: getattr(factory, name)
         for name, field in factory.__component_fields__.items()

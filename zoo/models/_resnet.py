@@ -1,7 +1,7 @@
 """ResNet layouts whose every 3x3 convolution has a shortcut of its own.
 
 `ImageNetResNet` is Bi-Real Net's layout (1808.00278), which ReActNet and SD-BNN took over;
-`CifarResNet20` is the body on which all methods are compared at 32x32.
+`CifarResNet20` is the backbone for comparing all methods at 32x32.
 """
 
 from typing import Any
@@ -48,10 +48,10 @@ class CifarResNet20(ZooFactory):
 
     Shortcuts have no parameters: every second pixel, zero channels on both sides.
 
-    For a short schedule, binary kernels start with signs at random, as real kernels do: filters
-    that start alike cost several points. And they are clipped to +-1, beyond which an estimator's
-    gradient is 0 and a sign would never turn again: at a high learning rate that happens to a tenth
-    of the first layers' signs.
+    For short schedules, latent kernels start at random values, so their signs are random: filters
+    with equal signs cost several points. They are clipped to +-1, because beyond that an
+    estimator's gradient is 0 and a sign can never flip again: at a high learning rate this happens
+    to a tenth of the first layers' signs.
     """
 
     default_input_shape = (32, 32, 3)
@@ -61,7 +61,7 @@ class CifarResNet20(ZooFactory):
     blocks = 3  # of two convolutions, in each group
 
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
-        """What follows the stem's batch norm; nothing by default."""
+        """The activation after the stem's batch norm; none by default."""
         return x
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The slots of a network: what a family's file opens with, under larq-zoo's names.
+"""The slots of a network, at the start of a family's file, with larq-zoo's names.
 
 A slot is an attribute of a factory's class, `input_quantizer`, `kernel_quantizer`,
 `kernel_initializer` or `kernel_constraint`. A subclass sets it as it would set one of larq-zoo's.
@@ -22,11 +22,11 @@ near_zero_initializer = partial(tf.keras.initializers.RandomUniform, 0.0, 0.001)
 
 
 def slot(factory: Any, name: str) -> Any:
-    """What a layer gets from the slot `name`, new for each layer.
+    """The object for the slot `name`, new for each layer.
 
     A slot holds None, a name that Keras or larq knows, a class or a `functools.partial` of one, a
-    function, or an object, of which each layer gets a copy: quantizers may have weights, and
-    initializers give one object's random numbers only once.
+    function, or an object. Each layer gets a copy of an object, because quantizers may have
+    weights, and an initializer object repeats its random numbers.
     """
     static = inspect.getattr_static(type(factory), name)
     if isinstance(static, FunctionType):

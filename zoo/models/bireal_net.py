@@ -1,7 +1,7 @@
 """Bi-Real Net: Enhancing the Performance of 1-bit CNNs (1808.00278; IJCV 1811.01335).
 
-A real-valued shortcut around every binary convolution carries what the sign loses. Layers carry the
-names of the authors' modules.
+A real-valued shortcut around every binary convolution preserves the information that the sign
+loses. Layers have the names of the authors' modules.
 """
 
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class BiRealMixin(ZooFactory):
-    """What makes a network a Bi-Real Net."""
+    """The parts common to all Bi-Real Nets."""
 
     input_quantizer = ApproximateSign
     kernel_initializer = near_zero_initializer
@@ -34,11 +34,11 @@ class BiRealMixin(ZooFactory):
     # code does not.
     magnitude_aware_gradient: bool = Field(False)
 
-    # False: clip(-1, x, 1) in place of the sign, the paper's pretraining (section 3.4), with
+    # False: clip(-1, x, 1) instead of the sign, the paper's pretraining (section 3.4), with
     # binary_weights=False.
     binary_activations: bool = Field(True)
 
-    # Slope of that clip beyond +-1; the pretraining starts with 0.1.
+    # Slope of this clip beyond +-1; the pretraining starts with 0.1.
     clip_slope: Annotated[float, at_least(0)] = Field(0.0)
 
     def signed_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str):
@@ -128,7 +128,7 @@ class BiRealNet50Factory(BiRealMixin):
 class BiRealNet20Factory(BiRealMixin, CifarResNet20):
     """Bi-Real Net on the ResNet-20 body at 32x32."""
 
-    # Signs at random and within +-1, for a short schedule: see CifarResNet20.
+    # Random signs and latent kernels within +-1, for short schedules: see CifarResNet20.
     kernel_initializer = real_initializer
     kernel_constraint = "weight_clip"
 

@@ -1,6 +1,6 @@
 """ReActNet: Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
 
-RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers carry
+RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers have
 the names of the authors' modules, so that their checkpoints load key by key.
 """
 
@@ -21,7 +21,7 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class ReActMixin(ZooFactory):
-    """What makes a network a ReActNet."""
+    """The parts common to all ReActNets."""
 
     input_shift = LearnableShift  # RSign is this shift and the sign
     input_quantizer = ApproximateSign
@@ -33,7 +33,7 @@ class ReActMixin(ZooFactory):
     def kernel_quantizer(self) -> Any:
         return "magnitude_aware_sign" if self.magnitude_aware_gradient else ScaledSign
 
-    # Multiply the gradient of a binary kernel by its scale, as Bi-Real Net's paper has it; the
+    # Multiply the gradient of a binary kernel by its scale, as in Bi-Real Net's paper; the
     # authors' code does not.
     magnitude_aware_gradient: bool = Field(False)
 
@@ -146,7 +146,7 @@ class ReActNet34Factory(ReActNet18Factory):
 class ReActNet20Factory(ReActMixin, CifarResNet20):
     """ReAct on the ResNet-20 body at 32x32."""
 
-    # Signs at random and within +-1, for a short schedule: see CifarResNet20.
+    # Random signs and latent kernels within +-1, for short schedules: see CifarResNet20.
     kernel_initializer = real_initializer
     kernel_constraint = "weight_clip"
 

@@ -1,4 +1,4 @@
-"""Real-valued ResNets (1512.03385): the teachers, and what binary networks are compared with."""
+"""Real-valued ResNets (1512.03385): teachers, and baselines for binary networks."""
 
 from typing import Annotated
 

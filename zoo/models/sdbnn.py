@@ -1,8 +1,8 @@
 """SD-BNN: Self-Distribution Binary Neural Networks (2103.02394).
 
-The network itself shifts what it binarises: activations by a gate computed from their channel means
-(ASD), weights by a learned share of each filter's mean (WSD). There is no scaling factor. Layers
-carry the names of the authors' modules.
+The network shifts values before it binarises them: activations by a gate computed from their
+channel means (ASD), weights by a learned fraction of each filter's mean (WSD). There is no scaling
+factor. Layers have the names of the authors' modules.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ Hardtanh = partial(LeakyClip, 0.0)
 
 
 class SelfDistribution(ZooFactory):
-    """What makes a network an SD-BNN; the slots are those of its networks for ImageNet."""
+    """The parts common to all SD-BNNs; the slots are those for ImageNet."""
 
     input_quantizer = ApproximateSign
     kernel_quantizer: Any = SelfDistributionSign
@@ -89,8 +89,8 @@ class CifarSelfDistribution(SelfDistribution):
 
     input_quantizer = EDESign
     kernel_quantizer = partial(SelfDistributionSign, "ede")
-    # As PyTorch starts the convolutions that these are in the authors' code: SGD hardly moves
-    # kernels that are all next to zero and of one sign.
+    # PyTorch's initialisation of convolutions, as in the authors' code: SGD hardly changes
+    # kernels that are all near zero with one sign.
     kernel_initializer = real_initializer
     kernel_constraint = None  # this estimator has a gradient beyond +-1 too
     activation = Hardtanh  # behind the stem it stays so

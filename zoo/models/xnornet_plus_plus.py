@@ -2,8 +2,8 @@
 
 Binary convolutions of plain signs, whose output is multiplied by a learned factor G in one of four
 shapes (`zoo.layers.LearnedScale`) instead of XNOR-Net's computed one. Blocks are XNOR-Net's: batch
-norm, sign, convolution, activation. The authors released no code; what the paper leaves open (the
-activation, the order inside a residual block, where G starts) is a stated choice here, not a fact.
+norm, sign, convolution, activation. The authors released no code; details that the paper leaves
+open (the activation, the order inside a residual block, the initial G) are our choices.
 """
 
 import tensorflow as tf
@@ -18,7 +18,7 @@ from zoo.quantizers import StraightThroughSign
 
 
 class XNORMixin(ZooFactory):
-    """What makes a network an XNOR-Net++."""
+    """The parts common to all XNOR-Net++ networks."""
 
     input_quantizer = StraightThroughSign
     kernel_quantizer = StraightThroughSign
@@ -49,8 +49,8 @@ class XNORMixin(ZooFactory):
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
         height, width = (size, size) if isinstance(size, int) else size
-        # The variance of a sum of so many signs. Beside a shortcut of variance 1 nothing but the
-        # factor makes up for it, and a branch that is 12 to 68 times as large drowns the shortcut.
+        # The variance of a sum of so many signs. Only the factor compensates for it: otherwise the
+        # branch is 12 to 68 times as large as a shortcut of variance 1.
         variance = height * width * x.shape[-1] if self.binary_weights else 1.0
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         x = self.factor(x, variance**-0.5, f"{conv}.scale")

@@ -1,9 +1,9 @@
-"""Trained weights as files: what is known of each set, where it is, how it is fetched.
+"""Trained weights as files: records, locations and downloads.
 
-    records   what is known of each set, read from `records.json`
-    cache     the folder of this machine's sets, and the hashes pinned there
+    records   the facts about each set, read from `records.json`
+    cache     the folder of this machine's sets, and their remembered hashes
     download  one file from an HTTP or file address
-    find      the order in which a set is looked for
+    find      the search order for a set
 
-Nothing here imports TensorFlow; `zoo.weights` puts what is found here into a model.
+Nothing here imports TensorFlow; `zoo.weights` loads the files into models.
 """

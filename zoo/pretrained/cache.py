@@ -2,8 +2,8 @@
 
     ZOO_HOME/weights/MODEL/SET.npz    the set, in this project's format (.h5 for larq-zoo's)
     ZOO_HOME/weights/MODEL/SET.json   its sha256, where it came from, hashes of what was fetched
-    ZOO_HOME/locks/MODEL-SET.lock     held while the set is fetched
-    ZOO_HOME/downloads/               files that a person downloaded, imported when first asked for
+    ZOO_HOME/locks/MODEL-SET.lock     held while the set is downloaded
+    ZOO_HOME/downloads/               manual downloads, imported at first use
 
 ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
 """
@@ -94,7 +94,7 @@ def pin_of(model: str, name: str) -> Pin:
     try:
         return Pin(**json.loads(read_text(path)))
     except (FileError, ValueError, TypeError, RecursionError) as error:
-        raise WeightsError(f"'{path}' is damaged: delete it and fetch the set again.") from error
+        raise WeightsError(f"'{path}' is damaged: delete it and download the set again.") from error
 
 
 def write_pin(model: str, name: str, pin: Pin) -> None:
@@ -115,14 +115,14 @@ def verified(model: str, name: str) -> Path | None:
     pin = pin_of(model, name)
     if pin.sha256 and sha256(path) not in (pin.sha256, pin.replaces):
         raise WeightsError(
-            f"'{path}' has changed since it was written (its sha256 is not the one in "
-            f"{name}.json beside it): delete it, and it is fetched or imported anew."
+            f"'{path}' was changed after it was written (its sha256 differs from the one in "
+            f"{name}.json beside it): delete it and run the command again."
         )
     return path
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let `write` fill a new file and put it in the place of `path` when it is safely on disk.
+    """Let `write` fill a new file, and replace `path` with it when it is safely on disk.
 
     Raises:
         WeightsError: the folder cannot be written to, or is full.

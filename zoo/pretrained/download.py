@@ -1,4 +1,4 @@
-"""One file from an address: with a progress bar, resumed, retried, whole or not there."""
+"""Downloads one file: with progress bar, resuming and retries; complete or not there."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PATIENCE = Patience()
 
 
 class _Retry(Exception):
-    """What may be over at the next try: a dropped connection, a stall, a server's hiccup."""
+    """A temporary fault: a dropped connection, a stall, a server error."""
 
 
 class _Stall(_Retry):
@@ -60,22 +60,22 @@ def download(
     size: int | None = None,
     patience: Patience | None = None,
 ) -> str:
-    """Fetch `address` to `target`; whoever calls this holds the lock on it.
+    """Download `address` to `target`; the caller must hold the lock.
 
-    What a killed process left is taken up where it ended if the server still has the same file.
-    After a failure nothing is left.
+    It resumes the download of a killed process if the server still has the same file. After a
+    failure it leaves no files.
 
     Args:
         address: http, https or file address, or a path.
         target: where to put it; beside it, target.part while it is fetched.
-        sha256, size: what is known of the file.
+        sha256, size: expected values; None if unknown.
         patience: how long to wait, by default PATIENCE.
 
     Returns:
         The file's sha256.
 
     Raises:
-        WeightsError: it cannot be had, or is not what it should be; or the disk is full.
+        WeightsError: the download fails, the file is wrong, or the disk is full.
     """
     part = target.with_name(target.name + ".part")
     label = target.with_name(target.name + ".part.json")  # which file `part` is the beginning of
@@ -94,12 +94,12 @@ def download(
             if size is not None and part.stat().st_size != size:
                 raise WeightsError(
                     f"{_short(address)} sent {part.stat().st_size:,} bytes, not the {size:,} of "
-                    "this set: the file is cut short or another one."
+                    "this set: the file is truncated or the wrong one."
                 )
             if sha256 and found != sha256:
                 raise WeightsError(
                     f"{_short(address)} sent a file whose sha256 begins with {found[:12]}, not "
-                    f"with {sha256[:12]}: it is damaged or another one, and was not kept."
+                    f"with {sha256[:12]}: it is damaged or the wrong one, and was not kept."
                 )
             part.replace(target)
         except KeyboardInterrupt:
@@ -143,8 +143,7 @@ def _fetch(
                 return _try(session, address, part, label, sha256, size, patience)
             except requests.TooManyRedirects:
                 raise WeightsError(
-                    f"{_short(address)} redirects again and again (more than {MOST_REDIRECTS} "
-                    "times)."
+                    f"{_short(address)} redirects too often (more than {MOST_REDIRECTS} times)."
                 ) from None
             except (
                 _Retry,
@@ -158,12 +157,12 @@ def _fetch(
                 farthest = max(farthest, _size(part))
                 if not left:
                     raise WeightsError(
-                        f"{_short(address)} cannot be fetched ({_reason(error)}), after "
+                        f"{_short(address)} cannot be downloaded ({_reason(error)}), after "
                         f"{patience.tries} tries."
                     ) from error
             except requests.RequestException as error:  # an invalid address, and the like
                 raise WeightsError(
-                    f"{_short(address)} cannot be fetched ({_reason(error)})."
+                    f"{_short(address)} cannot be downloaded ({_reason(error)})."
                 ) from error
             if _size(part) <= before:  # else the next try need not wait
                 time.sleep(patience.pause)
@@ -181,7 +180,7 @@ def _session() -> requests.Session:
                 if scheme != "https":
                     raise WeightsError(
                         f"{_short(resp.url)} redirects from https to {printable(scheme)}, which "
-                        "is not protected, and was not followed."
+                        "is not encrypted; the redirect was not followed."
                     )
             return target
 
@@ -218,17 +217,19 @@ def _try(
         status = answer.status_code
         if status == 416:  # what is here is no beginning of what is there
             part.unlink(missing_ok=True)
-            raise _Retry("the server has less than was fetched before")
+            raise _Retry("the server's file is smaller than the part already downloaded")
         if status in (408, 429) or status >= 500:
             raise _Retry(f"the server answers {status}")
         if status not in (200, 206):
-            raise WeightsError(f"{_short(address)} cannot be fetched: the server answers {status}.")
+            raise WeightsError(
+                f"{_short(address)} cannot be downloaded: the server answers {status}."
+            )
         if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
             raise _web_page(address)
         resumed = status == 206 and _starts_at(answer) == have and "Range" in headers
         if status == 206 and not resumed:
             part.unlink(missing_ok=True)
-            raise _Retry("the server sends another part of the file than was asked for")
+            raise _Retry("the server sent the wrong part of the file")
         have = have if resumed else 0  # a server that ignores ranges sends all of it
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else size
@@ -276,7 +277,7 @@ def _receive(
             except urllib3.exceptions.ReadTimeoutError as error:
                 raise _Stall("the server stalls") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise _Retry(f"the connection broke off after {have:,} bytes") from error
+                raise _Retry(f"the connection broke after {have:,} bytes") from error
             if not block:
                 return
             have += len(block)
@@ -294,7 +295,7 @@ def _copy(address: str, part: Path) -> None:
     elif "://" not in address:
         source = expanded(address)
     else:
-        raise WeightsError(f"Addresses begin with http, https or file, not '{parts.scheme}'.")
+        raise WeightsError(f"Addresses must begin with http, https or file, not '{parts.scheme}'.")
     try:
         reading = open_regular(source)
     except FileError as error:

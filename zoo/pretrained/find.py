@@ -1,6 +1,6 @@
-"""Where a weight set is looked for, in this order.
+"""Where a weight set is searched, in this order:
 
-In the package, the cache, the folder of files downloaded by hand, a mirror, at its authors'.
+The package, the cache, the folder of manual downloads, a mirror, the authors' address.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.pretrained.records import Access, Format, WeightSet, all_records, impor
 MIRROR = "ZOO_WEIGHTS_MIRROR"
 OFFLINE = "ZOO_OFFLINE"
 State = Access | Literal["cached"]
-# Of files as they are downloaded by hand, the one that is recommended first.
+# The recommended manual download.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "pytorch": (".pth.tar", ".pth", ".pt", ".tar", ".ckpt", ".bin"),
     "keras": (".h5",),
@@ -32,7 +32,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "packed": (".npz",),
 }
 
-# Checks a fetched file against the model it is for, and writes the set as it is kept.
+# Checks a downloaded file against its model, and writes the stored set.
 Prepare = Callable[[WeightSet, Path, Format, Path], None]
 
 
@@ -47,7 +47,7 @@ class Source:
 
 
 def state_of(record: WeightSet) -> State:
-    """How the set stands on this machine; asks no network."""
+    """The state of the set on this machine; makes no requests."""
     if cache.shipped(record.model, record.name):
         return "shipped"
     here = cache.cached(record.model, record.name) or downloaded(record)
@@ -106,8 +106,8 @@ def _check_mirror(mirror: str) -> None:
         good = False
     if not good or not mirror.isprintable():
         raise WeightsError(
-            f"{MIRROR}='{printable(mirror)}' is no mirror: give http(s)://HOST/..., file:///... or "
-            "a folder."
+            f"{MIRROR}='{printable(mirror)}' is not a mirror: give http(s)://HOST/..., "
+            "file:///... or a folder."
         )
 
 
@@ -122,7 +122,7 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     Several processes that ask at once fetch once.
 
     Raises:
-        WeightsError: it cannot be had; the message says where it is and how to import it.
+        WeightsError: it is unavailable; the message says where it is and how to import it.
     """
     if path := present(record.model, record.name):
         return path
@@ -238,12 +238,12 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
         recipe = f" Train them: {record.recipe}." if record.recipe else ""
         return f"{what} were never published{tried}.{note}{recipe}"
     by_hand = record.access == "manual download"
-    only = "they must be downloaded by hand" if by_hand else f"{OFFLINE}=1 forbids fetching them"
+    only = "they must be downloaded manually" if by_hand else f"{OFFLINE}=1 forbids the download"
     return (
         f"{what} are not on this machine: {'; '.join(reasons) or only}. They are at {record.where}"
         f"{f' ({record.address})' if record.address else ''}: download the file in a browser, save "
-        f"it as '{places_of(record)[0]}' and run the same again, or import it from anywhere with "
-        f"'lqz convert {record.model} FILE'. weights=None gives random ones."
+        f"it as '{places_of(record)[0]}' and run the command again, or import it from any folder "
+        f"with 'lqz convert {record.model} FILE'. weights=None gives random ones."
     )
 
 
@@ -258,7 +258,7 @@ def _imported(model: str | None, name: str) -> WeightSet | None:
 def resolve(weights: str, model: str | None = None) -> WeightSet:
     """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
 
-    A set that was imported under another name is found too, where the model is given.
+    It also finds sets imported under other names, if the model is given.
 
     Args:
         weights: a set's name, with its model in front or without.
@@ -283,5 +283,5 @@ def resolve(weights: str, model: str | None = None) -> WeightSet:
     sets = sorted({f"{each.model}/{each.name}" for each in all_records()})
     raise WeightsError(
         f"There is no weight set '{weights}'{f' of {model}' if model and not slash else ''}; "
-        f"registered are {', '.join(sets)}."
+        f"registered sets: {', '.join(sets)}."
     )

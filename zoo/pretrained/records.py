@@ -1,4 +1,4 @@
-"""What is known of each weight set, read from `records.json` and `shipped/records.json`."""
+"""The facts about each weight set, read from `records.json` and `shipped/records.json`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RECORDS = Path(__file__).with_name("records.json")
 SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # tools.keep_run's
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
-# How a set can be had: in this package, fetched by this program, by a person, or not at all.
+# How to get a set: from this package, by automatic or manual download, or not at all.
 Access = Literal["shipped", "downloadable", "manual download", "none published"]
-# What kind of file lies there: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or
-# with a bit per binary weight (`zoo.weights.packed`).
+# The format of the file: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or with
+# one bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
 
 
@@ -43,18 +43,18 @@ class ImagePreprocessing:
 
 @dataclass(frozen=True)
 class WeightSet:
-    """One set of weights; what is not known is None.
+    """One set of weights; unknown values are None.
 
     Attributes:
         model, name: `MODEL(weights=name)` loads it.
-        version: the file of one version never changes; a better one has the next number.
+        version: the file of a version never changes; a better file gets the next number.
         dataset: what it was trained on.
         origin: who trained it: "authors", "larq-zoo", "zoo" (here) or "imported".
-        access: how it can be had.
+        access: how to get it.
         format: of the file at `address`.
-        preprocessing, classes: what its images and its output are.
+        preprocessing, classes: its preprocessing and its classes.
         where: where the file is, in words.
-        address: where this program fetches it.
+        address: the address for downloads.
         file: its name there, where that is known.
         bytes, sha256: of the file at `address`.
         published_top1, published_top5: in percent.
@@ -62,7 +62,7 @@ class WeightSet:
             in its row in results/; of a packed set, that of the latent weights it was made from.
         recipe: how it was trained, or is trained here.
         licence: of the weights; None where none is stated.
-        note: what else one should know.
+        note: further remarks.
     """
 
     model: str
@@ -89,7 +89,7 @@ class WeightSet:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the set tells apart."""
+        """The number of classes of the set."""
         return len(class_names(self.classes))
 
     @property
@@ -115,7 +115,7 @@ def all_records() -> tuple[WeightSet, ...]:
 
 
 def forget() -> None:
-    """Read the files anew at the next question."""
+    """Read the files again at the next call."""
     for cached in (_data, all_records, class_names):
         cached.cache_clear()
 

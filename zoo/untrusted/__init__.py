@@ -1,4 +1,4 @@
-"""Files that a stranger may have made: checked before anything else reads them.
+"""Untrusted files: checked before anything else reads them.
 
     opening       only regular files, of a size that memory can hold
     archives      zip and .npz: members, names, kinds of numbers, declared sizes
@@ -7,6 +7,6 @@
     models        .keras and .h5, for the network or for its weights alone
     images        the size that an image file declares
 
-Each function raises `zoo.errors.FileError` for what it refuses. Whoever opens a file in `zoo` or
-`training` goes through this package; SECURITY.md says what it promises.
+Each function raises `zoo.errors.FileError` for what it refuses. All code in `zoo` and `training`
+that opens files uses this package; SECURITY.md says what it guarantees.
 """

@@ -1,4 +1,4 @@
-"""What a saved model may name: layers that compute, and nothing that runs what the file holds.
+"""The names that a saved model may use: layers that compute; nothing that runs code from the file.
 
 Keras builds a network from JSON that names classes and functions by module, and imports any module
 that is asked for. So every name is looked up in `names` before Keras sees it.
@@ -66,7 +66,7 @@ def check_architecture(found: Any, path: Path, trusted: Collection[str] = ()) ->
     while waiting:
         value, depth = waiting.pop()
         if depth > MOST_DEPTH:
-            raise unsafe(path, "its architecture is nested too deep")
+            raise unsafe(path, "its architecture is nested too deeply")
         if isinstance(value, dict):
             count += 1
             if count > MOST_OBJECTS:
@@ -102,7 +102,7 @@ def _check_object(value: dict[str, Any], path: Path, trusted: Collection[str]) -
         config = value.get("config")
         dtype = config.get("dtype") if isinstance(config, dict) else None
         if not isinstance(dtype, str) or not NUMBER.fullmatch(dtype):
-            raise unsafe(path, "its architecture holds an array that is not of numbers")
+            raise unsafe(path, "its architecture holds an array without numbers")
         return
     # HDF5 has "zoo>BatchNorm" in place of a class's name.
     bare = str(name).rpartition(">")[2]
@@ -130,17 +130,17 @@ def _check_activations(value: dict[str, Any], path: Path, trusted: Collection[st
 def _unknown(path: Path, name: str) -> FileError:
     shown = printable(name, 60)
     return FileError(
-        f"'{_name(path)}' names the class {shown}, which is neither Keras's nor larq's nor this "
-        f"zoo's: if it is yours, zoo.load_model(path, custom_objects={{'{shown}': {shown}}}) loads "
-        "the file in Python."
+        f"'{_name(path)}' names the class {shown}, which does not belong to Keras, larq or this "
+        f"zoo: if it is yours, zoo.load_model(path, custom_objects={{'{shown}': {shown}}}) loads "
+        "the file."
     )
 
 
 def _refused(path: Path, name: str) -> FileError:
     return unsafe(
         path,
-        f"it names {printable(name)}, which could run a program from the file; if you trust "
-        "whoever made it, zoo.load_model(path, safe_mode=False) loads it",
+        f"it contains {printable(name)}, which can run code from the file; if you trust its "
+        "author, zoo.load_model(path, safe_mode=False) loads it",
     )
 
 

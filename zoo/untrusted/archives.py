@@ -68,7 +68,7 @@ def _checked(file: BinaryIO, path: Path, members: Collection[str] | None) -> zip
             zipfile.ZIP_DEFLATED: MOST_DEFLATED * member.compress_size,
         }.get(member.compress_type)
         if most is None:
-            raise unsafe(path, f"its member '{printable(name)}' is packed in an unknown way")
+            raise unsafe(path, f"its member '{printable(name)}' has an unknown compression")
         if member.file_size > most:
             raise unsafe(path, f"its member '{printable(name)}' declares more than it can hold")
     if sum(member.compress_size for member in found) > size:
@@ -141,7 +141,7 @@ def _read_header(file: Any) -> Header:
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Header:
     name = printable(member.filename)
     if not member.filename.endswith(".npy"):
-        raise ValueError(f"its member '{name}' is no array")
+        raise ValueError(f"its member '{name}' is not an array")
     with archive.open(member) as file:
         header = _read_header(file)
         start = file.tell()
@@ -159,7 +159,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> He
     if start + count * item != member.file_size:
         raise unsafe(
             path,
-            f"its array '{name}' declares {count * item:,} bytes and has "
+            f"its array '{name}' declares {count * item:,} bytes but has "
             f"{member.file_size - start:,}",
         )
     return header

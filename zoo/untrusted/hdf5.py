@@ -1,4 +1,4 @@
-"""HDF5 files that hold numbers and their names, and lead nowhere else."""
+"""HDF5 files that hold only numbers and their names, without links to other files."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Walk:
                 raise self._unsafe(f"its attribute '{shown}' declares {stored:,} bytes")
             if h5py.check_string_dtype(attribute.dtype) is None:
                 if attribute.dtype.kind not in NUMBERS + "S":
-                    raise self._unsafe(f"its attribute '{shown}' is no text and no number")
+                    raise self._unsafe(f"its attribute '{shown}' is neither text nor a number")
             elif attribute.dtype.kind == "O" and count > 1:
                 # A few bytes each, and all of them may be the same large text.
                 if self._largest_text is None:
@@ -163,7 +163,7 @@ class Walk:
         filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
         if filters - FILTERS:
             number = min(filters - FILTERS)
-            raise self._unsafe(f"'{shown}' needs the filter {number}, which may be a program")
+            raise self._unsafe(f"'{shown}' needs the filter {number}, which may run code")
         if found.shape is None:
             return
         declared = found.dtype.itemsize
@@ -173,7 +173,7 @@ class Walk:
         stored = found.id.get_storage_size()
         held = stored * MOST_DEFLATED if filters else stored
         if declared > held or stored > self.size:
-            raise self._unsafe(f"'{shown}' declares {declared:,} bytes and holds {stored:,}")
+            raise self._unsafe(f"'{shown}' declares {declared:,} bytes but holds {stored:,}")
         if plan.get_layout() == h5py.h5d.CHUNKED:
             chunk = found.dtype.itemsize
             for length in plan.get_chunk():

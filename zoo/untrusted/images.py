@@ -52,8 +52,8 @@ def check_declared_size(content: bytes, path: str | Path) -> None:
     if width * height > MOST_PIXELS or max(width, height) > MOST_ASPECT * min(width, height):
         raise unsafe(
             path,
-            f"it is {width}x{height}; images have {MOST_PIXELS:,} pixels at most, and are "
-            f"{MOST_ASPECT} times as long as wide at most",
+            f"it is {width}x{height}; an image may have at most "
+            f"{MOST_PIXELS:,} pixels and one side at most {MOST_ASPECT} times the other",
         )
     if (needed := PER_PIXEL * width * height) > ALWAYS_THERE:
         require_memory(needed, path)

@@ -67,9 +67,9 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
             )
         return
     if start == SIGNATURE:
-        raise unsafe(path, "it is an HDF5 file under the name of another format")
+        raise unsafe(path, "it is an HDF5 file with the ending of another format")
     if not start.startswith(ZIP):
-        raise zipfile.BadZipFile("it is no zip archive, as .keras files are")
+        raise zipfile.BadZipFile("it is not a zip archive, but .keras files are")
     with open_zip(path) as archive:
         _check_members(archive, path)
         architecture = read_architecture(archive.read(CONFIG), path)
@@ -83,7 +83,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     names = archive.namelist()
     shown = printable(str(path))
     if CONFIG not in names:
-        raise FileError(f"'{shown}' is a zip archive, but no model of Keras: it has no {CONFIG}.")
+        raise FileError(f"'{shown}' is a zip archive, but not a Keras model: it has no {CONFIG}.")
     _require_keras2(_metadata(archive, path).get("keras_version"), path)
     for name in names:
         if name not in MEMBERS:
@@ -123,7 +123,7 @@ def _require_keras2(version: Any, path: Path) -> None:
     if major.isdigit() and int(major) >= 3:
         raise FileError(
             f"'{printable(str(path))}' was saved by Keras {printable(str(version), 20)}, but larq "
-            "and this zoo need Keras 2: save the model anew from a program that sets "
+            "and this zoo need Keras 2: save the model again from a program that sets "
             "TF_USE_LEGACY_KERAS=1."
         )
 
@@ -182,7 +182,7 @@ def load_keras_model(path: Path, **arguments: Any) -> tf.keras.Model:
     if path.is_dir():
         raise unsafe(
             path,
-            "a folder is a SavedModel, which is a program; if you trust whoever made it, "
+            "a folder is a SavedModel, which can run code; if you trust its author, "
             "zoo.load_model(path, safe_mode=False) loads it",
         )
     try:

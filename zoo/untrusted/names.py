@@ -1,8 +1,9 @@
 """The classes and functions that a saved model may name. The lists are closed.
 
-What a later Keras adds is refused until it stands here. Left out on purpose: Lambda and layers that
-hold operations or methods by name, which may be programs; StringLookup, TextVectorization and
-IntegerLookup, which read files. TFOpLambda and SlicingOpLambda are the layers of `x + y` and the
+Additions of later Keras versions are refused until they are listed here. Left out on purpose:
+Lambda and layers that hold operations or methods by name, which may be programs; StringLookup,
+TextVectorization and IntegerLookup, which read files. TFOpLambda and SlicingOpLambda are the
+layers of `x + y` and the
 like: OPERATIONS says which functions they may call.
 """
 

@@ -105,8 +105,8 @@ def require_memory(needed: int, path: str | Path, most_bytes: int = MOST_BYTES) 
     free = available_memory()
     if 2 * needed > free:
         raise FileError(
-            f"'{printable(str(path))}' needs {needed:,} bytes of memory, and {free:,} are free: "
-            "half of that is the limit."
+            f"'{printable(str(path))}' needs {needed:,} bytes of memory; the limit is half of "
+            f"the {free:,} that are free."
         )
 
 

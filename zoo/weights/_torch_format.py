@@ -23,7 +23,7 @@ LEGACY_VERSION = 1001
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         content: what was given to `torch.save`; each tensor is a `Tensor`, which `array` reads.
@@ -74,7 +74,7 @@ def _open_zip(path: Path) -> TorchFile:
     for storage in unpickler.storages.values():
         member = members.get(f"{root}data/{storage.key}")
         if member is None or member.file_size < storage.numel * storage.dtype.itemsize:
-            raise Damaged("it holds less numbers than it says")
+            raise Damaged("it holds fewer numbers than it declares")
     read: dict[str, memoryview] = {}  # tensors may share a storage
 
     def block(storage: Storage) -> memoryview:
@@ -91,7 +91,7 @@ def _open_legacy(path: Path) -> TorchFile:
     file = io.BytesIO(content)
     start = [Unpickler().load(file) for _ in range(2)]
     if start != [LEGACY_MAGIC, LEGACY_VERSION]:
-        raise Damaged("it does not begin as PyTorch's files do")
+        raise Damaged("it does not begin like a PyTorch file")
     Unpickler().load(file)  # the writer's byte order and sizes; what it wrote is little-endian
     unpickler = Unpickler()
     value = unpickler.load(file)
@@ -104,7 +104,7 @@ def _open_legacy(path: Path) -> TorchFile:
         start_of = position + 8
         position = start_of + numel * storage.dtype.itemsize
         if numel != storage.numel or position > len(content):
-            raise Damaged("it holds less numbers than it says")
+            raise Damaged("it holds fewer numbers than it declares")
         blocks[key] = memoryview(content)[start_of:position]
     if set(blocks) != set(unpickler.storages):
         raise Damaged("numbers are missing")

@@ -127,7 +127,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *gradient: Any)
     if len(tensor.shape) != len(tensor.strides):
         raise Damaged("a tensor's shape and strides differ in length")
     if tensor.end > storage.numel:
-        raise Damaged("a tensor is larger than what the file holds of it")
+        raise Damaged("a tensor is larger than its storage in the file")
     return tensor
 
 

@@ -145,7 +145,7 @@ class Unpickler:
 
     def _extend(self, items: list[Any]) -> None:
         if not isinstance(self._stack[-1], list):
-            raise Damaged("something is appended to what is no list")
+            raise Damaged("an append to an object that is not a list")
         self._stack[-1].extend(items)
 
     def _tuple(self, _: Any) -> None:
@@ -169,7 +169,7 @@ class Unpickler:
 
     def _update(self, items: list[Any]) -> None:
         if not isinstance(self._stack[-1], dict):
-            raise Damaged("an item is set in what is no dictionary")
+            raise Damaged("an item is set on an object that is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             self._stack[-1][key_of(key)] = value
 
@@ -187,7 +187,7 @@ class Unpickler:
     def _reduce(self, _: Any) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
         if not isinstance(called, Call) or not isinstance(arguments, tuple):
-            raise Damaged("something is called that cannot be")
+            raise Damaged("an object is called that is not a function")
         self._stack.append(called.make(*arguments))
 
     _newobj = _reduce
@@ -209,7 +209,7 @@ class Unpickler:
         if isinstance(target, NumpyType):
             target.set_state(state)
         elif not isinstance(target, dict):  # an OrderedDict has versions of layers as attributes
-            raise Damaged("a state is given to what has none")
+            raise Damaged("a state is set on an object without one")
 
     def _binpersid(self, _: Any) -> None:
         """A block of numbers: ("storage", type, key, device, numel[, (key, first, numel)])."""
@@ -220,7 +220,7 @@ class Unpickler:
             raise Damaged("a storage has no name")
         storage = Storage(key, storage_type.dtype, count(numel))
         if self.storages.setdefault(key, storage) != storage:
-            raise Damaged("a storage is described twice, differently")
+            raise Damaged("a storage has two different descriptions")
         if view and view[0] is not None:
             _, first, numel = view[0]
             if count(first) + count(numel) > storage.numel:

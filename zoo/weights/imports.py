@@ -1,4 +1,4 @@
-"""From a foreign file to a set as it is kept: read, fitted to its model, checked, written."""
+"""Imports a foreign file as a set: reads it, loads it into its model, checks it, writes it."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def keras_features(
             group = file.weights.get("model_weights", file.weights)
             if "layer_names" not in group.attrs:
                 raise WeightsError(
-                    f"'{printable(str(path))}' holds weights without the names of their layers, "
-                    f"which fit {model.name} with the same classes alone: save the whole model "
+                    f"'{printable(str(path))}' holds weights without layer names, which can only "
+                    f"be loaded into a {model.name} with the same classes: save the whole model "
                     "(.keras), or an .npz."
                 )
             return _by_layer(model, group, head, path)
@@ -124,11 +124,11 @@ def _by_layer(
 
 
 def classifier_size(path: Path, classifier: str) -> int | None:
-    """How many classes the network in a Keras file tells apart; None where that cannot be said.
+    """The number of classes of the network in a Keras file; None if unknown.
 
     Args:
         path: the file.
-        classifier: the name of the layer that tells the classes apart.
+        classifier: the name of the classifier layer.
 
     Raises:
         WeightsError: it is no such file.

@@ -31,8 +31,8 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
     Args:
         model: the model.
         path: where to; it must end in .npz.
-        packed: write one bit per binary weight and a scale per filter in place of the latent
-            kernels: a 20th of the bytes, and the forward pass is equal to the bit.
+        packed: write one bit per binary weight and one scale per filter instead of the latent
+            kernels: a 20th of the bytes, with a bit-identical forward pass.
 
     Raises:
         WeightsError: the name ends otherwise, or the file cannot be written.
@@ -50,11 +50,11 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
 def find_weights(weights: str | Path, name: str) -> Path:
     """The file that `weights` stands for, checked: a path, or a set of the model `name`.
 
-    A bare word without a suffix is a set, also where a file bears its name. It is looked for in the
-    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and at its authors' address, in this order.
+    A plain word without a suffix is a set, even if a file has that name. The search order is the
+    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and the authors' address.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or it is unsafe.
+        WeightsError: the file or set does not exist, is unavailable, or is unsafe.
     """
     path = expanded(weights)
     if not names_a_file(weights):
@@ -64,7 +64,8 @@ def find_weights(weights: str | Path, name: str) -> Path:
             return found
         if path.is_file():
             raise WeightsError(
-                f"{name} has no weight set '{weights}'; for the file of that name give './{path}'."
+                f"{name} has no weight set '{weights}'; to load the file with that name, give "
+                f"'./{path}'."
             )
     if path.is_dir():
         raise WeightsError(f"'{weights}' is a folder, not a weights file.")
@@ -93,7 +94,7 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
 
 
 def names_a_file(weights: str | Path) -> bool:
-    """Whether `weights` is a path; a bare word is always a set, whatever lies in the folder."""
+    """Whether `weights` is a path; a plain word is always a set, even if a file has that name."""
     return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
@@ -104,13 +105,13 @@ def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None
         model: the model to set.
         weights: path of an .npz written by `save_weights`, or of Keras's .h5 or .keras; else a
             set's name.
-        name: the model's name in the catalog, where `model.name` does not tell.
+        name: the model's name in the catalog, if it differs from `model.name`.
 
     Returns:
         The file.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or does not fit.
+        WeightsError: the file or set does not exist, is unavailable, or does not fit.
     """
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
@@ -129,23 +130,23 @@ def load_features(
     head: Sequence[str] = (CLASSIFIER,),
     of_a_twin: bool = False,
 ) -> Path:
-    """Set the weights of `model` but for its head, where the file has another: for fine-tuning.
+    """Set the weights of `model` except a different head: for fine-tuning.
 
-    A classifier for other classes stays as it is initialised, with a warning where a file is named;
-    what the file holds of a head that `model` lacks is left out. All else is strict.
+    A classifier for other classes keeps its initial weights, with a warning if `weights` is a file.
+    Head weights in the file that `model` lacks are ignored. Everything else is strict.
 
     Args:
         model: the model to set, one of this zoo.
         weights: as for `load_weights`.
-        name: the model's name in the catalog, where `model.name` does not tell.
-        head: the layers above the features; the first tells the classes apart.
+        name: the model's name in the catalog, if it differs from `model.name`.
+        head: the layers above the features; the first is the classifier.
         of_a_twin: take the file of another model with the same layers, such as a real-valued twin.
 
     Returns:
         The file.
 
     Raises:
-        WeightsError: there is no such file or set, it cannot be had, or its features do not fit.
+        WeightsError: the file or set does not exist, is unavailable, or its features do not fit.
     """
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
@@ -170,7 +171,7 @@ def load_features(
     if ours and theirs not in (None, ours):
         if names_a_file(weights):  # with a set's name it is what was asked for
             warnings.warn(
-                f"'{path.name}' tells {theirs} classes apart, not {ours}: {model.name} gets a new "
+                f"'{path.name}' has {theirs} classes, not {ours}: {model.name} gets a new "
                 "classifier.",
                 stacklevel=2,
             )
@@ -190,7 +191,9 @@ def catalog_name(model: tf.keras.Model) -> str:
     for row in catalog.rows(origin="zoo"):
         if row.model.casefold() == model.name.casefold():
             return row.model
-    raise WeightsError(f"'{model.name}' is no model of `lqz list`: give its name there as name=.")
+    raise WeightsError(
+        f"'{model.name}' is not a model of `lqz list`: give a name of that list as name=."
+    )
 
 
 def _readable_file(weights: str | Path, name: str) -> Path:
@@ -210,7 +213,7 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
     """A model of larq-zoo with a set of its own, found and checked like all others.
 
     Raises:
-        WeightsError: the set cannot be had, or does not fit.
+        WeightsError: the set is unavailable or does not fit.
         ValueError: larq-zoo refuses an argument.
     """
     function = row.function()
@@ -225,14 +228,16 @@ def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras
         classes = last_size(path) or classes
         if has_top and arguments.get("num_classes", 1000) == classes:
             raise
-    # Of a network for other classes all but the classifier.
+    # For other classes, everything except the classifier.
     full = function(weights=None, num_classes=classes)
     load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()
     features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
     shapes = [[value.shape for value in each[:features]] for each in (own, values)]
     if shapes[0] != shapes[1]:
-        raise WeightsError(f"The weights '{arguments['weights']}' do not fit {row.model} so built.")
+        raise WeightsError(
+            f"The weights '{arguments['weights']}' do not fit {row.model} with these arguments."
+        )
     model.set_weights([*values[:features], *own[features:]])
     return model
 
@@ -250,12 +255,12 @@ def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str
 
 
 def classes_of(path: Path, name: str, classifier: str) -> int | None:
-    """How many classes the weights of a file tell apart; None where that cannot be said.
+    """The number of classes of a weights file; None if unknown.
 
     Args:
         path: of a file of weights.
         name: the model's name in the catalog.
-        classifier: the layer that tells the classes apart.
+        classifier: the classifier layer.
 
     Raises:
         WeightsError: the file cannot be read or is another model's.
@@ -278,6 +283,6 @@ def _no_such_set(weights: str, name: str) -> str:
         else ("no set is registered for it")
     )
     return (
-        f"There are no weights '{weights}' for {name} ({known}); give None for random ones "
-        "or the path of a file."
+        f"There are no weights '{weights}' for {name} ({known}); give None for random weights, "
+        "or a file."
     )

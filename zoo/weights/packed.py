@@ -1,15 +1,15 @@
-"""Packed sets: one bit per binary weight and a scale per filter, everything else as it is.
+"""Packed sets: one bit per binary weight and one scale per filter; other weights are unchanged.
 
 A binary network computes with the signs of its latent kernels and, in some papers, with the mean of
-their magnitudes in each filter. A packed set holds these two, in a 20th of the bytes. When it is
-read it gives latent kernels with which the network computes the very same numbers:
+their magnitudes in each filter. A packed set holds these two, in a 20th of the bytes. Reading it
+gives latent kernels with which the network computes exactly the same numbers:
 
 - Each weight has the sign with which the network computed. SD-BNN adds a shift to a filter before
   it takes signs; the shift is less than a hundredth of the scale, and no magnitude is so small.
 - The mean of the magnitudes in a filter is its scale to the bit: they are multiples of one power of
   two, so large that every sum of them is exact, in any order.
-- The magnitudes are spread, from a hundredth of the scale to three times, more of them small, so
-  that signs can turn. With equal ones, fine-tuning on few images lost five points.
+- The magnitudes are spread from a hundredth of the scale to three times the scale, most of them
+  small, so that signs can flip. With equal magnitudes, fine-tuning on few images lost five points.
 
 The file is an .npz of few arrays: hundreds of small ones would take more than what they hold.
 
@@ -64,7 +64,7 @@ class _Item:
 def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a packed set of `model`, a model of this zoo, and of `more`.
 
-    Every kernel is checked: one that would not be equal to the bit stays as it is.
+    Every kernel is checked: a kernel that would not be bit-identical is stored unpacked.
     """
     kernels = binary_kernels(model)
     index: list[_Item] = []
@@ -102,7 +102,7 @@ def unpack(
     """
     version = arrays[PACKED]
     if version.shape or version.dtype.kind not in "iu" or version != VERSION:
-        raise ValueError(f"it is packed in another way than this program's version {VERSION}")
+        raise ValueError(f"its format is not this program's version {VERSION}")
     index = [_item(*line) for line in json.loads(arrays["index"].tobytes())]
     sizes = dict.fromkeys((item.kind for item in index), 0)
     for item in index:
@@ -244,7 +244,7 @@ def _check(arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], filters: 
         if name not in (PACKED, "index")
     }
     if found != wanted:
-        raise ValueError("its arrays are not those of its index")
+        raise ValueError("its arrays do not match its index")
     scales = arrays.get("scales")
     if scales is not None and not np.all((scales >= 0) & (scales < 1e30)):
         raise ValueError("a scale is not a number from 0 up")

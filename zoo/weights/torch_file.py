@@ -22,8 +22,8 @@ from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_names import Refused, Tensor
 from zoo.weights.torch_layout import entries
 
-# Under which names training scripts put the weights beside epoch, optimizer and so on; behind them
-# those of weights averaged over the steps of training.
+# Names under which training scripts store the weights, next to epoch, optimizer and so on; then the
+# names of averaged weights.
 WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -65,23 +65,23 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_entry(path: Path, entry: str | None = None) -> Taken:
-    """The weights in a PyTorch file, and which of several they are.
+    """The weights in a PyTorch file, and the name of their entry.
 
     Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
     dictionaries, and keys with the prefixes of DataParallel, torch.compile and the like, in any
     order.
 
     Nothing in the file is executed, and PyTorch is not needed: tensors, dictionaries, lists,
-    numbers and words are read, everything else is refused by its name.
+    numbers and strings are read, everything else is refused by name.
 
     Args:
         path: the file.
-        entry: which of its weights to take, such as "state_dict_ema"; by default those that were
-            trained, not their averages.
+        entry: which of its weights to take, such as "state_dict_ema"; by default the trained
+            weights, not their averages.
 
     Raises:
-        WeightsError: the file is no PyTorch file, is damaged, holds more than plain numbers, or has
-            no such entry.
+        WeightsError: the file is not a PyTorch file, is damaged, holds more than plain numbers, or
+            has no such entry.
     """
     file = _open(path)
     found = _states(file.content)
@@ -96,7 +96,7 @@ def read_entry(path: Path, entry: str | None = None) -> Taken:
         raise WeightsError(str(error)) from error
     except Exception as error:  # a checksum that is wrong, a file that is gone
         raise WeightsError(
-            f"'{path}' is not a readable PyTorch file, or cut short: {one_line(error)}."
+            f"'{path}' is not a readable PyTorch file, or truncated: {one_line(error)}."
         ) from error
     return Taken(state, taken, tuple(name for name in found if name != taken))
 
@@ -123,7 +123,7 @@ def write(state: Mapping[str, np.ndarray], path: Path) -> None:
     torch.save(collections.OrderedDict(tensors), content)
     try:
         if path.exists() and not path.is_file():
-            raise WeightsError(f"'{path}' cannot be written: it is no plain file.")
+            raise WeightsError(f"'{path}' cannot be written: it is not a regular file.")
         write_atomically(path, lambda file: file.write(content.getbuffer()))
     except OSError as error:
         raise WeightsError(f"'{path}' cannot be written: {error.strerror}.") from error
@@ -137,7 +137,8 @@ def _open(path: Path) -> TorchFile:
             raise WeightsError(f"'{path}' is empty.")
         if HTML.match(start):
             raise WeightsError(
-                f"'{path}' is a web page, not a PyTorch file: open it in a browser to get the file."
+                f"'{path}' is a web page, not a PyTorch file: open it in a browser and download "
+                "the file from there."
             )
         return open_file(path)
     except WeightsError:
@@ -146,13 +147,13 @@ def _open(path: Path) -> TorchFile:
         raise WeightsError(str(error)) from error
     except Refused as error:
         raise WeightsError(
-            f"'{path}' holds more than numbers: it needs '{one_line(error)}', which is refused."
+            f"'{path}' holds more than numbers: it contains '{one_line(error)}', which is refused."
         ) from error
     except Exception as error:  # whatever zipfile, pickletools and NumPy make of damaged bytes
         if isinstance(error, OSError) and error.errno is not None:
             raise WeightsError(f"'{path}' cannot be read: {error.strerror}.") from error
         raise WeightsError(
-            f"'{path}' is not a readable PyTorch file, or cut short: {one_line(error)}."
+            f"'{path}' is not a readable PyTorch file, or truncated: {one_line(error)}."
         ) from error
 
 
@@ -185,7 +186,7 @@ def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
         return entry
     if not found:
         if not isinstance(loaded, dict):
-            raise WeightsError(f"'{path}' holds no weights, but a {type(loaded).__name__}.")
+            raise WeightsError(f"'{path}' does not hold weights but a {type(loaded).__name__}.")
         names = [printable(key, 40) for key in loaded if isinstance(key, str)]
         held = ", ".join(names[:8]) or "nothing"
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
@@ -198,7 +199,7 @@ def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
 
     best = min(found, key=rank)
     if best and not rank(best)[0] and rank(best)[1] == len(WRAPPERS):
-        # Of no known name: it may be an optimizer's.
+        # Unknown name: it may belong to an optimizer.
         held = ", ".join(printable(name, 40) for name in list(found)[:8])
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
     return best

@@ -1,7 +1,7 @@
-"""How the authors' PyTorch code names and shapes what a Keras layer here holds.
+"""The authors' key names and shapes for the weights of our Keras layers.
 
-Layers carry the names of the authors' modules, so a key is the layer's name and the parameter's.
-What differs stands in the tables below.
+Layers have the names of the authors' modules, so a key is the layer's name and the parameter's.
+The tables below list the differences.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ _MOST_NAMED = 8
 def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Set every variable of `model` from a state_dict of the authors' code.
 
-    Strict: every key is used and every variable set, or nothing is changed. Kernels may come as
-    OIHW or flat (as the authors store some), whichever key the state has.
+    Strict: every key is used and every variable set, or nothing is changed. Kernels may be OIHW
+    or flat (the authors store some flat), depending on the key.
 
     Args:
         model: a model of this zoo, either stage, with its classifier or without.
@@ -75,8 +75,8 @@ def torch_state(model: tf.keras.Model) -> dict[str, np.ndarray]:
     """The state_dict that the authors' code would hold for `model`: the inverse of the above.
 
     Returns:
-        Key names to arrays. What the authors' network stores and never uses is zero; the counter
-        `num_batches_tracked` is an int64 scalar 0.
+        Key names to arrays. Values that the authors' network stores but never uses are zero; the
+        counter `num_batches_tracked` is an int64 scalar 0.
     """
     state = {}
     for entry in entries(model):
@@ -107,7 +107,7 @@ def _first(items: list[str]) -> str:
 
 
 def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of a state_dict of the authors' code what no variable takes: counters, layers never used."""
+    """The entries of the authors' state_dict that no variable uses: counters, unused layers."""
     wanted = {entry.key: entry.shape for entry in entries(model) if entry.variable is None}
     found = {key: np.asarray(state[key]) for key in wanted if key in state}
     return {

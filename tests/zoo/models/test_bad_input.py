@@ -55,7 +55,7 @@ def test_value_of_another_type():
         ({"input_shape": 32}, "input_shape must be three numbers, (height, width, channels)"),
         ({"num_classes": "x"}, "num_classes must be a whole number, not 'x'."),
         ({"binary_weights": "x"}, "binary_weights must be True or False, not 'x'."),
-        ({"classifier_activation": 3}, "classifier_activation must be a text, not 3."),
+        ({"classifier_activation": 3}, "classifier_activation must be a string, not 3."),
     ):
         refused(InvalidValueError, re.escape(says), QUICK, **arguments)
 

@@ -32,8 +32,8 @@ def test_pooling_classes_and_name(name):
     [
         ({"classes": 5, "num_classes": 4}, "are the same argument"),
         ({"pooling": "mean"}, "pooling must be 'avg', 'max' or None, not 'mean'"),
-        ({"name": 3}, "name must be a text, not 3"),
-        ({"name": ""}, "name must be a text"),
+        ({"name": 3}, "name must be a string, not 3"),
+        ({"name": ""}, "name must be a string"),
     ],
 )
 @pytest.mark.parametrize("name", ["BiRealNet20", "QuickNetSmall"])

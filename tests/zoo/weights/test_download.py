@@ -113,19 +113,19 @@ def test_redirects_are_followed_but_not_for_ever(server, target):
     target.parent.rmdir()
     server.requests.clear()
     server.files["/c"] = Served(location="/a")
-    refused(f"{server.url}/a", target, "redirects again and again")
+    refused(f"{server.url}/a", target, "redirects too often")
     assert len(server.requests) == 11
 
 
 @pytest.mark.parametrize(
     ("served", "says", "arguments"),
     [
-        (Served(BODY[:-1]), "sha256 begins with .* damaged or another one", {"sha256": DIGEST}),
+        (Served(BODY[:-1]), "sha256 begins with .* damaged or the wrong one", {"sha256": DIGEST}),
         (Served(BODY[:-1]), "sent 511,999 bytes, not the 512,000", {"size": len(BODY)}),
         (Served(BODY + b"x"), "offers 512,001 bytes, more than", {"size": len(BODY)}),
         (Served(BODY + b"x", chunked=True), "sends more than 512,000 bytes", {"size": len(BODY)}),
         (Served(BODY, endless=True), "sends more than 512,000 bytes", {"size": len(BODY)}),
-        (Served(BODY, cut_at=[9] * 3), "connection .*broke off|connection ended", {}),
+        (Served(BODY, cut_at=[9] * 3), "connection .*broke after|connection ended", {}),
         (Served(BODY, cut_at=[1] * 9, etag=False), "after 3 tries", {}),
         (Served(BODY, stall_at=100_000), "the server stalls.*after 3 tries", {"patience": SHORT}),
         (Served(b"\n<!DOCTYPE html><html>Sign in</html>"), "sent a web page", {}),
@@ -143,11 +143,11 @@ def test_what_goes_wrong_is_one_sentence(server, target, served, says, arguments
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be fetched \(no connection\)"),
+        ("http://127.0.0.1:1/a", r"127\.0\.0\.1:1/a cannot be downloaded \(no connection\)"),
         ("ftp://127.0.0.1/a", "begin with http, https or file, not 'ftp'"),
         ("file:///no/such/file", "/no/such/file' cannot be read: No such file"),
         ("/no/such/file", "cannot be read"),
-        ("http://", "cannot be fetched"),
+        ("http://", "cannot be downloaded"),
     ],
 )
 def test_addresses_that_lead_nowhere(server, target, address, says):
@@ -191,7 +191,7 @@ def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
     protected.files["/a"] = Served(BODY)
     protected.files["/away"] = Served(location=f"{server.url}/a")
     protected.files["/here"] = Served(location="/a")
-    refused(f"{address}/away", target, "redirects from https to http, which is not protected")
+    refused(f"{address}/away", target, "redirects from https to http, which is not encrypted")
     assert server.requests == []
     download(f"{address}/here", target)
     only(target)
@@ -343,7 +343,7 @@ def test_web_pages_in_disguise(server, target, served):
 
 def test_a_connection_that_never_gets_farther_is_given_up(server, target):
     server.files["/a"] = Served(BODY, ranges=False, cut_at=[100_000, 20_000] * 20)
-    refused(f"{server.url}/a", target, "the connection broke off.*after 3 tries")
+    refused(f"{server.url}/a", target, "the connection broke.*after 3 tries")
 
 
 def test_a_hiccup_then_progress(server, target):

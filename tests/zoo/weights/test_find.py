@@ -102,7 +102,7 @@ def test_what_has_no_known_hash_is_pinned_at_first_use(record, home, server):
     (home / "weights" / MODEL / f"{NAME}.npz").unlink()
     server.files["/authors/weights"].body = b"another's"
     before = tree(home)
-    with pytest.raises(WeightsError, match=f"not with {digest[:12]}: it is damaged or another"):
+    with pytest.raises(WeightsError, match=f"not with {digest[:12]}: it is damaged or the wrong"):
         obtain(record, as_it_is)
     assert tree(home) == before
     server.files["/authors/weights"].body = b"the authors'"
@@ -129,7 +129,7 @@ def test_a_cached_file_that_changed_is_refused(record, home):
     path = obtain(record, as_it_is)
     path.write_bytes(b"bitten")
     for look in (lambda: obtain(record, as_it_is), lambda: present(MODEL, NAME)):
-        with pytest.raises(WeightsError, match=r"has changed since it was written.*delete it"):
+        with pytest.raises(WeightsError, match=r"was changed after it was written.*delete it"):
             look()
     path.with_suffix(".json").write_text("{")
     with pytest.raises(WeightsError, match=r"\.json' is damaged: delete it"):
@@ -138,7 +138,7 @@ def test_a_cached_file_that_changed_is_refused(record, home):
 
 def test_offline(record, mirror, home, server, monkeypatch, unchanged):
     monkeypatch.setenv("ZOO_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids fetching them"):
+    with pytest.raises(WeightsError, match="ZOO_OFFLINE=1 forbids the download"):
         obtain(record, as_it_is)
     assert server.requests == []
 
@@ -149,9 +149,9 @@ def test_nothing_to_be_had_says_where_it_is(record, home, server, unchanged):
         obtain(record, as_it_is)
     assert str(caught.value) == (
         f"The weights 'cifar10' of ReActNet20 are not on this machine: {record.address} cannot be "
-        f"fetched: the server answers 404. They are at the authors' README ({record.address}): "
+        f"downloaded: the server answers 404. They are at the authors' README ({record.address}): "
         f"download the file in a browser, save it as '{home}/downloads/ReActNet20-cifar10.npz' and "
-        "run the same again, or import it from anywhere with 'lqz convert ReActNet20 FILE'. "
+        "run the command again, or import it from any folder with 'lqz convert ReActNet20 FILE'. "
         "weights=None gives random ones."
     )
 
@@ -169,7 +169,7 @@ class TestDownloadedByHand:
         record = register(MODEL, NAME, access=access, address=f"{server.url}/page")
         with pytest.raises(WeightsError) as caught:
             obtain(record, as_it_is)
-        (said,) = re.findall("save it as '(.*)' and run the same", str(caught.value))
+        (said,) = re.findall("save it as '(.*)' and run the command", str(caught.value))
         assert state_of(record) == access
         Path(said).write_bytes(b"by hand")
         server.requests.clear()

@@ -96,7 +96,7 @@ def test_features_for_other_classes(trained, name, tmp_path):
     """As an .npz does: a new classifier, or none; the other layers are the file's."""
     (trained.save_weights if name == "weights.h5" else trained.save)(tmp_path / name)
     theirs = torch_state(trained)
-    with pytest.warns(UserWarning, match=f"'{name}' tells 10 classes apart, not 3"):
+    with pytest.warns(UserWarning, match=f"'{name}' has 10 classes, not 3"):
         three = zoo.RealResNet20(weights=tmp_path / name, num_classes=3)
     ours = torch_state(three)
     differ = {key for key in ours if not np.array_equal(ours[key], theirs[key])}
@@ -151,10 +151,10 @@ def test_which_program_saved_it(trained, tmp_path):
     for path, says in {
         later: "was saved by Keras 3.10.0, but larq and this zoo need Keras 2",
         tmp_path / "a.h5": "was saved by Keras 3.4.1, but",
-        tmp_path / "own.keras": "names the class OwnLayer, which is neither Keras's nor larq's",
-        tmp_path / "own.h5": "names the class OwnLayer, which is neither Keras's nor larq's",
-        tmp_path / "other.keras": "is a zip archive, but no model of Keras: it has no config.json",
-        tmp_path / "text.keras": "it is no zip archive, as .keras files are",
+        tmp_path / "own.keras": "names the class OwnLayer, which does not belong to Keras, larq",
+        tmp_path / "own.h5": "names the class OwnLayer, which does not belong to Keras, larq",
+        tmp_path / "other.keras": "is a zip archive, but not a Keras model: it has no config.json",
+        tmp_path / "text.keras": "it is not a zip archive, but .keras files are",
     }.items():
         with pytest.raises(FileError, match=re.escape(says)) as caught:
             zoo.load_model(path)

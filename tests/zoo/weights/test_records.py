@@ -81,7 +81,9 @@ def test_resolving():
     assert resolve("cifar10").dataset == "cifar10"
     assert resolve("QuickNet/imagenet").preprocessing == "larq-zoo"
     assert resolve("imagenet", "quicknet").preprocessing == "larq-zoo"
-    with pytest.raises(WeightsError, match=r"no weight set 'best'; registered are .*ReActNetA/ima"):
+    with pytest.raises(
+        WeightsError, match=r"no weight set 'best'; registered sets: .*ReActNetA/ima"
+    ):
         resolve("best")
     with pytest.raises(UnknownNameError, match="did you mean 'imagenet'"):
         records.preprocessing("imagenett")

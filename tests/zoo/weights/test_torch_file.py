@@ -213,8 +213,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("value", "says"),
         [
-            (tensor(Block(2**62), shape=(2**62,)), "holds less numbers than it says"),
-            (tensor(Block(2), shape=(3,)), "a tensor is larger than what the file holds"),
+            (tensor(Block(2**62), shape=(2**62,)), "holds fewer numbers than it declares"),
+            (tensor(Block(2), shape=(3,)), "a tensor is larger than its storage"),
             (tensor(Block(2), shape=(2,), strides=(2,)), "a tensor is larger than"),
             (tensor(Block(2), offset=1), "a tensor is larger than"),
             (tensor(Block(2), offset=-1), "a size is not a whole number"),
@@ -229,13 +229,13 @@ class TestRefused:
             (tensor(Block(2), shape=(10**12,), strides=(0,)), "unpacks to 4,000,000,000,000 by"),
             (tensor(Block(2), shape=(2**62, 2**62), strides=(0, 0)), "unpacks to"),
             (Called(Raw("torch._utils", "_rebuild_parameter"), 3), "a parameter has no tensor"),
-            (Called(Raw("torch", "FloatStorage"), 3), "something is called that cannot be"),
-            (Called(Raw("torch", "float32"), 3), "something is called that cannot be"),
+            (Called(Raw("torch", "FloatStorage"), 3), "an object is called that is not a function"),
+            (Called(Raw("torch", "float32"), 3), "an object is called that is not a function"),
             (Called(Raw("numpy.core.multiarray", "scalar"), 3, 4), "has no type or content"),
             (Called(Raw("collections", "OrderedDict"), 3), "not a readable PyTorch file"),
             (Called(Raw("_codecs", "encode"), "a", "punycode"), "in an unknown encoding"),
             (Block(2, key=3), "a storage has no name"),
-            ([Block(2), Block(1)], "a storage is described twice"),
+            ([Block(2), Block(1)], "a storage has two different descriptions"),
         ],
     )
     def test_damage(self, path, format, value, says):
@@ -268,7 +268,7 @@ class TestRefused:
         build = pickled(Raw("collections", "OrderedDict"))[:-1] + pickled({"x": 1})[2:-1] + b"b."
         assert [op.name for op, *_ in pickletools.genops(build)][-2:] == ["BUILD", "STOP"]
         write(path, format, build)
-        refused(path, "a state is given to what has none")
+        refused(path, "a state is set on an object without one")
 
     @FORMATS
     @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.99])
@@ -294,11 +294,11 @@ class TestRefused:
     def test_a_number_of_numbers_that_is_not_there(self, path):
         for said in (3, -1, 2**60):
             write(path, "legacy", {"a": tensor(Block(2))}, said=said)
-            refused(path, "holds less numbers than it says|not a readable")
+            refused(path, "holds fewer numbers than it declares|not a readable")
         write(path, "zip", {"a": tensor(Block(2))}, numbers=b"\0" * 7)
-        refused(path, "holds less numbers than it says")
+        refused(path, "holds fewer numbers than it declares")
         write(path, "zip", {"a": tensor(Block(2, key="../0"))})
-        refused(path, "holds less numbers than it says")
+        refused(path, "holds fewer numbers than it declares")
 
     def test_zips_that_torch_does_not_write(self, path):
         content = pickled({"a": tensor(Block(2))})

@@ -75,7 +75,7 @@ class TestFineTuning:
         assert ours["fc.weight"].shape == (3, 64) and ours["fc.weight"].std() > 0.01
 
     def test_a_file_for_other_classes_is_said(self, file):
-        with pytest.warns(UserWarning, match=r"'trained.npz' tells 10 classes apart, not 3"):
+        with pytest.warns(UserWarning, match=r"'trained.npz' has 10 classes, not 3"):
             zoo.RealResNet20(weights=str(file), num_classes=3)
 
     def test_the_same_count_takes_the_classifier_too(self, trained, cached):

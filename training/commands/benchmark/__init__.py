@@ -1,1 +1,1 @@
-"""`lqz benchmark`: runtimes side by side, each in a process of its own, measured in turns."""
+"""`lqz benchmark`: several runtimes, each in its own process, measured alternately."""

@@ -44,12 +44,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.IntRange(min=1),
     default=15,
     show_default=True,
-    help="Turns of a tenth of a second for each runtime.",
+    help="Measurements of 0.1 s per runtime.",
 )
-@click.option("--per-layer", is_flag=True, help="Time by kind of layer, from OpenVINO's counters.")
+@click.option(
+    "--per-layer", is_flag=True, help="Show the time per kind of layer, from OpenVINO's counters."
+)
 @click.option("--json", "json_path", type=FILE, help="Write everything as JSON.")
 @click.option(
-    "--csv", "csv_path", type=FILE, help="Write a row per measurement, of --per-layer too."
+    "--csv", "csv_path", type=FILE, help="Write one row per measurement, including --per-layer."
 )
 @click.option("--plot", "plot_path", type=FILE, help="Draw latency against published top-1.")
 def benchmark(
@@ -64,11 +66,11 @@ def benchmark(
     csv_path: Path | None,
     plot_path: Path | None,
 ) -> None:
-    """Measure MODELS in several runtimes, in turns.
+    """Measure the latency of MODELS in several runtimes, alternating between them.
 
-    MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value among
-    them is an argument of all of them. Weights change no time: weights=none measures models of the
-    list with random ones, where their trained ones are not on this machine.
+    MODELS are names of `lqz list`, run directories, or .keras, .h5 or .npz files; key=value
+    arguments apply to all of them. Weights do not affect the time: weights=none measures
+    models of the list with random weights if trained weights are not on this machine.
     """
     from training.commands.benchmark import picture, report
 
@@ -77,7 +79,7 @@ def benchmark(
     if everything:
         names = list(dict.fromkeys([*names, *(row.model for row in catalog.rows(origin="zoo"))]))
     if not names:
-        raise InvalidValueError("No model is named; --all measures all of this project's.")
+        raise InvalidValueError("Name a model, or give --all for all models of this project.")
     for name in names:
         find(name)
     options = read_options(settings)
@@ -224,12 +226,14 @@ def _chosen(runtimes: str) -> list[str]:
         if kind not in RUNTIMES:
             raise UnknownNameError("runtime", kind, RUNTIMES)
     if not kinds:
-        raise InvalidValueError(f"--runtimes names none; there are {', '.join(MEANING)}.")
+        raise InvalidValueError(f"--runtimes is empty; choose from {', '.join(MEANING)}.")
     return list(dict.fromkeys(kinds))
 
 
 def _numbers(option: str, text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise InvalidValueError(f"{option} takes whole numbers from 1, such as 1,2, not '{text}'.")
+        raise InvalidValueError(
+            f"{option} must be whole numbers from 1, such as 1,2, not '{text}'."
+        )
     return list(dict.fromkeys(map(int, parts)))

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import DeployError
 from zoo.quiet import quiet_errors
 
-# What is measured, and which worker runs it.
+# The runtimes that are measured, and their workers.
 RUNTIMES = {
     "openvino": "openvino",
     "openvino-float": "openvino",
@@ -19,7 +19,7 @@ RUNTIMES = {
     "keras": "keras",
 }
 MEANING = {
-    "openvino": "binary convolutions as such, by zoo.deploy.to_openvino",
+    "openvino": "binary convolutions, by zoo.deploy.to_openvino",
     "openvino-float": "float convolutions, by OpenVINO's own converter",
     "openvino-twin": "float convolutions in the graph of zoo.deploy.to_openvino",
     "lce": "binary convolutions by zoo.deploy.to_lce, one image after another",
@@ -79,7 +79,7 @@ def _c(model: Any, batch: int, folder: Path) -> Path:
     from zoo.deploy import to_c
     from zoo.deploy.c.load import compile_c
 
-    library = folder / "network.so"  # what is deployed, and how large that is
+    library = folder / "network.so"  # the deployed model and its size
     if not library.exists():
         to_c(model, folder / "c", name="network")
         compile_c(folder / "c", library)

@@ -68,7 +68,7 @@ class Worker:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended; what it said last tells why
+            pass  # it has ended; its last output gives the reason
         return self._answer()
 
     def _answer(self) -> Any:

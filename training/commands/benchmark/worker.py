@@ -134,7 +134,7 @@ def serve(
 
 def main() -> None:
     kind, path, threads, images = sys.argv[1:]
-    # Runtimes write what they like to standard output; answers go to where it was before.
+    # Runtimes may write to standard output, so answers go to a copy of the original one.
     with os.fdopen(os.dup(1), "w") as pipe:
         os.dup2(2, 1)
 

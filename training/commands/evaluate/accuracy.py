@@ -1,4 +1,4 @@
-"""What `lqz evaluate` measures: the accuracy of a network on a data set.
+"""The accuracy of a network on a data set, for `lqz evaluate`.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -25,7 +25,7 @@ Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarra
 
 @component
 class EvaluationSettings:
-    """On what a network is evaluated."""
+    """Settings of an evaluation."""
 
     # The data set: FashionMNIST (in the package), Cifar10, ImageNet, ImageFolder or tfds:NAME.
     dataset: Dataset = ComponentField()
@@ -33,13 +33,13 @@ class EvaluationSettings:
     # Decoding, image size and normalisation; by default what the data set's recipes use.
     preprocessing: Preprocessing = ComponentField(RandomResizedCropFlip)
 
-    # Images at a time.
+    # Batch size.
     batch_size: int = Field(128)
 
-    # Share of images that may be unreadable.
+    # Fraction of images that may be unreadable.
     corrupt_share: float = Field(0.001)
 
-    # EvaluationSettings a run although the data are not those it was trained on.
+    # Evaluate a run although its data have changed.
     accept_other_data: bool = Field(False)
 
     @classmethod
@@ -70,7 +70,7 @@ def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
     classes = len(evaluate.dataset.class_names)
     if tuple(model.output_shape[1:]) != (classes,):
         raise DatasetError(
-            f"{model.name} gives {model.output_shape[1:]} figures an image, but data set "
+            f"{model.name} gives {model.output_shape[1:]} outputs per image, but data set "
             f"{evaluate.dataset_name} has {classes} classes: evaluate on the data set it was "
             "trained on."
         )
@@ -93,7 +93,7 @@ def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, An
     """
     result, _ = one_pass(evaluate, model.name, AccuracyPass(model).run)
     if not np.isfinite(result["loss"]):
-        raise WeightsError(f"With these weights {model.name} gives NaN or infinity.")
+        raise WeightsError(f"With these weights {model.name} outputs NaN or infinity.")
     return result
 
 
@@ -128,8 +128,8 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
     for name in pipeline.corrupt:
         say(f"Skipped an unreadable image: {name}")
     seen = np.bincount(positions, minlength=pipeline.num_validation)
-    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was seen twice"
-    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was left out"
+    assert seen.size == pipeline.num_validation and seen.max() == 1, "an image was evaluated twice"
+    assert np.count_nonzero(seen == 0) == len(pipeline.corrupt), "an image was skipped"
     return result, pipeline
 
 

@@ -120,7 +120,7 @@ def rows_of(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
 
 
 def write_row(path: Path, row: Row) -> None:
-    """Put `row` into the table: in the place of the one with the same key, else at the end.
+    """Put `row` into the table: replace the row with the same key, else append.
 
     The file is replaced as a whole, so a reader never sees half of one; processes that write at the
     same time wait for each other.
@@ -174,7 +174,7 @@ def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -
 
     try:
         if set(line) != set(_names(kind)) or None in line.values():
-            raise ValueError("its columns are others")
+            raise ValueError("its columns have changed")
         # Annotations are text here, which is how they can be compared.
         return kind(**{name: value(name, form) for name, form in _names(kind).items()})
     except ValueError as error:

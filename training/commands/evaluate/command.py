@@ -1,4 +1,4 @@
-"""`lqz evaluate`: how accurate a network is, and whether that is what was recorded."""
+"""`lqz evaluate`: the accuracy of a network, compared with the recorded figure."""
 
 from __future__ import annotations
 
@@ -49,15 +49,14 @@ class Recorded:
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    help=f"Points of top-1 that may lie between this and the recorded figure; by default "
-    f"{OWN_TOLERANCE} for a figure of our own, {PUBLISHED_TOLERANCE} for a published one. Of an "
-    "export: percent of the images whose class may be another than Keras's, by default 0.2.",
+    help=f"Largest allowed difference from the recorded top-1 in points; by default "
+    f"{OWN_TOLERANCE} for our figures, {PUBLISHED_TOLERANCE} for published ones. For an "
+    "export: largest percentage of images whose class may differ from Keras's, by default 0.2.",
 )
 @click.option(
     "--against",
     metavar="MODEL",
-    help="What an export was made from, where it does not say it: a model of `lqz list`, a run or "
-    "a file.",
+    help="The source of an export that does not record it: a model of `lqz list`, a run or a file.",
 )
 @click.option(
     "--trust-program",
@@ -76,7 +75,7 @@ class Recorded:
     is_flag=False,
     flag_value=DEFAULT,
     metavar="[CSV]",
-    help=f"Write the result to a table, by default {DEFAULT}; of an export, {EXPORTS}.",
+    help=f"Add the result to a table, by default {DEFAULT}; for an export, {EXPORTS}.",
 )
 def evaluate(
     model: str,
@@ -87,18 +86,18 @@ def evaluate(
     picture: Path | None,
     record: str | None,
 ) -> int:
-    """Top-1 and top-5 accuracy of MODEL on every validation image.
+    """Measure top-1 and top-5 accuracy of MODEL on all validation images.
 
     MODEL is a run directory of `lqz train`, which knows its data set; a .keras, .h5 or .npz file;
     or a model of `lqz list`, with its trained weights or those of weights=FILE. SETTINGS are
     key=value: dataset, dataset.data_dir, preprocessing.input_shape, batch_size and so on, for a
     model of the list also arguments of its constructor.
 
-    MODEL may also be what `lqz export` wrote, in any format: it is compared with the network of
-    Keras that it was made from.
+    MODEL may also be what `lqz export` wrote, in any format: it is then compared with the Keras
+    network that it was exported from.
 
-    Exit code 1: top-1 differs from the recorded figure by more than the tolerance; or more images
-    than that have another class in an export than in Keras.
+    Exit code 1: top-1 differs from the recorded figure by more than the tolerance, or an export
+    differs from Keras on more images than allowed.
     """
     if record and "=" in record and not record.endswith(".csv"):
         record, settings = DEFAULT, [record, *settings]  # `--record weights=x`: click took it
@@ -115,12 +114,14 @@ def evaluate(
     if found.kind == "export":
         assert found.path
         if picture:
-            raise InvalidValueError("--picture is for a network of Keras, not for an export.")
+            raise InvalidValueError("--picture is for a Keras network, not for an export.")
         table = Path(EXPORTS if record == DEFAULT else record) if record else None
         return _evaluate_export(found.path, conf, against, trust_program, tolerance, table, command)
     if against or trust_program:
         option = "--against" if against else "--trust-program"
-        raise InvalidValueError(f"{option} is for exports, and '{printable(model)}' is none.")
+        raise InvalidValueError(
+            f"{option} is for exports, but '{printable(model)}' is not an export."
+        )
     load_tensorflow()
     from training.commands.evaluate.accuracy import measure
     from training.commands.evaluate.accuracy_table import read_rows, write_row
@@ -143,7 +144,9 @@ def evaluate(
         f"top-1  {row.top1:.2f} %\ntop-5  {row.top5:.2f} %\nof {row.images:,} images\n"
     )
     if result["confusion"] is None:
-        click.echo(f"{len(names):,} classes are too many for a confusion matrix in this memory.")
+        click.echo(
+            f"{len(names):,} classes are too many for a confusion matrix in the free memory."
+        )
     else:
         print_classes(result["confusion"], names)
         draw_confusion(result["confusion"], names, f"{row.model} on {row.dataset}", picture)
@@ -154,7 +157,9 @@ def evaluate(
         write_row(accuracies, row)
         click.echo(f"Recorded in {accuracies}.")
     elif record:
-        click.echo("Not recorded, as our own figure says otherwise; --tolerance can allow for it.")
+        click.echo(
+            "Not recorded, because it differs from our own figure; a larger --tolerance allows it."
+        )
     return 0 if passed else 1
 
 
@@ -265,7 +270,7 @@ def recorded_figure(
     dataset = evaluation.dataset
     trained_on = (network.recipe.get("dataset"), network.recipe.get("dataset.validation_split"))
     if not network.same_images:
-        click.echo("These are not the images that the run was validated on.")
+        click.echo("The run was validated on other images.")
     elif network.stages and trained_on == (type(dataset).__name__, row.split):
         last = network.stages[-1]
         if last.images == dataset.num_examples(row.split):
@@ -298,7 +303,7 @@ def recorded_with_set(network: TrainedNetwork, row: AccuracyRow) -> Recorded | N
 def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:
     """Say how far `top1` is from the recorded figure; whether that is within the tolerance."""
     if recorded is None:
-        click.echo("No figure is recorded for these weights on these images.")
+        click.echo("No accuracy is recorded for these weights on these images.")
         return True
     allowed = recorded.tolerance if tolerance is None else tolerance
     difference = top1 - recorded.top1
@@ -327,4 +332,4 @@ def print_classes(confusion: np.ndarray, names: Sequence[str]) -> None:
         taken = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
         share = f"{100 * right[label] / counts[label]:.2f} %"
         rows.append([names[label], str(counts[label]), share, taken])
-    print_table(["class", "images", "accuracy", "most often taken for"], rows, right=(1, 2))
+    print_table(["class", "images", "accuracy", "most often predicted as"], rows, right=(1, 2))

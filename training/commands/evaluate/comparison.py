@@ -1,4 +1,4 @@
-"""What exports make of the images of a data set, beside Keras."""
+"""Outputs of exports on a data set, compared with Keras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.errors import DeployError, WeightsError
 
 @dataclass(frozen=True)
 class Changed:
-    """An image whose class is another one than Keras's.
+    """An image whose class differs from Keras's.
 
     Attributes:
         position: of the image in its split.
@@ -84,7 +84,7 @@ class Comparison:
         """The comparison, and the positions that were seen.
 
         Raises:
-            ZooError: Keras's network or an export gives NaN or infinity.
+            ZooError: Keras's network or an export outputs NaN or infinity.
         """
         seen: list[np.ndarray] = [np.empty(0, np.int64)]
         for step, batch in enumerate(batches, start=1):
@@ -93,14 +93,14 @@ class Comparison:
             )
             logits = self._timed(self.keras, self.runner, images)
             if not np.isfinite(logits).all():
-                raise WeightsError("With these weights Keras's network gives NaN or infinity.")
+                raise WeightsError("With these weights Keras's network outputs NaN or infinity.")
             self.keras.right += int(np.sum(logits.argmax(-1) == labels))
             for name, runner in self.runners.items():
                 side = self.exports[name]
                 given = as_pixels(images, self.mean, self.std) if runner.pixels else images
                 found = self._timed(side, runner, given)
                 if not np.isfinite(found).all():
-                    raise DeployError(f"The export to {name} gives NaN or infinity.")
+                    raise DeployError(f"The export to {name} outputs NaN or infinity.")
                 _compare(side, logits, found, labels, positions)
             seen.append(positions)
             self.images += len(images)

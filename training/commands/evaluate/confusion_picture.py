@@ -37,7 +37,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str, path: P
     shading = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(shading, ax=axes, shrink=0.7, label="share of the class")
     axes.set(xlabel="predicted", ylabel="class")
-    # Names are a user's: '$' in them begins no formula.
+    # Names come from the user: '$' in them must not start a formula.
     axes.set_title(title, parse_math=False)
     if classes <= MOST_NAMES:
         axes.set_xticks(range(classes), names, rotation=90, parse_math=False)

@@ -1,4 +1,4 @@
-"""`lqz evaluate EXPORTED`: an export beside the Keras network that it was made from."""
+"""`lqz evaluate EXPORTED`: compares an export with its Keras network."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def source_of(path: Path, card: ExportCard | None) -> str:
     shown = printable(str(path))
     if card is None:
         raise InvalidValueError(
-            f"'{shown}' does not say which network it was made from: give --against with the run, "
-            "the file or the model."
+            f"'{shown}' does not record its network: give --against with the run, the file or the "
+            "model."
         )
     if not card.weights:
         raise InvalidValueError(
-            f"'{shown}' was exported with random weights of {printable(card.network)}: there is "
-            "nothing to compare it with."
+            f"'{shown}' was exported with random weights of {printable(card.network)}: it cannot "
+            "be compared."
         )
     if not card.set_name:
         raise InvalidValueError(
@@ -119,7 +119,7 @@ def _check_weights(card: ExportCard | None, network: TrainedNetwork, given: bool
         f"{printable(card.sha256[:8])}) than these of {network.name} (sha256 {network.sha256[:8]})"
     )
     if not given:
-        raise WeightsError(f"{what}: export it again, or say --against what to compare it with.")
+        raise WeightsError(f"{what}: export it again, or name the network with --against.")
     click.echo(f"{what}.")
 
 
@@ -133,7 +133,7 @@ def require_same_ends(runner: Runner, keras: Runner, name: str) -> None:
         )
     if runner.outputs != keras.outputs:
         raise DeployError(
-            f"The export tells {runner.outputs} classes apart, and {name} {keras.outputs}: they "
+            f"The export has {runner.outputs} classes, and {name} {keras.outputs}: they "
             "are not the same network."
         )
 
@@ -194,7 +194,7 @@ def within(found: Comparison, side: Side, tolerance: float | None) -> bool:
     share = 100 * len(side.changed) / found.images
     passed = share <= allowed + 1e-9
     click.echo(
-        f"{len(side.changed)} of {found.images:,} images have another class ({share:.2g} %): "
+        f"{len(side.changed)} of {found.images:,} images have a different class ({share:.2g} %): "
         f"{'within' if passed else 'beyond'} the tolerance of {allowed:g} %."
     )
     return passed

@@ -106,7 +106,9 @@ def _from_catalog(
         options["weights"] = typed(options, {"weights": str | None})["weights"]
     options = without_word(options)
     if options.get("weights", "") is None:
-        raise WeightsError("Random weights have no accuracy; lqz list --weights shows others.")
+        raise WeightsError(
+            "Random weights have no accuracy; lqz list --weights shows trained weights."
+        )
     evaluate = configure_task(EvaluationSettings, settings)
     dataset = evaluate.dataset
     folder = isinstance(dataset, ImageFolder) and "dataset.validation_split" not in conf
@@ -117,9 +119,9 @@ def _from_catalog(
     options = {**options, **typed_arguments(row.model, options)}
     network = resolve(text, options)
     if row.origin == "larq-zoo":
-        say("The published figure is larq-zoo's, whose images are cut in another way than here.")
+        say("The published figure is from larq-zoo, which crops images differently.")
     recipe = {"model": row.model, **{k: to_json(v) for k, v in network.arguments.items()}}
-    # Strict: a classifier for other classes is not what an evaluation is for.
+    # Strict: an evaluation must not use a new classifier.
     model = without_softmax(network.model())
     return _trained(network, model, recipe), evaluate
 

@@ -47,7 +47,7 @@ def _slurm_number(name: str, default: int) -> int:
     text = os.environ.get(f"SLURM_{name}", str(default))
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise InvalidValueError(
-            f"SLURM_{name} is '{printable(text)}' and should be a number: start the workers with "
+            f"SLURM_{name} is '{printable(text)}' but should be a number: start the workers with "
             "srun, or set TF_CONFIG."
         )
     return int(text)
@@ -68,7 +68,7 @@ def _from_tf_config(text: str) -> Cluster:
         bad = [a for a in addresses if not _is_address(a)]
         if bad or len({*addresses}) < len(addresses):
             shown = printable(", ".join(map(str, bad or addresses)))
-            problem = f"addresses must be host:port, each once, not {shown}"
+            problem = f"addresses must be host:port without repetitions, not {shown}"
             raise ValueError
         if kind not in jobs or not 0 <= index < len(jobs[kind]):
             problem = f"task {printable(str(kind))} {index} is not in its cluster"

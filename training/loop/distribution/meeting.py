@@ -20,7 +20,7 @@ from training.data.addresses import local_addresses, speaks_grpc
 from training.loop.distribution.cluster import Cluster
 from zoo.errors import RunError
 
-# Until when a worker waits for the others, by the clock that is not set; kept over restarts.
+# The end of a worker's wait for the others, in monotonic time; kept over restarts.
 JOIN_UNTIL = "ZOO_JOIN_UNTIL"
 MOST_REFUSED = 5  # times that another worker has met this one in another process in between
 PATIENCE = 1.0  # seconds for an answer
@@ -65,7 +65,7 @@ def meet(cluster: Cluster, minutes: float, until: float) -> None:
                 return
             if time.monotonic() > until:
                 raise RunError(
-                    f"The other workers ({', '.join(missing)}) did not all come within "
+                    f"The other workers ({', '.join(missing)}) did not connect within "
                     f"{minutes:g} minutes: start each with the same command, or wait longer with "
                     "rejoin_minutes=..."
                 )
@@ -96,8 +96,8 @@ class Door:
         except (OSError, OverflowError) as error:
             raise RunError(
                 f"This worker cannot listen at {address} "
-                f"({getattr(error, 'strerror', None) or error}): is it running already, or is "
-                "another program there?"
+                f"({getattr(error, 'strerror', None) or error}): another worker or program may "
+                "already use it."
             ) from error
         self._socket.setblocking(False)
 
@@ -156,10 +156,10 @@ def _visit(address: str, index: int, own: int, nonce: str) -> str:
         return "absent"
     what = f"worker {int(found[1])}" if found else "another kind of server"
     raise RunError(
-        f"At {address}, where worker {index} should be, {what} answers: stop that, or "
+        f"At {address}, where worker {index} should be, {what} answers: stop it, or "
         "give all workers the same addresses."
     )
 
 
 def _twice(index: int) -> RunError:
-    return RunError(f"Two processes are worker {index}: give each an index of its own.")
+    return RunError(f"Two processes are worker {index}: give each process a different index.")

@@ -1,4 +1,4 @@
-"""Where a run computes: one device, the GPUs of one machine, or several machines together.
+"""The devices of a run: one device, the GPUs of one machine, or several machines.
 
 Several processes, *workers*, form a cluster of `tf.distribute`; the first is the chief. The chief
 alone reads and writes the run's directory, and what it reads goes to the others over the network,
@@ -29,7 +29,7 @@ from zoo.errors import InvalidValueError, RunError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-# What TensorFlow raises when a peer is gone, does not answer, or is not the one it was.
+# TensorFlow's errors if a peer is gone, does not answer, or was restarted.
 PEER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -110,8 +110,8 @@ class Workers:
             return
         found = "; ".join(f"{k}: {settings.get(k)!r} here, {theirs.get(k)!r} there" for k in keys)
         raise RunError(
-            f"The workers' settings are not the chief's{f' ({found})' if found else ''}: start all "
-            "with the same command."
+            f"The workers' settings differ from the chief's{f' ({found})' if found else ''}: "
+            "start all with the same command."
         )
 
     @contextlib.contextmanager
@@ -120,7 +120,7 @@ class Workers:
         try:
             yield
         except tf.errors.OpError as error:
-            # Of the others' silence the same errors come as of files: those name a file.
+            # A silent peer causes the same errors as a missing file, but the latter names a file.
             broken = isinstance(error, SILENCE_ERRORS) and not FILE.match(said(error))
             if self.cluster is None or not (broken or isinstance(error, PEER_ERRORS)):
                 raise
@@ -141,7 +141,7 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
     if batch_size % replicas:
         near = max(replicas, round(batch_size / replicas) * replicas)
         raise InvalidValueError(
-            f"batch_size={batch_size} cannot be shared equally by {replicas} devices: give a "
+            f"batch_size={batch_size} cannot be split equally over {replicas} devices: give a "
             f"multiple, such as {near}."
         )
 
@@ -221,8 +221,8 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
         raise _lost(cluster, minutes, error) from error
     except RuntimeError as error:
         raise RunError(
-            f"The workers cannot be joined ({error}): it must be the first that a process does "
-            "with TensorFlow; start one with 'lqz train'."
+            f"The workers cannot be joined ({error}): TensorFlow was already used in this process; "
+            "start a new one with 'lqz train'."
         ) from error
     os.environ.pop(JOIN_UNTIL, None)
     host, _, port = cluster.addresses[cluster.index].rpartition(":")
@@ -232,7 +232,7 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
 
 
 def rejoin(minutes: float) -> None:
-    """Start this process's command anew, to join the others again; returns if it is too late.
+    """Restart this process's command to join the others again; returns if it is too late.
 
     TensorFlow cannot leave a cluster within a process.
     """

@@ -1,23 +1,23 @@
-"""A binary network as C source without dependencies, to build anywhere.
+"""A binary network as C source without dependencies.
 
-How it is made, one file a step:
+The steps, one file each:
 
-- `layers` says each Keras layer as one of a few kinds of nodes (`graph`), by the rules in
-  `convolutions`, `activations` and `shapes`. A layer is known by its class (`rules`); a subclass
-  that overrides what computes is refused.
+- `layers` converts each Keras layer to one of a few kinds of nodes (`graph`), with the rules in
+  `convolutions`, `activations` and `shapes`. Rules depend on the layer's class (`rules`); a
+  subclass that overrides the computation is refused.
 - `rewriting` makes concatenations free; `schedule` joins the nodes into loops. A loop makes 16
   channels of a few pixels in registers (a convolution, a pooling, a load) and runs its steps on
   them: batch norm, shortcut, activation, and the signs that the next convolution reads, written as
   bits. A sign that follows an affine map is one comparison with a threshold.
-- `memory` gives every map bytes of one workspace; maps that do not live together share them, and
-  a smaller map may replace the one that it is made of.
+- `memory` places every map in one workspace; maps that are not needed at the same time share bytes,
+  and a smaller map may overwrite its input.
 - `packing` orders the weights as the kernels read them; `emit` writes constants and calls.
 - `write` puts the directory together, with what lies in `sources/`: the kernels, for AVX-512, AVX2,
   NEON, WebAssembly SIMD and portable C. `load` compiles it and calls it from NumPy.
 
 Feature maps are channels-last, their channels filled up to 16 lanes: a lane is a filter. So a word
-of 32 signs of a pixel is broadcast to 16 filters, and a convolution is xor, popcount and add, with
-nothing to be summed across lanes. Pixels of one image are grouped by which part of the kernel lies
+of 32 signs of a pixel is broadcast to 16 filters, and a convolution is xor, popcount and add,
+without sums across lanes. Pixels of one image are grouped by which part of the kernel lies
 in the image: padding costs nothing and is exact.
 """
 

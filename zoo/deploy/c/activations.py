@@ -141,7 +141,8 @@ ACTIVATIONS = _known_activations()
 
 
 def activated(graph: Graph, layer: Any, x: Value, activation: Any) -> Value:
-    """x through an activation, known as an object: a user's own function may have any name."""
+    """x through an activation, compared as an object, because a user's function may have any "
+    "name."""
     if activation is None:
         return x
     if isinstance(activation, tf.keras.layers.Layer):
@@ -169,5 +170,5 @@ def activation(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 def softmax(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
     if layer.axis not in (-1, 3) and not (layer.axis == 1 and x.pixels == 1):
-        raise unsupported(layer, "it is not over the last axis")
+        raise unsupported(layer, "it does not act on the last axis")
     return graph.add(Softmax([x], Value(x.shape), layer.name))

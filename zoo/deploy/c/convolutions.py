@@ -68,7 +68,7 @@ def _convolved(
     signs, sizes = binary_kernel(kernel.transpose(3, 0, 1, 2))
     if quantizer is not None and signs is not None:
         if groups > 1:
-            raise unsupported(layer, "a binary convolution in groups is not supported")
+            raise unsupported(layer, "a grouped binary convolution is not supported")
         fill = 0 if getattr(layer, "_is_native_padding", True) else 1 if pad_value >= 0 else -1
         bits = graph.signs(x)
         bits.narrow &= where.dilations[1] == 1  # neighbours share a word
@@ -77,7 +77,7 @@ def _convolved(
         scale = None if (sizes == 1).all() else sizes
     else:
         if not getattr(layer, "_is_native_padding", True) and pad_value:
-            raise unsupported(layer, "real numbers on padding other than 0 are not supported")
+            raise unsupported(layer, "a float convolution must be padded with 0")
         if quantizer is not None:
             x = graph.add(Function([x], Value(x.shape), layer.name, "BNN_SIGN_OF"))
         if groups > 1 and shape[2] // groups % 16:
@@ -90,7 +90,7 @@ def _convolved(
 
 
 def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
-    """A kernel of groups as one with zeros between them."""
+    """The kernel of a grouped convolution as a full kernel with zeros between the groups."""
     height, width, channels, filters = kernel.shape
     whole = np.zeros((height, width, channels * groups, filters))
     for group in range(groups):
@@ -107,9 +107,9 @@ def depthwise(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     if layer.depth_multiplier != 1:
         raise unsupported(layer, "only depth_multiplier=1 is supported")
     if getattr(layer, "input_quantizer", None) is not None:
-        raise unsupported(layer, "a depthwise convolution of signs is not supported")
+        raise unsupported(layer, "a binary depthwise convolution is not supported")
     if not getattr(layer, "_is_native_padding", True):
-        raise unsupported(layer, "real numbers on padding other than 0 are not supported")
+        raise unsupported(layer, "a float convolution must be padded with 0")
     kernel = tf.convert_to_tensor(layer.depthwise_kernel)
     if getattr(layer, "depthwise_quantizer", None) is not None:
         kernel = layer.depthwise_quantizer(kernel)

@@ -1,4 +1,4 @@
-"""A schedule as C: constants, one struct a layer, and the calls."""
+"""A schedule as C: constants, one struct per layer, and the calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Keras model is before it becomes C: feature maps, and the few kinds of nodes between them.
+"""The graph between a Keras model and C: feature maps and a few kinds of nodes.
 
 Everything is channels-last and of one image; a vector is a map of one pixel. `zoo.deploy.c.layers`
 makes the graph, `zoo.deploy.c.schedule` joins its nodes into the loops that the C code runs.
@@ -52,7 +52,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a kernel goes, each (vertical, horizontal); `pads` are before the first pixel."""
+    """The positions of a kernel, each (vertical, horizontal); `pads` are before the first pixel."""
 
     kernel: tuple[int, int] = (1, 1)
     strides: tuple[int, int] = (1, 1)
@@ -67,7 +67,7 @@ class Geometry:
 
 @dataclass(eq=False)
 class Node:
-    """What makes a value of others."""
+    """A computation of a value from other values."""
 
     inputs: list[Value]
     output: Value

@@ -22,11 +22,11 @@ def build_graph(model: tf.keras.Model) -> tuple[Graph, Value]:
     """The graph of a functional model with one input and one output, and its output.
 
     Raises:
-        DeployError: a layer, or how the layers hang together, cannot be said in C.
+        DeployError: a layer, or the structure of the model, cannot be written in C.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise DeployError(
-            f"A model with one input and one output is exported to C, not with "
+            f"A model with one input and one output can be exported to C, not one with "
             f"{len(model.inputs)} and {len(model.outputs)}."
         )
     graph = Graph(as_image(model.inputs[0].shape))
@@ -34,12 +34,12 @@ def build_graph(model: tf.keras.Model) -> tuple[Graph, Value]:
     for call in calls(model):
         if not call.inputs:
             if call.outputs[0] not in values:
-                raise DeployError(f"'{call.layer.name}' is no input of the model.")
+                raise DeployError(f"'{call.layer.name}' is not an input of the model.")
             continue
         if len(call.outputs) != 1 or any(key not in values for key in call.inputs):
             raise unsupported(call.layer, "it has several outputs")
         if any(getattr(call.layer, "dtype", None) == kind for kind in ("float16", "bfloat16")):
-            raise unsupported(call.layer, f"its weights are of {call.layer.dtype}")
+            raise unsupported(call.layer, f"its weights are {call.layer.dtype}, not float32")
         inputs = [values[key] for key in call.inputs]
         values[call.outputs[0]] = rule_of(call.layer)(graph, call.layer, inputs)
     return graph, graph.loaded(values[id(model.outputs[0])])

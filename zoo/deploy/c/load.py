@@ -34,7 +34,7 @@ class CNetwork:
         input_shape, output_shape: of one image and of its outputs.
         classes: their names, or None.
         binary_convolutions: names of the layers.
-        instructions: the instruction set that it takes on this machine.
+        instructions: the instruction set that it uses on this machine.
     """
 
     def __init__(self, manifest: dict[str, Any], library: Path):
@@ -64,7 +64,7 @@ class CNetwork:
             images: normalised numbers; or uint8 from 0 to 255, which are normalised.
 
         Raises:
-            InvalidValueError: the shape is another one, or the network takes no bytes.
+            InvalidValueError: the shape is wrong, or the network does not accept bytes.
         """
         array = np.asarray(images)
         array = np.ascontiguousarray(array, np.uint8 if array.dtype == np.uint8 else np.float32)
@@ -92,7 +92,7 @@ def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> C
         flags: the compiler's; the environment's CC names another compiler.
 
     Raises:
-        DeployError: there is no compiler, it fails, or the directory is no complete export.
+        DeployError: there is no compiler, it fails, or the export is incomplete.
     """
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def find_compiler() -> list[str]:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """What an export says of itself, after a look at its files.
+    """An export's manifest, after a check of its files.
 
     Raises:
         DeployError: there is no export, or a file is missing or was changed.
@@ -146,13 +146,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise ValueError(manifest["format"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DeployError(
-            f"'{directory}' is no complete export to C: it has no readable {MANIFEST}."
+            f"'{directory}' is not a complete export to C: it has no readable {MANIFEST}."
         ) from error
     for name, digest in manifest["files"].items():
         if name.endswith((".c", ".h")):
             path = directory / name
             if not path.is_file():
-                raise DeployError(f"'{directory}' is no complete export to C: '{name}' is missing.")
+                raise DeployError(
+                    f"'{directory}' is not a complete export to C: '{name}' is missing."
+                )
             if files.sha256(path) != digest:
                 raise DeployError(f"'{path}' was changed after the export: export it again.")
     return manifest

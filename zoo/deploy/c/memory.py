@@ -28,7 +28,7 @@ class Block:
     """Bytes that are in use from one operation to another.
 
     Attributes:
-        over: the block that this one may begin in, as it replaces that one from its start on.
+        over: the block that this one may overwrite from its start.
         shared: by how many bytes the two may overlap.
     """
 

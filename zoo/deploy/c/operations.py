@@ -1,6 +1,6 @@
 """What the C code runs: loops, which make 16 channels at a time and finish them in registers.
 
-`zoo.deploy.c.schedule` makes them of a graph.
+`zoo.deploy.c.schedule` builds them from a graph.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from zoo.deploy.c.graph import Affine, Combine, Node, Signs, Value, Window
 
 @dataclass(eq=False)
 class Store:
-    """Write the value of this moment."""
+    """Write the current value."""
 
     value: Value
 
 
 @dataclass(eq=False)
 class StoreSigns:
-    """Write signs of the value of this moment, channels from `channel` on of those of `signs`."""
+    """Write signs of the current value, channels from `channel` on of those of `signs`."""
 
     signs: Signs
     channel: int = 0
@@ -39,11 +39,11 @@ Step = Node | Store | StoreSigns | StorePool
 
 @dataclass(eq=False)
 class Loop:
-    """A window and what is done to its values.
+    """A window and the steps on its values.
 
     Attributes:
         window: how the values are made.
-        steps: in order; a Node's first input is the value of the moment, another one is read.
+        steps: in order; a Node's first input is the current value, others are read.
         head: the value after the last step.
         quads: whether pixels are computed in fours, 2x2.
     """
@@ -57,7 +57,7 @@ class Loop:
         self.head = self.window.output
 
     def insert(self, value: Value, step: Store | StoreSigns | StorePool) -> None:
-        """Put a step where `value` is the value of the moment."""
+        """Insert a step where `value` is the current value."""
         position = 0
         if value is not self.window.output:
             position = 1 + next(
@@ -66,7 +66,7 @@ class Loop:
         self.steps.insert(position, step)
 
     def reads(self) -> list[Value | Signs]:
-        """What it needs to be there."""
+        """The values that it reads."""
         read: list[Value | Signs] = list(self.window.inputs)
         if self.window.signs:
             read.append(self.window.signs)
@@ -76,7 +76,7 @@ class Loop:
         return read
 
     def writes(self) -> list[Value | Signs]:
-        """What it leaves in memory."""
+        """The values that it writes."""
         return [
             step.signs if isinstance(step, StoreSigns) else step.value
             for step in self.steps

@@ -1,4 +1,4 @@
-"""A graph made easier to run: what nothing needs goes, concatenations cost nothing."""
+"""Simplifies a graph: removes unused nodes and makes concatenations free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rule a Keras layer goes by, told by its class, and what rules share."""
+"""The rule for a Keras layer, chosen by its class, and functions that rules share."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
 
 
 def rule_of(layer: Any) -> Rule:
-    """The rule of a layer's class, or of a base from which it changes nothing that computes.
+    """The rule of a layer's class, or of a base class whose computation it does not change.
 
     Raises:
         DeployError: the code that computes the layer is not known.
     """
-    # Keras gives each layer of a function a `call` of its own; the rule looks which function.
+    # Keras gives each function layer its own `call`; the rule checks the function.
     cls = OPERATOR if type(layer) is OPERATOR else known_class(layer, RULES)
     if cls is None:
         raise unsupported(layer, reason(layer, RULES))
@@ -51,7 +51,9 @@ def as_image(shape: Any) -> Shape:
     """A Keras shape (batch, h, w, c) or (batch, c) as (h, w, c)."""
     sizes = tuple(int(size) for size in shape[1:])
     if len(sizes) not in (1, 3):
-        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+        raise DeployError(
+            f"Only images and vectors can be exported, not inputs of shape {tuple(shape)}."
+        )
     return sizes if len(sizes) == 3 else (1, 1, sizes[0])  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""A graph as loops: which loop does what, what is stored, and in which order.
+"""A graph as loops: the work of each loop, the stored values, and the order.
 
 A node that changes numbers in place (batch norm, shortcut, activation) joins the loop that makes
 its input, if nothing else reads that input but signs, which are written on the way. So a binary

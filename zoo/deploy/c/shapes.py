@@ -32,7 +32,7 @@ def combined(graph: Graph, layer: Any, inputs: Sequence[Value], multiply: bool) 
     first, *others = sorted(inputs, key=lambda x: -x.pixels)
     for other in others:
         if other.channels != first.channels or other.pixels not in (1, first.pixels):
-            raise unsupported(layer, f"shapes {other.shape} and {first.shape} do not go together")
+            raise unsupported(layer, f"shapes {other.shape} and {first.shape} cannot be combined")
         first = graph.add(Combine([first, other], Value(first.shape), layer.name, multiply))
     return first
 
@@ -50,7 +50,9 @@ def multiply(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 @rule(OPERATOR)
 def operator(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     if layer.symbol != "__operators__.add" or len(inputs) != 2:
-        raise unsupported(layer, f"of TensorFlow's functions only x + y is, not {layer.symbol}")
+        raise unsupported(
+            layer, f"the only supported TensorFlow function is x + y, not {layer.symbol}"
+        )
     return combined(graph, layer, inputs, multiply=False)
 
 
@@ -58,7 +60,7 @@ def operator(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 def identity(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     # larq-zoo gives places in the graph names by such layers.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
-        raise unsupported(layer, "of Lambda layers only those that give their input are supported")
+        raise unsupported(layer, "a Lambda layer is only supported if it returns its input")
     return inputs[0]
 
 
@@ -78,7 +80,7 @@ def unchanged(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 @rule(keras.Concatenate)
 def concatenate(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     if layer.axis not in (-1, 3) and not (layer.axis == 1 and inputs[0].pixels == 1):
-        raise unsupported(layer, "it is not over the channels")
+        raise unsupported(layer, "it does not act on the channels")
     height, width, _ = inputs[0].shape
     output = Value((height, width, sum(value.channels for value in inputs)))
     return graph.add(Concat(list(inputs), output, layer.name))

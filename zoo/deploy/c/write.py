@@ -136,20 +136,22 @@ def to_c(
 ) -> Export:
     """Write a functional Keras model as C source: NAME.c, NAME.h, kernels, an example, a test.
 
-    The sums of every binary convolution are exactly Keras's. The C code computes what the model
-    computes: logits, or with an activation at the end what that makes of them.
+    The sums of every binary convolution are exactly Keras's. The C code computes the model's
+    outputs: logits, or the result of the model's final activation.
 
     Args:
         model: a built functional model for one image size, with one input and one output.
-        directory: made, with the directories above it. An earlier export there is replaced.
+        directory: made, with the directories above it. It replaces an earlier export there.
         name: a C identifier, the prefix of what NAME.h declares; by default the model's name.
         classes: a name for each output, for NAME_class.
-        mean, std: by which NAME_run_uint8 normalises images of bytes, by channel, after a division
-            by 255; only for images of as many channels.
-        ram, flash: bytes that the workspace and the constants may take at most; by default any.
+        mean, std: per-channel values with which NAME_run_uint8 normalises byte images after a
+        division
+            by 255.
+        ram, flash: upper limits in bytes for the workspace and the constants; no limit by default.
 
     Raises:
-        DeployError: a layer is not supported, a size is open, the name is no C identifier, the
+        DeployError: a layer is not supported, a size is not fixed, the name is not a C identifier,
+        the
             network needs more memory than it may take, or the directory cannot be written. Nothing
             is left behind.
     """
@@ -250,8 +252,8 @@ def checked_name(name: str) -> str:
     good = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name) and name not in KEYWORDS
     if not good or name.lower() == "bnn" or name.lower().startswith("bnn_"):
         raise DeployError(
-            f"'{name}' cannot be a name in C: give one of letters, digits and '_' that begins with "
-            "a letter and is no keyword (name=, or --name)."
+            f"'{name}' is not a name in C: use letters, digits and '_', begin with a letter, and "
+            "avoid keywords (name=, or --name)."
         )
     return name
 
@@ -260,10 +262,11 @@ def check_directory(directory: Path) -> None:
     """Raise a DeployError unless an export can be written there; changes nothing."""
     if directory.exists() or directory.is_symlink():
         if not directory.is_dir():
-            raise DeployError(f"'{directory}' is no directory.")
+            raise DeployError(f"'{directory}' is not a directory.")
         if any(directory.iterdir()) and not (directory / MANIFEST).is_file():
             raise DeployError(
-                f"'{directory}' holds other files than an export's: choose another directory."
+                f"'{directory}' holds files that do not belong to an export: choose another "
+                "directory."
             )
     above = directory.absolute().parent
     while not above.exists():

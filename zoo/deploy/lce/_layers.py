@@ -24,7 +24,7 @@ def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
     """A module whose `infer` is a concrete function of images (1, h, w, c), weights constants.
 
     Args:
-        mirrored: turn convolutions round where that makes their zero padding TensorFlow's "same".
+        mirrored: mirror convolutions if this turns their zero padding into TensorFlow's "same".
     """
     signature = [
         tf.TensorSpec([1, *image.shape[1:]], image.dtype, name=input_key(index))

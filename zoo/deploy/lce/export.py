@@ -3,11 +3,11 @@
 The converter makes an `LceBconv2d` of a convolution of signs, but only where its zero padding is
 TensorFlow's "same"; elsewhere it silently leaves a float convolution. PyTorch's symmetric
 padding at stride 2 pads before the first pixel, where "same" pads behind the last. So such a
-convolution is turned round: the image and the kernel are mirrored, which makes the padding that of
-"same", and the result is mirrored back. That is exact and costs no memory.
+convolution is mirrored: with the image and the kernel mirrored, the padding is that of "same", and
+the result is mirrored back. This is exact and costs no memory.
 
-Of a padded image that is smaller than the kernel, the runtime's `LceBconv2d` silently gives
-wrong sums: such a convolution is kept in float32, and so refused or allowed.
+If a padded image is smaller than the kernel, the runtime's `LceBconv2d` silently gives wrong
+sums: such a convolution stays in float32 and is refused or allowed.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
         model: a built functional model for one image size.
         allow_float: leave a binary convolution that cannot be converted in float32.
 
-    The file is run on a random image beside the Keras model before it is given.
+    The file is compared with the Keras model on a random image before it is returned.
 
     Returns:
         The contents of a `.tflite` file, to be run by Larq Compute Engine's interpreter. Inputs and
         outputs have the model's order, and in the signature Keras's names.
 
     Raises:
-        DeployError: a binary convolution could not be converted (all are named), a size is open,
-            the file computes something else than Keras, or Larq Compute Engine is not installed.
+        DeployError: a binary convolution could not be converted (all are named), a size is not
+            fixed, the outputs differ from Keras, or Larq Compute Engine is not installed.
     """
     return checked_lce(model, allow_float=allow_float)[0]
 
@@ -75,7 +75,7 @@ def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[by
         left = _float_layers(flatbuffer, expected) or ["one or more"]
         raise DeployError(
             f"Larq Compute Engine leaves binary convolutions in float32: {', '.join(left)}. With "
-            "allow_float=True (--allow-float) the model is written all the same."
+            "allow_float=True (--allow-float) the model is written with them."
         )
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
@@ -90,11 +90,11 @@ def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[by
 def to_tflite(model: tf.keras.Model) -> bytes:
     """The model as a plain float `.tflite`, one image at a time, for comparison.
 
-    Inputs and outputs have the model's order, and in the signature Keras's names. The file is run
-    on a random image beside the Keras model before it is given.
+    Inputs and outputs have the model's order, and in the signature Keras's names. The file is
+    compared with the Keras model on a random image before it is returned.
 
     Raises:
-        DeployError: a size is open, or the file computes something else than Keras.
+        DeployError: a size is not fixed, or the outputs differ from Keras.
     """
     return checked_tflite(model)[0]
 
@@ -144,7 +144,7 @@ def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
         place = re.search(r'fused\["(\w+):", "([^"@]+)', str(error))
         where = f" ({place[1]} in {place[2]})" if place else ""
         own = layers_by_their_code(model)
-        hint = f" It may not know what these layers compute: {', '.join(own)}." if own else ""
+        hint = f" It may not know these layers: {', '.join(own)}." if own else ""
         raise DeployError(
             f"{runtime} cannot convert or run '{model.name}': {reason}{where}.{hint}"
         ) from error

@@ -1,4 +1,5 @@
-"""What stands in a `.tflite` file: operations, notes, and the order and names of its ends."""
+"""The content of a `.tflite` file: operations, notes, and the order and names of inputs and "
+"outputs."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ def arranged(flatbuffer: bytes, inputs: Sequence[str], outputs: Sequence[str]) -
 
 
 def with_note(flatbuffer: bytes, name: str, text: str) -> bytes:
-    """The file with a text among its metadata, which runtimes pass over."""
+    """The file with a text in its metadata, which runtimes ignore."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -77,7 +78,7 @@ def with_note(flatbuffer: bytes, name: str, text: str) -> bytes:
 
 
 def read_note(flatbuffer: bytes, name: str) -> str | None:
-    """A text that `with_note` put into a file; None where there is none of this name."""
+    """A text that `with_note` put into a file, or None."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)

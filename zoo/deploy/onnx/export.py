@@ -1,6 +1,6 @@
 """Keras models as ONNX files, for the many engines that read them.
 
-ONNX has no type of one bit and no binary convolution: kernels are stored as float32 with two values
+ONNX has no 1-bit type and no binary convolution: kernels are stored as float32 with two values
 for each filter, and activations are signs in float32. The file computes the same network, and is
 neither smaller nor faster than a float network's: `to_c`, `to_openvino` and `to_lce` are for that.
 """
@@ -30,16 +30,17 @@ BATCH = "batch"
 def to_onnx(model: tf.keras.Model, metadata: Mapping[str, str] | None = None) -> bytes:
     """The model as an ONNX file, for batches of any size.
 
-    Inputs and outputs have Keras's names and order: images (batch, h, w, c), float32. The file is
-    run by ONNX Runtime on a random image beside the Keras model before it is given.
+    Inputs and outputs have Keras's names and order: images (batch, h, w, c), float32. ONNX Runtime
+    compares the file with the Keras model on a random image before it is returned.
 
     Args:
         model: a built functional model for one image size.
         metadata: texts to keep in the file, by name, such as the names of the classes.
 
     Raises:
-        DeployError: a layer has no form in ONNX, a size is open, the file computes something else
-            than Keras, or the extra `onnx` is not installed.
+        DeployError: a layer has no form in ONNX, a size is not fixed, the outputs differ from
+        Keras,
+            or the extra `onnx` is not installed.
     """
     return checked_onnx(model, metadata)[0]
 

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, before ONNX Runtime reads it."""
+"""The metadata of an ONNX file, read before ONNX Runtime reads the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.extras import require
 
 
 def read_note(content: bytes, name: str) -> str | None:
-    """A text of the file's metadata; None where it has none of this name."""
+    """A text of the file's metadata, or None."""
     for entry in _parsed(content).metadata_props:
         if entry.key == name:
             return entry.value
@@ -31,7 +31,7 @@ def check_self_contained(content: bytes, shown: str) -> None:
     for function in model.functions:
         tensors += [each.t for node in function.node for each in node.attribute]
     if any(tensor.external_data for tensor in tensors):
-        raise FileError(f"'{shown}' is unsafe: it names other files, which would be read.")
+        raise FileError(f"'{shown}' is unsafe: it would read other files.")
 
 
 def _parsed(content: bytes) -> Any:

@@ -33,7 +33,7 @@ def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     pixels = x.shape[2:]
     if any(size != 1 for size in pixels):
-        raise unsupported(layer, f"it reads a feature map of {pixels[0]}x{pixels[1]} pixels")
+        raise unsupported(layer, f"its input is a feature map of {pixels[0]}x{pixels[1]} pixels")
     kernel = numbers(quantized_kernel(layer)).T
     if pixels or getattr(layer, "input_quantizer", None) is not None:
         # As a convolution of one pixel, which has binary kernels and needs no reshaping.
@@ -81,14 +81,14 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     signs, scale = binary_kernel(kernel)
     binary = binary and signs is not None
     if binary and where.groups > 1:
-        raise unsupported(layer, "a binary convolution in groups is not supported")
+        raise unsupported(layer, "a grouped binary convolution is not supported")
     if binary and kernel.shape[1] % 2:
         raise unsupported(
             layer, f"it is binary and has an odd number of input channels ({kernel.shape[1]})"
         )
     if where.pad_value:
         if not binary:
-            raise unsupported(layer, "real numbers on padding other than 0 are not supported")
+            raise unsupported(layer, "a float convolution must be padded with 0")
         x = Value([Term(x.output())], x.shape)  # turned channels would need padding of -1
     image, turned = x.signs(binary)
     numerals = signs if signs is not None and binary else kernel

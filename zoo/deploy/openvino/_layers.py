@@ -36,18 +36,18 @@ def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True)
     """The output of `layer`.
 
     Args:
-        binary: False computes binary convolutions in real numbers, for comparison.
+        binary: False computes binary convolutions in float32, for comparison.
         plain: whether it is called with its inputs alone.
 
     Raises:
-        DeployError: the code that computes the layer is not known, or there is no way to say it in
-            OpenVINO's operations.
+        DeployError: the layer's code is unknown, or OpenVINO's operations cannot express
+            it.
     """
     cls = known_class(layer, BUILDERS)
     if cls is None:
         raise unsupported(layer, reason(layer, BUILDERS))
     if not plain:
-        raise unsupported(layer, "it is called with further arguments")
+        raise unsupported(layer, "it is called with extra arguments")
     return BUILDERS[cls](layer, inputs, binary)
 
 
@@ -180,7 +180,7 @@ def activation(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 @builds(keras.Softmax)
 def softmax(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
-        raise unsupported(layer, "it is not over the last axis")
+        raise unsupported(layer, "it does not act on the last axis")
     return node_value(ops.softmax(inputs[0].output(), 1), inputs[0])
 
 
@@ -205,7 +205,7 @@ def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     return node_value(clipped, x)
 
 
-# Layers that do something in training alone.
+# Layers that only act in training.
 IDLE = (
     keras.InputLayer,
     keras.Dropout,
@@ -246,14 +246,14 @@ def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     # larq-zoo gives places in the graph names by such layers.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
-        raise unsupported(layer, "of Lambda layers only those that give their input are supported")
+        raise unsupported(layer, "a Lambda layer is only supported if it returns its input")
     return inputs[0]
 
 
 @builds(keras.Concatenate)
 def concatenate(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     if layer.axis not in (-1, len(inputs[0].shape) - 1):
-        raise unsupported(layer, "it is not over the channels")
+        raise unsupported(layer, "it does not act on the channels")
     return concatenated(inputs)
 
 
@@ -292,7 +292,7 @@ def reshaped(x: Value, shape: Sequence[int]) -> Value:
     if tuple(shape) == tuple(x.shape):
         return x
     if x.shape[2:] == (1, 1) and len(shape) == 2:
-        # OpenVINO reorders the memory of what it reshapes, even of a single pixel.
+        # OpenVINO reorders the memory of tensors that it reshapes, even of a single pixel.
         node = ops.reduce_max(x.settled(), ops.constant(np.array([2, 3])), False)
     else:
         node = ops.reshape(x.settled(), ops.constant(np.array(shape)), False)

@@ -1,4 +1,4 @@
-"""What a Keras tensor is while an OpenVINO graph grows: sums whose affine parts are still pending.
+"""Keras tensors during the construction of an OpenVINO graph: sums with pending affine parts.
 
 Batch norms, learned scales and shifts become numbers here, and nodes only where nothing absorbs
 them: a sign takes them into its threshold, a sum and a pooling pass them on, a real convolution

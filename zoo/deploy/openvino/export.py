@@ -1,9 +1,10 @@
-"""Keras models as OpenVINO models whose binary convolutions run as such on x86 (AVX2, AVX-512).
+"""Keras models as OpenVINO models with binary convolutions on x86 (AVX2, AVX-512).
 
-OpenVINO's CPU plugin has kernels for a `BinaryConvolution` of packed bits. They are used, and
-exact, if the signs come from a `FakeQuantize` with two levels 0 and 1, the kernel is a constant of
-1-bit values, and all shapes are fixed. `to_openvino` builds the graph so; `check_compiled` looks
-into the compiled model and warns if a convolution fell back to a reference kernel.
+OpenVINO's CPU plugin has kernels for a `BinaryConvolution` of packed bits. It uses them, and
+they are exact, if the signs come from a `FakeQuantize` with two levels 0 and 1, the kernel is a
+constant of 1-bit values, and all shapes are fixed. `to_openvino` builds such a graph;
+`check_compiled` inspects the compiled model and warns if a convolution fell back to a reference
+kernel.
 """
 
 from __future__ import annotations
@@ -55,18 +56,18 @@ def to_openvino(
 
     Args:
         model: a built functional model for one image size.
-        batch_size: images at a time.
+        batch_size: the batch size.
         preprocess: take images (batch, height, width, channels) of uint8 from 0 to 255 and
             normalise them inside the graph.
         binary: False computes binary convolutions in float32, to compare with.
-        mean: what `preprocess` subtracts, by channel, after a division by 255.
-        std: what it divides by then, by channel.
+        mean: per-channel values that `preprocess` subtracts after a division by 255.
+        std: per-channel values by which it then divides.
 
-    The result is run on random images beside the Keras model before it is given.
+    The result is compared with the Keras model on random images before it is returned.
 
     Raises:
-        DeployError: a layer is not supported, or is of a class that changes what a known one
-            computes; a size is open; the result differs from Keras; OpenVINO is not installed.
+        DeployError: a layer is not supported, or its class changes the computation of a known
+            class; a size is not fixed; the outputs differ from Keras; OpenVINO is not installed.
     """
     return checked_openvino(
         model, batch_size, preprocess=preprocess, binary=binary, mean=mean, std=std
@@ -107,7 +108,7 @@ def _converted(
     for call in calls(model):
         if not call.inputs:
             if call.outputs[0] not in values:
-                raise DeployError(f"'{call.layer.name}' is no input of the model.")
+                raise DeployError(f"'{call.layer.name}' is not an input of the model.")
             continue
         unbound = [key for key in call.inputs if key not in values]
         if unbound or len(call.outputs) != 1:
@@ -156,7 +157,9 @@ def _image(tensor: Any, batch_size: int, scaling: Scaling) -> tuple[Any, Any]:
 
     shape = [batch_size, *tensor.shape[1:]]
     if len(shape) not in (2, 4):
-        raise DeployError(f"Images or vectors are exported, not inputs of shape {tuple(shape)}.")
+        raise DeployError(
+            f"Only images and vectors can be exported, not inputs of shape {tuple(shape)}."
+        )
     if scaling and (len(shape) != 4 or shape[-1] != len(scaling[0])):
         raise DeployError(
             f"Only images of {len(scaling[0])} channels are normalised, as mean and std have, not "
@@ -220,7 +223,7 @@ def _run(converted: openvino.Model, inputs: list[np.ndarray]) -> list[np.ndarray
 def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tuple[Path, Path]:
     """Write `directory`/model.xml and model.bin, which holds a binary kernel at 1 bit per weight.
 
-    The directory is made if need be; OpenVINO reads both by the path of the former.
+    The directory is created if it does not exist; OpenVINO needs only the path of model.xml.
 
     Raises:
         DeployError: the directory cannot be written.
@@ -268,11 +271,11 @@ def compile_openvino(
 
 
 def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) -> int:
-    """Look for binary convolutions that do not run as such.
+    """Look for binary convolutions that do not run in binary kernels.
 
     Args:
         compiled: a model compiled for the CPU.
-        strict: raise an error where there would be a warning.
+        strict: raise an error instead of a warning.
 
     Returns:
         The number of binary convolutions that run in a binary kernel.

@@ -104,7 +104,8 @@ def _not_in_memory(pipeline: InputPipeline) -> InvalidValueError:
 def _refuse_unreadable(count: int) -> None:
     if count:
         raise InvalidValueError(
-            f"{count} training images cannot be decoded, and a program cannot skip them: remove them."
+            f"{count} training images cannot be decoded, and a program cannot skip images: remove "
+            "them."
         )
 
 

@@ -137,8 +137,13 @@ def _window(node: Window, x: np.ndarray) -> np.ndarray:
             for tap, _ in _taps(node, x, -np.inf):
                 np.maximum(output, tap, out=output)
         case Kind.MEAN:
-            counts = sum(tap for tap, _ in _taps(node, np.ones_like(x), 0))
-            output = sum(tap for tap, _ in _taps(node, x, 0)) / counts
+            counts = np.zeros_like(output)
+            for (tap, _), (inside, _) in zip(
+                _taps(node, x, 0), _taps(node, np.ones_like(x), 0), strict=True
+            ):
+                output += tap
+                counts += inside
+            output /= counts
         case Kind.LOAD:
             for tap, _ in _taps(node, x, 0):
                 output[..., node.channel : node.channel + x.shape[2]] = tap

@@ -42,6 +42,10 @@ def stopped(lqz, half_done):
     return lqz.folder / "run"
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 # --- several at once, and other places ------------------------------------------------------------
 
 
@@ -80,6 +84,32 @@ def test_with_another_number_of_threads_it_ends(lqz, stopped):
     """Their number changes the order of sums: it goes on, and other bits are allowed."""
     done = lqz.train(before=lambda: os.sched_setaffinity(0, {0})).held()
     assert "Continuing" in done.out
+
+
+def test_a_directory_of_another_owner(lqz, stopped):
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("another user needs root and setpriv")
+    before = contents(stopped)
+    keep = "+dac_read_search"
+    prefix = ["setpriv", "--reuid=54321", "--clear-groups"]
+    prefix += [f"--inh-caps={keep}", f"--ambient-caps={keep}"]
+    lqz.train(prefix=prefix, env={"HOME": None}).refused("cannot be written")
+    assert contents(stopped) == before
+
+
+def test_a_clock_that_is_set_back(lqz, undisturbed, stopped):
+    """All files of the run are from tomorrow."""
+    tomorrow = time.time() + 86400
+    for path in (stopped, *stopped.rglob("*")):
+        os.utime(path, (tomorrow, tomorrow))
+    lqz.train().held()
+    assert weights_of(lqz.folder / "run") == weights_of(undisturbed)
+
+
+def test_on_a_processor_of_another_kind_it_ends(lqz, stopped):
+    """Its vector instructions round in another way: equal bits are not promised."""
+    done = lqz.train(env={"ONEDNN_MAX_CPU_ISA": "SSE41", "TF_ENABLE_ONEDNN_OPTS": "0"}).held()
+    assert "RealResNet20" in done.out
 
 
 def test_a_read_only_directory(lqz, undisturbed):

@@ -241,10 +241,12 @@ class Trainer:
         names = {n for n in program.manifest["inputs"] if n in program.arrays}
         took = 0.0
         while loop["done_steps"] < program.total_steps and not stopping():
-            if (self.whole_epochs and time.time() + took > deadline) or time.time() > deadline:
+            if (
+                self.whole_epochs and time.monotonic() + took > deadline
+            ) or time.monotonic() > deadline:
                 say("The time limit is reached.")
                 return
-            began = time.time()
+            began = time.monotonic()
             epoch, first = divmod(loop["done_steps"], program.steps_per_epoch)
             if first == 0:
                 program.arrays["totals"] = np.zeros(3)
@@ -259,7 +261,7 @@ class Trainer:
                     f"The loss or a weight became infinite or NaN in epoch {epoch + 1}; the state "
                     "after the previous epoch is kept. Try a lower learning rate."
                 )
-            took = time.time() - began
+            took = time.monotonic() - began
             program.arrays.update(state)
             self._note(epoch, len(sums), took, say)
             program.save()
@@ -288,7 +290,7 @@ class Trainer:
             state, one = self.run(state, fixed, self.data, batch)
             sums.append(one)
             self.jax.block_until_ready(sums[max(0, i - 1)])  # one step is prepared ahead
-            if stopping() or time.time() > deadline:
+            if stopping() or time.monotonic() > deadline:
                 break
         state, sums = self.jax.device_get((state, sums))
         return state, np.stack(sums)
@@ -385,7 +387,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="*", type=Path, default=[here], metavar="DIR")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop by then")
     options = parser.parse_args()
-    began = time.time()
+    began = time.monotonic()
     try:
         if len(options.folders) > 1:
             return side_by_side(options.folders, options.minutes)

@@ -31,7 +31,7 @@
     network = (await WebAssembly.instantiate(code, { env: { signs } })).instance.exports;
     network._initialize?.();
   } catch {
-    problem("This browser cannot run WebAssembly with SIMD: a newer one can.");
+    problem("This browser cannot run WebAssembly with SIMD. Use a newer browser.");
     return;
   }
 

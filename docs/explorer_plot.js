@@ -59,7 +59,7 @@ window.explorerPlot = (() => {
     svg.style.height = `${height}px`;
     if (!points.length) {
       svg.replaceChildren(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle" },
-        "None of the chosen models has such an accuracy."));
+        "No selected model has this accuracy."));
       return;
     }
     const costs = points.map((p) => p.cost);

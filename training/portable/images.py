@@ -1,5 +1,5 @@
 """A program's images in few files: small ones as lossless WebP pictures of many images each (about
-half of their bytes), photographs as the files that they are, one after the other."""
+half of their bytes), photographs as unchanged files, one after the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_PIXELS = 16383  # of a side of a WebP picture
 
 @dataclass(frozen=True)
 class ProgramImages:
-    """What a program has of the training images.
+    """A program's training images.
 
     Attributes:
         suffix: of the images' files.

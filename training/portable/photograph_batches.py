@@ -1,6 +1,6 @@
-"""A program's photographs: cut in threads, some batches ahead of the training step.
+"""A program's photographs: cropped in threads, some batches ahead of the training step.
 
-Needs NumPy and Pillow alone; it lies beside `run.py` in a program.
+Needs only NumPy and Pillow; a program contains it next to `run.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A graph computed with NumPy: what the rules make of a model, before it becomes C.
+"""Computes a graph with NumPy: the result of the rules, before it becomes C.
 
-It is the safety net of the export, which needs no compiler: it is compared with Keras.
+The export compares it with Keras; this needs no compiler.
 """
 
 from __future__ import annotations

@@ -25,13 +25,15 @@
 #define BNN_NEVER_INLINE static
 #endif
 #if defined(__clang__)
-#define BNN_UNROLL _Pragma("unroll")
+#define BNN_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define BNN_UNROLL _Pragma("GCC unroll 16")
 #else
 #define BNN_UNROLL
 #endif
-#define EACH BNN_UNROLL for (int i = 0; i < P; ++i)
+/* For each of P pixels. A bound that is known before P is lets compilers unroll the loop early enough
+ * to keep arrays of pixels in registers. */
+#define EACH BNN_UNROLL for (int i = 0; i < PIXELS; ++i) if (i < P)
 
 /* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 leave instruction sets out. */
 #if defined(BNN_ONLY_PORTABLE)
@@ -57,7 +59,8 @@
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
-#define DENSE 4 /* times 16 filters of a dense layer are computed together */
+/* How many times 16 filters of a dense layer are computed together; PIXELS or fewer. */
+#define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
 /* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
 typedef struct {

@@ -22,22 +22,27 @@ Rows = tuple[Sequence[str], list[list[str]]]
 
 
 def latency_rows(table: Path = LATENCY) -> Rows:
-    """A row a model: milliseconds in each runtime, and how many times as long as in C."""
+    """A row a model: milliseconds in each runtime, and how many times as long as in C.
+
+    Of the fastest run: other programs of the machine can only slow a runtime down.
+    """
     heads = ["model", *(f"{name} ms" for name in RUNTIMES.values())]
     heads += [f"{name} / C" for name in RUNTIMES.values() if name != "C"]
     heads += [f"{name} MB" for name in RUNTIMES.values()]
+    heads += ["C file MB", "OpenVINO file MB"]
     rows = read_table(table)
     found = {(row["model"], row["runtime"]): row for row in rows}
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         own = [found[model, runtime] for runtime in RUNTIMES]
-        ms = [float(row["ms"]) for row in own]
+        ms = [float(row["ms_min"]) for row in own]
         lines.append(
             [
                 model,
                 *(f"{value:.2f}" for value in ms),
                 *(f"{value / ms[0]:.2f}" for value in ms[1:]),
                 *(f"{int(row['added_memory']) / 1e6:.1f}" for row in own),
+                *(f"{int(row['file_bytes']) / 1e6:.2f}" for row in own[:2]),
             ]
         )
     return heads, lines
@@ -52,8 +57,8 @@ def about_latency(table: Path = LATENCY) -> str:
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     return (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
-        f"{first['larq_compute_engine']}; median at batch 1, one thread; MB is what loading and "
-        f"running adds to the memory of the process; commit {first['commit'][:8]}:\n\n"
+        f"{first['larq_compute_engine']}; the fastest run at batch 1, one thread; MB: what loading "
+        f"and running adds to the memory of the process; commit {first['commit'][:8]}:\n\n"
         f"```sh\n{command}\n```"
     )
 

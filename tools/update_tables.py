@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools import c_tables
 from tools.c_targets.tables import firmware_rows, matrix_rows
 from tools.tables import read_table
 from training.commands.benchmark.report import layers_path
@@ -290,6 +291,20 @@ def latency(table: Path = LATENCY) -> str:
     return f"{markdown(heads, lines)}\n\n{about}"
 
 
+def c_latency() -> str:
+    """C beside the other runtimes."""
+    return f"{markdown(*c_tables.latency_rows())}\n\n{c_tables.about_latency()}"
+
+
+def c_layers() -> str:
+    """Each layer in C, folded away below a sentence on its network."""
+    parts = []
+    for model in c_tables.layer_models():
+        shown = markdown(*c_tables.layer_rows(model)).splitlines()
+        parts += [c_tables.about_layers(model), folded(f"Each layer of {model}", ["", *shown])]
+    return "\n\n".join(parts) or NO_LATENCY
+
+
 def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
     """One model's times in a sentence."""
     found = {
@@ -477,6 +492,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "latency": latency,
     "headline": headline,
     "layers": layers,
+    "c_latency": c_latency,
+    "c_layers": c_layers,
     "queue": queue,
     "c_targets": lambda: markdown(*matrix_rows()),
     "cortex_m": lambda: markdown(*firmware_rows()),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SOURCES = Path(__file__).parent / "sources"
-KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_vectors.h")
+KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_steps.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # of the manifest
 VECTORS = 2

@@ -25,13 +25,15 @@
 #define BNN_NEVER_INLINE static
 #endif
 #if defined(__clang__)
-#define BNN_UNROLL _Pragma("unroll")
+#define BNN_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
+#define BNN_UNROLL _Pragma("GCC unroll 16")
 #else
 #define BNN_UNROLL
 #endif
-#define EACH BNN_UNROLL for (int i = 0; i < P; ++i)
+/* For each of P pixels. A bound that is known before P is lets compilers unroll the loop early enough
+ * to keep arrays of pixels in registers. */
+#define EACH BNN_UNROLL for (int i = 0; i < PIXELS; ++i) if (i < P)
 
 /* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 leave instruction sets out. */
 #if defined(BNN_ONLY_PORTABLE)
@@ -46,15 +48,19 @@
 #include <wasm_simd128.h>
 #endif
 
-/* Pixels that go through a layer together, and parts of regions among them. Their inputs stay in
- * the nearest caches, and the weights are read once for all of them. -DCHUNK takes less stack. */
+/* Pixels that go through a layer together, and parts of regions among them. The weights are read once
+ * for all of them: CHUNK pixels where these are many, FEW where they stay in the nearest cache anyway,
+ * beside what the steps read and write. -DCHUNK takes less stack. */
 #ifndef CHUNK
 #define CHUNK 256
 #endif
+#define FEW (CHUNK < 32 ? CHUNK : 32)
 #if CHUNK % 8 != 0
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
+/* How many times 16 filters of a dense layer are computed together; PIXELS or fewer. */
+#define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
 /* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
 typedef struct {
@@ -200,22 +206,22 @@ const char *bnn_instructions(void)
 }
 
 static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
-                      const unsigned char *const *at, const int32_t *px, int32_t pixels,
-                      int32_t block, unsigned char *ws)
+                      const unsigned char *const *at, const ptrdiff_t *px, int32_t pixels,
+                      int32_t block, int32_t blocks, unsigned char *ws)
 {
     switch (set) {
 #ifdef BNN_X86
 #ifndef BNN_NO_AVX512
-    case BNN_AVX512: bnn_chunk_avx512(layer, taps, at, px, pixels, block, ws); return;
+    case BNN_AVX512: bnn_chunk_avx512(layer, taps, at, px, pixels, block, blocks, ws); return;
 #endif
-    case BNN_AVX2: bnn_chunk_avx2(layer, taps, at, px, pixels, block, ws); return;
+    case BNN_AVX2: bnn_chunk_avx2(layer, taps, at, px, pixels, block, blocks, ws); return;
 #endif
 #ifdef BNN_ARM
-    default: bnn_chunk_neon(layer, taps, at, px, pixels, block, ws);
+    default: bnn_chunk_neon(layer, taps, at, px, pixels, block, blocks, ws);
 #elif defined(BNN_WEB)
-    default: bnn_chunk_wasm(layer, taps, at, px, pixels, block, ws);
+    default: bnn_chunk_wasm(layer, taps, at, px, pixels, block, blocks, ws);
 #else
-    default: bnn_chunk_portable(layer, taps, at, px, pixels, block, ws);
+    default: bnn_chunk_portable(layer, taps, at, px, pixels, block, blocks, ws);
 #endif
     }
 }
@@ -226,13 +232,18 @@ static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
 static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch, unsigned char *ws)
 {
     const int32_t blocks = (layer->out_c + 15) / 16;
+    const bool dense = layer->kind == BNN_REAL && batch->ends[batch->parts - 1] == 1
+        && layer->group_in == layer->in_c && layer->kernel_h * layer->kernel_w == 1
+        && batch->taps->rows * batch->taps->columns == 1;
+    const int32_t step = dense ? DENSE : 1;
 #ifdef _OPENMP
 #pragma omp parallel for
 #endif
-    for (int32_t block = 0; block < blocks; ++block)
+    for (int32_t block = 0; block < blocks; block += step)
         for (int32_t part = 0, first = 0; part < batch->parts; first = batch->ends[part++])
             bnn_chunk(set, layer, &batch->taps[part], batch->at + first, batch->px + first,
-                      batch->ends[part] - first, block, ws);
+                      batch->ends[part] - first, block,
+                      step < blocks - block ? step : blocks - block, ws);
 }
 
 void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
@@ -240,7 +251,7 @@ void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspac
     const int set = bnn_set();
     const unsigned char *input = layer->input == BNN_IMAGE
         ? (const unsigned char *)(const void *)image : workspace + layer->input;
-    const int32_t most = layer->at_once > 0 && layer->at_once < CHUNK ? layer->at_once : CHUNK;
+    const int32_t most = bnn_most(layer);
     bnn_batch batch;
     batch.parts = 0;
     for (bnn_range y = {0, 0, 0, 0}; y.last < layer->out_h;) {

@@ -1,104 +1,6 @@
 /* The layers in one instruction set; see bnn_vectors.h. Included by bnn.c after it. */
 
-/* Run the layer's steps on channels `16 * block` and following of P pixels, numbers `px`. */
-TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, V(f) *v,
-                                const int32_t *px, const int32_t block, unsigned char *ws)
-{
-    const int32_t c = 16 * block;
-    for (const bnn_step *s = layer->steps, *end = s + layer->step_count; s != end; ++s) {
-        unsigned char *tensor = ws + s->offset + 4 * c;
-        switch (s->kind) {
-        case BNN_AFFINE: {
-            const V(f) a = F_LOAD(s->a + c), b = F_LOAD(s->b + c);
-            EACH v[i] = F_MADD(v[i], a, b);
-            break;
-        }
-        case BNN_SCALE: {
-            const V(f) a = F_LOAD(s->a + c);
-            EACH v[i] = F_MUL(v[i], a);
-            break;
-        }
-        case BNN_SHIFT: {
-            const V(f) b = F_LOAD(s->b + c);
-            EACH v[i] = F_ADD(v[i], b);
-            break;
-        }
-        case BNN_ADD:
-            EACH v[i] = F_ADD(v[i], F_LOAD(bnn_floats(tensor + (ptrdiff_t)px[i] * s->stride)));
-            break;
-        case BNN_MULTIPLY:
-            EACH v[i] = F_MUL(v[i], F_LOAD(bnn_floats(tensor + (ptrdiff_t)px[i] * s->stride)));
-            break;
-        case BNN_CONSTANT:
-            EACH v[i] = F_MUL(v[i], F_LOAD(s->a + (ptrdiff_t)px[i] * s->stride + c));
-            break;
-        case BNN_PIXEL:
-            EACH v[i] = F_MUL(v[i], F_ALL(s->a[px[i]]));
-            break;
-        case BNN_ROW:
-            EACH v[i] = F_MUL(v[i], F_ALL(s->a[px[i] / s->stride] * s->b[px[i] % s->stride]));
-            break;
-        case BNN_PRELU: {
-            const V(f) a = F_LOAD(s->a + c);
-            EACH v[i] = F_PRELU(v[i], a);
-            break;
-        }
-        case BNN_CLIP: {
-            const V(f) low = F_ALL(s->a[0]), high = F_ALL(s->a[1]);
-            if (s->a[2] == 0.0f) {
-                EACH v[i] = F_MIN(F_MAX(v[i], low), high);
-            } else {
-                const V(f) slope = F_ALL(s->a[2]), rest = F_ALL(1.0f - s->a[2]);
-                EACH v[i] = F_MADD(v[i], slope, F_MUL(rest, F_MIN(F_MAX(v[i], low), high)));
-            }
-            break;
-        }
-        case BNN_FUNCTION: { /* by memory, as no value may stay in a register during the call */
-            float lanes[16 * PIXELS];
-            EACH F_STORE(lanes + 16 * i, v[i]);
-            bnn_functions(s->stride, lanes, 16 * P);
-            EACH v[i] = F_LOAD(lanes + 16 * i);
-            break;
-        }
-        case BNN_STORE:
-            EACH F_STORE(bnn_floats_at(tensor + (ptrdiff_t)px[i] * s->stride), v[i]);
-            break;
-        case BNN_POOL: /* pixels come in fours, two above two: at once, or one pair after the other */
-            for (int i = 0; i + (PIXELS < 4 ? 2 : 4) <= P; i += PIXELS < 4 ? 2 : 4) {
-                const int32_t row = px[i] / layer->out_w, column = px[i] % layer->out_w;
-                const ptrdiff_t pixel = (ptrdiff_t)(row / 2) * (layer->out_w / 2) + column / 2;
-                unsigned char *mean = tensor + pixel * s->stride;
-                V(f) sum = F_ADD(v[i], v[(i + 1) % PIXELS]);
-                if (PIXELS < 4 && row % 2 == 0) {
-                    F_STORE(bnn_floats_at(mean), sum);
-                    continue;
-                }
-                if (PIXELS < 4)
-                    sum = F_ADD(F_LOAD(bnn_floats(mean)), sum);
-                else
-                    sum = F_ADD(sum, F_ADD(v[(i + 2) % PIXELS], v[(i + 3) % PIXELS]));
-                F_STORE(bnn_floats_at(mean), F_MUL(sum, F_ALL(0.25f)));
-            }
-            break;
-        default: { /* BNN_SIGN, BNN_LAST_SIGN */
-            const V(f) threshold = F_LOAD(s->a + c);
-            const unsigned flip = s->flip ? s->flip[block] : 0;
-            unsigned char *bits = ws + s->offset + 2 * block;
-            if (s->kind == BNN_LAST_SIGN && 16 * (block + 1) >= layer->out_c) {
-                EACH {
-                    const uint32_t sign = F_REACHES(v[i], threshold) ^ flip;
-                    memcpy(bits + (ptrdiff_t)px[i] * s->stride, &sign, sizeof sign);
-                }
-                break;
-            }
-            EACH {
-                const uint16_t sign = (uint16_t)(F_REACHES(v[i], threshold) ^ flip);
-                memcpy(bits + (ptrdiff_t)px[i] * s->stride, &sign, sizeof sign);
-            }
-        }
-        }
-    }
-}
+#include "bnn_steps.h"
 
 /* Sums of signs: 16 filters, one in each lane, times P pixels. Each weight is read once for all
  * pixels, each word of a pixel is broadcast to all filters. */
@@ -114,14 +16,14 @@ TARGET BNN_INLINE void V(binary)(const int P, V(f) *v, const unsigned char *cons
             const uint32_t *w = weights + 16 * (ptrdiff_t)(row * taps->w_row + column * taps->w_column);
             ptrdiff_t offset = row * taps->row + column * taps->column;
             for (int32_t n = taps->length; n > 0;) {
-                int32_t k = n < left ? n : left;
+                int32_t k = BURSTS && left < n ? left : n;
                 n -= k;
-                left -= k;
+                if (BURSTS) left -= k;
                 for (; k > 0; --k, w += 16, offset += 4) {
                     const V(words) x = W_LOAD(w);
                     EACH count[i] = C_COUNT(count[i], x, bnn_word(at[i] + offset));
                 }
-                if (left == 0) {
+                if (BURSTS && left == 0) {
                     left = BURST;
                     EACH v[i] = F_SUMS(v[i], count[i]);
                     EACH count[i] = C_ZERO();
@@ -153,7 +55,7 @@ TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const
                 count[i] = C_COUNT_MASKED(count[i], x, bnn_word(p), first);
                 count[i] = C_COUNT_MASKED(count[i], y, bnn_word(p + 4), second);
             }
-            if ((left -= 2) < 2) {
+            if (BURSTS && (left -= 2) < 2) {
                 left = BURST;
                 EACH v[i] = F_SUMS(v[i], count[i]);
                 EACH count[i] = C_ZERO();
@@ -163,7 +65,7 @@ TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const
             const V(words) x = W_LOAD(w);
             const uint32_t mask = taps->last_mask & (k == 0 ? taps->first_mask : 0xffffffffu);
             EACH count[i] = C_COUNT_MASKED(count[i], x, bnn_word(at[i] + offset), mask);
-            if (--left < 2) {
+            if (BURSTS && --left < 2) {
                 left = BURST;
                 EACH v[i] = F_SUMS(v[i], count[i]);
                 EACH count[i] = C_ZERO();
@@ -189,6 +91,19 @@ TARGET BNN_INLINE void V(real)(const int P, V(f) *v, const unsigned char *const 
             }
         }
     EACH v[i] = sum[i];
+}
+
+/* The same of one pixel and P times 16 filters, as a dense layer has them: sums that do not wait for
+ * each other, and weights read as P streams. In the order of V(real), and equal to it. */
+TARGET BNN_INLINE void V(dense)(const int P, V(f) *sum, const unsigned char *at, const bnn_taps *taps,
+                                const float *weights)
+{
+    const ptrdiff_t filter = 16 * (ptrdiff_t)taps->filter;
+    EACH sum[i] = F_ALL(0.0f);
+    for (int32_t n = 0; n < taps->length; ++n, weights += 16) {
+        const V(f) x = F_ALL(bnn_float(at + 4 * (ptrdiff_t)n));
+        EACH sum[i] = F_MADD(x, F_LOAD(weights + i * filter), sum[i]);
+    }
 }
 
 /* One pixel of a pooling or a depthwise convolution; channels lie in lanes as they do in memory. */
@@ -230,7 +145,7 @@ TARGET BNN_INLINE V(f) V(moved)(const bnn_layer *layer, const unsigned char *at,
 
 /* 16 channels of P pixels: what the layer's kind computes, then the steps. */
 TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_taps *taps,
-                                const unsigned char *const *at, const int32_t *px,
+                                const unsigned char *const *at, const ptrdiff_t *px,
                                 const int32_t block, const float *base, unsigned char *ws)
 {
     V(f) v[PIXELS];
@@ -269,16 +184,41 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
     V(steps)(P, layer, v, px, block, ws);
 }
 
-/* Every channel of up to CHUNK pixels that have the same positions of the kernel in the image. */
+/* `blocks` times 16 filters of a dense layer. */
+TARGET BNN_INLINE void V(dense_blocks)(const bnn_layer *layer, const bnn_taps *taps,
+                                       const unsigned char *at, const ptrdiff_t *px, int32_t block,
+                                       int32_t blocks, unsigned char *ws)
+{
+    V(f) v[DENSE];
+    const float *weights = (const float *)layer->weights + 16 * (ptrdiff_t)(block * taps->filter);
+    if (blocks == DENSE)
+        V(dense)(DENSE, v, at, taps, weights);
+    for (int32_t i = 0; i < blocks; ++i) {
+        if (blocks < DENSE) V(dense)(1, v + i, at, taps, weights + 16 * (ptrdiff_t)(i * taps->filter));
+        V(steps)(1, layer, v + i, px, block + i, ws);
+    }
+}
+
+/* 16 channels of up to CHUNK pixels that have the same positions of the kernel in the image; of one
+ * pixel of a dense layer, `blocks` times as many. */
 TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *taps,
-                                      const unsigned char *const *at, const int32_t *px,
-                                      int32_t pixels, int32_t block, unsigned char *ws)
+                                      const unsigned char *const *at, const ptrdiff_t *px,
+                                      int32_t pixels, int32_t block, int32_t blocks,
+                                      unsigned char *ws)
 {
     float outside[16], *base = 0;
     int32_t i = 0;
+    if (blocks > 1) {
+        V(dense_blocks)(layer, taps, at[0], px, block, blocks, ws);
+        return;
+    }
     if (layer->kind == BNN_BINARY && layer->fill != 0) bnn_base(layer, taps, block, base = outside);
     for (; i + PIXELS <= pixels; i += PIXELS)
         V(group)(PIXELS, layer, taps, at + i, px + i, block, base, ws);
+    if (PIXELS > 8 && i + 8 <= pixels) {
+        V(group)(PIXELS > 8 ? 8 : 1, layer, taps, at + i, px + i, block, base, ws);
+        i += 8;
+    }
     if (PIXELS > 4 && i + 4 <= pixels) {
         V(group)(PIXELS > 4 ? 4 : 1, layer, taps, at + i, px + i, block, base, ws);
         i += 4;
@@ -294,6 +234,7 @@ TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *ta
 #undef TARGET
 #undef PIXELS
 #undef BURST
+#undef BURSTS
 #undef F_LOAD
 #undef F_STORE
 #undef F_ALL

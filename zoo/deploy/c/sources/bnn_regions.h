@@ -67,7 +67,7 @@ static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
 /* Pixels on their way through a layer: parts of regions, each with its own taps. */
 typedef struct {
     const unsigned char *at[CHUNK]; /* where the first word of a pixel's window lies */
-    int32_t px[CHUNK];
+    ptrdiff_t px[CHUNK];
     bnn_taps taps[PARTS];
     int32_t ends[PARTS]; /* in `at` and `px` */
     int32_t parts;
@@ -89,12 +89,14 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
     if (count > most - start) count = most - start;
     if (layer->quads) {
         const int32_t across = layer->out_w / 2;
-        for (int32_t i = 0; i < count; ++i) {
+        for (int32_t i = 0; i < count;) {
             const int32_t quad = (first + i) / 4;
-            const int32_t pixel = (2 * (quad / across) + i % 4 / 2) * layer->out_w
-                + 2 * (quad % across) + i % 2;
-            batch->px[start + i] = pixel;
-            batch->at[start + i] = input + (ptrdiff_t)pixel * layer->in_stride;
+            const int32_t top = 2 * (quad / across) * layer->out_w + 2 * (quad % across);
+            for (int32_t corner = (first + i) % 4; corner < 4 && i < count; ++corner, ++i) {
+                const ptrdiff_t pixel = top + corner / 2 * layer->out_w + corner % 2;
+                batch->px[start + i] = pixel;
+                batch->at[start + i] = input + pixel * layer->in_stride;
+            }
         }
         batch->ends[batch->parts++] = start + count;
         return count;
@@ -117,4 +119,15 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
     }
     batch->ends[batch->parts++] = start + count;
     return count;
+}
+
+/* How many pixels of a layer go into a batch. Steps read and write 16 channels of each, then the next
+ * 16: of FEW pixels, all of them stay in the nearest cache, unless many weights pass through it. */
+static int32_t bnn_most(const bnn_layer *layer)
+{
+    const int32_t words = layer->kind == BNN_BINARY ? (layer->in_stride + 3) / 4
+        : layer->kind == BNN_REAL ? layer->group_in : 0;
+    const int64_t weights = (int64_t)words * layer->kernel_h * layer->kernel_w * layer->out_c;
+    const int32_t most = weights > 16 << 10 ? CHUNK : FEW;
+    return layer->at_once > 0 && layer->at_once < most ? layer->at_once : most;
 }

@@ -9,6 +9,7 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,fma,popcnt")))
 #define PIXELS 8
 #define BURST INT32_MAX
+#define BURSTS 0
 typedef __m512 V(f);
 typedef __m512i V(words);
 typedef __m512i V(counts);
@@ -40,6 +41,7 @@ typedef __m512i V(counts);
 #define TARGET __attribute__((target("avx2,fma,popcnt")))
 #define PIXELS 4
 #define BURST 31
+#define BURSTS 1
 typedef struct { __m256 l, h; } V(f);
 typedef struct { __m256i l, h; } V(words);
 typedef struct { __m256i l, h; } V(counts);
@@ -115,6 +117,7 @@ TARGET BNN_INLINE __m256 V(wide)(__m256i c)
 #define TARGET
 #define PIXELS 4
 #define BURST 31
+#define BURSTS 1
 #if BNN_SET == BNN_NEON
 #define V(name) bnn_##name##_neon
 typedef float32x4_t V(q);
@@ -216,6 +219,7 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #define PIXELS 2 /* microcontrollers: fewer values that wait on the stack */
 #endif
 #define BURST 31
+#define BURSTS 1
 typedef struct { float v[16]; } V(f);
 typedef struct { uint32_t v[16]; } V(words);
 typedef struct { uint32_t v[16]; } V(counts);

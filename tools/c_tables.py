@@ -1,0 +1,98 @@
+"""Tables of how fast exported C is, from `results/`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.tables import read_table
+
+RESULTS = Path(__file__).parents[1] / "results"
+LATENCY = RESULTS / "c_latency.csv"
+LAYERS = RESULTS / "c_layers.csv"
+RUNTIMES = {
+    "c": "C",
+    "openvino": "OpenVINO",
+    "openvino-float": "float",
+    "lce": "LCE",
+    "keras": "Keras",
+}
+Rows = tuple[Sequence[str], list[list[str]]]
+
+
+def latency_rows(table: Path = LATENCY) -> Rows:
+    """A row a model: milliseconds in each runtime, and how many times as long as in C.
+
+    Of the fastest run: other programs of the machine can only slow a runtime down.
+    """
+    heads = ["model", *(f"{name} ms" for name in RUNTIMES.values())]
+    heads += [f"{name} / C" for name in RUNTIMES.values() if name != "C"]
+    heads += [f"{name} MB" for name in RUNTIMES.values()]
+    heads += ["C file MB", "OpenVINO file MB"]
+    rows = read_table(table)
+    found = {(row["model"], row["runtime"]): row for row in rows}
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = [found[model, runtime] for runtime in RUNTIMES]
+        ms = [float(row["ms_min"]) for row in own]
+        lines.append(
+            [
+                model,
+                *(f"{value:.2f}" for value in ms),
+                *(f"{value / ms[0]:.2f}" for value in ms[1:]),
+                *(f"{int(row['added_memory']) / 1e6:.1f}" for row in own),
+                *(f"{int(row['file_bytes']) / 1e6:.2f}" for row in own[:2]),
+            ]
+        )
+    return heads, lines
+
+
+def about_latency(table: Path = LATENCY) -> str:
+    """On which machine and by which command."""
+    rows = read_table(table)
+    if not rows:
+        return "Nothing is recorded yet."
+    first = rows[0]
+    command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
+    return (
+        f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
+        f"{first['larq_compute_engine']}; the fastest run at batch 1, one thread; MB: what loading "
+        f"and running adds to the memory of the process; commit {first['commit'][:8]}:\n\n"
+        f"```sh\n{command}\n```"
+    )
+
+
+def layer_models(table: Path = LAYERS) -> list[str]:
+    """The networks whose layers were timed."""
+    return list(dict.fromkeys(row["model"] for row in read_table(table)))
+
+
+def layer_rows(model: str, table: Path = LAYERS) -> Rows:
+    """A row a layer: its time, and of a binary convolution its share of the popcount limit."""
+    heads = ("layer", "output", "MMACs", "us", "share of the limit %")
+    return heads, [
+        [
+            row["layer"],
+            row["output"],
+            f"{float(row['macs']) / 1e6:.1f}",
+            row["us"],
+            f"{100 * float(row['share']):.0f}" if row["share"] else "",
+        ]
+        for row in read_table(table)
+        if row["model"] == model
+    ]
+
+
+def about_layers(model: str, table: Path = LAYERS) -> str:
+    """The whole network in a sentence."""
+    rows = [row for row in read_table(table) if row["model"] == model]
+    first, seconds = rows[0], sum(float(row["us"]) for row in rows) / 1e6
+    binary = [row for row in rows if row["binary"] == "1"]
+    limit = sum(float(row["macs"]) for row in binary) / (1e9 * float(first["limit"]))
+    return (
+        f"{model}: {1e3 * seconds:.3g} ms, the sum of its layers' fastest runs; its binary "
+        f"convolutions alone would take {1e3 * limit:.3g} ms at the popcount limit of "
+        f"{float(first['limit']) / 1e3:.2f} T MACs/s, which is {100 * limit / seconds:.0f} % of "
+        f"that. {first['cpu']}, commit {first['commit'][:8]}."
+    )

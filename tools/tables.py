@@ -14,6 +14,7 @@ RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
 LATENCY = ROOT / "results" / "latency.csv"
 ABLATION = ROOT / "results" / "ablation.csv"
 SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
+TEST_TIERS = ROOT / "results" / "test_tiers.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
 
 

@@ -10,6 +10,7 @@ from tools.c_targets.tables import firmware_rows, matrix_rows
 from tools.document_tables.latency import facts, headline, latency, layers, queue
 from tools.document_tables.markdown import markdown
 from tools.document_tables.models import family, models, weight_sets
+from tools.document_tables.test_tiers import tiers
 from tools.document_tables.trained import (
     ablation,
     accuracy,
@@ -22,7 +23,7 @@ from tools.document_tables.training_speed import engine_overhead, training_step
 from tools.tables import ROOT
 
 README = ROOT / "README.md"
-DOCUMENTS = (README, *sorted((ROOT / "docs").rglob("*.md")))
+DOCUMENTS = (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 TABLES: dict[str, Callable[[], str]] = {
     "facts": facts,
@@ -45,6 +46,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "layers": layers,
     "queue": queue,
+    "test_tiers": tiers,
     "c_targets": lambda: markdown(*matrix_rows()),
     "cortex_m": lambda: markdown(*firmware_rows()),
 }

@@ -4,7 +4,6 @@ import re
 import subprocess
 from pathlib import Path
 
-
 from tools.document_tables.test_tiers import tiers
 from tools.run_tests import TIERS, Outcome, commit, record, run
 from tools.tables import read_table

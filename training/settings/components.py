@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ def choices(annotation: Any, declared: Mapping[str, str] | None) -> tuple[type, 
     return (*own, *(cls for cls in defined if cls.__module__.partition(".")[0] not in OURS))
 
 
+@functools.cache
 def _imported(place: str) -> type:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)

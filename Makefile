@@ -25,20 +25,23 @@ help:
 demo: $(INSTALLED)
 	$(VENV)/bin/lqz train Demo
 
+# A tier of the tests; with RECORD=1 the commit on which it passed is kept.
+TIER = $(PYTHON) -m tools.run_tests $(if $(RECORD),--record)
+
 test: $(INSTALLED)
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	$(TIER) default
 
 test-slow: $(INSTALLED)
-	$(PYTHON) -m pytest -m slow
+	$(TIER) slow
 
 test-convert: $(CONVERT_INSTALLED)
-	$(PYTHON) -m pytest -m convert tests/convert
+	$(TIER) import
 
 test-attacks: $(INSTALLED)
-	$(PYTHON) -m pytest -m attacks -n 2 --dist worksteal tests/attacks
+	$(TIER) attacks
 
 test-c: $(INSTALLED)
-	$(PYTHON) -m pytest -m c_targets tests/c_targets
+	$(TIER) "C targets"
 
 benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \

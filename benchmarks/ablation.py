@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.ablated_networks  # noqa: F401  known by name from here on
-from tools.tables import read_table, write_table
-from tools.update_tables import ABLATION
+from tools.tables import ABLATION, read_table, write_table
 from training.loop.schedules import error_decay
 from training.loop.stage import Stage
 from training.recipes import Recipe

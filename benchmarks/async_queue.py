@@ -23,13 +23,12 @@ import numpy as np
 import openvino as ov
 import psutil
 
-from tools.tables import write_table
+from tools.tables import QUEUE, write_table
 from training.commands.arguments import build_model
 from training.settings.configuration import parse_arguments
 from zoo.deploy import compile_openvino, to_openvino
 from zoo.deploy.cpu import cpu_name
 
-RESULTS = Path(__file__).parents[1] / "results" / "async_queue.csv"
 DIFFERENT_IMAGES = 16
 SETTLING = 0.5  # seconds after the last image
 WARM_UP = 0.1  # share of the time, before memory is first looked at
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="key=value")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--csv", type=Path, default=QUEUE)
     arguments = parser.parse_args()
     options = {"weights": None, **parse_arguments(arguments.settings)}
     model = build_model(arguments.model, options)

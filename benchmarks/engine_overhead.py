@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from tools.tables import write_table
+from tools.tables import ENGINE_OVERHEAD, write_table
 from training.loop import stage_trainer as engine
 from training.loop.distribution.workers import alone
 from training.loop.progress import stage_bar
@@ -35,7 +35,6 @@ from training.loop.step import TrainStep
 from training.recipes.sdbnn import SDBNNResNet20
 from training.settings.configuration import configure_task
 
-RESULTS = Path(__file__).parents[1] / "results" / "engine_overhead.csv"
 BATCH = 128
 
 
@@ -133,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         row = measure(options.dataset, options.epochs, Path(folder))
     print(", ".join(f"{key} {value}" for key, value in row.items()))
-    write_table(RESULTS, list(row), [row])
+    write_table(ENGINE_OVERHEAD, list(row), [row])
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tools.tables import read_table, write_table
-from tools.update_tables import SIGN_FLIPS
+from tools.tables import SIGN_FLIPS, read_table, write_table
 from training.commands.saved_network import read_run
 from training.loop.initialization import start_from
 from training.loop.stage import StageResult

@@ -13,7 +13,6 @@ import os
 import statistics
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -24,14 +23,13 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from tools.tables import write_table
+from tools.tables import TRAINING_STEP, write_table
 from training.loop.optimizers import adam, sgd
 from training.loop.stage import Stage
 from training.loop.step import TrainStep, latent_variables
 from zoo.adapters import larq
 from zoo.convolution import bfloat16_convolutions, cpu_multiplies_bfloat16
 
-RESULTS = Path(__file__).parents[1] / "results" / "training_step.csv"
 STEPS = 5  # timed together
 # Images whose gradients are compared. With many, one activation somewhere is so near to zero that
 # float32's rounding turns its sign, and then another network is compared.
@@ -275,7 +273,7 @@ def main() -> None:
         rows.append(measure(name, options.rounds))
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if set(options.networks) == set(NETWORKS):
-        write_table(RESULTS, list(rows[0]), rows)
+        write_table(TRAINING_STEP, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ import pytest
 from tools.update_tables import DOCUMENTS, ROOT, TABLES, filled
 from training.commands.evaluate.accuracy_table import ACCURACY, read_rows
 
-ROOT_DOCUMENTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
-TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT_DOCUMENTS}
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in DOCUMENTS}
 BLOCK = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 

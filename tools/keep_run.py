@@ -46,6 +46,7 @@ COLUMNS = (
 )
 PREDICTIONS = CURVES.with_name("predictions.csv")
 PREDICTED = ("model", "set", "image", "class", "score")
+LICENCE = "Apache-2.0"  # of weights that were trained here, as of all else in the package
 MOST_BYTES = 3_000_000  # of a file in the package
 
 
@@ -139,6 +140,7 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
         name=name,
         dataset=dataset,
         origin="zoo",
+        licence=LICENCE,
         access="shipped",
         format="packed" if packed else "npz",
         preprocessing=dataset,

@@ -1,4 +1,4 @@
-"""The .csv files of `results/`, read and written."""
+"""The .csv files of `results/`: where each is, and how they are read and written."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from zoo.files import write_csv
+
+ROOT = Path(__file__).parents[1]
+TRAINING_STEP = ROOT / "results" / "training_step.csv"
+ENGINE_OVERHEAD = ROOT / "results" / "engine_overhead.csv"
+RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"
+LATENCY = ROOT / "results" / "latency.csv"
+ABLATION = ROOT / "results" / "ablation.csv"
+SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
+TEST_TIERS = ROOT / "results" / "test_tiers.csv"
+QUEUE = ROOT / "results" / "async_queue.csv"
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.activations import leaky_clip, rprelu, shifted_by
 from zoo.adapters import larq
 from zoo.batch_norm import BatchNorm as BatchNorm
-from zoo.convolution import convolve, pixel_sum, scale_and_shift
+from zoo.convolution import convolve
 from zoo.errors import InvalidValueError
-from zoo.quantizers import where_within_one
 
 register = tf.keras.utils.register_keras_serializable(package="zoo")
 
@@ -135,27 +135,7 @@ class LearnableShift(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return _shifted(inputs, tf.convert_to_tensor(self.shift))
-
-
-@tf.custom_gradient
-def _shifted(x: tf.Tensor, shift: tf.Tensor) -> Any:
-    return scale_and_shift(x, shift=shift), lambda dy: (dy, pixel_sum(dy))
-
-
-@tf.custom_gradient
-def _rprelu(x: tf.Tensor, shift_in: tf.Tensor, slope: tf.Tensor, shift_out: tf.Tensor) -> Any:
-    """In about half the passes over memory that TensorFlow's `where` and its gradient take."""
-    shifted = scale_and_shift(x, shift=shift_in)
-    negative = tf.minimum(shifted, 0)
-    outputs = tf.nn.relu(shifted) + scale_and_shift(negative, slope, shift_out)
-
-    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        positive_dy = tf.raw_ops.ReluGrad(gradients=dy, features=shifted)
-        dx = positive_dy + scale_and_shift(dy - positive_dy, slope)
-        return dx, *(pixel_sum(each) for each in (dx, dy * negative, dy))
-
-    return outputs, gradient
+        return shifted_by(inputs, tf.convert_to_tensor(self.shift))
 
 
 @register
@@ -183,29 +163,12 @@ class RPReLU(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return _rprelu(
+        return rprelu(
             inputs, *map(tf.convert_to_tensor, (self.shift_in, self.slope, self.shift_out))
         )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "slope": self.initial_slope}
-
-
-def _leaky_clip(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """Without the masks of TensorFlow's `clip_by_value` gradient, which take most of its time."""
-
-    @tf.custom_gradient
-    def clip(x: tf.Tensor) -> Any:
-        clipped = tf.minimum(tf.maximum(x, -1.0), 1.0)
-        outputs = clipped + slope * (x - clipped) if slope else clipped
-
-        def gradient(dy: tf.Tensor) -> tf.Tensor:
-            inside = where_within_one(dy, x)
-            return inside + slope * (dy - inside) if slope else inside
-
-        return outputs, gradient
-
-    return clip(x)
 
 
 @register
@@ -223,7 +186,7 @@ class LeakyClip(tf.keras.layers.Layer):
         self.slope = slope
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return _leaky_clip(inputs, self.slope)
+        return leaky_clip(inputs, self.slope)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "slope": self.slope}

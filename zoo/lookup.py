@@ -38,9 +38,9 @@ def get_model(name: str, /, **arguments: Any) -> tf.keras.Model:
     row = catalog.row(name)
     require_keras2()
     if row.origin == "larq-zoo":
-        from zoo.neighbours import neighbours_model
+        from zoo.larq_zoo_models import larq_zoo_model
 
-        return neighbours_model(row, arguments)
+        return larq_zoo_model(row, arguments)
     return row.function()(**arguments)
 
 

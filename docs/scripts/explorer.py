@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from tools.count_catalog import LAYERS
-from tools.tables import read_table
-from tools.update_tables import LATENCY
+from tools.tables import LATENCY, read_table
 from zoo import catalog
 from zoo.pretrained.records import measured_top1, sets_of
 

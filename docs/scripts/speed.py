@@ -9,8 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from tools.tables import read_table
-from tools.update_tables import LATENCY, ROOT
+from tools.tables import LATENCY, ROOT, read_table
 from zoo import catalog
 
 STYLE = ROOT / "training" / "figures.mplstyle"

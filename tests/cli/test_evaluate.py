@@ -14,8 +14,8 @@ from PIL import Image
 import zoo
 from tools import prepare_fashion_mnist as prepare
 from training import cli
-from training.commands.evaluate.command import Recorded, compare
 from training.commands.evaluate.confusion_picture import draw_confusion, side
+from training.commands.evaluate.recorded_figure import Recorded, compare
 from training.loop.accuracy_pass import AccuracyPass
 from zoo.files import sha256
 from zoo.weights.load import save_weights
@@ -296,7 +296,7 @@ def test_weights_name_their_network(toy, run):
 def test_the_package_knows_the_figure_of_its_sets(toy, tmp_path, monkeypatch, capsys):
     """Also where there is no table of results, and for the whole data set alone."""
     monkeypatch.chdir(tmp_path)
-    from training.commands.evaluate.command import recorded_figure
+    from training.commands.evaluate.recorded_figure import recorded_figure
     from training.commands.evaluate.trained_network import TrainedNetwork
     from training.data import Cifar10
     from zoo.pretrained.records import find_record

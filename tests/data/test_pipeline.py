@@ -134,7 +134,7 @@ def test_mechanisms_agree_on_augmentation(make, build):
     """The image at a position may differ between caches, its augmentation does not."""
     pipeline = build("memory")
     batch = collected(pipeline.train(4, steps=1))[0]
-    key = pipeline._key(4)
+    key = pipeline.order.key(4)
     store = storage.load(pipeline.dataset, "train[:500]")
     names = store.names.tolist()
     for i, name in zip(range(5), pipeline.order_names(4), strict=False):

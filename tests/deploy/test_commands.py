@@ -12,7 +12,7 @@ from networks import relative
 from PIL import Image
 
 import zoo
-from tools import update_tables
+from tools.document_tables import latency
 from training import cli
 from training.commands.benchmark.command import measure
 from training.commands.benchmark.picture import points
@@ -189,14 +189,14 @@ def test_the_picture(measured, rows):
 
 
 def test_the_readmes_tables_come_from_these_files(measured):
-    table = update_tables.latency(measured / "new" / "latency.csv")
+    table = latency.latency(measured / "new" / "latency.csv")
     (line,) = [line for line in table.splitlines() if line.startswith(f"| {MODEL}")]
     assert line.count("|") == table.splitlines()[0].count("|")
     assert line.count("|  |") == 1  # it was not measured with two threads
-    layers = update_tables.layers(measured / "new" / "latency_layers.csv", MODEL)
+    layers = latency.layers(measured / "new" / "latency_layers.csv", MODEL)
     assert "| BinaryConvolution |" in layers
-    for missing in (update_tables.latency, update_tables.layers):
-        assert missing(measured / "nothing.csv") == update_tables.NO_LATENCY
+    for missing in (latency.latency, latency.layers):
+        assert missing(measured / "nothing.csv") == latency.NO_LATENCY
 
 
 def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, capfd):

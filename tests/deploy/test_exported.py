@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
-from tools.update_tables import NO_EXPORTS, exports
+from tools.document_tables.trained import NO_EXPORTS, exports
 from training import cli
 from zoo.card import NetworkCard
 from zoo.deploy import load_export

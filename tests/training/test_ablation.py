@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.ablation import VARIANTS, configured
-from tools.tables import read_table
-from tools.update_tables import ABLATION
+from tools.tables import ABLATION, read_table
 from zoo.errors import InvalidValueError
 from zoo.layers import LeakyClip, LearnableShift, LearnedScale, RPReLU
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign, StraightThroughSign

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tools import keep_run
-from tools.tables import read_table
-from tools.update_tables import NO_ACCURACY, ROOT, accuracy
+from tools.document_tables.trained import NO_ACCURACY, accuracy
+from tools.tables import ROOT, read_table
 from training import cli
 from training.commands.evaluate.accuracy_table import (
     ACCURACY,

@@ -116,7 +116,7 @@ def _import(
 ) -> None:
     from zoo.files import sha256
     from zoo.pretrained import cache
-    from zoo.pretrained.download import lock
+    from zoo.pretrained.cache import lock
     from zoo.pretrained.find import keeping
     from zoo.pretrained.records import find_record, imported_record
 

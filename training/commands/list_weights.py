@@ -10,7 +10,7 @@ import click
 from training.terminal import has_room, print_table
 from zoo.pretrained import cache, records
 from zoo.pretrained.find import state_of
-from zoo.pretrained.records import WeightSet
+from zoo.pretrained.records import NO_LICENCE, WeightSet
 
 
 def rows(models: list[str]) -> list[WeightSet]:
@@ -52,7 +52,7 @@ def show_weights(models: list[str], as_json: bool) -> None:
             ("format", [each.format if each.access != "none published" else "" for each in found]),
             ("MiB", [_number(each.bytes and each.bytes / 2**20) for each in found]),
             ("sha256", [(each.sha256 or "")[:12] for each in found]),
-            ("licence", [each.licence or "" for each in found]),
+            ("licence", [each.licence for each in found]),
             ("where", [each.address or each.where or "" for each in found]),
         ]
     heads, cells = zip(*columns, strict=True)
@@ -69,7 +69,8 @@ def _none(model: str) -> WeightSet:
         model=model,
         name="",
         dataset=dataset,
-        origin="",
+        origin="authors",
+        licence=NO_LICENCE,
         access="none published",
         format="npz",
         preprocessing=dataset,

@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# The data sets that a setting can name, and where each is defined.
+DATASETS = {
+    "Cifar10": "training.data.datasets:Cifar10",
+    "FashionMNIST": "training.data.datasets:FashionMNIST",
+    "ImageFolder": "training.data.image_folder:ImageFolder",
+    "ImageNet": "training.data.datasets:ImageNet",
+    "TFDS": "training.data.datasets:TFDS",
+}
+
+# The ways to prepare their images.
+PREPROCESSING = {
+    "PadCropFlip": "training.data.preprocessing:PadCropFlip",
+    "RandomResizedCropFlip": "training.data.preprocessing:RandomResizedCropFlip",
+}
+
 # The catalog's names of data sets, as components.
 COMPONENTS = {"imagenet": "ImageNet", "cifar10": "Cifar10"}
 

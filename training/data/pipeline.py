@@ -1,9 +1,7 @@
 """Batches from encoded images: shuffling, augmentation, exact resuming, unreadable images.
 
-A *position* is an index into an epoch's shuffled order, which goes round: position n (the number of
-training images) is the first image again. Each worker owns fixed positions: of every `batch_size`
-consecutive ones, a contiguous slice. A worker's batches are its positions in turn, without those
-whose image cannot be decoded. Hence:
+What a position is, and whose, `training.data.order` says. A worker's batches are its positions in
+turn, without those whose image cannot be decoded. Hence:
 
 - Without unreadable images batch s is the positions [s * batch_size, (s + 1) * batch_size), and
   the union over the workers is the single worker's batch.
@@ -26,6 +24,7 @@ import tensorflow as tf
 from training.data import storage
 from training.data.decoding import DecodedSplit, check_first_image, decoded
 from training.data.encoded import EncodedImages, reading, shuffled
+from training.data.order import Order
 from training.data.preprocessing import ImagePreprocessing
 from training.data.service import answers, reachable
 from zoo.errors import DatasetError, InvalidValueError
@@ -78,6 +77,7 @@ class InputPipeline:
         self.corrupt_share, self.shuffle_buffer = corrupt_share, shuffle_buffer
         self.num_train = dataset.num_examples(dataset.train_split)
         self.num_validation = dataset.num_examples(dataset.validation_split)
+        self.order = Order(self.num_train, batch_size, seed, shard)
         self._check_values()
         self.data_service = reachable(data_service) if data_service else None
         preprocessing.check()
@@ -112,16 +112,16 @@ class InputPipeline:
         if epoch < 0 or position < 0:
             raise InvalidValueError(f"Epoch {epoch} and position {position} must be 0 or more.")
         if steps is None:
-            done = int(np.sum(self._own(0, position))) // self.local_batch_size
+            done = int(np.sum(self.order.own(0, position))) // self.local_batch_size
             steps = max(self.steps_per_epoch - done, 0)
         self._seen[epoch] = position
         end = (self.steps_per_epoch + self._spare_steps) * self.batch_size
-        positions = position + np.flatnonzero(self._own(position, max(position, end)))
-        key = self._key(epoch)
+        positions = position + np.flatnonzero(self.order.own(position, max(position, end)))
+        key = self.order.key(epoch)
         split = self.dataset.train_split
         size = self.local_batch_size
         if whole := self._in_memory(split):
-            indices = self._permutation(key)[positions % self.num_train]
+            indices = self.order.of_images(key)[positions % self.num_train]
             batches = whole.batches(self.preprocessing, positions, indices, key, size, steps)
             return self._finished(batches)
         if self.cache == "memory":
@@ -141,7 +141,7 @@ class InputPipeline:
     def validation(self) -> tf.data.Dataset:
         """Every validation image of this worker once, in order; the last batch may be smaller."""
         split = self.dataset.validation_split
-        own = self._own(0, self.num_validation)
+        own = self.order.own(0, self.num_validation)
         indices = np.flatnonzero(own)
         size = self.local_batch_size
         if whole := self._in_memory(split):
@@ -149,7 +149,7 @@ class InputPipeline:
         if self.cache == "memory":
             data = tf.data.Dataset.from_tensor_slices((indices, indices))
         else:
-            data = self._only_own(self.dataset.examples(split).enumerate())
+            data = self.order.only_own(self.dataset.examples(split).enumerate())
         data = decoded(data, self.preprocessing, None, self._fetch(split), self.dataset.num_classes)
         return self._finished(data.rebatch(size))
 
@@ -187,14 +187,14 @@ class InputPipeline:
             )
         last_step = self.steps_per_epoch + self._spare_steps
         end = last_step * self.batch_size if ended else int(positions[-1]) + 1
-        missing = np.setdiff1d(start + np.flatnonzero(self._own(start, end)), positions)
+        missing = np.setdiff1d(start + np.flatnonzero(self.order.own(start, end)), positions)
         self._seen[epoch] = end
         if missing.size:
             self._note(self._train_names(epoch, missing), self.dataset.train_split)
 
     def note_validation(self, positions: np.ndarray) -> None:
         """The same for `validation`: all positions of one whole pass at once."""
-        own = np.flatnonzero(self._own(0, self.num_validation))
+        own = np.flatnonzero(self.order.own(0, self.num_validation))
         missing = np.setdiff1d(own, positions)
         if missing.size:
             self._note(self.validation_names(missing), self.dataset.validation_split)
@@ -207,9 +207,9 @@ class InputPipeline:
 
     def order_names(self, epoch: int) -> Iterator[bytes]:
         """The names of the training images in the order of `epoch`, without reading an image."""
-        split, key = self.dataset.train_split, self._key(epoch)
+        split, key = self.dataset.train_split, self.order.key(epoch)
         if self.cache == "memory":
-            yield from self._load(split).names[self._permutation(key)]
+            yield from self._load(split).names[self.order.of_images(key)]
         elif self.cache == "disk":
             names = storage.names_on_disk(self.dataset)
             yield from shuffled(names, self.shuffle_buffer, key).as_numpy_iterator()
@@ -221,7 +221,7 @@ class InputPipeline:
 
     def _from_memory(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
         """(position, index into the loaded split)."""
-        order = self._permutation(key)
+        order = self.order.of_images(key)
         return tf.data.Dataset.from_tensor_slices((positions, order[positions % self.num_train]))
 
     def _fetch(self, split: str):
@@ -258,7 +258,7 @@ class InputPipeline:
             records = records.skip(start % self.num_train)
         else:
             records = self.dataset.stream(split, key, self.shuffle_buffer, start)
-        return self._only_own(records.enumerate(start).take(end - start))
+        return self.order.only_own(records.enumerate(start).take(end - start))
 
     def _finished(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         def normalised(batch):
@@ -266,27 +266,6 @@ class InputPipeline:
 
         batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
-
-    # Order ----------------------------------------------------------------------------------------
-
-    def _key(self, epoch: int) -> int:
-        """A seed of 31 bits for an epoch."""
-        return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
-
-    def _permutation(self, key: int) -> np.ndarray:
-        return np.random.Generator(np.random.Philox(key)).permutation(self.num_train)
-
-    def _own(self, start: int, end: int) -> np.ndarray:
-        """Which positions of [start, end) are this worker's: bool [end - start]."""
-        worker, workers = self.shard
-        return np.arange(start, end) % self.batch_size * workers // self.batch_size == worker
-
-    def _only_own(self, records: tf.data.Dataset) -> tf.data.Dataset:
-        worker, workers = self.shard
-        if workers == 1:
-            return records
-        size = self.batch_size
-        return records.filter(lambda position, _: position % size * workers // size == worker)
 
     # Checks ---------------------------------------------------------------------------------------
 
@@ -296,18 +275,10 @@ class InputPipeline:
         return self._loaded[split]
 
     def _check_values(self) -> None:
-        worker, workers = self.shard
-        for name, least in (("batch_size", 1), ("shuffle_buffer", 1), ("seed", 0)):
-            if (value := getattr(self, name)) < least:
-                raise InvalidValueError(f"{name}={value} must be {least} or more.")
-        if not 0 <= worker < workers or self.batch_size % workers:
-            raise InvalidValueError(
-                f"batch_size={self.batch_size} cannot be split for worker {worker} of {workers}: "
-                "give a multiple of the number of workers, and number workers from 0."
-            )
+        if self.shuffle_buffer < 1:
+            raise InvalidValueError(f"shuffle_buffer={self.shuffle_buffer} must be 1 or more.")
         if not 0 <= self.corrupt_share < 1:
             raise InvalidValueError(f"corrupt_share={self.corrupt_share} must lie in [0, 1).")
-        check_enough(self.num_train, self.batch_size)
 
     def _check_size_for_service(self) -> None:
         """The images in memory go to the service as a part of the data set's graph."""
@@ -348,12 +319,3 @@ def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:
     upto = itertools.islice(names, int(indices[-1]) + 1)
     wanted = set(indices.tolist())
     return [name.decode(errors="replace") for i, name in enumerate(upto) if i in wanted]
-
-
-def check_enough(images: int, batch_size: int) -> None:
-    """Raise InvalidValueError unless the images fill a batch."""
-    if images < batch_size:
-        raise InvalidValueError(
-            f"batch_size={batch_size} is larger than the {images} training images: give "
-            f"batch_size={2 ** max(images // 20, 1).bit_length() // 2}, for example."
-        )

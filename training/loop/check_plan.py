@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from training.data import InputPipeline
-from training.data.pipeline import check_enough
+from training.data.order import check_enough
 from training.data.service import reachable
 from training.loop.data_record import check_classes, compare
 from training.loop.decisions import decide

@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
+import functools
 import sys
 from typing import Any, ClassVar, Optional, Tuple
 
@@ -71,6 +72,7 @@ class LarqZooFactory(ModelFactory):
 CLASSES = {"RealToBinaryNet": "RealToBinNetBNNFactory"}
 
 
+@functools.cache
 def _adapted(row: catalog.Row) -> type:
     name = f"{row.model}Factory"
     theirs: Any = getattr(sys.modules[row.function().__module__], CLASSES.get(row.model, name))
@@ -78,4 +80,9 @@ def _adapted(row: catalog.Row) -> type:
     return factory(type(name, (LarqZooFactory, theirs), {"__module__": __name__, **values}))
 
 
-LARQ_ZOO = {row.model: _adapted(row) for row in catalog.rows(origin="larq-zoo")}
+def __getattr__(name: str) -> type:
+    """The factory of a model of larq-zoo, made when it is first asked for: BinaryAlexNetFactory."""
+    for row in catalog.rows(origin="larq-zoo"):
+        if name == f"{row.model}Factory":
+            return _adapted(row)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

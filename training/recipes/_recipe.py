@@ -3,7 +3,6 @@
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from training.loop.plan import Choice, Plan
 from training.loop.progress import say
 from training.loop.run import StageState, StageWriter, TrainedRun, execute
 from training.loop.stage import DECAYED, Stage, on_crops_first
-from training.recipes import _larq_zoo, _teachers  # noqa: F401  (components to choose)
 from training.recipes._networks import check_classes, file_of, network
 from training.recipes._settings import OPERATIONAL, RunSettings
 from training.recipes._values import TrainingValues
@@ -27,15 +25,11 @@ from training.settings.components import component_name
 from training.settings.configuration import configured_part
 from training.settings.discovery import fold
 from training.settings.resolution import resolved
-from zoo import catalog
 from zoo.adapters.zookeeper import base_getattr
 from zoo.adapters.zookeeper_tf import Dataset
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
 from zoo.models import ZooFactory
-
-for module in {row.module for row in catalog.rows(origin="zoo")}:
-    importlib.import_module(module)  # their factories are components to choose
 
 
 class Recipe(TrainingValues, RunSettings):

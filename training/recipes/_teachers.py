@@ -41,7 +41,6 @@ class KerasApplicationFactory(ModelFactory):
     """
 
     default_num_classes = 1000
-    only_as = "teacher"  # whose weights are Keras's own files, which a run does not write
 
     preprocessing: Optional[Preprocessing] = ComponentField(allow_missing=True)
 

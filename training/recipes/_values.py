@@ -4,7 +4,8 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import os
-from typing import Annotated, Optional, Union
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Optional, Union
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from training.data import ImageNet, RandomResizedCropFlip
 from training.loop.optimizers import OPTIMIZERS
 from training.loop.schedules import SCHEDULE_NAMES, SCHEDULE_UNITS
 from training.loop.stage import DECAYED
+from training.recipes._components import COMPONENTS
 from zoo.adapters.zookeeper import ComponentField, Field
 from zoo.adapters.zookeeper_tf import Dataset, Preprocessing
 from zoo.limits import above, at_least, one_of
@@ -23,6 +25,9 @@ class TrainingValues:
     `training.settings.saved_config` knows these defaults: they are left out of a recipe's digest.
     A type limits the values of one setting; `training.loop.check_plan` checks combinations.
     """
+
+    # What the component fields below can be: the names, and where each is defined.
+    components: ClassVar[Mapping[str, Mapping[str, str]]] = COMPONENTS
 
     # Data set: Cifar10, ImageNet, ImageFolder, FashionMNIST (in the package) or tfds:NAME.
     dataset: Dataset = ComponentField(ImageNet)

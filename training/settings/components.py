@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from training.settings.discovery import fold
@@ -11,9 +13,36 @@ from training.settings.field_types import UNIONS, Text
 from zoo.adapters.zookeeper import FACTORY_REGISTRY, utils
 from zoo.errors import InvalidValueError, UnknownNameError
 
+OURS = ("larq_zoo", "training", "zoo")  # packages, whose components are declared
+
+
+def choices(annotation: Any, declared: Mapping[str, str] | None) -> tuple[type, ...]:
+    """The components that a field can be.
+
+    Args:
+        annotation: of the field.
+        declared: names with "module:class", which is imported here; None for a task that declares
+            none, such as larq-zoo's.
+
+    Returns:
+        What is declared, then what others have defined, such as a script with a data set of its
+        own; without a declaration all that is defined.
+    """
+    defined = dict.fromkeys(components(annotation))
+    if declared is None:
+        return tuple(defined)
+    own = [_imported(place) for place in declared.values()]
+    return (*own, *(cls for cls in defined if cls.__module__.partition(".")[0] not in OURS))
+
+
+@functools.cache
+def _imported(place: str) -> type:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
 
 def components(annotation: Any) -> Iterator[type]:
-    """The concrete components, and factories of such objects, that satisfy `annotation`."""
+    """The defined components, and factories of such objects, that satisfy `annotation`."""
     if get_origin(annotation) in UNIONS:
         for arm in get_args(annotation):
             yield from components(arm)

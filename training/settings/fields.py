@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.settings.components import component_name, components, is_of_larq_zoo, named_component
+from training.settings.components import choices, component_name, named_component
 from training.settings.field_types import is_plain, to_json, type_name
 from zoo.adapters.zookeeper import ComponentField, Field, PartialComponent, utils
 from zoo.field_docs import field_docs
@@ -51,7 +51,7 @@ def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[Fiel
     preset = preset_of(task_class, conf or {})
     return [
         replace(info, default=str(preset[info.key])) if info.key in preset else info
-        for info in _walk(task_class, "", {**preset, **(conf or {})}, {}, {})
+        for info in _all(task_class, {**preset, **(conf or {})})
     ]
 
 
@@ -64,23 +64,33 @@ def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
     if not hasattr(task_class, "preset"):
         return {}
     preset = dict(task_class.preset(conf))
-    known = {info.key for info in _walk(task_class, "", {**preset, **conf}, {}, {})}
+    known = {info.key for info in _all(task_class, {**preset, **conf})}
     known -= {f"{key}.weights" for key in conf}
     return {key: value for key, value in preset.items() if key in known}
 
 
 def field_of(task_class: type, key: str, conf: Mapping[str, Any]) -> FieldInfo:
     """The field under `key`, by `conf` and the class alone, without what follows from others."""
-    return next(info for info in _walk(task_class, "", conf, {}, {}) if info.key == key)
+    return next(info for info in _all(task_class, conf) if info.key == key)
+
+
+def _all(task_class: Any, conf: Mapping[str, Any]) -> Iterator[FieldInfo]:
+    return _walk(task_class, "", conf, {}, {}, getattr(task_class, "components", {}))
 
 
 def _walk(
-    cls: Any, prefix: str, conf: Mapping[str, Any], given: Mapping[str, Any], scope: dict[str, str]
+    cls: Any,
+    prefix: str,
+    conf: Mapping[str, Any],
+    given: Mapping[str, Any],
+    scope: dict[str, str],
+    declared: Mapping[str, Mapping[str, str]],
 ) -> Iterator[FieldInfo]:
     """The fields of `cls` and below.
 
     `given` holds the values of the PartialComponent that made `cls` a default, `scope` the keys
-    of the fields above, from which a field of the same name takes its value.
+    of the fields above, from which a field of the same name takes its value, `declared` what the
+    task declares of its fields of components.
     """
     docs = field_docs(cls)
     inner_scope = scope | {name: prefix + name for name in cls.__component_fields__}
@@ -101,32 +111,25 @@ def _walk(
             continue
 
         default_class = default._component_class if _is_partial(default) else default
-        choices = tuple(
-            each
-            for each in components(field.type)
-            # Some components fit the type, but one place only, which they name.
-            if getattr(each, "only_as", name) == name
-            # larq-zoo's go with its own tasks: its networks lack fields that our recipes set.
-            and (each is default_class or is_of_larq_zoo(cls) or not is_of_larq_zoo(each))
-        )
+        known = choices(field.type, declared.get(name))
         if inherits:
-            yield FieldInfo(key, field.type, doc, f"as {source}", False, choices)
+            yield FieldInfo(key, field.type, doc, f"as {source}", False, known)
             continue
-        implied = required and key not in conf and len(choices) == 1
+        implied = required and key not in conf and len(known) == 1
         if implied:
-            default_class = choices[0]
+            default_class = known[0]
         chosen = default_class if inspect.isclass(default_class) else None
         shown = component_name(chosen) if chosen else "required" if required else ""
         if key in conf:
-            chosen = named_component(key, conf[key], choices, chosen)
+            chosen = named_component(key, conf[key], known, chosen)
         # Naming the default class means the default, with what its PartialComponent sets.
         partial = _is_partial(default) and chosen is default_class
         make = default if partial else chosen
         required = required and not implied
-        yield FieldInfo(key, field.type, doc, shown, required, choices, chosen, make, implied)
+        yield FieldInfo(key, field.type, doc, shown, required, known, chosen, make, implied)
         if chosen:
             inner = default._lazy_kwargs if partial else {}
-            yield from _walk(chosen, f"{key}.", conf, inner, inner_scope)
+            yield from _walk(chosen, f"{key}.", conf, inner, inner_scope, declared)
 
 
 def _is_partial(default: Any) -> bool:

@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from zoo.deploy.c import load_c, to_c
     from zoo.deploy.lce.export import count_binary_convolutions, to_lce
     from zoo.deploy.onnx.export import to_onnx
-    from zoo.deploy.openvino.export import (
-        check_compiled,
-        compile_openvino,
-        openvino_runtime,
-        save_openvino,
-        to_openvino,
-    )
+    from zoo.deploy.openvino.compiled import check_compiled, compile_openvino, openvino_runtime
+    from zoo.deploy.openvino.export import save_openvino, to_openvino
     from zoo.deploy.runners import Runner, load_export
 
 __all__ = [
@@ -41,14 +36,15 @@ __all__ = [
 ]
 
 _OPENVINO = "zoo.deploy.openvino.export"
+_COMPILED = "zoo.deploy.openvino.compiled"
 _WHERE = {
     "Runner": "zoo.deploy.runners",
-    "check_compiled": _OPENVINO,
-    "compile_openvino": _OPENVINO,
+    "check_compiled": _COMPILED,
+    "compile_openvino": _COMPILED,
     "count_binary_convolutions": "zoo.deploy.lce.export",
     "load_c": "zoo.deploy.c",
     "load_export": "zoo.deploy.runners",
-    "openvino_runtime": _OPENVINO,
+    "openvino_runtime": _COMPILED,
     "save_openvino": _OPENVINO,
     "to_c": "zoo.deploy.c",
     "to_lce": "zoo.deploy.lce.export",

@@ -147,7 +147,7 @@ def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
 
 def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -> Runner:
     """An .xml of OpenVINO; `properties` are more of OpenVINO's settings."""
-    from zoo.deploy.openvino.export import compile_openvino, openvino_runtime
+    from zoo.deploy.openvino.compiled import compile_openvino, openvino_runtime
 
     compiled = compile_openvino(path, threads, **properties)
     _require_one(compiled.inputs, compiled.outputs)

@@ -2,7 +2,7 @@
 
     records   the facts about each set, read from `records.json`
     cache     the folder of this machine's sets, and their remembered hashes
-    download  one file from an HTTP or file address
+    download  one file, complete and checked, with http and addresses
     find      the search order for a set
 
 Nothing here imports TensorFlow; `zoo.weights` loads the files into models.

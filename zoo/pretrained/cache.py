@@ -14,6 +14,7 @@ import contextlib
 import glob
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -158,3 +159,28 @@ def writing_to(target: Path) -> Iterator[None]:
 def _existing(parent: Path, name: str) -> Path | None:
     paths = (parent / f"{name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in paths if path.is_file()), None)
+
+
+@contextlib.contextmanager
+def lock(path: Path, seconds: float = 3600.0) -> Iterator[None]:
+    """Hold the lock file `path`; one process at a time, on this machine.
+
+    Raises:
+        WeightsError: another process has held it for too long, or it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    with writing_to(path.parent):
+        held = FileLock(path)
+        try:
+            try:
+                held.acquire(timeout=0.5)
+            except Timeout:
+                print(f"Waiting for another process that holds {path}.", file=sys.stderr)
+                held.acquire(timeout=seconds)
+        except Timeout:
+            raise WeightsError(f"Another process has held {path} for {seconds:.0f} s.") from None
+    try:
+        yield
+    finally:
+        held.release()

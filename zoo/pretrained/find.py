@@ -18,7 +18,8 @@ from zoo import catalog
 from zoo.errors import WeightsError, printable
 from zoo.files import sha256
 from zoo.pretrained import cache
-from zoo.pretrained.download import download, lock, public
+from zoo.pretrained.addresses import public
+from zoo.pretrained.download import download
 from zoo.pretrained.records import Access, Format, WeightSet, all_records, imported_record
 
 MIRROR = "ZOO_WEIGHTS_MIRROR"
@@ -129,7 +130,7 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     reasons = []
     by_hand, places = downloaded(record), sources(record)
     if by_hand or places:
-        with lock(cache.home() / "locks" / f"{record.model}-{record.name}.lock"):
+        with cache.lock(cache.home() / "locks" / f"{record.model}-{record.name}.lock"):
             if path := cache.verified(record.model, record.name):
                 return path  # another process was first
             if by_hand:

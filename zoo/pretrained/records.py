@@ -21,6 +21,10 @@ Access = Literal["shipped", "downloadable", "manual download", "none published"]
 # The format of the file: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or with
 # one bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
+# Who trained a set: the paper's authors, the packages of these names, this project ("zoo"), or
+# someone whose file `lqz convert` imported.
+Origin = Literal["authors", "larq-zoo", "torchvision", "zoo", "imported"]
+NO_LICENCE = "none stated"  # by those who trained a set
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class WeightSet:
         model, name: `MODEL(weights=name)` loads it.
         version: the file of a version never changes; a better file gets the next number.
         dataset: what it was trained on.
-        origin: who trained it: "authors", "larq-zoo", "zoo" (here) or "imported".
+        origin: who trained it.
+        licence: of the weights, as SPDX writes it, or NO_LICENCE.
         access: how to get it.
         format: of the file at `address`.
         preprocessing, classes: its preprocessing and its classes.
@@ -61,14 +66,14 @@ class WeightSet:
         measured_top1, measured_row: the figure measured here, and the first digits of the sha256
             in its row in results/; of a packed set, that of the latent weights it was made from.
         recipe: how it was trained, or is trained here.
-        licence: of the weights; None where none is stated.
         note: further remarks.
     """
 
     model: str
     name: str
     dataset: str
-    origin: str
+    origin: Origin
+    licence: str
     access: Access
     format: Format
     preprocessing: str
@@ -83,7 +88,6 @@ class WeightSet:
     measured_top1: float | None = None
     measured_row: str | None = None
     recipe: str | None = None
-    licence: str | None = None
     note: str | None = None
     version: int = 1
 
@@ -120,11 +124,14 @@ def forget() -> None:
         cached.cache_clear()
 
 
+def published_sets() -> list[WeightSet]:
+    """The sets that exist; those that were never published are left out."""
+    return [each for each in all_records() if each.access != "none published"]
+
+
 def records_of(model: str) -> list[WeightSet]:
-    """The sets of one model that exist; those that were never published are left out."""
-    return [
-        each for each in all_records() if each.model == model and each.access != "none published"
-    ]
+    """The sets of one model that exist."""
+    return [each for each in published_sets() if each.model == model]
 
 
 def sets_of(model: str) -> tuple[str, ...]:
@@ -170,6 +177,7 @@ def imported_record(model: str, name: str) -> WeightSet:
         name=name,
         dataset=dataset,
         origin="imported",
+        licence=NO_LICENCE,
         access="manual download",
         format="npz",
         preprocessing=dataset,

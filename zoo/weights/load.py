@@ -118,7 +118,7 @@ def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None
     if path.suffix == ".npz":
         load_torch_state(model, read_npz(path, network_name(model)))
     else:
-        load_keras(model, path, named=not _is_neighbours(name))
+        load_keras(model, path, named=not _is_of_larq_zoo(name))
     return path
 
 
@@ -205,11 +205,11 @@ def _readable_file(weights: str | Path, name: str) -> Path:
     return path
 
 
-def _is_neighbours(name: str) -> bool:
+def _is_of_larq_zoo(name: str) -> bool:
     return any(row.model == name for row in catalog.rows(origin="larq-zoo"))
 
 
-def neighbours_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
+def larq_zoo_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
     """A model of larq-zoo with a set of its own, found and checked like all others.
 
     Raises:

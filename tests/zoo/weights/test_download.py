@@ -20,7 +20,8 @@ import pytest
 from server import Served, Server
 
 from zoo.errors import WeightsError
-from zoo.pretrained.download import Patience, download
+from zoo.pretrained.download import download
+from zoo.pretrained.http import Patience
 
 ROOT = Path(__file__).parents[3]
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
@@ -210,7 +211,8 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from zoo.errors import WeightsError
-from zoo.pretrained.download import Patience, download
+from zoo.pretrained.download import download
+from zoo.pretrained.http import Patience
 if int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:

@@ -16,7 +16,7 @@ from server import Served, tree
 
 from zoo.errors import WeightsError
 from zoo.pretrained import cache
-from zoo.pretrained.download import lock
+from zoo.pretrained.cache import lock
 from zoo.pretrained.find import downloaded, keeping, obtain, present, state_of
 
 ROOT = Path(__file__).parents[3]

@@ -1,6 +1,7 @@
 """The records: complete, of models that exist, and equal to what larq-zoo itself says."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from zoo.pretrained import records
 from zoo.pretrained.find import keeping, resolve
 
 ALL = records.all_records()
+# Of the weights, by who trained them; one repository of a paper's authors states a licence.
+LICENCES = {
+    "authors": "none stated",
+    "larq-zoo": "Apache-2.0",
+    "torchvision": "none stated",
+    "zoo": "Apache-2.0",
+}
+SD_BNN = ("SDBNNResNet18", "MIT")
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda each: f"{each.model}-{each.name}")
@@ -27,6 +36,7 @@ def test_record(record):
     assert (record.address is not None) == (record.access == "downloadable")
     assert (record.where is not None) == (record.access != "none published")
     assert record.version >= 1
+    assert record.licence == LICENCES[record.origin] or (record.model, record.licence) == SD_BNN
     assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
     assert record.measured_top1 is None or record.measured_row
     # A figure of a set's own is the paper's, or as near as a training done again comes.
@@ -34,6 +44,14 @@ def test_record(record):
         assert abs(record.published_top1 - row.top1) < 0.5
     if row.origin == "larq-zoo":
         assert (record.published_top1, record.published_top5) == (row.top1, row.top5)
+
+
+def test_every_record_states_licence_and_origin_itself():
+    """No default stands in for what nobody looked up."""
+    for file in (records.RECORDS, records.SHIPPED_RECORDS):
+        data = json.loads(file.read_text(encoding="utf-8"))
+        for record in data if isinstance(data, list) else data["sets"]:
+            assert record["licence"] and record["origin"], record["model"]
 
 
 def test_a_set_is_registered_once():

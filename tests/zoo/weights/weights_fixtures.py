@@ -6,14 +6,14 @@ import pytest
 from server import Server, tree
 
 from zoo import catalog
-from zoo.pretrained import download, records
+from zoo.pretrained import download, http, records
 
 
 @pytest.fixture
 def server(monkeypatch):
     """A server on the loopback address; requests are allowed, and nobody waits long."""
     monkeypatch.delenv("ZOO_OFFLINE")
-    patience = download.Patience(connect=30, read=30, tries=3, pause=0.05)
+    patience = http.Patience(connect=30, read=30, tries=3, pause=0.05)
     monkeypatch.setattr(download, "PATIENCE", patience)
     server = Server()
     yield server
@@ -34,6 +34,7 @@ def register(tmp_path, monkeypatch, home):
                 "name": name,
                 "dataset": dataset,
                 "origin": "authors",
+                "licence": "none stated",
                 "access": "downloadable",
                 "format": "npz",
                 "preprocessing": dataset,

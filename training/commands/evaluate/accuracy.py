@@ -5,13 +5,19 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from training.data import TFDS, ImageFolder, InputPipeline, RandomResizedCropFlip, reading
-from training.data.conventions import PHOTOGRAPHS, SMALL_IMAGES, preprocessing_of
+from training.data.conventions import (
+    DATASETS,
+    PHOTOGRAPHS,
+    PREPROCESSING,
+    SMALL_IMAGES,
+    preprocessing_of,
+)
 from training.loop.accuracy_pass import AccuracyPass
 from training.loop.progress import say, stage_bar
 from training.settings.configuration import configured_part, resolved
@@ -26,6 +32,12 @@ Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarra
 @component
 class EvaluationSettings:
     """Settings of an evaluation."""
+
+    # What the next two can be: the names, and where each is defined.
+    components: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "dataset": DATASETS,
+        "preprocessing": PREPROCESSING,
+    }
 
     # The data set: FashionMNIST (in the package), Cifar10, ImageNet, ImageFolder or tfds:NAME.
     dataset: Dataset = ComponentField()

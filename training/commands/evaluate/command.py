@@ -7,13 +7,18 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from training.commands import completion
+from training.commands.evaluate.recorded_figure import (
+    OWN_TOLERANCE,
+    PUBLISHED_TOLERANCE,
+    compare,
+    recorded_figure,
+)
 from training.commands.network import find
 from training.terminal import load_tensorflow, print_table
 from zoo import catalog
@@ -27,20 +32,9 @@ if TYPE_CHECKING:
     from training.commands.evaluate.accuracy_table import AccuracyRow
     from training.commands.evaluate.trained_network import TrainedNetwork
 
-OWN_TOLERANCE, PUBLISHED_TOLERANCE = 0.1, 0.5  # points of top-1
 MOST_CLASSES, WORST_CLASSES = 20, 10  # that are all shown; shown of more
 DEFAULT = "results/accuracy.csv"  # accuracy_table.ACCURACY, which --help need not import
 EXPORTS = "results/exports.csv"  # export_table.EXPORTS
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A figure to compare with: top1 in percent, where it stands, and the default tolerance."""
-
-    top1: float
-    source: str
-    tolerance: float
-    ours: bool
 
 
 @click.command()
@@ -253,67 +247,6 @@ def make_row(
 def compact(value: Any) -> str:
     """JSON without spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def recorded_figure(
-    network: TrainedNetwork,
-    evaluation: EvaluationSettings,
-    row: AccuracyRow,
-    before: Sequence[AccuracyRow],
-    table: Path,
-) -> Recorded | None:
-    """What `row` is to be compared with: the run's own figure, else the table's, else that of the
-    set's record, else the paper's.
-
-    Each only where it is of the same part of the same data set.
-    """
-    dataset = evaluation.dataset
-    trained_on = (network.recipe.get("dataset"), network.recipe.get("dataset.validation_split"))
-    if not network.same_images:
-        click.echo("The run was validated on other images.")
-    elif network.stages and trained_on == (type(dataset).__name__, row.split):
-        last = network.stages[-1]
-        if last.images == dataset.num_examples(row.split):
-            source = f"recorded by the run's stage '{last.name}'"
-            return Recorded(last.top1, source, OWN_TOLERANCE, True)
-    for other in before:
-        if other.key == row.key and other.images == row.images:
-            return Recorded(other.top1, f"recorded in {table}", OWN_TOLERANCE, True)
-    whole = row.split == type(dataset).__component_fields__["validation_split"].get_default(dataset)
-    if whole and (found := recorded_with_set(network, row)):
-        return found
-    if row.published_top1 is not None and whole:
-        return Recorded(row.published_top1, "published", PUBLISHED_TOLERANCE, False)
-    return None
-
-
-def recorded_with_set(network: TrainedNetwork, row: AccuracyRow) -> Recorded | None:
-    """The figure in the package's record of the set, if it was measured on this data set."""
-    from training.data.conventions import COMPONENTS
-
-    record = network.record
-    if record is None or record.measured_top1 is None:
-        return None
-    if COMPONENTS.get(record.dataset) != row.dataset:
-        return None
-    source = f"recorded of the set '{record.name}'"
-    return Recorded(record.measured_top1, source, OWN_TOLERANCE, True)
-
-
-def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:
-    """Say how far `top1` is from the recorded figure; whether that is within the tolerance."""
-    if recorded is None:
-        click.echo("No accuracy is recorded for these weights on these images.")
-        return True
-    allowed = recorded.tolerance if tolerance is None else tolerance
-    difference = top1 - recorded.top1
-    # Figures are decimals: 88.5 - 88.4 is a little more than 0.1.
-    passed = abs(difference) <= allowed + 1e-9
-    click.echo(
-        f"Difference {difference:+.2f} points from the {recorded.top1:.2f} % {recorded.source}: "
-        f"{'within' if passed else 'beyond'} the tolerance of {allowed:g}."
-    )
-    return passed
 
 
 def print_classes(confusion: np.ndarray, names: Sequence[str]) -> None:

@@ -26,80 +26,15 @@ SOURCES = Path(__file__).parent / "sources"
 KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_steps.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # of the manifest
-VECTORS = 2
 # Of C and C++, and main.
-KEYWORDS = frozenset(
-    {
-        "alignas",
-        "alignof",
-        "and",
-        "asm",
-        "auto",
-        "bool",
-        "break",
-        "case",
-        "catch",
-        "char",
-        "class",
-        "const",
-        "constexpr",
-        "continue",
-        "default",
-        "delete",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "explicit",
-        "export",
-        "extern",
-        "false",
-        "float",
-        "for",
-        "friend",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "main",
-        "namespace",
-        "new",
-        "not",
-        "nullptr",
-        "operator",
-        "or",
-        "private",
-        "protected",
-        "public",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "template",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typedef",
-        "typeid",
-        "typename",
-        "union",
-        "unsigned",
-        "using",
-        "virtual",
-        "void",
-        "volatile",
-        "wchar_t",
-        "while",
-        "xor",
-    }
-)
+_KEYWORDS = """
+alignas alignof and asm auto bool break case catch char class const constexpr continue default
+delete do double else enum explicit export extern false float for friend goto if inline int long
+main namespace new not nullptr operator or private protected public register restrict return short
+signed sizeof static struct switch template this throw true try typedef typeid typename union
+unsigned using virtual void volatile wchar_t while xor
+"""
+KEYWORDS = frozenset(_KEYWORDS.split())
 
 
 @dataclass(frozen=True)
@@ -164,6 +99,7 @@ def to_c(
     from zoo.deploy.c.memory import ALIGNMENT, Memory
     from zoo.deploy.c.reference import check_graph
     from zoo.deploy.c.schedule import Schedule
+    from zoo.deploy.c.vectors import VECTORS, expected_outputs
 
     graph, output = build_graph(model)
     if classes is not None and len(classes) != output.channels:
@@ -208,7 +144,7 @@ def to_c(
         "vectors": VECTORS,
         "title": _comment(model.name),
     }
-    values["expected"] = _expected(model, values["inputs"], table)
+    values["expected"] = expected_outputs(model, values["inputs"], table)
     conditions = {
         "uint8": table is not None,
         "float": table is None,
@@ -316,31 +252,3 @@ def _table(channels: int, mean: Sequence[float], std: Sequence[float]) -> np.nda
     pixels = np.arange(256, dtype=np.float32)[None] / np.float32(255)
     centre, size = (np.asarray(each, np.float32)[:, None] for each in (mean, std))
     return (pixels - centre) / size
-
-
-def vector_bytes(number: int, count: int) -> np.ndarray:
-    """The bytes of a test image, by a hash that main.c computes as well."""
-    x = (np.arange(count, dtype=np.uint64) + np.uint64(number * count)).astype(np.uint32)
-    x = x * np.uint32(2654435761)
-    x ^= x >> np.uint32(16)
-    x = x * np.uint32(2246822519)
-    x ^= x >> np.uint32(13)
-    return (x & np.uint32(255)).astype(np.uint8)
-
-
-def vector_image(number: int, count: int, table: np.ndarray | None) -> np.ndarray:
-    """The test image as the network takes it, flat."""
-    pixels = vector_bytes(number, count)
-    if table is None:
-        return (pixels.astype(np.float32) - np.float32(128)) / np.float32(64)
-    return table[np.arange(count) % len(table), pixels]
-
-
-def _expected(model: tf.keras.Model, count: int, table: np.ndarray | None) -> str:
-    """Keras's outputs for the test images, as C."""
-    from zoo.deploy.c.emit import _lines
-
-    images = np.stack([vector_image(number, count, table) for number in range(VECTORS)])
-    outputs = model(images.reshape(-1, *model.input_shape[1:]), training=False).numpy()
-    rows = ["\n".join(_lines(row.astype(np.float32).reshape(-1))) for row in outputs]
-    return "\n".join(f"{{\n{row}\n}}," for row in rows)

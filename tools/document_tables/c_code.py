@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.tables import read_table
+from tools.document_tables.latency import NO_LATENCY
+from tools.document_tables.markdown import folded, markdown
+from tools.tables import ROOT, read_table
 
-RESULTS = Path(__file__).parents[1] / "results"
-LATENCY = RESULTS / "c_latency.csv"
-LAYERS = RESULTS / "c_layers.csv"
+LATENCY = ROOT / "results" / "c_latency.csv"
+LAYERS = ROOT / "results" / "c_layers.csv"
 RUNTIMES = {
     "c": "C",
     "openvino": "OpenVINO",
@@ -19,6 +20,20 @@ RUNTIMES = {
     "keras": "Keras",
 }
 Rows = tuple[Sequence[str], list[list[str]]]
+
+
+def c_latency() -> str:
+    """C beside the other runtimes."""
+    return f"{markdown(*latency_rows())}\n\n{about_latency()}"
+
+
+def c_layers() -> str:
+    """Each layer in C, folded away below a sentence on its network."""
+    parts = []
+    for model in layer_models():
+        shown = markdown(*layer_rows(model)).splitlines()
+        parts += [about_layers(model), folded(f"Each layer of {model}", ["", *shown])]
+    return "\n\n".join(parts) or NO_LATENCY
 
 
 def latency_rows(table: Path = LATENCY) -> Rows:

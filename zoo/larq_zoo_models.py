@@ -13,7 +13,7 @@ from zoo.models import finished, split
 from zoo.weights import load
 
 
-def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
+def larq_zoo_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
     """Build a model of larq-zoo.
 
     Args:
@@ -32,5 +32,5 @@ def neighbours_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
             "input_shape=(height, width, channels) and call the model with the tensor."
         )
     # larq-zoo's weights come through our checks, never from its own download.
-    model = row.function()(**own) if own["weights"] is None else load.neighbours_model(row, own)
+    model = row.function()(**own) if own["weights"] is None else load.larq_zoo_model(row, own)
     return finished(model, own.get("include_top", True), **finishing)

@@ -1,0 +1,78 @@
+"""Models of the catalog, and the weight sets of all of them."""
+
+from collections.abc import Callable
+
+from tools.document_tables.markdown import optional, table_of
+from zoo import catalog
+from zoo.pretrained.records import WeightSet, measured_top1, published_sets, sets_of
+
+
+def models(origin: str = "zoo") -> str:
+    """The catalog's models of one origin."""
+    columns = _catalog_columns()
+    heads = (
+        "model",
+        "paper",
+        "data",
+        "published %",
+        "measured %",
+        "params M",
+        "MiB",
+        "binary MACs M",
+        "float MACs M",
+        "OPs M",
+        "weights",
+    )
+    shown = [head for head in heads if origin == "zoo" or head != "measured %"]
+    return table_of({head: columns[head] for head in shown}, catalog.rows(origin=origin))
+
+
+def family(arxiv: str) -> str:
+    """The models of one paper."""
+    columns = _catalog_columns()
+    heads = (
+        "model",
+        "data",
+        "published %",
+        "top-5 %",
+        "measured %",
+        "params M",
+        "MiB",
+        "OPs M",
+        "weights",
+    )
+    rows = [row for row in catalog.rows(origin="zoo") if row.arxiv == arxiv]
+    return table_of({head: columns[head] for head in heads}, rows)
+
+
+def _catalog_columns() -> dict[str, Callable[[catalog.Row], str]]:
+    measured = measured_top1()
+    return {
+        "model": lambda row: row.model,
+        "paper": lambda row: f"[{row.family}](https://arxiv.org/abs/{row.arxiv})",
+        "data": lambda row: row.dataset,
+        "published %": lambda row: optional(row.top1, ".1f"),
+        "top-5 %": lambda row: optional(row.top5, ".1f"),
+        "measured %": lambda row: optional(measured.get(row.model), ".2f"),
+        "params M": lambda row: f"{row.params / 1e6:.2f}",
+        "MiB": lambda row: f"{row.memory_bytes / 2**20:.2f}",
+        "binary MACs M": lambda row: f"{row.binary_macs / 1e6:,.1f}",
+        "float MACs M": lambda row: f"{row.float_macs / 1e6:,.1f}",
+        "OPs M": lambda row: f"{row.ops / 1e6:,.1f}",
+        "weights": lambda row: ", ".join(sets_of(row.model)),
+    }
+
+
+WEIGHT_SET_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
+    "model": lambda each: each.model,
+    "set": lambda each: each.name,
+    "version": lambda each: str(each.version),
+    "access": lambda each: each.access,
+    "trained by": lambda each: "this project" if each.origin == "zoo" else each.origin,
+    "licence": lambda each: each.licence,
+}
+
+
+def weight_sets() -> str:
+    """Every weight set that exists: who trained it, and under which licence."""
+    return table_of(WEIGHT_SET_COLUMNS, published_sets())

@@ -1,0 +1,64 @@
+"""How long a step of training takes: beside plain Keras and Larq, and in the whole of a run."""
+
+from tools.document_tables.markdown import markdown
+from tools.tables import ENGINE_OVERHEAD, TRAINING_STEP, read_table
+
+
+def training_step() -> str:
+    """How long a training step takes, beside plain Keras and Larq."""
+    heads = (
+        "network",
+        "batch",
+        "plain ms",
+        "zoo ms",
+        "ratio",
+        "gradients",
+        "difference, float32",
+        "difference, bfloat16",
+    )
+    return markdown(
+        heads,
+        [
+            (
+                row["network"],
+                row["batch"],
+                row["plain_ms"],
+                row["zoo_ms"],
+                f"{row['ratio']} ({row['lowest_ratio']} to {row['highest_ratio']})",
+                row["gradients"],
+                row["gradient_difference_float32"],
+                row["gradient_difference_bfloat16"],
+            )
+            for row in read_table(TRAINING_STEP)
+        ],
+    )
+
+
+def engine_overhead() -> str:
+    """How much longer a step takes in the engine than on its own."""
+    heads = (
+        "network",
+        "data",
+        "batch",
+        "steps",
+        "bare step ms",
+        "loop ms",
+        "more wall time %",
+        "more CPU time %",
+    )
+    return markdown(
+        heads,
+        [
+            (
+                row["network"],
+                row["dataset"],
+                row["batch"],
+                row["steps"],
+                row["bare_ms"],
+                row["engine_ms"],
+                f"{row['overhead_percent']} ({row['lowest']} to {row['highest']})",
+                f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
+            )
+            for row in read_table(ENGINE_OVERHEAD)
+        ],
+    )

@@ -44,20 +44,20 @@ class Tier:
 
 TWO_AT_A_TIME = ("-n", "2", "--dist", "worksteal")
 TIERS = {
-    "default": Tier("make test", "everything that a change may break", TWO_AT_A_TIME),
+    "default": Tier("make test", "everything that a change can break", TWO_AT_A_TIME),
     "import": Tier(
         "make test-convert",
-        "PyTorch's files, read and written, beside PyTorch",
+        "reading and writing PyTorch files, compared with PyTorch",
         ("-m", "convert", "tests/convert"),
     ),
     "attacks": Tier(
         "make test-attacks",
-        "runs that are killed, filled up, fed bad files, cut off; counts attacks tried and held",
+        "runs with kills, full disks, bad files, lost connections; counts attacks tried and held",
         ("-m", "attacks", *TWO_AT_A_TIME, "tests/attacks"),
     ),
     "C targets": Tier(
         "make test-c",
-        "exported C on ARM, RISC-V, WebAssembly and Cortex-M, by emulators",
+        "exported C on emulated ARM, RISC-V, WebAssembly and Cortex-M",
         ("-m", "c_targets", "tests/c_targets"),
     ),
     "slow": Tier(

@@ -64,7 +64,7 @@ TOGETHER = [
     ({**WITH_TEACHER, "teacher.input_shape": "(28,28,3)"}, "The teacher takes images of 28x28x3"),
     ({**WITH_TEACHER, "teacher.weights": "no.npz"}, "There is no weights file 'no.npz'."),
     ({**WITH_TEACHER, "teacher.weights": "foo"}, "There are no weights 'foo' for RealResNet20"),
-    ({**WITH_TEACHER, "teacher.weights": "cifar10"}, "tells 10 classes apart"),
+    ({**WITH_TEACHER, "teacher.weights": "cifar10"}, "has 10 classes"),
     ({"initialize_from": "nofile.npz"}, "There is no weights file 'nofile.npz'."),
     ({"initialize_from": "foo"}, "give None for random weights, or a file"),
     ({"initialize_from": "cifar10"}, "do not fit"),  # of another width

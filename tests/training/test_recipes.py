@@ -93,7 +93,7 @@ def test_optimizer_of_self_distribution_by_name():
         (["warmup_epochs=45"], "warmup_epochs=45 must not exceed the 44 epochs of stage 'binary c"),
         (
             ["model=QuickNetSmall", "crop_epochs=0", "initialize_from=imagenet"],
-            "is larq-zoo's and is",
+            "belongs to larq-zoo and is",
         ),
     ],
 )
@@ -278,7 +278,7 @@ def test_teacher_of_keras_applications_does_its_own_preprocessing():
     [
         ({"application": "ResNet5"}, UnknownNameError, "did you mean 'ResNet50'"),
         ({"weights": "no/such/file"}, WeightsError, "cannot be read as weights"),
-        ({"input_shape": (28, 28, 1)}, InvalidValueError, "three colours"),
+        ({"input_shape": (28, 28, 1)}, InvalidValueError, "three channels"),
     ],
 )
 def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
@@ -287,7 +287,7 @@ def test_teacher_that_cannot_be_had_is_one_sentence(arguments, error, words):
 
 
 def test_a_teacher_of_keras_applications_by_its_own_name():
-    meant = "no teacher 'resnet50', but teacher=KerasApplication teacher.application=ResNet50."
+    meant = "no teacher 'resnet50'; give teacher=KerasApplication teacher.application=ResNet50."
     with pytest.raises(InvalidValueError, match=meant):
         stages_of("ReActNet", "teacher=resnet50")
     with pytest.raises(UnknownNameError, match="no model 'resnet50'; did you mean"):

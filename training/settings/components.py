@@ -73,7 +73,7 @@ def named_component(
         for cls in choices:  # one of them may hold what was meant
             if setting := getattr(cls, "setting_for", lambda name: None)(value):
                 meant = f"{key}={component_name(cls)} {key}.{setting}"
-                raise InvalidValueError(f"There is no {noun} '{value}'; there is {meant}.")
+                raise InvalidValueError(f"There is no {noun} '{value}'; give {meant}.")
         raise UnknownNameError(noun, value, {component_name(cls) for cls in choices})
     # larq-zoo has classes of the same names as ours, e.g. its data sets.
     return max(named, key=lambda cls: (cls is default, not is_of_larq_zoo(cls)))

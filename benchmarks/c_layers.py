@@ -18,7 +18,7 @@ from pathlib import Path
 
 import zoo
 from tools.tables import read_table, write_table
-from training.commands.evaluate.accuracy_table import commit
+from training.commands.evaluate.accuracy_table import PACKAGE, commit
 from zoo.deploy import to_c
 from zoo.deploy.c.load import FLAGS, find_compiler
 from zoo.deploy.cpu import cpu_name, instruction_sets
@@ -92,7 +92,7 @@ def measure(model: str, runs: int) -> Iterator[dict[str, object]]:
             "limit": f"{limit:.0f}",
             "runs": len(same),
             "cpu": cpu_name(),
-            "commit": commit(),
+            "commit": commit(PACKAGE),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -15,10 +16,14 @@ from typing import Any
 import click
 
 from zoo.errors import ZooError
-from zoo.quiet import import_tensorflow
+from zoo.quiet import absent, import_tensorflow
 
 NEEDED_FILES = 64  # descriptors that TensorFlow and a run have open at once, with room to spare
 NEEDED_ADDRESSES = 3 * 2**30  # bytes; TensorFlow alone maps 2.1 GiB
+
+# TensorFlow imports them where they are installed, for what no command uses: its converter of JAX's
+# functions, distortions of images, tables as inputs.
+UNUSED_PACKAGES = ("jax", "pandas", "scipy")
 
 OPEN = {"ignore_unknown_options": True}  # --key and --no-key are settings, not options
 
@@ -121,7 +126,9 @@ def load_tensorflow() -> None:
     # larq warns of binary kernels without `kernel_constraint`, which no paper has: only our small
     # networks clip latent weights.
     logging.getLogger("larq").setLevel(logging.ERROR)
-    import_tensorflow()
+    with absent(UNUSED_PACKAGES):
+        import_tensorflow()
+    gc.freeze()  # what was imported stays: no later search for garbage need look at it
 
 
 def on_terminal() -> bool:

@@ -4,6 +4,8 @@
   `import zoo` is enough for `tf.keras.models.load_model` and for unpickling.
 - larq-zoo imports Keras 3 for one function, which Keras 2 also has: it gets Keras 2's. Keras 3
   would fail if KERAS_BACKEND names a backend that is not installed.
+- zookeeper imports tensorflow-datasets, which takes a fifth of TensorFlow's time: it gets a
+  stand-in that imports it when a data set is opened.
 - `from zoo import ReactNetA` fails with the most similar name.
 """
 
@@ -23,6 +25,8 @@ from zoo.errors import suggestion
 
 REGISTER = "tf_keras.src.saving.object_registration"
 LARQ_ZOO_UTILS = "larq_zoo.core.utils"
+ZOOKEEPER = ("zookeeper.tf.dataset", "zookeeper.tf.preprocessing")
+TFDS = "tensorflow_datasets"
 LAYERS = ("larq", "zoo.batch_norm", "zoo.quantizers", "zoo.layers")
 
 
@@ -82,6 +86,42 @@ def without_keras3() -> Iterator[None]:
                 del sys.modules[name]
 
 
+class _Decoder(type):
+    """Of a class that stands for `tfds.decode.Decoder` in a type, before that is imported."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        real = sys.modules.get(TFDS)  # not imported: then nothing is of its classes
+        return real is not None and isinstance(value, real.decode.Decoder)
+
+
+class DatasetsLater(ModuleType):
+    """Stands for tensorflow-datasets, and imports it when something of it is used."""
+
+    class decode:
+        """What zookeeper needs for the type of a field."""
+
+        Decoder = _Decoder("Decoder", (), {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def without_datasets() -> Iterator[None]:
+    """Let what is imported in the block have `DatasetsLater`."""
+    if TFDS in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[TFDS] = DatasetsLater(TFDS)
+    try:
+        yield
+    finally:
+        if sys.modules.get(TFDS) is stand_in:
+            del sys.modules[TFDS]
+
+
 class _After(Loader):
     """The loader of a module, with something done around or after it."""
 
@@ -106,7 +146,16 @@ def _execute_larq_zoo(loader: Any, module: ModuleType) -> None:
         loader.exec_module(module)
 
 
-WATCHED = {REGISTER: _execute_register, LARQ_ZOO_UTILS: _execute_larq_zoo}
+def _execute_zookeeper(loader: Any, module: ModuleType) -> None:
+    with without_datasets():
+        loader.exec_module(module)
+
+
+WATCHED = {
+    REGISTER: _execute_register,
+    LARQ_ZOO_UTILS: _execute_larq_zoo,
+    **dict.fromkeys(ZOOKEEPER, _execute_zookeeper),
+}
 
 
 class Watched(MetaPathFinder):

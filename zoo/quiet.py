@@ -6,9 +6,10 @@ registered twice. ZOO_DEBUG=1 lets everything through. Importing this imports no
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -28,10 +29,35 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules or debugging():
         return  # whoever needs it imports it
     prefer_quiet()
-    with quiet_errors():
+    with quiet_errors(), uncollected():
         import tensorflow
 
         tensorflow.config.list_physical_devices()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage in the block: a quarter of TensorFlow's import goes to it, in vain."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@contextmanager
+def absent(packages: Iterable[str]) -> Iterator[None]:
+    """What is imported in the block finds none of these packages, unless they are imported."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be found
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if sys.modules.get(name, ...) is None:
+                del sys.modules[name]
 
 
 @contextmanager

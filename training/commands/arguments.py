@@ -5,14 +5,20 @@ Importing this imports no TensorFlow.
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import zoo
 from training.settings.assignments import parse_arguments, typed
 from training.terminal import load_tensorflow
 from zoo import catalog
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
+from zoo.files import expanded
+from zoo.pretrained.records import names_a_file
 
 PREFIX = "model."  # as recipes have it before the settings of their network
 NO_WEIGHTS = "none"
@@ -61,10 +67,33 @@ def typed_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return typed(options, types)
 
 
+def check_early(name: str, options: Mapping[str, Any]) -> None:
+    """Raise UnknownNameError for an argument that the model `name` lacks, and WeightsError for a
+    file of weights that does not exist: what can be seen without TensorFlow."""
+    valid = _stub().get(name)
+    for key in options:
+        if valid and key not in valid:
+            raise UnknownNameError("argument", key, valid)
+    check_weights_file(options.get("weights"))
+
+
+def check_weights_file(weights: Any) -> None:
+    """Raise WeightsError for the path of a file that does not exist; sets and None pass."""
+    if isinstance(weights, str | Path) and names_a_file(weights) and not expanded(weights).exists():
+        raise WeightsError(f"There is no weights file '{weights}'.")
+
+
+@cache
+def _stub() -> Mapping[str, list[str]]:
+    """The arguments of this zoo's models, by name, as type checkers read them."""
+    stub = Path(zoo.__file__).with_suffix(".pyi")
+    body = ast.parse(stub.read_text(encoding="utf-8")).body if stub.is_file() else []
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    return {each.name: [a.arg for a in each.args.kwonlyargs] for each in functions}
+
+
 def build_model(name: str, options: Mapping[str, Any]) -> Any:
     """The model `name`, after a look at whether it takes these arguments."""
-    import zoo
-
     row = catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
     load_tensorflow()
     options = typed_arguments(name, options)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from training.commands.arguments import build_model, parameters, typed_arguments
+from training.commands.arguments import build_model, check_early, parameters, typed_arguments
 from training.commands.known_network import Kind, Network, completed
 from training.terminal import load_tensorflow
 from zoo import catalog
@@ -113,6 +113,8 @@ def resolve(text: str, options: Mapping[str, Any], *, needs_weights: bool = True
         ZooError: something does not exist, cannot be read, or does not fit.
     """
     found = find(text)
+    if found.row:
+        check_early(found.row.model, options)
     load_tensorflow()
     if found.kind == "catalog":
         assert found.row
@@ -141,7 +143,8 @@ def _of_catalog(
     text: str, row: catalog.Row, options: Mapping[str, Any], needs_weights: bool
 ) -> Network:
     from training.commands.saved_network import card_beside
-    from zoo.weights.load import classes_of, find_weights, names_a_file
+    from zoo.pretrained.records import names_a_file
+    from zoo.weights.load import classes_of, find_weights
 
     arguments = typed_arguments(row.model, options)
     default = _default_set(row, needs_weights) if "weights" not in arguments else None

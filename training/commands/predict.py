@@ -65,14 +65,18 @@ def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
     options = read_options(settings)
     chosen = options.pop(PREPROCESSING, None)
     found = find(model, exports=True)
-    load_tensorflow()
-    from zoo.preprocessing import read_image, top_classes
+    from zoo.pretrained.records import preprocessing
 
+    if chosen is not None:
+        preprocessing(str(chosen))  # a wrong name is told now, not after the wait for TensorFlow
     if found.kind == "export":
         assert found.path
+        load_tensorflow()
         network = _export(found.path, options, trust_program)
     else:
         network = _of_keras(model, options)
+    from zoo.preprocessing import read_image, top_classes
+
     pixels = [read_image(each) for each in files]
     runner, how = network.runner, _preprocessing(network, chosen)
     channels = runner.input_shape[-1]

@@ -11,6 +11,7 @@ import click
 
 from training.commands import completion
 from training.commands.task_help import print_task_help
+from training.settings.assignments import parse_assignments
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
@@ -95,7 +96,6 @@ def train(
         return
     began: dict[str, Any] = {}
     if (Path(task) / "config.json").is_file():
-        load_tensorflow()
         from training.loop.run_directory import read_config
 
         began = read_config(Path(task))
@@ -107,6 +107,12 @@ def train(
         raise UnknownNameError("task", task, [info.name for info in tasks])
     if images and not program:
         raise InvalidValueError("--images goes with --program DIR.")
+    if not (wants_help or help_all):
+        from training.commands.declared import check_settings
+
+        conf = parse_assignments(settings)
+        if not (Path(str(conf.get("output_dir", ""))).expanduser() / "config.json").is_file():
+            check_settings(info, {**began, **conf})  # now, not after the wait
     load_tensorflow()
 
     def run(task: Any) -> None:
@@ -146,7 +152,7 @@ def run_task(
         run: what to do with the configured task.
         began: the settings of the run that is continued; `settings` beat them.
     """
-    from training.settings.configuration import configure_task, parse_assignments
+    from training.settings.configuration import configure_task
 
     conf = parse_assignments(settings)
     conf = {**(began or _as_it_began(cls.__name__, conf)), **conf}

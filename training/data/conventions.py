@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+CACHES = ("auto", "none", "memory", "disk")  # where encoded images wait between epochs
+
 # The data sets that a setting can name, and where each is defined.
 DATASETS = {
     "Cifar10": "training.data.datasets:Cifar10",

@@ -4,9 +4,7 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 from pathlib import Path
-from typing import Any
-
-import tensorflow_datasets as tfds
+from typing import TYPE_CHECKING, Any
 
 from training.data import EMBEDDED_DIR
 from training.data.image_folder import ImageFolder
@@ -14,6 +12,9 @@ from training.data.prepared import PreparedImages
 from zoo.adapters.zookeeper import Field, component
 from zoo.errors import DatasetError
 from zoo.files import expanded
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 __all__ = ["TFDS", "Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
 
@@ -117,7 +118,9 @@ class TFDS(PreparedImages):
     def _keys(self) -> tuple[str, str]:
         return self.info.supervised_keys or ("image", "label")
 
-    def _open(self) -> tfds.core.DatasetBuilder:
+    def _open(self) -> "tfds.core.DatasetBuilder":
+        import tensorflow_datasets as tfds  # takes seconds
+
         builder = super()._open()
         features = builder.info.features
         keys: Any = builder.info.supervised_keys or ("image", "label")

@@ -12,9 +12,9 @@ from training.data.encoded import EncodedImages
 from training.data.image_files import ImageReader, beginning
 from training.data.layout import (
     EVERY,
-    LAYOUT,
     TRAIN,
     VALIDATION,
+    existing_folder,
     split_as_before,
     split_by_folders,
     whole,
@@ -22,7 +22,6 @@ from training.data.layout import (
 from zoo.adapters.zookeeper import Field, component
 from zoo.adapters.zookeeper_tf import Dataset
 from zoo.errors import DatasetError
-from zoo.files import expanded
 from zoo.images import NATIVE_SUFFIXES
 from zoo.limits import above, at_least
 
@@ -65,12 +64,7 @@ class ImageFolder(EncodedImages, Dataset):
     @property
     def root(self) -> Path:
         """The folder; raises DatasetError where none was given or none is there."""
-        if self.data_dir is None:
-            raise DatasetError("ImageFolder needs dataset.data_dir=FOLDER: " + LAYOUT + ".")
-        root = expanded(self.data_dir)
-        if not root.is_dir():
-            raise DatasetError(f"There is no folder {root}: {LAYOUT}.")
-        return root
+        return existing_folder(self.data_dir)
 
     _reads_all_formats = True
     _whole = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from training.data.listing import (
 )
 from training.data.listing import remarks as remarks_of
 from zoo.errors import DatasetError
+from zoo.files import expanded
 from zoo.images import FORMATS
 
 TRAIN, VALIDATION, TEST, EVERY = "train", "validation", "test", "all"  # splits
@@ -44,6 +46,16 @@ class Layout:
     names: list[str]
     splits: dict[str, ByClass]
     remarks: list[str] = field(default_factory=list)
+
+
+def existing_folder(data_dir: str | os.PathLike | None) -> Path:
+    """The folder of images; DatasetError where none was given or none is there."""
+    if data_dir is None:
+        raise DatasetError("ImageFolder needs dataset.data_dir=FOLDER: " + LAYOUT + ".")
+    root = expanded(data_dir)
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}: {LAYOUT}.")
+    return root
 
 
 def split_by_folders(root: Path, share: float, seed: int) -> Layout:

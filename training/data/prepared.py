@@ -7,17 +7,19 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from training.data.encoded import EncodedImages, shuffled
 from zoo.adapters.zookeeper import Field, utils
 from zoo.adapters.zookeeper_tf import TFDSDataset
 from zoo.errors import DatasetError, InvalidValueError
 from zoo.files import expanded
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 DEFAULT_DIR = "~/tensorflow_datasets"
 INTERLEAVED_FILES, INTERLEAVED_RECORDS = 16, 16
@@ -59,7 +61,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
         return expanded(chosen)
 
     @property
-    def builder(self) -> tfds.core.DatasetBuilder:
+    def builder(self) -> "tfds.core.DatasetBuilder":
         """The opened data set; raises DatasetError where it is missing or damaged."""
         if "_builder" not in self.__dict__:
             self._builder = self._open()
@@ -71,7 +73,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
         return self._newest_version() is not None
 
     @property
-    def info(self) -> tfds.core.DatasetInfo:
+    def info(self) -> "tfds.core.DatasetInfo":
         """The metadata, with splits and features."""
         return self.builder.info
 
@@ -134,6 +136,8 @@ class PreparedImages(EncodedImages, TFDSDataset):
     @property
     def _pixels_shape(self) -> tuple[int, int, int] | None:
         """[h, w, c] of images stored as zlib-compressed pixels; None: as PNG or JPEG files."""
+        import tensorflow_datasets as tfds  # takes seconds
+
         feature = self.info.features[self.image_key]
         return None if isinstance(feature, tfds.features.Image) else feature.shape
 
@@ -172,7 +176,9 @@ class PreparedImages(EncodedImages, TFDSDataset):
                 f"{', '.join(sorted(self.info.splits))}."
             ) from error
 
-    def _open(self) -> tfds.core.DatasetBuilder:
+    def _open(self) -> "tfds.core.DatasetBuilder":
+        import tensorflow_datasets as tfds  # takes seconds
+
         kind = self.title
         folder = self._newest_version()
         if folder is None:
@@ -210,6 +216,8 @@ class PreparedImages(EncodedImages, TFDSDataset):
         return numbered[max(numbered)] if numbered else None
 
     def _prepare(self, kind: str) -> None:
+        import tensorflow_datasets as tfds  # takes seconds
+
         try:
             tfds.builder(self.name, data_dir=str(self.root)).download_and_prepare()
         except Exception as error:  # network, disk, missing archives, checksums

@@ -28,7 +28,6 @@ from zoo.untrusted.opening import read_text
 COPY_SEED, COPY_BUFFER = 0, 4096
 READ_TOGETHER = 64  # records
 LOOK_EVERY, MOST_STILL = 5.0, 600.0  # seconds: at a copy that another process makes
-CACHES = ("auto", "none", "memory", "disk")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from training.loop.stage import Stage
 
 
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Options of a run that do not affect its result.

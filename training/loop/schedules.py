@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from zoo.errors import InvalidValueError
-from zoo.quantizers import EDESign
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Schedule = Callable[[float], float]
 
@@ -52,6 +53,8 @@ def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], 
         )
 
     def sharpen(model: tf.keras.Model, passed: float) -> None:
+        from zoo.quantizers import EDESign
+
         for layer in model.layers:
             for name in ("input_quantizer", "kernel_quantizer"):
                 quantizer = getattr(layer, name, None)

@@ -12,7 +12,8 @@ import tensorflow as tf
 from training.settings.components import component_name
 from zoo.errors import InvalidValueError
 from zoo.models import ZooFactory, variant
-from zoo.weights.load import classes_of, names_a_file
+from zoo.pretrained.records import names_a_file
+from zoo.weights.load import classes_of
 
 
 def network(

@@ -7,9 +7,8 @@ import os
 from dataclasses import fields
 from typing import Annotated, Optional, Union
 
-from training.data.storage import CACHES
-from training.loop.distribution.workers import STRATEGIES
-from training.loop.plan import RunOptions
+from training.data.conventions import CACHES
+from training.loop.plan import STRATEGIES, RunOptions
 from zoo.adapters.zookeeper import Field
 from zoo.limits import at_least, one_of
 

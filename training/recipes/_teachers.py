@@ -16,8 +16,8 @@ from zoo.adapters.zookeeper import ComponentField, Field, factory
 from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from zoo.pretrained.records import names_a_file
 from zoo.weights.files import check_keras
-from zoo.weights.load import names_a_file
 
 
 def applications() -> dict[str, str]:

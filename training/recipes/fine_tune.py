@@ -21,9 +21,8 @@ from zoo.adapters.zookeeper import ComponentField, Field, task
 from zoo.adapters.zookeeper_tf import Dataset
 from zoo.errors import DatasetError, ZooError
 from zoo.models.reactnet import ReActNet20Factory
-from zoo.pretrained.records import default_record, find_record, preprocessing
+from zoo.pretrained.records import default_record, find_record, names_a_file, preprocessing
 from zoo.weights.files import describe_npz
-from zoo.weights.load import names_a_file
 
 LOOKED_AT = 32  # images, for their size
 

@@ -24,6 +24,7 @@ from zoo.errors import InvalidValueError, UnknownNameError, ZooError
 __all__ = [
     "FieldInfo",
     "UnknownKeyError",
+    "checked_value",
     "component_name",
     "configure_task",
     "configured_part",
@@ -59,7 +60,7 @@ def configure_task(task_class: type, conf: Mapping[str, Any], name: str | None =
     for key in conf:
         if key not in infos:
             raise UnknownKeyError(key, infos)
-    values = {key: _value(infos[key], value) for key, value in conf.items()}
+    values = {key: checked_value(infos[key], value) for key, value in conf.items()}
     # Zookeeper would choose the same class, with a warning.
     values |= {key: info.make() for key, info in infos.items() if info.implied}
     task = task_class()
@@ -78,7 +79,8 @@ def _expected(info: FieldInfo) -> str:
     return f"one of {', '.join(info.choice_names)}" if info.choices else describe(info.type)
 
 
-def _value(info: FieldInfo, value: Any) -> Any:
+def checked_value(info: FieldInfo, value: Any) -> Any:
+    """`value` in the type of a field; InvalidValueError or UnknownNameError if it is none."""
     if info.chosen and (isinstance(value, str) or inspect.isclass(value)):
         return info.make()
     try:
@@ -103,7 +105,8 @@ def configured_part(task_class: Any, name: str, conf: Mapping[str, Any]) -> Any:
     for key in inner:
         if key not in infos:
             raise UnknownKeyError(f"{name}.{key}", [f"{name}.{each}" for each in infos])
-    configure(part, {key: _value(infos[key], value) for key, value in inner.items()}, name=name)
+    values = {key: checked_value(infos[key], value) for key, value in inner.items()}
+    configure(part, values, name=name)
     return part
 
 

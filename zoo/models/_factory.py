@@ -244,7 +244,8 @@ class ZooFactory(ModelFactory):
 
     def _check_weights(self) -> None:
         """Refuse unsuitable weights before the network is built."""
-        from zoo.weights.load import find_weights, names_a_file
+        from zoo.pretrained.records import names_a_file
+        from zoo.weights.load import find_weights
 
         assert self.weights is not None
         if names_a_file(self.weights):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -183,6 +184,11 @@ def imported_record(model: str, name: str) -> WeightSet:
         preprocessing=dataset,
         classes=dataset,
     )
+
+
+def names_a_file(weights: str | Path) -> bool:
+    """Whether `weights` is a path; a plain word is always a set, even if a file has that name."""
+    return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
 def preprocessing(name: str) -> ImagePreprocessing:

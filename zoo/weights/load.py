@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from zoo import catalog
 from zoo.errors import WeightsError
 from zoo.files import expanded
 from zoo.pretrained.find import find_here, obtain, present
-from zoo.pretrained.records import WeightSet, find_record, records_of
+from zoo.pretrained.records import WeightSet, find_record, names_a_file, records_of
 from zoo.weights.files import TORCH_SUFFIXES, check_weights, read_npz, write_npz
 from zoo.weights.imports import prepare
 from zoo.weights.keras_file import classifier_size, keras_features, last_size, load_keras
@@ -91,11 +90,6 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
         return present(name, str(weights))
     record = find_record(name, str(weights))
     return find_here(record) if record else find_weights(weights, name)
-
-
-def names_a_file(weights: str | Path) -> bool:
-    """Whether `weights` is a path; a plain word is always a set, even if a file has that name."""
-    return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
 def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None = None) -> Path:

@@ -28,7 +28,6 @@ from training.loop.distribution.meeting import JOIN_UNTIL, join_until, meet
 from zoo.errors import InvalidValueError, RunError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 # TensorFlow's errors if a peer is gone, does not answer, or was restarted.
 PEER_ERRORS = (
     tf.errors.UnavailableError,

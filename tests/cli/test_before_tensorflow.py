@@ -1,0 +1,134 @@
+"""What a command answers at once: slips that need no TensorFlow to be seen."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from training.commands.declared import PARTS, UNKNOWN, check_settings, component_names, keys_of
+from training.settings.assignments import parse_assignments
+from training.settings.configuration import configure_task
+from training.settings.discovery import recipe_tasks
+from training.settings.fields import fields
+from zoo.errors import UnknownNameError, ZooError
+
+# Commands, and a part of what they say.
+WRONG = {
+    "train Dmo": "There is no task 'Dmo'",
+    "train Demo epohcs=3": "did you mean 'epochs'?",
+    "train Demo --dry-run model.widht=2": "did you mean 'model.width'?",
+    "train Demo epochs=x": "'epochs' must be a whole number, 0 or more, not 'x'",
+    "train Demo model.width=0": "'model.width' must be a number, above 0, not 0",
+    "train Demo optimizer=adm": "did you mean 'adam'?",
+    "train Demo cache=disc": "did you mean 'disk'?",
+    "train Demo model=ReactNet": "There is no model 'ReactNet'",
+    "train Demo dataset=Cifarr": "did you mean 'Cifar10'?",
+    "train Demo initialize_from=missing.npz": "There is no weights file 'missing.npz'",
+    "train FineTune dataset.data_dir=missing": "There is no folder missing",
+    "predict ReActNt20 IMAGE": "There is no model 'ReActNt20'",
+    "predict ReActNet20 missing.png": "There is no image file 'missing.png'",
+    "predict missing.keras IMAGE": "There is no 'missing.keras'",
+    "predict ReActNet20 IMAGE widht=2": "There is no argument 'widht'",
+    "predict ReActNet20 IMAGE weights=missing.npz": "There is no weights file 'missing.npz'",
+    "predict ReActNet20 IMAGE preprocessing=imagenot": "did you mean 'imagenet'?",
+    "summary ReActNt20": "There is no model 'ReActNt20'",
+    "summary ReActNet20 widht=2": "There is no argument 'widht'",
+    "export ReActNt20 --format c -o out": "There is no model 'ReActNt20'",
+    "evaluate ReActNt20": "There is no model 'ReActNt20'",
+    "convert ReActNt20 x.pth": "There is no model 'ReActNt20'",
+    "benchmark ReActNt20": "There is no model 'ReActNt20'",
+}
+PROGRAM = """
+import contextlib, io, json, sys
+from training.cli import main
+found = []
+for words in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(words)
+    heavy = {"tensorflow", "matplotlib", "tensorflow_datasets", "larq_zoo"} & set(sys.modules)
+    found.append([code, said.getvalue(), sorted(heavy)])
+print(json.dumps(found))
+"""
+
+
+def test_slips_are_told_without_tensorflow(tmp_path):
+    image = tmp_path / "image.png"
+    image.write_bytes(b"")
+    commands = [each.replace("IMAGE", str(image)).split() for each in WRONG]
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    answers = json.loads(run.stdout.splitlines()[-1])
+    for words, part, (code, said, heavy) in zip(commands, WRONG.values(), answers, strict=True):
+        assert (code, heavy) == (2, []), (words, said)
+        assert part in said and said.count("\n") == 1, (words, said)
+
+
+@pytest.mark.parametrize("info", recipe_tasks(), ids=lambda info: info.name)
+def test_keys_read_from_the_source_are_those_of_the_class(info):
+    real = {each.key: each.type for each in fields(info.load())}
+    declared = keys_of(info.name, {})
+    assert set(declared) == set(real)
+    wrong = {k: (v, real[k]) for k, v in declared.items() if v is not UNKNOWN and v != real[k]}
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "task, word",
+    [
+        ("ReActNet20", "dataset=ImageFolder"),
+        ("ReActNet", "dataset=fashion_mnist"),
+        ("FineTune", "dataset=Cifar10"),
+        ("ReActNet20", "model=BiRealNet18"),
+        ("ReActNet20", "teacher=None"),
+    ],
+)
+def test_keys_follow_the_components_that_are_chosen(task, word):
+    info = next(each for each in recipe_tasks() if each.name == task)
+    conf = parse_assignments([word])
+    assert set(keys_of(task, conf)) == {each.key for each in fields(info.load(), conf)}
+
+
+def test_what_only_the_opened_data_set_knows_is_left_to_the_class():
+    assert keys_of("ReActNet20", parse_assignments(["dataset=tfds:mnist"])) is None
+
+
+@pytest.mark.parametrize("part", [each for each in PARTS if each != "teacher"])
+def test_components_read_from_the_source_are_those_to_choose_from(part):
+    info = next(each for each in recipe_tasks() if each.name == "ReActNet20")
+    real = next(each for each in fields(info.load()) if each.key == part)
+    assert sorted(component_names(part)) == real.choice_names
+
+
+@pytest.mark.parametrize(
+    "words",
+    [each.split()[1:] for each in WRONG if each.startswith("train Demo") and "init" not in each],
+    ids=" ".join,
+)
+def test_the_sentence_is_that_of_the_class(words):
+    info = next(each for each in recipe_tasks() if each.name == "Demo")
+    conf = parse_assignments([word for word in words[1:] if word != "--dry-run"])
+    with pytest.raises(ZooError) as early:
+        check_settings(info, conf)
+    with pytest.raises(ZooError) as late:
+        configure_task(info.load(), conf)
+    assert str(early.value) == str(late.value)
+
+
+def test_a_right_setting_passes():
+    info = next(each for each in recipe_tasks() if each.name == "Demo")
+    for words in (
+        ["model=QuickNet"],
+        ["teacher=KerasApplication", "teacher.application=ResNet50"],
+        ["teacher=ResNet50"],  # which the class refuses, for it knows Keras's networks
+        ["model=react_net_a", "model.width=0.5", "preprocessing.flip=True"],
+        ["dataset=image_folder", f"dataset.data_dir={info.module and '.'}"],
+    ):
+        check_settings(info, parse_assignments(words))
+    with pytest.raises(UnknownNameError):
+        check_settings(info, parse_assignments(["model=nothing"]))

@@ -1,10 +1,15 @@
 """What a run shows on a real pseudo-terminal, and elsewhere."""
 
+import fcntl
 import os
 import pty
 import re
+import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -61,6 +66,67 @@ def test_a_bar_says_epoch_speed_and_time_left(columns):
         [epoch] = [line for line in lines if "validation" in line]
         assert epoch.endswith("  12.0 s" if columns == 150 else "%  12345 images/s")
         assert epoch.startswith("binary activations  epoch" if columns == 150 else "epoch 123/500")
+
+
+RESIZED = """
+import sys
+from training.loop.optimizers import adam
+from training.loop.progress import stage_bar
+from training.loop.stage import Stage
+stage = Stage("binary activations", None, 500, 128, 0.1, adam)
+with stage_bar(stage, 390, 0) as bar:
+    for step, line in enumerate(sys.stdin, start=1):  # a line for each step
+        bar._line._drawn = 0.0
+        bar.update(step, 2.2345, 57.8)
+"""
+ROW_ABOVE = "\x1b[1A\x1b[2K"  # one up, and all of that line erased
+
+
+def test_a_terminal_that_becomes_narrower_keeps_no_remains_of_the_bar():
+    """A bar of 76 cells takes two rows of 50 columns: both must go before it is drawn anew."""
+    parent, child = pty.openpty()
+
+    def resize(columns):
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        if program:
+            program.send_signal(signal.SIGWINCH)
+
+    program = None
+    resize(80)
+    hidden = ("COLUMNS", "LINES", "XTERM_VERSION")
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | {"TERM": "xterm"}
+    program = subprocess.Popen(
+        [sys.executable, "-c", RESIZED],
+        stdin=subprocess.PIPE,
+        stdout=child,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    )
+
+    def step():
+        """What one step draws."""
+        program.stdin.write(b"\n")
+        program.stdin.flush()
+        drawn = ""
+        while select.select([parent], [], [], 1.0 if drawn else 60.0)[0]:
+            drawn += os.read(parent, 65536).decode()
+        return drawn
+
+    step()
+    step()
+    wide = step()
+    resize(50)
+    narrow = step()
+    resize(120)
+    widest = step()
+    program.stdin.close()
+    assert program.wait(timeout=60) == 0
+    assert "loss 2.235" in wide and ROW_ABOVE not in wide
+    assert narrow.count(ROW_ABOVE) == 1 and "loss" not in narrow
+    assert "top-1 57.8 %" in widest and ROW_ABOVE not in widest
+    assert len(ESCAPES.sub("", narrow).strip()) <= 50
+    os.close(child)
+    os.close(parent)
 
 
 def test_elsewhere_there_is_one_line_an_epoch():

@@ -8,13 +8,12 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
+from training.loop.one_line import OneLine, Parts
 from training.loop.stage import StageResult
 from training.terminal import on_terminal, plain, print_table
 
-ROOM_FOR_LOSS, ROOM_FOR_ALL, ROOM_FOR_LINE = 76, 100, 145  # columns that bars and lines take
+# Columns from which a bar shows more, and an epoch's line all.
+ROOM_FOR_TIME, ROOM_FOR_LOSS, ROOM_FOR_ALL, ROOM_FOR_LINE = 50, 76, 100, 145
 
 
 def say(text: str) -> None:
@@ -79,61 +78,46 @@ class Course(Protocol):
 
 
 class Bar:
-    """A stage's progress, counted in steps; nothing unless standard output is a terminal.
-
-    Attributes:
-        narrow: whether the line of an epoch should be short.
-    """
+    """A stage's progress, counted in steps; nothing unless standard output is a terminal."""
 
     def __init__(self, stage: Course | None = None, steps: int = 0, done: int = 0):
         """`steps` of the stage in an epoch, and how many of the whole stage are done."""
-        self.narrow = False
-        self._progress: Progress | None = None
+        self._line: OneLine | None = None
         if stage is None:  # not on a terminal
             return
-        console = Console()
-        self._width = console.width
-        self.narrow = self._width < ROOM_FOR_LINE
         self._stage, self._steps = stage, steps
         # The first call compiles: its time says nothing of the next.
         self._began, self._first, self._compiled = time.monotonic(), done, False
-        length = 2 + 6 * (self._width >= ROOM_FOR_LOSS) + 12 * (self._width >= ROOM_FOR_ALL)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(length),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}"),
-            console=console,
-        )
-        self._task = self._progress.add_task(
-            self._where(done), total=steps * stage.epochs, completed=done, figures="compiling"
-        )
+        self._line = OneLine(steps * stage.epochs)
+        self._line.show(done, self._parts(done, [(0, "compiling")]))
 
-    def _where(self, step: int) -> str:
+    @property
+    def narrow(self) -> bool:
+        """Whether the line of an epoch should be short."""
+        return self._line is not None and self._line.console.width < ROOM_FOR_LINE
+
+    def _parts(self, step: int, figures: list[tuple[int, str]]) -> Parts:
         epoch = f"epoch {min(step // self._steps + 1, self._stage.epochs)}/{self._stage.epochs}"
-        return f"{self._stage.name}  {epoch}" if self._width >= ROOM_FOR_ALL else epoch
+        return Parts([(ROOM_FOR_ALL, self._stage.name), (0, epoch)], figures)
 
     def update(self, step: int, loss: float, top1: float) -> None:
         """Show that `step` steps are done, with the epoch's figures so far."""
-        if self._progress is None:
+        if self._line is None:
             return
-        figures = [f"loss {loss:.3f}"] if self._width >= ROOM_FOR_LOSS else []
-        if self._width >= ROOM_FOR_ALL:
-            figures.append(f"top-1 {top1:.1f} %")
+        figures = [(ROOM_FOR_LOSS, f"loss {loss:.3f}"), (ROOM_FOR_ALL, f"top-1 {top1:.1f} %")]
         seconds, steps = time.monotonic() - self._began, step - self._first
         if steps > 0 and self._compiled:
-            figures.append(f"{steps * self._stage.batch_size / seconds:,.0f} images/s")
+            figures.append((0, f"{steps * self._stage.batch_size / seconds:,.0f} images/s"))
             left = seconds / steps * (self._steps * self._stage.epochs - step)
-            figures.append(f"{timedelta(seconds=round(left))} left")
+            figures.append((ROOM_FOR_TIME, f"{timedelta(seconds=round(left))} left"))
         else:
             self._began, self._first, self._compiled = time.monotonic(), step, True
-        self._progress.update(
-            self._task, completed=step, description=self._where(step), figures="  ".join(figures)
-        )
+        self._line.show(step, self._parts(step, figures))
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        if self._progress:
-            self._progress.console.print(plain(text), highlight=False, markup=False)
+        if self._line:
+            self._line.above(plain(text))
         else:
             say(text)
 
@@ -142,5 +126,5 @@ class Bar:
 def stage_bar(stage: Course, steps: int, done: int) -> Iterator[Bar]:
     """The bar of a stage of `steps` steps an epoch, of which `done` are done."""
     bar = Bar(stage, steps, done) if on_terminal() else Bar()
-    with bar._progress or nullcontext():
+    with bar._line or nullcontext():
         yield bar

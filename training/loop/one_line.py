@@ -1,0 +1,98 @@
+"""A progress bar that stays on one line of the terminal, whatever its width becomes."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.control import Control
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.segment import ControlType
+from rich.table import Column
+
+REDRAWN_EVERY = 0.1  # seconds, at most as often
+BAR_LENGTHS = ((100, 20), (76, 8), (0, 2))  # of a terminal of at least so many columns
+
+Wide = Sequence[tuple[int, str]]  # texts, each with the columns from which it is shown
+
+
+class Parts(NamedTuple):
+    """What stands before and behind the bar."""
+
+    before: Wide
+    behind: Wide
+
+
+class OneLine(Progress):
+    """A bar with text before and behind it; what does not fit the terminal is left away."""
+
+    def __init__(self, total: int):
+        """`total`: steps until the bar is full."""
+        text = Column(no_wrap=True, overflow="crop")
+        self._bar = BarColumn()
+        super().__init__(
+            TextColumn("{task.fields[before]}", table_column=text),
+            self._bar,
+            TextColumn("{task.fields[behind]}", table_column=text.copy(), markup=False),
+            console=Console(),
+            auto_refresh=False,
+        )
+        self._parts = Parts((), ())
+        self._cells = 0  # of the line as it was drawn last
+        self._drawn = 0.0
+        self._task = self.add_task("", total=total, before="", behind="")
+
+    def start(self) -> None:
+        """Begin to draw."""
+        super().start()
+        self.refresh()
+
+    def show(self, done: int, parts: Parts) -> None:
+        """Show that `done` steps are done."""
+        self._parts = parts
+        self.update(self._task, completed=done)
+        if time.monotonic() - self._drawn > REDRAWN_EVERY:
+            self.refresh()
+
+    def above(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._fit()
+        self.console.print(text, highlight=False, markup=False)
+
+    def refresh(self) -> None:
+        """Draw the line anew, for the width that the terminal has now."""
+        self._fit()
+        self._drawn = time.monotonic()
+        super().refresh()
+
+    def _fit(self) -> None:
+        width = self.console.width
+        rows = math.ceil(self._cells / width) if self._cells else 1
+        if rows > 1 and terminal_reflows():
+            # The terminal became narrower and folded the line: rich knows of its last row alone.
+            up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * (rows - 1)
+            erase = (ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up)
+            self.console.control(Control(*erase))
+        task = self.tasks[0]
+        self._bar.bar_width = next(length for least, length in BAR_LENGTHS if width >= least)
+        before = _fitting(self._parts.before, width)
+        behind = "  ".join([f"{task.percentage:>3.0f} %", _fitting(self._parts.behind, width)])
+        task.fields.update(before=before, behind=behind)
+        cells = cell_len(before) + self._bar.bar_width + cell_len(behind) + 2
+        self._cells = min(cells, width) if self.live.is_started else 0
+
+
+def _fitting(parts: Wide, width: int) -> str:
+    return "  ".join(text for least, text in parts if width >= least)
+
+
+def terminal_reflows(environment: Any = os.environ) -> bool:
+    """Whether the terminal folds lines anew when it becomes narrower, as all but a few old ones."""
+    kind = environment.get("TERM", "")
+    plain_screen = kind.startswith("screen") and "TMUX" not in environment
+    return "XTERM_VERSION" not in environment and kind != "linux" and not plain_screen

@@ -15,6 +15,7 @@ import zoo
 from tools.document_tables import latency
 from training import cli
 from training.commands.benchmark.command import measure
+from training.commands.benchmark.course import Course
 from training.commands.benchmark.picture import points
 from training.commands.benchmark.session import spread
 from training.commands.benchmark.worker import RUNTIMES
@@ -217,7 +218,8 @@ def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, ca
 
 def test_the_file_of_an_untrained_network_is_as_large_as_a_trained_ones():
     network = resolve("ReActNetA", {"input_shape": (32, 32, 3), "weights": None})
-    (row,) = measure(network, ["openvino"], [1], [1], rounds=1, per_layer=False)
+    course = Course(1, [1], [1])
+    ((row,),) = measure(network, ["openvino"], [1], [1], rounds=1, per_layer=False, course=course)
     assert row["file_bytes"] == pytest.approx(row["memory_bytes"], rel=0.05)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 
 from training.commands import completion
 from training.commands.arguments import read_options
+from training.commands.benchmark.course import Course
 from training.commands.benchmark.prepare import MEANING, RUNTIMES, prepare
 from training.commands.export import EXTRAS
 from training.commands.network import Network, find, resolve
@@ -95,17 +96,23 @@ def benchmark(
     machine = report.machine()
     click.echo(report.describe(machine))
     rows: list[dict[str, Any]] = []
-    for network in networks:
-        found = measure(network, kinds, counts, batches, rounds, per_layer)
-        report.print_rows(found, per_layer)
-        rows += found
-        # After every model, so that a run cut short is not lost.
-        if json_path:
-            report.write_json(json_path, machine, rows)
-        if csv_path:
-            report.write_csv(csv_path, machine, rows)
-        if layers_path:
-            report.write_layers_csv(layers_path, rows)
+    with Course(len(networks), counts, batches) as course:
+        for network in networks:
+            found: list[dict[str, Any]] = []
+            try:
+                for each in measure(network, kinds, counts, batches, rounds, per_layer, course):
+                    found += each
+            finally:  # also where Ctrl-C or an error cuts it short: what is finished is kept
+                if found:
+                    course.hide()
+                    report.print_rows(found, per_layer)
+                    rows += found
+                    if json_path:
+                        report.write_json(json_path, machine, rows)
+                    if csv_path:
+                        report.write_csv(csv_path, machine, rows)
+                    if layers_path:
+                        report.write_layers_csv(layers_path, rows)
     if plot_path and not picture.draw(plot_path, machine["cpu"], rows):
         click.echo("No picture: none of these networks has a published accuracy.", err=True)
 
@@ -117,17 +124,21 @@ def measure(
     batches: Sequence[int],
     rounds: int,
     per_layer: bool,
-) -> list[dict[str, Any]]:
-    """A row for each runtime, number of threads and batch size of one model."""
+    course: Course,
+) -> Iterator[list[dict[str, Any]]]:
+    """Of one model, for each batch size and number of threads the rows of all runtimes.
+
+    `course` is told what is done.
+    """
     import numpy as np
 
     import zoo
     from training.commands.export import file_size
 
+    course.begin(network.given, "building")
     model = network.model(logits=True)
     mix_signs(model)
     counts = zoo.profile(model)
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             images = np.random.default_rng(SEED).normal(size=(batch, *model.input_shape[1:]))
@@ -138,9 +149,14 @@ def measure(
             files = {}
             for kind in kinds:
                 each = kind if RUNTIMES[kind] != "openvino" else f"{kind}-{batch}"
+                course.say(f"converting for {kind}, batch {batch}")
                 files[kind] = prepare(kind, model, batch, Path(folder) / each)
             for count in threads:
-                for kind, row in _compared(files, count, image_file, expected, rounds, per_layer):
+                rows = []
+                what = f"batch {batch}, threads {count}"
+                for kind, row in _compared(
+                    files, count, image_file, expected, rounds, per_layer, course, what
+                ):
                     shared = {
                         "model": network.given,
                         "runtime": kind,
@@ -159,7 +175,8 @@ def measure(
                             "float_macs": counts.float_macs,
                         }
                     )
-    return rows
+                course.done()
+                yield rows
 
 
 def mix_signs(model: Any) -> None:
@@ -184,16 +201,23 @@ def _compared(
     expected: np.ndarray,
     rounds: int,
     per_layer: bool,
+    course: Course,
+    what: str,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Each runtime's figures, measured in turns."""
+    """Each runtime's figures, measured in turns; `what` names the batch size and the threads."""
     from training.commands.benchmark.session import Worker, measure_in_turns, spread
 
     with ExitStack() as stack:
-        workers = {
-            kind: stack.enter_context(Worker(RUNTIMES[kind], path, threads, images))
-            for kind, path in files.items()
-        }
-        measure_in_turns(list(workers.values()), rounds)
+        workers = {}
+        for kind, path in files.items():
+            course.say(f"loading {kind}, {what}")
+            worker = Worker(RUNTIMES[kind], path, threads, images)
+            workers[kind] = stack.enter_context(worker)
+
+        def tell(index: int, turn: int) -> None:
+            course.say(f"{list(workers)[index]}, {what}, round {turn + 1} of {rounds}")
+
+        measure_in_turns(list(workers.values()), rounds, tell)
         rows = []
         for kind, worker in workers.items():
             row = spread(worker.seconds) | {"runs": len(worker.seconds), "load_s": worker.load_s}

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Worker:
             stderr=self._errors,
             text=True,
             env=environment,
+            start_new_session=True,  # Ctrl-C is this process's to hear; it ends the worker
         )
         self.seconds: list[float] = []
         try:
@@ -83,6 +84,8 @@ class Worker:
         return json.loads(line)
 
     def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()  # it has nothing to keep, and may compute for seconds
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 stream.close()
@@ -100,14 +103,22 @@ class Worker:
         self.close()
 
 
-def measure_in_turns(workers: Sequence[Worker], rounds: int) -> None:
-    """Let every worker compute for a moment, round by round, so that all see the same machine."""
+def measure_in_turns(
+    workers: Sequence[Worker],
+    rounds: int,
+    tell: Callable[[int, int], None] = lambda index, turn: None,
+) -> None:
+    """Let every worker compute for a moment, round by round, so that all see the same machine.
+
+    `tell` is called with the number of the worker and of the round before each measurement.
+    """
     runs = [max(1, int(BURST / worker.measure(1))) for worker in workers]
     for worker in workers:
         worker.seconds.clear()  # that was the warm-up
     for turn in range(rounds):
         order = range(len(workers))
         for index in order if turn % 2 == 0 else reversed(order):
+            tell(index, turn)
             workers[index].measure(runs[index])
 
 

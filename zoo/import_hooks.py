@@ -4,8 +4,8 @@
   `import zoo` is enough for `tf.keras.models.load_model` and for unpickling.
 - larq-zoo imports Keras 3 for one function, which Keras 2 also has: it gets Keras 2's. Keras 3
   would fail if KERAS_BACKEND names a backend that is not installed.
-- zookeeper imports tensorflow-datasets, which takes a fifth of TensorFlow's time: it gets a
-  stand-in that imports it when a data set is opened.
+- zookeeper and larq-zoo import tensorflow-datasets, which takes a fifth of TensorFlow's time: they
+  get a stand-in that imports it when a data set is opened.
 - `from zoo import ReactNetA` fails with the most similar name.
 """
 
@@ -25,7 +25,7 @@ from zoo.errors import suggestion
 
 REGISTER = "tf_keras.src.saving.object_registration"
 LARQ_ZOO_UTILS = "larq_zoo.core.utils"
-ZOOKEEPER = ("zookeeper.tf.dataset", "zookeeper.tf.preprocessing")
+OF_DATASETS = ("zookeeper.tf.dataset", "zookeeper.tf.preprocessing", "larq_zoo.training.data")
 TFDS = "tensorflow_datasets"
 LAYERS = ("larq", "zoo.batch_norm", "zoo.quantizers", "zoo.layers")
 
@@ -94,27 +94,34 @@ class _Decoder(type):
         return real is not None and isinstance(value, real.decode.Decoder)
 
 
-class DatasetsLater(ModuleType):
-    """Stands for tensorflow-datasets, and imports it when something of it is used."""
-
-    class decode:
-        """What zookeeper needs for the type of a field."""
-
-        Decoder = _Decoder("Decoder", (), {})
+class Later(ModuleType):
+    """Stands for a package or a part of it, and imports it when something of it is used."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+        package, *parts = self.__name__.split(".")
+        real: Any = importlib.import_module(package)
+        for part in parts:
+            real = getattr(real, part)
+        return getattr(real, name)
+
+
+def datasets_later() -> Later:
+    """Stands for tensorflow-datasets; zookeeper needs one class of it for the type of a field."""
+    stand_in, decode = Later(TFDS), Later(f"{TFDS}.decode")
+    stand_in.decode = decode  # type: ignore[attr-defined]
+    decode.Decoder = _Decoder("Decoder", (), {})  # type: ignore[attr-defined]
+    return stand_in
 
 
 @contextmanager
 def without_datasets() -> Iterator[None]:
-    """Let what is imported in the block have `DatasetsLater`."""
+    """Let what is imported in the block have `datasets_later()`."""
     if TFDS in sys.modules:
         yield
         return
-    stand_in = sys.modules[TFDS] = DatasetsLater(TFDS)
+    stand_in = sys.modules[TFDS] = datasets_later()
     try:
         yield
     finally:
@@ -146,7 +153,7 @@ def _execute_larq_zoo(loader: Any, module: ModuleType) -> None:
         loader.exec_module(module)
 
 
-def _execute_zookeeper(loader: Any, module: ModuleType) -> None:
+def _execute_of_datasets(loader: Any, module: ModuleType) -> None:
     with without_datasets():
         loader.exec_module(module)
 
@@ -154,7 +161,7 @@ def _execute_zookeeper(loader: Any, module: ModuleType) -> None:
 WATCHED = {
     REGISTER: _execute_register,
     LARQ_ZOO_UTILS: _execute_larq_zoo,
-    **dict.fromkeys(ZOOKEEPER, _execute_zookeeper),
+    **dict.fromkeys(OF_DATASETS, _execute_of_datasets),
 }
 
 

@@ -132,3 +132,25 @@ def test_a_right_setting_passes():
         check_settings(info, parse_assignments(words))
     with pytest.raises(UnknownNameError):
         check_settings(info, parse_assignments(["model=nothing"]))
+
+
+def test_a_network_is_built_without_packages_that_it_does_not_need(tmp_path):
+    """And what stands for tensorflow-datasets is it, as soon as it is used."""
+    code = """
+import sys
+from training.terminal import load_tensorflow
+load_tensorflow()
+import zoo, training.recipes.demo
+zoo.RealResNet20(weights=None)
+packages = ("tensorflow_datasets", "jax", "pandas", "scipy", "matplotlib")
+print([name for name in packages if name in sys.modules])
+from larq_zoo.training import data
+from zookeeper.tf import preprocessing
+skips = data.tfds.decode.SkipDecoding()
+print(isinstance(skips, preprocessing.tfds.decode.Decoder), isinstance(1, type(skips)))
+import tensorflow_datasets as tfds
+print(data.tfds.load is tfds.load, isinstance(skips, tfds.decode.Decoder))
+import scipy  # which was hidden from TensorFlow alone
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[]", "True False", "True True"], done.stderr

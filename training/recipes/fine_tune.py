@@ -42,7 +42,7 @@ class FineTune(Recipe):
     )
     model = ComponentField(ReActNet20Factory)
     initialize_from = Field("cifar10")
-    epochs = Field(30)
+    epochs = Field(20)
     batch_size = Field(20)
     learning_rate = Field(5e-3)
     schedule = Field("cosine")
@@ -87,7 +87,7 @@ def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
         near = range(math.ceil(0.75 * about), min(about * 5 // 4, images) + 1)
         batch = min(near, key=lambda each: (images % each, abs(each - about)))
     steps, rest = divmod(images, batch)
-    epochs = min(max(round(30 * math.sqrt(200 / images)), 5), 60)
+    epochs = min(max(round(20 * math.sqrt(200 / images)), 5), 60)
     rate = float(f"{5e-3 * math.sqrt(batch / 20):.2g}")
     left = (
         f", {rest} images left out, different ones each time" if rest else ", which use every image"

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.document_tables.latency import NO_LATENCY
 from tools.document_tables.markdown import folded, markdown
 from tools.tables import ROOT, read_table
 
+NO_C = "There are no results yet; [CONTRIBUTING](../contributing.md) says how to make them."
 LATENCY = ROOT / "results" / "c_latency.csv"
 LAYERS = ROOT / "results" / "c_layers.csv"
 RUNTIMES = {
@@ -24,7 +24,8 @@ Rows = tuple[Sequence[str], list[list[str]]]
 
 def c_latency() -> str:
     """C beside the other runtimes."""
-    return f"{markdown(*latency_rows())}\n\n{about_latency()}"
+    heads, lines = latency_rows()
+    return f"{markdown(heads, lines)}\n\n{about_latency()}" if lines else NO_C
 
 
 def c_layers() -> str:
@@ -33,7 +34,7 @@ def c_layers() -> str:
     for model in layer_models():
         shown = markdown(*layer_rows(model)).splitlines()
         parts += [about_layers(model), folded(f"Each layer of {model}", ["", *shown])]
-    return "\n\n".join(parts) or NO_LATENCY
+    return "\n\n".join(parts) or NO_C
 
 
 def latency_rows(table: Path = LATENCY) -> Rows:
@@ -65,10 +66,7 @@ def latency_rows(table: Path = LATENCY) -> Rows:
 
 def about_latency(table: Path = LATENCY) -> str:
     """On which machine and by which command."""
-    rows = read_table(table)
-    if not rows:
-        return "Nothing is recorded yet."
-    first = rows[0]
+    first = read_table(table)[0]
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     return (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "

@@ -257,7 +257,7 @@ def test_the_default_set_is_the_librarys(capfd, tmp_path):
     # A classifier for other classes would be random, too.
     words = ["export", "ReActNet20", "num_classes=7", "--format", "tflite", "-o", str(target)]
     assert cli.main(words) == 2 and not target.exists()
-    assert "'cifar10' tell 10 classes apart, not 7: give weights=FILE, or weights=none" in (
+    assert "'cifar10' have 10 classes, not 7: give weights=FILE, or weights=none" in (
         capfd.readouterr().err
     )
     (one, other) = (resolve(name, {}) for name in ("ReActNet20", "ReActNet20/cifar10"))

@@ -153,7 +153,7 @@ def test_another_network(made):
             network(size=16),
             r"images of \(8, 8, 3\), and net of \(16, 16, 3\): they are not the same",
         ),
-        (network(classes=10), "tells 3 classes apart, and net 10: they are not the same network"),
+        (network(classes=10), "has 3 classes, and net 10: they are not the same network"),
     ):
         with pytest.raises(DeployError, match=says):
             require_same_ends(runner, keras_runner(other), "net")

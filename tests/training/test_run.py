@@ -185,7 +185,7 @@ def test_only_drafts_of_this_run_are_removed(tmp_path):
 
 def test_a_teacher_of_other_classes_is_refused_before_training(tiny, tmp_path):
     settings = {**tiny, "teacher.weights": "cifar10", "output_dir": str(tmp_path / "run")}
-    says = r"RealResNet20 with weights 'cifar10' tells 10 classes apart, the data set has 2: train"
+    says = r"RealResNet20 with weights 'cifar10' has 10 classes, the data set 2: train"
     with pytest.raises(InvalidValueError, match=says):
         configure_task(ReActNet, settings).run()
     assert not list(tmp_path.glob("run/*"))

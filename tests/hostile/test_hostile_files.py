@@ -262,7 +262,7 @@ def test_functions(entry, kind, files, model, home, tmp_path, monkeypatch):
 
 def test_the_way_in_is_said_and_leads_in(files):
     file = files["lambda_in_hdf5"]
-    with pytest.raises(ZooError, match=r"names Lambda.*load_model\(path, safe_mode=False\)"):
+    with pytest.raises(ZooError, match=r"contains Lambda.*load_model\(path, safe_mode=False\)"):
         zoo.load_model(file)
     assert zoo.load_model(file, safe_mode=False)(np.zeros((1, 4), "f4")).shape == (1, 4)
     (file.parent / "marker").unlink()

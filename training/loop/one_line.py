@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.segment import ControlType
+from rich.segment import ControlCode, ControlType
 from rich.table import Column
 
 REDRAWN_EVERY = 0.1  # seconds, at most as often
@@ -75,8 +75,12 @@ class OneLine(Progress):
         rows = math.ceil(self._cells / width) if self._cells else 1
         if rows > 1 and terminal_reflows():
             # The terminal became narrower and folded the line: rich knows of its last row alone.
-            up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * (rows - 1)
-            erase = (ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up)
+            row: list[ControlCode] = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)]
+            last: list[ControlCode] = [
+                (ControlType.CARRIAGE_RETURN,),
+                (ControlType.ERASE_IN_LINE, 2),
+            ]
+            erase = [*last, *(row * (rows - 1))]
             self.console.control(Control(*erase))
         task = self.tasks[0]
         self._bar.bar_width = next(length for least, length in BAR_LENGTHS if width >= least)

@@ -177,7 +177,7 @@ def test_our_own_format_is_kept_under_a_name(lqz, model, file, home):
     loaded = zoo.RealResNet20(weights="mine")
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    refused(lqz("convert", MODEL, file, "--name", "mine"), "has a set 'mine' already")
+    refused(lqz("convert", MODEL, file, "--name", "mine"), "already has a set 'mine'")
     assert lqz("convert", MODEL, file, "--name", "mine", "--force")[0] == 0
 
 

@@ -160,7 +160,7 @@ def test_what_does_not_belong_there(name, content, says, tmp_path, capsys):
 
 def test_no_files_and_other_data_sets(tmp_path, capsys):
     assert prepare(tmp_path, tmp_path / "out") == 2
-    assert f"neither of {TRAIN} and {VALIDATION}" in capsys.readouterr().err
+    assert f"contains neither {TRAIN} nor {VALIDATION}" in capsys.readouterr().err
     assert cli.main(["prepare", "cifar10", "--tars", ".", "-o", "x"]) == 2
     assert "no data set to prepare 'cifar10'" in capsys.readouterr().err
 

@@ -76,6 +76,8 @@ def keys_of(recipe: str, conf: Mapping[str, Any]) -> dict[str, Any] | None:
     Raises:
         UnknownNameError: `conf` names a component that there is not.
     """
+    if recipe not in _classes():  # a task of another package
+        return None
     found = dict(_fields(recipe))
     for part in PARTS:
         name = _chosen(recipe, part, conf)

@@ -73,8 +73,8 @@ def find_tars(folder: Path) -> dict[OfficialTar, Path]:
     """The official files in `folder`. Raises DatasetError where there is none of them."""
     found = {tar: folder / tar.name for tar in TARS if (folder / tar.name).is_file()}
     if not found:
-        names = " and ".join(tar.name for tar in TARS)
-        raise DatasetError(f"{printable(str(folder))} has none of {names}.")
+        names = " nor ".join(tar.name for tar in TARS)
+        raise DatasetError(f"{printable(str(folder))} contains neither {names}.")
     return found
 
 

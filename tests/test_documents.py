@@ -76,7 +76,8 @@ REFUSED = {
     "lqz train FineTune model=ReActNetA dataset.data_dir=photos --dry-run": "imagenet",
     "lqz prepare imagenet --tars downloads -o imagenet": "There is no folder downloads",
     "lqz train BiRealNet dataset=ImageFolder dataset.data_dir=imagenet --dry-run": "no folder",
-    "lqz train FineTune dataset.data_dir=fashion validate_every=100 epochs=30 --dry-run": "no folder fashion",
+    "lqz train FineTune dataset.data_dir=fashion validate_every=100 epochs=30 "
+    "--dry-run": "no folder fashion",
     "lqz train FineTune dataset.data_dir=fashion validate_every=100 epochs=30 initialize_from=None "
     "--dry-run": "no folder fashion",
     "lqz evaluate net.onnx": "There is no 'net.onnx'",  # the slow tier exports

@@ -308,7 +308,7 @@ def test_too_many_unreadable_images(make, folder, cache):
     spoil(folder, "train", 8)
     pipeline = folder_pipeline(make, folder, cache)
     with pytest.raises(
-        DatasetError, match=r"of 40 images \(train\) cannot be decoded.*\.(jpg|png)"
+        DatasetError, match=r"of 40 images \(train\) are missing, cannot be decoded.*\.(jpg|png)"
     ):
         for batch in collected(pipeline.train(0)):
             pipeline.note_positions(0, batch["position"])

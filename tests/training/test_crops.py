@@ -119,7 +119,7 @@ def test_a_network_with_weights_for_every_pixel(capsys):
     command = ["train", "XNORNetPlusPlusResNet20", "dataset=Cifar10", "crop_epochs=1"]
     assert main([*command, "--dry-run"]) == 2
     err = capsys.readouterr().err
-    assert "give the image's height and width" in err and "crop_epochs=0" in err
+    assert "the input's height and width must be given" in err and "crop_epochs=0" in err
 
 
 def test_a_dry_run_says_so(capsys):

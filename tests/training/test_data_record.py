@@ -77,7 +77,9 @@ def test_the_record_and_what_differs(made, evaluate):
 
     # A class is renamed.
     rename(made.images, "trouser", "a-trouser")
-    says = r"\(class 'trouser' is missing; class 'a-trouser' is new\): give those, or accept_other"
+    says = (
+        r"\(class 'trouser' is missing; class 'a-trouser' is new\): give that data, or accept_other"
+    )
     with pytest.raises(RunError, match=says):
         made.again()
     code, out, err = evaluate()

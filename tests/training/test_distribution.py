@@ -78,8 +78,8 @@ def test_cluster_of_tf_config(monkeypatch):
         (tf_config(index="x"), "must be JSON such as"),
         (tf_config(index=3), "task worker 3 is not in its cluster"),
         (tf_config("chief"), "task chief 0 is not in its cluster"),
-        (tf_config(worker=["a:1", "b"]), "must be host:port, each once, not b"),
-        (tf_config(worker=["a:1", "a:1"]), "must be host:port, each once, not a:1, a:1"),
+        (tf_config(worker=["a:1", "b"]), "must be host:port without repetitions, not b"),
+        (tf_config(worker=["a:1", "a:1"]), "must be host:port without repetitions, not a:1, a:1"),
         (tf_config(worker=HOSTS, ps=["a:1"]), "chief or worker, not ps"),
     ],
 )
@@ -120,7 +120,7 @@ def test_strategies_that_cannot_be():
 
 def test_a_batch_that_cannot_be_shared_equally():
     check_batch_size(8, 4)
-    with pytest.raises(InvalidValueError, match=r"batch_size=10 .* by 4 devices: .* such as 8"):
+    with pytest.raises(InvalidValueError, match=r"batch_size=10 .* over 4 devices: .* such as 8"):
         check_batch_size(10, 4)
 
 

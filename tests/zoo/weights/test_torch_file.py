@@ -182,7 +182,7 @@ class TestRefused:
     def test_by_name(self, path, format, name, monkeypatch):
         monkeypatch.chdir(path.parent)
         write(path, format, {"state_dict": {"a": tensor(Block(2))}, "more": HARM[name]})
-        refused(path, f"holds more than numbers: it needs '{name}', which is refused")
+        refused(path, f"holds more than numbers: it contains '{name}', which is refused")
         assert not Path("harmed").exists()
 
     def test_by_name_in_other_opcodes(self, path, monkeypatch):
@@ -206,7 +206,7 @@ class TestRefused:
             (pickle.dumps(defaultdict(list), 2), "collections.defaultdict"),
         ]:
             path.write_bytes(content)
-            refused(path, f"it needs '{name}")
+            refused(path, f"it contains '{name}")
         assert not Path("harmed").exists()
 
     @FORMATS
@@ -311,7 +311,7 @@ class TestRefused:
 
         refuse("is compressed, which PyTorch never does", compression=zipfile.ZIP_DEFLATED)
         refuse("big-endian", ("x/byteorder", b"big"))
-        refuse("it needs 'TorchScript'", ("x/constants.pkl", b""), ("x/code/a.py", b""))
+        refuse("it contains 'TorchScript'", ("x/constants.pkl", b""), ("x/code/a.py", b""))
         refuse("not a readable PyTorch file", ("y/data.pkl", content))
         refuse("points outside the archive", ("../x", b""))
         with pytest.warns(UserWarning, match="Duplicate name"):

@@ -102,7 +102,7 @@ def test_a_twins_file_is_for_who_asks_for_it(file):
 
 @pytest.mark.parametrize("part", ["binary_weights", "binary_activations"])
 def test_a_binary_networks_set_is_not_for_a_real_one(part):
-    with pytest.raises(InvalidValueError, match=f"with {part}=False give weights=None or a file"):
+    with pytest.raises(InvalidValueError, match=f"with {part}=False, give weights=None or a file"):
         zoo.BiRealNet20(**{part: False})
 
 

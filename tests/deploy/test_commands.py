@@ -200,6 +200,7 @@ def test_the_readmes_tables_come_from_these_files(measured):
         assert missing(measured / "nothing.csv") == latency.NO_LATENCY
 
 
+@pytest.mark.slow
 def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, capfd):
     words = ["benchmark", "ReActNet20", "weights=none", "num_classes=7"]
     options = ["--threads", "1,2", "--batch", "1,3", "--rounds", "1"]

@@ -76,6 +76,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(run, capsys):
     assert {key: after[key] for key in config} == config
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_its_directory_and_ends_the_same(run, tmp_path, capsys):
     """Its configuration has no format number, its checkpoint numbers for names."""
     directory = run("interrupted")

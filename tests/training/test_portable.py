@@ -180,13 +180,9 @@ def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, 
     trainer = last_stage(recipe, tmp_path / "stage")
     request = ProgramRequest(tmp_path / "program", part_bytes=2**20)
     write_program(request, trainer, digest="0", index=1, name="Test")
-    parts = Path(shutil.copytree(request.folder, tmp_path / "parts"))
+    go_on(runner, request.folder, steps=2)  # stops within the first epoch
     found = go_on(runner, request.folder)
     assert_close(found, train_here(trainer, epochs=2), 1e-9)
-    go_on(runner, parts, steps=2)
-    again = go_on(runner, parts)
-    for key in found.keys() - {"loop"}:
-        np.testing.assert_array_equal(again[key], found[key], err_msg=key)
 
 
 def test_photographs_keep_to_the_size_of_a_part():

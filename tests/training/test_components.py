@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tools.import_layers import modules
 from training.data.conventions import DATASETS, PREPROCESSING
-from training.recipes._components import MODELS, TEACHERS
+from training.loop.component_table import MODELS, TEACHERS
 from training.recipes.one_hour import OneHour
 from training.settings.components import choices, component_name, components
 from training.settings.configuration import configure_task, fields

@@ -21,16 +21,16 @@ import zoo
 from training.commands.arguments import check_weights_file
 from training.data.conventions import CACHES, preprocessing_of
 from training.data.layout import existing_folder
+from training.loop.component_table import COMPONENTS
 from training.loop.optimizers import OPTIMIZERS
 from training.loop.plan import STRATEGIES
 from training.loop.schedules import SCHEDULE_NAMES, SCHEDULE_UNITS
 from training.loop.stage import DECAYED
 from training.settings.configuration import FieldInfo, UnknownKeyError, checked_value
 from training.settings.discovery import TaskInfo, fold
-from zoo import catalog, limits
+from zoo import limits
 from zoo.errors import UnknownNameError
 
-PARTS = ("dataset", "preprocessing", "model", "teacher")  # components, with settings of their own
 WEIGHTS = ("initialize_from", "model.weights", "teacher.weights")
 FIELDS = ("Field", "ComponentField")
 UNKNOWN: Any = object()  # a type that only the imported class knows
@@ -61,7 +61,7 @@ def check_settings(task: TaskInfo, conf: Mapping[str, Any]) -> None:
     for key, value in conf.items():
         if key not in declared:
             raise UnknownKeyError(key, declared)
-        if key not in PARTS and declared[key] is not UNKNOWN:
+        if key not in COMPONENTS and declared[key] is not UNKNOWN:
             checked_value(FieldInfo(key, declared[key], "", "", False), value)
     chosen = _chosen(task.name, "dataset", conf)
     if chosen == "ImageFolder":
@@ -79,7 +79,7 @@ def keys_of(recipe: str, conf: Mapping[str, Any]) -> dict[str, Any] | None:
     if recipe not in _classes():  # a task of another package
         return None
     found = dict(_fields(recipe))
-    for part in PARTS:
+    for part in COMPONENTS:
         name = _chosen(recipe, part, conf)
         if name is None:
             continue
@@ -87,20 +87,6 @@ def keys_of(recipe: str, conf: Mapping[str, Any]) -> dict[str, Any] | None:
             return None
         found |= {f"{part}.{key}": kind for key, kind in _fields(name).items()}
     return found
-
-
-def component_names(part: str) -> dict[str, str]:
-    """The components that a recipe's part may be, by the names that a user gives: their classes."""
-    if part == "model":
-        return {row.model: f"{row.model}Factory" for row in catalog.rows()}
-    return {name: name for name, (node, file) in _classes().items() if _is_of(part, node, file)}
-
-
-def _is_of(part: str, node: ast.ClassDef, file: str) -> bool:
-    """Whether a class is a component for "dataset" or "preprocessing"."""
-    decorated = any(getattr(each, "id", "") == "component" for each in node.decorator_list)
-    ours = Path(file).parent.name == "data"
-    return decorated and ours and (Path(file).stem == "preprocessing") == (part == "preprocessing")
 
 
 def _chosen(recipe: str, part: str, conf: Mapping[str, Any]) -> str | None:
@@ -112,12 +98,10 @@ def _chosen(recipe: str, part: str, conf: Mapping[str, Any]) -> str | None:
         return None if part in conf else _default(recipe, part)
     if not isinstance(value, str):
         return ""  # which is no class
-    if part == "teacher":
-        known = component_names("model") | {"KerasApplication": "KerasApplicationFactory"}
-    else:
-        known = component_names(part)
-    for name, cls in known.items():
-        if fold(str(value)) in (fold(name), fold(cls)):
+    known = COMPONENTS[part]
+    for name, place in known.items():
+        cls = place.rpartition(":")[2]
+        if fold(value) in (fold(name), fold(cls)):
             return cls
     if part == "teacher":
         return ""  # perhaps a network of Keras's, which it knows

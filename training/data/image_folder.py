@@ -50,6 +50,7 @@ class ImageFolder(EncodedImages, Dataset):
     images may lie in folders of any depth. `remarks` lists files that are not used.
     """
 
+    # The folder of your images: one folder per class, or train/CLASS and validation/CLASS.
     data_dir: str | os.PathLike | None = Field(None)
 
     # Fraction of each class's images for validation, if there is no validation folder.

@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar, Optional, Union
 import tensorflow as tf
 
 from training.data import ImageNet, RandomResizedCropFlip
+from training.loop.component_table import COMPONENTS
 from training.loop.optimizers import OPTIMIZERS
 from training.loop.schedules import SCHEDULE_NAMES, SCHEDULE_UNITS
 from training.loop.stage import DECAYED
-from training.recipes._components import COMPONENTS
 from zoo.adapters.zookeeper import ComponentField, Field
 from zoo.adapters.zookeeper_tf import Dataset, Preprocessing
 from zoo.limits import above, at_least, one_of

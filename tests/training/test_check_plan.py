@@ -48,8 +48,8 @@ LIMITS = [
 WITH_TEACHER = {"teacher": "RealResNet20", "teacher.width": 0.25, "teacher_epochs": 1}
 TOGETHER = [
     ({"accumulate": 3}, "accumulate=3 does not divide a batch of 16 images into equal parts"),
-    ({"batch_size": 81}, "batch_size=81 is larger than the 80 training images: give batch_size=4"),
-    ({"warmup_epochs": 5}, "warmup_epochs=5 must not exceed the 1 epochs"),
+    ({"batch_size": 81}, "A batch of 81 is larger than the 80 training images: give batch_size=4"),
+    ({"warmup_epochs": 5}, "A warm-up of 5 epochs must not exceed the 1 epochs"),
     ({"crop_epochs": 1, "crop_size": 28}, "Crops of 28x28 must be smaller than the images, which"),
     ({"first_sharpness": 20}, "A sharpness must start"),
     ({"dataset.train_split": "foo"}, "no split"),

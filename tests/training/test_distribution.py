@@ -120,7 +120,9 @@ def test_strategies_that_cannot_be():
 
 def test_a_batch_that_cannot_be_shared_equally():
     check_batch_size(8, 4)
-    with pytest.raises(InvalidValueError, match=r"batch_size=10 .* over 4 devices: .* such as 8"):
+    with pytest.raises(
+        InvalidValueError, match=r"A batch of 10 .* over 4 devices: .* such as batch_size=8"
+    ):
         check_batch_size(10, 4)
 
 

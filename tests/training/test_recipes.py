@@ -90,7 +90,10 @@ def test_optimizer_of_self_distribution_by_name():
     ("settings", "says"),
     [
         (["epochs=0", "crop_epochs=0"], "Nothing would be trained: epochs must be 1 or more"),
-        (["warmup_epochs=45"], "warmup_epochs=45 must not exceed the 44 epochs of stage 'binary c"),
+        (
+            ["warmup_epochs=45"],
+            "A warm-up of 45 epochs must not exceed the 44 epochs of stage 'binary c",
+        ),
         (
             ["model=QuickNetSmall", "crop_epochs=0", "initialize_from=imagenet"],
             "belongs to larq-zoo and is",
@@ -162,7 +165,7 @@ def test_an_estimator_with_a_schedule_has_it_in_other_recipes_too(recipe):
 
 def test_dry_run_of_fewer_images_than_a_batch(capsys):
     assert main(["train", "Demo", "--dry-run", "batch_size=100000"]) == 2
-    says = "batch_size=100000 is larger than the 10000 training images: give batch_size=256"
+    says = "A batch of 100000 is larger than the 10000 training images: give batch_size=256"
     assert says in capsys.readouterr().err
 
 

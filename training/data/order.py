@@ -39,8 +39,9 @@ class Order:
                 raise InvalidValueError(f"{name}={value} must be {least} or more.")
         if not 0 <= worker < workers or self.batch_size % workers:
             raise InvalidValueError(
-                f"batch_size={self.batch_size} cannot be split for worker {worker} of {workers}: "
-                "give a multiple of the number of workers, and number workers from 0."
+                f"A batch of {self.batch_size} cannot be split for worker {worker} of {workers}: "
+                "give a batch_size that is a multiple of the number of workers, and number workers "
+                "from 0."
             )
         check_enough(self.images, self.batch_size)
 
@@ -70,6 +71,6 @@ def check_enough(images: int, batch_size: int) -> None:
     """Raise InvalidValueError unless the images fill a batch."""
     if images < batch_size:
         raise InvalidValueError(
-            f"batch_size={batch_size} is larger than the {images} training images: give "
+            f"A batch of {batch_size} is larger than the {images} training images: give "
             f"batch_size={2 ** max(images // 20, 1).bit_length() // 2}, for example."
         )

@@ -304,8 +304,8 @@ class InputPipeline:
             shown = ", ".join(map(self.described, found[:3]))
             raise DatasetError(
                 f"{len(found)} of {count} images ({split}) are missing, cannot be decoded or have "
-                f"an invalid label, more than corrupt_share={self.corrupt_share} allows, including "
-                f"{shown}: replace or remove them."
+                f"an invalid label, more than a fraction of {self.corrupt_share}, including "
+                f"{shown}: replace or remove them, or give a larger corrupt_share."
             )
 
     def described(self, name: str) -> str:

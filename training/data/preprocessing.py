@@ -183,8 +183,8 @@ class RandomResizedCropFlip(ImagePreprocessing):
                 raise InvalidValueError(f"preprocessing.{name} must be 0 < low <= high.")
         if self.resize < max(self.input_shape[:2]):
             raise InvalidValueError(
-                f"preprocessing.resize={self.resize} is smaller than the input's "
-                f"{max(self.input_shape[:2])} pixels."
+                f"A resize to {self.resize} pixels is smaller than the input's "
+                f"{max(self.input_shape[:2])}: give a larger preprocessing.resize."
             )
 
     def random_crops(self) -> RandomCrops | None:

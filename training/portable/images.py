@@ -61,7 +61,7 @@ class ProgramImages:
     def _small(cls, pipeline: InputPipeline, preprocessing: PadCropFlip) -> ProgramImages:
         images = pipeline.decoded_training_images()
         if images is None:
-            raise _not_in_memory(pipeline)
+            raise _not_in_memory()
         _refuse_unreadable(int(np.count_nonzero(~images.readable)))
         pixels = images.pixels.numpy()
         values = np.tile(np.arange(256, dtype=np.float32)[:, None], (1, pixels.shape[-1]))
@@ -76,7 +76,7 @@ class ProgramImages:
     def _photographs(cls, pipeline: InputPipeline, crops: RandomCrops) -> ProgramImages:
         encoded = pipeline.encoded_training_images()
         if encoded is None:
-            raise _not_in_memory(pipeline)
+            raise _not_in_memory()
         files = encoded.images.numpy()
         labels = encoded.labels.numpy()
         good = np.flatnonzero((labels >= 0) & (labels < pipeline.dataset.num_classes))
@@ -94,10 +94,10 @@ class ProgramImages:
         return cls("photographs", lambda most: joined(files, most), tables, cuts, tf.uint8)
 
 
-def _not_in_memory(pipeline: InputPipeline) -> InvalidValueError:
+def _not_in_memory() -> InvalidValueError:
     return InvalidValueError(
-        "A program needs images that fit into memory, with cache=memory: the run "
-        f"has cache={pipeline.cache}."
+        "A program needs images that fit into memory, but this run reads them from the disk in "
+        "every epoch: give cache=memory, if there is room."
     )
 
 

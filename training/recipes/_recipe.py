@@ -172,8 +172,8 @@ class Recipe(TrainingValues, RunSettings):
         for stage in stages:
             if stage.epochs and stage.warmup_epochs > stage.epochs:
                 raise InvalidValueError(
-                    f"warmup_epochs={stage.warmup_epochs:g} must not exceed the {stage.epochs} "
-                    f"epochs of stage '{stage.name}'."
+                    f"A warm-up of {stage.warmup_epochs:g} epochs must not exceed the "
+                    f"{stage.epochs} epochs of stage '{stage.name}': give fewer warmup_epochs."
                 )
         if self.initialize_from is None:
             return stages

@@ -88,7 +88,7 @@ class KerasApplicationFactory(ModelFactory):
         except Exception as error:  # of a failed download Keras raises no other class
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise WeightsError(
-                f"The teacher {self.application} with weights={self.weights} cannot be loaded: "
+                f"The weights '{self.weights}' of the teacher {self.application} cannot be loaded: "
                 f"{reason}."
             ) from error
         return tf.keras.Model(image, network.output, name=self.application.lower())

@@ -140,8 +140,8 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
     if batch_size % replicas:
         near = max(replicas, round(batch_size / replicas) * replicas)
         raise InvalidValueError(
-            f"batch_size={batch_size} cannot be split equally over {replicas} devices: give a "
-            f"multiple, such as {near}."
+            f"A batch of {batch_size} cannot be split equally over {replicas} devices: give a "
+            f"multiple, such as batch_size={near}."
         )
 
 

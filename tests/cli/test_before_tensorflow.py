@@ -27,6 +27,7 @@ WRONG = {
     "train FineTune dataset.data_dir=missing": "There is no folder missing",
     "predict ReActNt20 IMAGE": "There is no model 'ReActNt20'",
     "predict ReActNet20 missing.png": "There is no image file 'missing.png'",
+    "predict ReActNet20 .": "'.' is a folder: give image files",
     "predict missing.keras IMAGE": "There is no 'missing.keras'",
     "predict ReActNet20 IMAGE widht=2": "There is no argument 'widht'",
     "predict ReActNet20 IMAGE weights=missing.npz": "There is no weights file 'missing.npz'",

@@ -158,7 +158,7 @@ def test_choice_of_cache(build, monkeypatch, tmp_path):
         build("memory")
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: usage(1000))
-    with pytest.raises(InvalidValueError, match="1 kB is free"):
+    with pytest.raises(InvalidValueError, match="has 1 kB free"):
         build("disk", cache_dir=tmp_path)
     with pytest.raises(InvalidValueError, match="needs cache_dir"):
         build("disk", cache_dir=None)
@@ -246,7 +246,7 @@ def test_disk_cache_knows_that_an_image_moved_to_another_class(make, folder):
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),
-        ({"batch_size": 501}, "more than the 500 training images"),
+        ({"batch_size": 501}, "larger than the 500 training images"),
         ({"shard": (0, 3)}, "worker 0 of 3"),
         ({"shard": (2, 2)}, "worker 2 of 2"),
         ({"corrupt_share": 1.0}, "corrupt_share"),

@@ -61,7 +61,12 @@ def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
         raise InvalidValueError("Give an image: lqz predict MODEL IMAGE.")
     missing = [each for each in files if not expanded(each).is_file()]
     if missing:
-        raise InvalidValueError(f"There is no image file '{printable(missing[0])}'.")
+        name = printable(missing[0])
+        if expanded(missing[0]).is_dir():
+            raise InvalidValueError(
+                f"'{name}' is a folder: give image files, such as {name}/*.jpg."
+            )
+        raise InvalidValueError(f"There is no image file '{name}'.")
     options = read_options(settings)
     chosen = options.pop(PREPROCESSING, None)
     found = find(model, exports=True)

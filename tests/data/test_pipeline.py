@@ -163,7 +163,7 @@ def test_choice_of_cache(build, monkeypatch, tmp_path):
     with pytest.raises(InvalidValueError, match="needs cache_dir"):
         build("disk", cache_dir=None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidValueError, match=r"as .*file is a file"):
+    with pytest.raises(InvalidValueError, match=r"created: .*file is a file"):
         build("disk", cache_dir=tmp_path / "file")
 
 

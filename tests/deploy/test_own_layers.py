@@ -226,6 +226,8 @@ def test_layers_that_do_nothing_at_inference():
     layers = [keras.Rescaling(1 / 255), keras.RandomFlip(), keras.GaussianNoise(1.0)]
     for run in (in_openvino, in_tflite):
         compare(run, chain(*layers, keras.ActivityRegularization(l2=0.1), keras.Conv2D(2, 1)))
+    model = chain(*layers, keras.RandomZoom(0.1), keras.Conv2D(2, 1))
+    assert check_graph(model, *build_graph(model)) < 1e-6
 
 
 def test_a_conversion_prints_nothing(capfd):

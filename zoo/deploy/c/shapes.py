@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo import layers as zoo_layers
+from zoo.deploy._idle import IDLE
 from zoo.deploy.c.graph import (
     Combine,
     Concat,
@@ -64,15 +65,7 @@ def identity(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return inputs[0]
 
 
-@rule(
-    keras.InputLayer,
-    keras.Dropout,
-    keras.SpatialDropout2D,
-    keras.GaussianNoise,
-    keras.GaussianDropout,
-    keras.AlphaDropout,
-    keras.ActivityRegularization,
-)
+@rule(*IDLE)
 def unchanged(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     return inputs[0]
 

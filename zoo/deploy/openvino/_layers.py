@@ -11,6 +11,7 @@ from openvino import opset15 as ops
 
 from zoo import layers as ours
 from zoo.adapters import larq
+from zoo.deploy._idle import IDLE
 from zoo.deploy._known import known_class, reason
 from zoo.deploy.openvino._sums import added, concatenated
 from zoo.deploy.openvino._values import Term, Value, constant
@@ -203,24 +204,6 @@ def leaky_clip(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
         inside = ops.multiply(clipped, constant(np.float32(1 - layer.slope)))
         return node_value(ops.add(inside, outside), x)
     return node_value(clipped, x)
-
-
-# Layers that only act in training.
-IDLE = (
-    keras.InputLayer,
-    keras.Dropout,
-    keras.SpatialDropout2D,
-    keras.GaussianDropout,
-    keras.AlphaDropout,
-    keras.GaussianNoise,
-    keras.ActivityRegularization,
-    keras.RandomFlip,
-    keras.RandomRotation,
-    keras.RandomTranslation,
-    keras.RandomZoom,
-    keras.RandomContrast,
-    keras.RandomBrightness,
-)
 
 
 # --- sums and shapes ------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from training.data import (
 from zoo.errors import DatasetError, InvalidValueError
 
 CACHES = ("memory", "none", "disk")
+# Of what takes longest, the mechanisms that read files are left to the slow tier.
+QUICK_CACHES = ("memory", *(pytest.param(each, marks=pytest.mark.slow) for each in CACHES[1:]))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_validation_is_every_image_once_in_order(build, fashion, cache):
     assert not pipeline.corrupt
 
 
-@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("cache", QUICK_CACHES)
 def test_workers_share_each_batch(build, cache):
     whole = collected(build(cache).train(1))
     workers = [build(cache, shard=(i, 2)) for i in range(2)]
@@ -280,7 +282,7 @@ def spoil(folder: Path, split: str, count: int) -> set[str]:
     return {str(file) for file in files}
 
 
-@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("cache", QUICK_CACHES)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_unreadable_images_are_skipped_and_named(make, folder, cache, workers):
     spoiled = spoil(folder, "train", 3) | spoil(folder, "val", 1)

@@ -222,6 +222,7 @@ def test_the_example_classifies_a_picture(trained, tmp_path):
     assert done.returncode == 2 and "cannot be read" in done.stderr
 
 
+@pytest.mark.slow
 def test_with_cmake_as_the_readme_says(trained, tmp_path):
     if not shutil.which("cmake"):
         pytest.skip("cmake is not installed")

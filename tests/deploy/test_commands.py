@@ -217,6 +217,7 @@ def test_threads_batches_and_a_network_without_a_published_accuracy(tmp_path, ca
     assert sum("ReActNet20" in line for line in out.splitlines()) == len(rows)
 
 
+@pytest.mark.slow
 def test_the_file_of_an_untrained_network_is_as_large_as_a_trained_ones():
     network = resolve("ReActNetA", {"input_shape": (32, 32, 3), "weights": None})
     course = Course(1, [1], [1])

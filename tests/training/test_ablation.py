@@ -33,6 +33,7 @@ def convolutions(name):
         ("error decay", EDESign),
     ],
 )
+@pytest.mark.slow
 def test_estimators(name, estimator):
     model, found = convolutions(name)
     assert {type(each.input_quantizer) for each in found} == {estimator}
@@ -42,6 +43,7 @@ def test_estimators(name, estimator):
 
 
 @pytest.mark.parametrize("name", LACKING)
+@pytest.mark.slow
 def test_parts_of_reactnet(name):
     model, _ = convolutions(name)
     layers = model._flatten_layers(include_self=False)
@@ -50,6 +52,7 @@ def test_parts_of_reactnet(name):
 
 
 @pytest.mark.parametrize("name", [x for x, v in VARIANTS.items() if v.idea == "learned scale"])
+@pytest.mark.slow
 def test_scales(name):
     model, _ = convolutions(name)
     scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
@@ -67,6 +70,7 @@ def test_scales(name):
         ("ASD and WSD, PReLU for hardtanh", 18, SelfDistributionSign),
     ],
 )
+@pytest.mark.slow
 def test_self_distribution(name, gates, kernel):
     model, found = convolutions(name)
     assert sum(layer.name.endswith(".asd") for layer in model.layers) == gates
@@ -81,6 +85,7 @@ def test_self_distribution(name, gates, kernel):
         ("ASD and WSD, PReLU for hardtanh, sharpness from 1.0", 1),
     ],
 )
+@pytest.mark.slow
 def test_the_function_of_self_distribution(name, hardtanhs):
     model, _ = convolutions(name)
     prelus = sum(isinstance(layer, tf.keras.layers.PReLU) for layer in model.layers)
@@ -99,6 +104,7 @@ def test_the_function_of_self_distribution(name, hardtanhs):
         ("constant scale", [6]),
     ],
 )
+@pytest.mark.slow
 def test_stages_add_up(name, epochs):
     assert [stage.epochs for stage in configured(name, 8, 0).planned_stages()] == epochs
 

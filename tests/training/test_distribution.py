@@ -161,7 +161,11 @@ def pipeline(cache="memory", **options):
 
 
 @pytest.mark.parametrize(
-    ("cache", "position", "shard"), [("memory", 0, (0, 1)), ("none", 64, (1, 2))]
+    ("cache", "position", "shard"),
+    [
+        ("memory", 0, (0, 1)),
+        pytest.param("none", 64, (1, 2), marks=pytest.mark.slow),
+    ],
 )
 def test_batches_of_a_data_service_are_the_same(data_service, cache, position, shard):
     here = pipeline(cache, shard=shard).train(1, position)

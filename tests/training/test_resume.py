@@ -85,7 +85,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(recipe, capsys):
     assert left_by(run) == expected
     assert list(expected[0]) == ["teacher", "binary crops", "binary"]
     result = json.loads((run.directory / "3-binary" / "result.json").read_text())
-    assert result["ema"] == 0.9 and "a moving average, of decay 0.9" in printed
+    assert result["ema"] == 0.9 and "average with decay 0.9" in printed
 
 
 # --- the settings, one by one ---------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_a_setting_that_does_nothing_changes_no_name():
 @pytest.mark.parametrize("number", [3, 0, "2", True])
 def test_an_unknown_format_is_one_sentence(number, tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"format": number, "task": "OneHour"}))
-    with pytest.raises(RunError, match=r"has format .*, this version .* formats 1 to 2: update"):
+    with pytest.raises(RunError, match=r"has format .*, this package reads formats 1 to 2: update"):
         read_config(tmp_path)
     assert cli.main(["train", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -119,7 +119,7 @@ def test_weights_belong_to_the_network_behind_the_layers_in_front(name, file, tm
 
 def test_larq_zoos_models_are_called_with_a_tensor():
     tensor = with_layers_in_front((32, 32, 3)).output
-    with pytest.raises(InvalidValueError, match="not for QuickNetSmall"):
+    with pytest.raises(InvalidValueError, match="not supported by QuickNetSmall"):
         zoo.get_model("QuickNetSmall", weights=None, input_tensor=tensor)
     model = zoo.get_model("QuickNetSmall", weights=None, input_shape=(32, 32, 3))
     assert model(tensor).shape == (None, 1000)

@@ -39,8 +39,7 @@ def to_onnx(model: tf.keras.Model, metadata: Mapping[str, str] | None = None) ->
 
     Raises:
         DeployError: a layer has no form in ONNX, a size is not fixed, the outputs differ from
-        Keras,
-            or the extra `onnx` is not installed.
+            Keras's, or the extra `onnx` is not installed.
     """
     return checked_onnx(model, metadata)[0]
 

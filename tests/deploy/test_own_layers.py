@@ -218,7 +218,9 @@ def test_operations_between_layers():
     model = chain(lambda x: x * 2.0 + 1, tf.nn.softmax, lambda x: x[:, 1:3], keras.Conv2D(2, 1))
     for run in (in_tflite, in_lce):
         compare(run, model)
-    with pytest.raises(DeployError, match=r"'tf.math.multiply'.*class TFOpLambda are not supported"):
+    with pytest.raises(
+        DeployError, match=r"'tf.math.multiply'.*class TFOpLambda are not supported"
+    ):
         to_openvino(model)
 
 

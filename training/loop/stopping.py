@@ -27,9 +27,10 @@ class Interrupted(KeyboardInterrupt):
 class StopFlag:
     """Set by Ctrl-C, SIGTERM or a terminal that closes; a second Ctrl-C stops at once."""
 
+    _fault: Callable[[], str | None] | None = None  # of what the main thread waits for
+
     def __init__(self) -> None:
         self.requested = False
-        self._fault: Callable[[], str | None] | None = None  # of what the main thread waits for
         self._at_once = threading.Event()  # the main thread has heard the second Ctrl-C
 
     @contextmanager

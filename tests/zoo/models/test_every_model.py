@@ -30,6 +30,7 @@ from case import (
 
 import zoo
 from zoo.layers import SymmetricConv2D
+from zoo.models._resnet import CifarResNet20
 from zoo.weights import save_weights
 
 # BOPs, FLOPs and OPs as printed; the ResNet-18s' published figures leave out the classifier.
@@ -228,7 +229,8 @@ def default_config(name: str, needed: tuple = ()) -> str:
 @pytest.mark.parametrize(
     ("name", "argument"), [tiered(name, arg, argument=arg) for name, arg in ARGUMENTS]
 )
-def test_argument_changes_the_model(name, argument):
+def test_argument_changes_the_model(name, argument, monkeypatch):
+    monkeypatch.setattr(CifarResNet20, "blocks", 1)  # what an argument changes shows in one block
     needed = NEEDS.get(argument, {})
     tf.keras.backend.reset_uids()
     changed = config_text(build(name, **needed, **{argument: value_of(name, argument)}))

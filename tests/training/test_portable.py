@@ -55,15 +55,13 @@ ROUNDING = 1e-3  # of float32 after one step, beside the step itself
 @pytest.fixture(scope="module")
 def runner():
     """`run.py` as a module."""
-    beside = {
-        "philox": philox,
-        "photographs": photographs,
-        "photograph_batches": photograph_batches,
-    }
-    sys.modules.update(beside)  # the files beside it in a program
-    spec = importlib.util.spec_from_file_location("program_run", HERE / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # The files beside it in a program.
+    sys.modules.update(philox=philox, photographs=photographs)
+    sys.modules["photograph_batches"] = photograph_batches
+    for name in ("program_files", "run"):
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -233,6 +231,7 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
         "philox.py",
         "photograph_batches.py",
         "photographs.py",
+        "program_files.py",
         "run.py",
         "start.npz",
         "step.stablehlo",

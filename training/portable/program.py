@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 DATA = HERE.parent / "data"
 SCRIPTS = (
     HERE / "run.py",
+    HERE / "program_files.py",
     HERE / "photograph_batches.py",
     DATA / "photographs.py",
     DATA / "philox.py",

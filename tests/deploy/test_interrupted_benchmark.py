@@ -21,7 +21,12 @@ def test_what_is_finished_is_kept(tmp_path):
     files = ["--json", str(tmp_path / "found.json"), "--csv", str(tmp_path / "found.csv")]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     process = subprocess.Popen(
-        [*command, *options, *files], stdout=child, stderr=child, env=environment
+        [*command, *options, *files],
+        stdout=child,
+        stderr=child,
+        env=environment,
+        # Processes that run tests side by side ignore the signal, and so would theirs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(child)
     shown, interrupted, until = "", False, time.monotonic() + 150

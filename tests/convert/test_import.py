@@ -318,7 +318,10 @@ class TestRefused:
             (lambda s: {"epoch": 3}, "holds no weights, only epoch"),
             (lambda s: [1, 2], "does not hold weights but a list"),
             (lambda s: {}, "holds no weights, only nothing"),
-            (lambda s: {**s, "bn1.weight": torch.zeros(16).to_sparse()}, "contains .*rebuild_sparse"),
+            (
+                lambda s: {**s, "bn1.weight": torch.zeros(16).to_sparse()},
+                "contains .*rebuild_sparse",
+            ),
             (
                 lambda s: {**s, "bn1.weight": torch.zeros(1).expand(10**12)},
                 r"unpacks to 4,000,00[\d,]+ bytes, more than the",

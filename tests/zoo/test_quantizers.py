@@ -19,20 +19,6 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 FILTER = (0, 1, 2)  # the axes of one filter of an HWIO kernel
 
 
-@pytest.fixture(params=["float32", "float64"])
-def dtype(request):
-    tf.keras.backend.set_floatx(request.param)
-    yield request.param
-    tf.keras.backend.set_floatx("float32")
-
-
-@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
-def policy(request):
-    tf.keras.mixed_precision.set_global_policy(request.param)
-    yield tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(None)
-
-
 def edge_points(dtype):
     """0, the clip at +-1, the neighbours of each, and points on all sides.
 

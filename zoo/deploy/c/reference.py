@@ -153,20 +153,18 @@ def _window(node: Window, x: np.ndarray) -> np.ndarray:
 def _taps(node: Window, x: np.ndarray, fill: float) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
     """For each pixel of the kernel, what it meets at each place, (h, w, c) of the output's size."""
     where = node.geometry
-    pads, starts, ends = [], [], []
+    last, pads = [], []  # of each axis: the last pixel where the kernel begins; pixels put around
     for axis in range(2):
-        last = (node.output.shape[axis] - 1) * where.strides[axis]
-        reach = last + (where.kernel[axis] - 1) * where.dilations[axis] + 1
+        last.append((node.output.shape[axis] - 1) * where.strides[axis])
+        reach = last[axis] + (where.kernel[axis] - 1) * where.dilations[axis] + 1
         before = where.pads[axis]
         pads.append((before, max(0, reach - before - x.shape[axis])))
-        starts.append(where.dilations[axis])
-        ends.append(last + 1)
     padded = np.pad(x, [*pads, (0, 0)], constant_values=fill)
     for i in range(where.kernel[0]):
         for j in range(where.kernel[1]):
-            top, left = i * starts[0], j * starts[1]
-            rows = slice(top, top + ends[0], where.strides[0])
-            columns = slice(left, left + ends[1], where.strides[1])
+            top, left = i * where.dilations[0], j * where.dilations[1]
+            rows = slice(top, top + last[0] + 1, where.strides[0])
+            columns = slice(left, left + last[1] + 1, where.strides[1])
             yield padded[rows, columns], (i, j)
 
 

@@ -1,4 +1,4 @@
-"""The precisions in which layers are tested."""
+"""The precisions in which layers and quantizers are tested."""
 
 import pytest
 import tensorflow as tf

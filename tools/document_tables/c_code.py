@@ -23,9 +23,11 @@ Rows = tuple[Sequence[str], list[list[str]]]
 
 
 def c_latency() -> str:
-    """C beside the other runtimes."""
-    heads, lines = latency_rows()
-    return f"{markdown(heads, lines)}\n\n{about_latency()}" if lines else NO_C
+    """C beside the other runtimes: times, then sizes."""
+    if not read_table(LATENCY):
+        return NO_C
+    tables = (markdown(*rows()) for rows in (latency_rows, size_rows))
+    return "\n\n".join([*tables, about_latency()])
 
 
 def c_layers() -> str:
@@ -44,24 +46,32 @@ def latency_rows(table: Path = LATENCY) -> Rows:
     """
     heads = ["model", *(f"{name} ms" for name in RUNTIMES.values())]
     heads += [f"{name} / C" for name in RUNTIMES.values() if name != "C"]
-    heads += [f"{name} MB" for name in RUNTIMES.values()]
+    lines = []
+    for model, own in _by_model(table):
+        ms = [float(row["ms_min"]) for row in own]
+        times = [f"{value:.2f}" for value in ms]
+        lines.append([model, *times, *(f"{value / ms[0]:.2f}" for value in ms[1:])])
+    return heads, lines
+
+
+def size_rows(table: Path = LATENCY) -> Rows:
+    """A row a model: what each runtime adds to the memory of its process, and two files."""
+    heads = ["model", *(f"{name} MB" for name in RUNTIMES.values())]
     heads += ["C file MB", "OpenVINO file MB"]
+    lines = []
+    for model, own in _by_model(table):
+        memory = [f"{int(row['added_memory']) / 1e6:.1f}" for row in own]
+        files = [f"{int(row['file_bytes']) / 1e6:.2f}" for row in own[:2]]
+        lines.append([model, *memory, *files])
+    return heads, lines
+
+
+def _by_model(table: Path) -> list[tuple[str, list[dict[str, str]]]]:
+    """Each model with its row of each runtime."""
     rows = read_table(table)
     found = {(row["model"], row["runtime"]): row for row in rows}
-    lines = []
-    for model in dict.fromkeys(row["model"] for row in rows):
-        own = [found[model, runtime] for runtime in RUNTIMES]
-        ms = [float(row["ms_min"]) for row in own]
-        lines.append(
-            [
-                model,
-                *(f"{value:.2f}" for value in ms),
-                *(f"{value / ms[0]:.2f}" for value in ms[1:]),
-                *(f"{int(row['added_memory']) / 1e6:.1f}" for row in own),
-                *(f"{int(row['file_bytes']) / 1e6:.2f}" for row in own[:2]),
-            ]
-        )
-    return heads, lines
+    models = dict.fromkeys(row["model"] for row in rows)
+    return [(model, [found[model, runtime] for runtime in RUNTIMES]) for model in models]
 
 
 def about_latency(table: Path = LATENCY) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
+import random
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -66,15 +68,11 @@ def pytorchs(folder: Path, workers: int) -> Callable[[int], Iterator[int]]:
         def __getitem__(self, index: int) -> Any:
             from PIL import Image
 
-            from training.data.photographs import random_box
-
-            draws = np.random.default_rng().random(23, np.float32)
             image = Image.open(paths[index]).convert("RGB")
-            shape = (image.height, image.width)
-            top, left, height, width = random_box(shape, draws, (0.08, 1.0), (3 / 4, 4 / 3))
+            left, top, width, height = random_box(image.width, image.height)
             image = image.crop((left, top, left + width, top + height))
             image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            if draws[22] < 0.5:
+            if random.random() < 0.5:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
             mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -87,6 +85,17 @@ def pytorchs(folder: Path, workers: int) -> Callable[[int], Iterator[int]]:
             yield len(batch)
 
     return epoch
+
+
+def random_box(width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of torchvision's RandomResizedCrop, without its fallback."""
+    for _ in range(10):
+        area = width * height * random.uniform(0.08, 1.0)
+        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return random.randint(0, width - w), random.randint(0, height - h), w, h
+    return 0, 0, width, height
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,20 +86,30 @@ REFUSED = {
     "lqz evaluate runs/hour --record": "There is no 'runs/hour'",
 }
 RUNNER = util.find_spec("training.portable.run").origin
-LONG = ("lqz export", "lqz benchmark")
+LONG = ("lqz export", "lqz benchmark", "python -m tools.keep_run", "python -m benchmarks")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def commands() -> list:
-    """Every line of the shell blocks, each once; comments and continuations are taken out."""
-    found = {}
+    """Every line of the shell blocks, each once; comments and continuations are taken out.
+
+    Another training with a recipe is left to the slow tier, as its dry run is much the same.
+    """
+    found: dict[str, Any] = {}
+    recipes: set[str] = set()
     for parameter in blocks("bash"):
         _, block = parameter.values
         text = re.sub(r"\\?\n\s{2,}", " ", textwrap.dedent(block[3]))
         for line in text.splitlines():
             if words := shlex.split(line, comments=True):
-                marks = SLOW if line.startswith(LONG) else []
-                found.setdefault(shlex.join(words), pytest.param(words, marks=marks, id=line[:70]))
+                command = shlex.join(words)
+                if command in found:
+                    continue
+                recipe = words[2] if words[:2] == ["lqz", "train"] and len(words) > 3 else ""
+                again = recipe in recipes and recipe != "FineTune"
+                recipes |= {recipe} - {""}
+                marks = SLOW if line.startswith(LONG) or again else []
+                found[command] = pytest.param(words, marks=marks, id=line[:70])
     return list(found.values())
 
 

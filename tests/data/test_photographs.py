@@ -10,7 +10,7 @@ from zookeeper import component
 
 from training.data import ImageFolder, PadCropFlip, RandomResizedCropFlip, philox
 from training.data import preprocessing as p
-from training.data.photographs import RandomCrops, random_box
+from training.data.photographs import Lighting, RandomCrops, random_boxes
 from training.data.pipeline import InputPipeline
 
 KEY = 11
@@ -49,7 +49,7 @@ def test_the_parts_are_those_of_tensorflow(shape):
 
         data = tf.data.Dataset.from_tensor_slices(draws[:, :22]).map(box)
         expected = list(data.as_numpy_iterator())
-        found = [random_box(shape, each, scale, ratio) for each in draws]
+        found = random_boxes(np.array([shape] * len(draws)), draws, scale, ratio)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -141,3 +141,15 @@ def test_a_class_with_its_own_transform_keeps_it(make):
     assert make(component(Grey)).random_crops() is None
     assert make(component(Named)).random_crops() is not None
     assert make(PadCropFlip).random_crops() is None
+
+
+def test_lighting_is_rounded_like_the_sum():
+    random = np.random.default_rng(0)
+    shifts = random.normal(scale=30, size=(50, 3)).astype(np.float32)
+    shifts[0], shifts[1] = (0.49999997, -0.5, 0.5), (300, -300, 2.5)  # as large as a rounding
+    pixels = random.integers(256, size=(20, 24, 3), dtype=np.uint8)
+    light = Lighting(shifts, 24)
+    assert not light.equal[0] and light.equal.sum() > 40
+    for index, shift in enumerate(shifts):
+        expected = np.rint(np.clip(pixels.astype(np.float32) + shift, 0, 255))
+        np.testing.assert_array_equal(light.on(index, pixels), expected)

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import tensorflow as tf
 
 from training.data import FashionMNIST
 from training.settings.configuration import configure_task
+from zoo.models._resnet import CifarResNet20
 
 IMAGES = {"train": 40, "validation": 20}  # of each of two classes
 CLASSES = ("shirt", "trouser")
@@ -81,12 +84,26 @@ def lqz() -> SimpleNamespace:
     return SimpleNamespace(start=start, run=run)
 
 
+@contextmanager
+def one_block_a_group():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CifarResNet20, "blocks", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """ResNet-20s have one block a group, which compiles in half of the time."""
+    with one_block_a_group():
+        yield
+
+
 @pytest.fixture(scope="session")
 def finished(tiny, tmp_path_factory) -> SimpleNamespace:
-    """One run of all stages, in this process, and what it printed."""
-    from contextlib import redirect_stdout
-    from io import StringIO
+    """One run of all stages, in this process, and what it printed.
 
+    Its networks have one block a group, as have those of tests with `one_block`.
+    """
     from training.recipes.reactnet import ReActNet
 
     settings = {**tiny, "output_dir": str(tmp_path_factory.mktemp("run") / "run")}
@@ -95,6 +112,6 @@ def finished(tiny, tmp_path_factory) -> SimpleNamespace:
         return configure_task(ReActNet, settings)
 
     printed = StringIO()
-    with redirect_stdout(printed):
+    with redirect_stdout(printed), one_block_a_group():
         run = make().run()
     return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())

@@ -199,7 +199,9 @@ def test_no_data_service_is_one_sentence_within_seconds(tiny, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_training_with_a_data_service_gives_the_same_weights(finished, data_service, tmp_path):
+def test_training_with_a_data_service_gives_the_same_weights(
+    one_block, finished, data_service, tmp_path
+):
     """To float32's rounding: the batches are equal (above), their place in memory is not."""
     more = {"output_dir": str(tmp_path / "run"), "data_service": data_service}
     run = configure_task(ReActNet, {**finished.settings, **more}).run()

@@ -28,10 +28,10 @@ from training.recipes.resnet import RealResNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.recipes.xnornet_plus_plus import XNORNetPlusPlusResNet20
 from training.settings.configuration import configure_task
-from zoo.models._resnet import CifarResNet20
 from zoo.weights.files import read_arrays, write_arrays
 
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
+pytestmark = pytest.mark.usefixtures("one_block")
 
 # Every family; SGD and Adam, labels and a teacher, an estimator that moves by epoch.
 FAMILIES = {
@@ -63,14 +63,6 @@ def runner():
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """One block a group, which XLA compiles in a third of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CifarResNet20, "blocks", 1)
-        yield
 
 
 @pytest.fixture

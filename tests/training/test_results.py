@@ -27,6 +27,8 @@ from zoo.files import sha256, write_json
 from zoo.pretrained import cache
 from zoo.pretrained.records import find_record
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 REAL_SHIPPED = cache.SHIPPED
 
 ROW = AccuracyRow(

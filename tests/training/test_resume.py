@@ -17,8 +17,9 @@ from training.loop.stage_trainer import Interrupted, StopFlag
 from training.loop.step import TrainStep
 from training.recipes.one_hour import OneHour
 from training.settings.configuration import configure_task
-from zoo.models._resnet import CifarResNet20
 from zoo.weights import save_weights
+
+pytestmark = pytest.mark.usefixtures("one_block")
 
 # Everything that moves from step to step.
 MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
@@ -37,9 +38,8 @@ class After(StopFlag):
 
 
 @pytest.fixture
-def recipe(tiny, tmp_path, monkeypatch):
+def recipe(tiny, tmp_path):
     """A teacher as it is, a stage on crops and one on whole images, from a cache on disk."""
-    monkeypatch.setattr(CifarResNet20, "blocks", 1)  # a block a group, which compiles sooner
     teacher = zoo.RealResNet20(weights=None, width=0.125, num_classes=2, input_shape=(28, 28, 1))
     save_weights(teacher, tmp_path / "teacher.npz")
     settings = {

@@ -20,6 +20,8 @@ from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 from zoo.weights.files import read_npz
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 STAGES = ("teacher", "binary activations", "binary")
 
 

@@ -12,6 +12,8 @@ from training.settings.configuration import configure_task
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
 from zoo.files import write_json
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.1])

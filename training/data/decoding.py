@@ -47,6 +47,8 @@ def decoded(
     shape = preprocessing.input_shape
     # Some 1 MB of pixels: enough to spread the cost of a chunk, small enough to share among cores.
     chunk = max(1, min(32, 2**20 // math.prod(shape)))
+    if crops is not None:
+        chunk = 32  # less of the time goes into what Pillow does not do
 
     def decode(positions, records):
         examples = fetch(records) if fetch else records

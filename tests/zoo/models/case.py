@@ -25,6 +25,7 @@ STANDARD = (
     "classifier_activation",
     "binary_weights",
 )
+SHARED = {*STANDARD, "pooling", "classes", "name"} - {"weights", "binary_weights"}
 
 
 def image_shape(name: str, odd: bool = False) -> tuple[int, int, int]:
@@ -54,9 +55,20 @@ def lightest(family: str, argument: str) -> str:
 
 
 def tiered(name: str, *values: Any, argument: str = "weights") -> Any:
-    """A pytest parameter, slow unless `name` is the lightest of its family."""
+    """A pytest parameter, slow unless `name` is the lightest of its family.
+
+    Of an argument that all models share, ReActNet's alone is quick: the base class has it.
+    """
     quick = lightest(ROWS[name].family, argument) == name
+    if argument in SHARED:
+        quick = quick and ROWS[name].family == "ReActNet"
     return pytest.param(name, *values, marks=[] if quick else [pytest.mark.slow])
+
+
+def of_two_families(name: str) -> Any:
+    """A pytest parameter for what the base class does, slow unless `name` is one of two models."""
+    quick = name in ("ReActNet20", "SDBNNResNet20")
+    return pytest.param(name, marks=[] if quick else [pytest.mark.slow])
 
 
 def raw(variable: tf.Variable) -> tf.Variable:

@@ -20,6 +20,7 @@ from case import (
     config_text,
     image_shape,
     images,
+    of_two_families,
     one_bit_layers,
     randomize,
     raw,
@@ -103,9 +104,11 @@ class TestDefault:
         assert not hasattr(dense[-1], "kernel_quantizer")
 
 
-# The 34-layer networks are the 18-layer ones with more of the same blocks.
+# One network of each kind of block; the others are deeper, wider, or of another family's parts.
+EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
+EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
 QUICK_OR_DEEP = [
-    pytest.param(name, marks=[pytest.mark.slow] if name.endswith("34") else []) for name in ALL
+    pytest.param(name, marks=[] if name in EACH_BLOCK else [pytest.mark.slow]) for name in ALL
 ]
 
 
@@ -177,7 +180,7 @@ class TestSmall:
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
-@pytest.mark.parametrize("name", [tiered(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
 def test_without_binary_weights_no_kernel_is_one_bit(name):
     stage1 = build(name, binary_weights=False)
     assert one_bit_layers(stage1) == set()
@@ -238,7 +241,7 @@ def test_argument_changes_the_model(name, argument, monkeypatch):
     assert same == ((name, argument) in WITHOUT_EFFECT)
 
 
-@pytest.mark.parametrize("name", [tiered(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
 def test_weights_argument_takes_what_save_weights_wrote(name, tmp_path):
     original = randomize(build(name))
     save_weights(original, tmp_path / "all.npz")
@@ -367,7 +370,7 @@ def test_mixed_precision(name, kind):
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", [tiered(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
 def test_other_uses(name):
     shape = image_shape(name, odd=True)
     features = build(name, include_top=False, input_shape=shape)
@@ -393,7 +396,7 @@ def open_sizes(name: str) -> dict[str, Any]:
 FIXED_SIZE = ("SDBNNVGGSmall", "XNORNetPlusPlusAlexNet")  # their classifier takes every pixel
 
 
-@pytest.mark.parametrize("name", [tiered(name) for name in ALL if name not in FIXED_SIZE])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL if name not in FIXED_SIZE])
 def test_open_image_size(name):
     open_size = randomize(build(name, input_shape=(None, None, 3), **open_sizes(name)))
     fixed = build(name, input_shape=(37, 43, 3), **open_sizes(name))

@@ -11,6 +11,7 @@ from zoo.weights import save_weights, torch_state
 
 FAMILIES = sorted({row.family for row in ROWS.values()})
 LIGHTEST = [lightest(family, "weights") for family in FAMILIES]
+QUICK_FILES = {("ReActNet20", "all.npz"), ("ReActNet20", "all.h5"), ("SDBNNResNet20", "all.npz")}
 IMAGES = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("float32")
 
 
@@ -102,8 +103,15 @@ def with_layers_in_front(shape):
     return tf.keras.Model(image, x)
 
 
-@pytest.mark.parametrize("name", LIGHTEST)
-@pytest.mark.parametrize("file", ["all.npz", "all.h5"])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        # Both forms of one network, and the package's form of one that has other layers.
+        pytest.param(name, file, marks=[] if (name, file) in QUICK_FILES else [pytest.mark.slow])
+        for name in LIGHTEST
+        for file in ("all.npz", "all.h5")
+    ],
+)
 def test_weights_belong_to_the_network_behind_the_layers_in_front(name, file, tmp_path):
     shape = image_shape(name)
     alone = randomize(build(name))

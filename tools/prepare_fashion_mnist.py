@@ -29,6 +29,7 @@ import zopfli.zlib
 
 from training.data import EMBEDDED_DIR
 from zoo.errors import DatasetError
+from zoo.files import expanded
 
 NAME, VERSION = "fashion_mnist_small", "1.0.0"
 CLASS_NAMES = [
@@ -136,8 +137,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) not in (1, 2):
         print(__doc__)
         return 2
-    source = Path(arguments[0]).expanduser()
-    output = Path(arguments[1]).expanduser() if len(arguments) == 2 else EMBEDDED_DIR
+    source = expanded(arguments[0])
+    output = expanded(arguments[1]) if len(arguments) == 2 else EMBEDDED_DIR
     try:
         print(write(output, {split: original_images(source, split) for split in SPLITS}))
     except DatasetError as error:

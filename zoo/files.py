@@ -44,6 +44,12 @@ def existing_part(path: Path) -> Path:
     return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, by the rights that this process has."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+
+
 def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
     """Make the folder of a file; raise `error` unless the file can be written there.
 

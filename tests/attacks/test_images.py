@@ -198,7 +198,7 @@ def test_images_that_change_places(lqz, copied):
 
 def test_a_full_disk_of_the_copy(lqz):
     with small_disk(lqz.folder / "disk", "64k") as disk:
-        (disk / "others").write_bytes(bytes(30_000))
+        (disk / "others").write_bytes(bytes(50_000))
         lqz.train({**DISK, "cache_dir": disk / "copies", "epochs": 1}).refused(str(disk))
         assert [each for each in disk.rglob("*") if each.stat().st_size > 1000] == [disk / "others"]
 

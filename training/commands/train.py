@@ -15,6 +15,7 @@ from training.settings.assignments import parse_assignments
 from training.settings.discovery import find_task, recipe_tasks
 from training.terminal import OPEN, load_tensorflow, print_table
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
+from zoo.files import expanded
 
 PATH = click.Path(path_type=Path)
 
@@ -111,7 +112,7 @@ def train(
         from training.commands.declared import check_settings
 
         conf = parse_assignments(settings)
-        if not (Path(str(conf.get("output_dir", ""))).expanduser() / "config.json").is_file():
+        if not (expanded(str(conf.get("output_dir", ""))) / "config.json").is_file():
             check_settings(info, {**began, **conf})  # now, not after the wait
     load_tensorflow()
 
@@ -173,7 +174,7 @@ def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
 
     So the command that began it still continues it. What `conf` sets is left out, with its parts.
     """
-    run = Path(str(conf.get("output_dir", ""))).expanduser()
+    run = expanded(str(conf.get("output_dir", "")))
     if "output_dir" not in conf or not (run / "config.json").is_file():
         return {}
     from training.loop.run_directory import CONFIG, read_config, read_json

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from training.data.encoded import EncodedImages, reading
 from zoo.errors import DatasetError, FileError, InvalidValueError
-from zoo.files import draft_of, existing_part, remove_drafts, write_json
+from zoo.files import draft_of, existing_part, is_writable, remove_drafts, write_json
 from zoo.untrusted.opening import read_text
 
 # The order of a copy on disk: one for all runs, whatever their seeds and buffers.
@@ -65,7 +65,7 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
         if cache_dir is None:
             raise InvalidValueError("cache=disk needs cache_dir=FOLDER, or use cache=none.")
         place = existing_part(cache_dir)
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        if not place.is_dir() or not is_writable(place):
             why = f"{place} cannot be written to" if place.is_dir() else f"{place} is a file"
             raise InvalidValueError(f"The folder cache_dir={cache_dir} cannot be created: {why}.")
         free = shutil.disk_usage(place).free

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from training.loop.stage import StageResult
 from training.settings import saved_config
 from zoo.errors import FileError, RunError
-from zoo.files import existing_part, remove_drafts, sha256, write_json
+from zoo.files import existing_part, is_writable, remove_drafts, sha256, write_json
 from zoo.untrusted.opening import read_text
 
 CONFIG = "config.json"
@@ -89,7 +89,7 @@ class RunDirectory:
             raise self._cannot_be_written(error.strerror) from error
         if not place.is_dir():
             raise self._cannot_be_written(f"{place} is a file")
-        if not os.access(place, os.W_OK | os.X_OK):
+        if not is_writable(place):
             raise self._cannot_be_written(os.strerror(errno.EACCES))
         if (self.path / CONFIG).exists():
             self._compare_recipe()
@@ -253,16 +253,19 @@ def fitting(value: Any, shape: Any) -> Any:
     Args:
         value: of the file.
         shape: a type (float takes whole numbers as well); a list with the shape of every element;
-            a dict with the shapes of keys that must be there, beside others.
+            a dict with the shapes of keys that must be there, beside others; a key that may be
+            missing ends with "?".
 
     Raises:
         ValueError: it has not.
     """
     if isinstance(shape, dict):
-        if not isinstance(value, dict) or not shape.keys() <= value.keys():
-            raise ValueError(f"not an object with {', '.join(shape)}")
+        needed = {key for key in shape if not key.endswith("?")}
+        if not isinstance(value, dict) or not needed <= value.keys():
+            raise ValueError(f"not an object with {', '.join(sorted(needed))}")
         for key, inner in shape.items():
-            fitting(value[key], inner)
+            if (name := key.rstrip("?")) in value:
+                fitting(value[name], inner)
     elif isinstance(shape, list):
         if not isinstance(value, list):
             raise ValueError("not a list")

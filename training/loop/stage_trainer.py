@@ -24,7 +24,12 @@ from training.loop.stopping import Interrupted, StopFlag
 from zoo.errors import RunError
 
 VALIDATION = ("validation_loss", "validation_top1", "validation_top5")
-LOOP = {"done_steps": int, "seconds": float, "history": [{"epoch": int, VALIDATION[1]: object}]}
+LOOP = {
+    "done_steps": int,
+    "seconds": float,
+    "history": [{"epoch": int, VALIDATION[1]: object}],
+    "positions?": [int],  # not in checkpoints of before
+}
 SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
 
 
@@ -121,6 +126,8 @@ class StageTrainer:
                     saved, started = time.monotonic(), self._count_time(started)
                 self._stop_if_asked()
 
+        with self.stop.waiting_for(self.pipeline.service_fault):
+            del batches  # which a data service hears
         trained = time.monotonic() - began
         waited, images_now = float(step.waited.numpy()), step.totals.numpy()[2]
         self._log_epoch(epoch, trained, waited, images_now - images_before, bar)
@@ -296,9 +303,7 @@ class StageTrainer:
             variable.assign(arrays[key])
         self.done_steps, self.seconds = loop["done_steps"], loop["seconds"]
         self.history = loop["history"]
-        before = loop.get("positions")
-        if not isinstance(before, list) or not all(isinstance(each, int) for each in before):
-            before = [int(arrays["position"])]
+        before = loop.get("positions") or [int(arrays["position"])]
         self.step.position.assign(self._position(before))
         say(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.")
 

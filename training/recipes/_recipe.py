@@ -29,6 +29,7 @@ from zoo.adapters.zookeeper import base_getattr
 from zoo.adapters.zookeeper_tf import Dataset
 from zoo.convolution import cpu_multiplies_bfloat16
 from zoo.errors import InvalidValueError
+from zoo.files import expanded
 from zoo.models import ZooFactory
 
 
@@ -235,7 +236,7 @@ class Recipe(TrainingValues, RunSettings):
     def directory(self) -> Path:
         """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
         if self.output_dir is not None:
-            return Path(self.output_dir).expanduser()
+            return expanded(self.output_dir)
         dataset = type(base_getattr(self, "dataset")).__name__
         return Path("runs") / f"{type(self).__name__}-{dataset}-{self.digest}"
 

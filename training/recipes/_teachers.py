@@ -4,7 +4,6 @@ No `from __future__ import annotations` here: Zookeeper needs annotations as typ
 """
 
 import importlib
-from pathlib import Path
 from typing import Optional, Tuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from zoo.adapters.larq_zoo import DimType, ModelFactory
 from zoo.adapters.zookeeper import ComponentField, Field, factory
 from zoo.adapters.zookeeper_tf import Preprocessing
 from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
+from zoo.files import expanded
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from zoo.pretrained.records import names_a_file
 from zoo.weights.files import check_keras
@@ -77,7 +77,7 @@ class KerasApplicationFactory(ModelFactory):
         )(image)
         preprocess = importlib.import_module(known[self.application]).preprocess_input
         if self.weights is not None and names_a_file(self.weights):
-            check_keras(Path(self.weights).expanduser())  # before Keras opens it
+            check_keras(expanded(self.weights))  # before Keras opens it
         try:
             network = getattr(tf.keras.applications, self.application)(
                 weights=self.weights,

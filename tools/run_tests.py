@@ -63,7 +63,7 @@ TIERS = {
     "slow": Tier(
         "make test-slow",
         "every model at full size, `kill -9` in every stage, workers killed",
-        ("-m", "slow"),
+        ("-m", "slow", *TWO_AT_A_TIME),
     ),
 }
 

@@ -20,6 +20,7 @@ from case import (
     config_text,
     image_shape,
     images,
+    lightest,
     of_two_families,
     one_bit_layers,
     randomize,
@@ -213,8 +214,13 @@ NON_DEFAULT: dict[str, Any] = {
 NEEDS = {"clip_slope": {"binary_activations": False}, "pooling": {"include_top": False}}
 # Arguments all models share, which have nothing to act on in some.
 WITHOUT_EFFECT = {(name, "binary_weights") for name in ALL if not is_binary(name)}
+# What an argument does, it does to all networks of the same blocks.
 ARGUMENTS = [
-    (name, argument) for name in ALL for argument in arguments_of(name) if argument != "weights"
+    (name, argument)
+    for name in ALL
+    for argument in arguments_of(name)
+    if argument != "weights"
+    if name in EACH_BLOCK or name == lightest(ROWS[name].family, argument)
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import hashlib
 import io
 import json
@@ -96,7 +97,8 @@ def drafted(path: Path) -> Iterator[Path]:
 def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
     """Let `fill` fill a new directory, and replace `directory` with it when it is complete.
 
-    An earlier directory is replaced completely. If `fill` raises, nothing changes.
+    An earlier directory is replaced completely. If `fill` raises, nothing changes. On Linux the two
+    change places in one step: whoever looks, and a process that is killed, finds one of them whole.
     """
     made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
     target = directory.resolve()
@@ -107,7 +109,9 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
         remove_drafts(target.parent, re.compile(re.escape(target.name) + "(-old)?"), ended=True)
         draft.mkdir()
         fill(draft)
-        if target.is_dir():
+        if target.is_dir() and _exchange(draft, target):
+            shutil.rmtree(draft)
+        elif target.is_dir():
             target.rename(old)
             draft.rename(target)
             shutil.rmtree(old)
@@ -123,6 +127,16 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
             except OSError:
                 continue
         raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two directories in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def draft_of(path: Path) -> Path:

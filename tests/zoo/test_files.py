@@ -1,7 +1,11 @@
 """Files and directories that are complete or not there."""
 
+import contextlib
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +65,33 @@ def test_only_drafts_of_such_names_are_removed(tmp_path):
 def test_a_home_that_is_not_known():
     with pytest.raises(FileError, match=r"'~no-such-user/x' begins with ~, .*write the whole path"):
         expanded("~no-such-user/x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="exchanges directories in one step on Linux")
+def test_whoever_looks_finds_a_whole_directory(tmp_path):
+    """Another process replaces it all the time, and is killed at last."""
+    target = tmp_path / "export"
+    write_directory(target, lambda folder: (folder / "a").write_text("0"))
+    code = (
+        "import sys, itertools, pathlib; from zoo.files import write_directory\n"
+        "for n in itertools.count():\n"
+        "    write_directory(pathlib.Path(sys.argv[1]), lambda f: (f / 'a').write_text(str(n)))"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(target)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    try:
+        seen: set[str] = set()
+        while len(seen) < 500:
+            descriptor = os.open(target, os.O_RDONLY)  # there, whenever it is asked for
+            os.close(descriptor)
+            with contextlib.suppress(FileNotFoundError):  # in an old one, as it is removed
+                seen.add((target / "a").read_text())
+            assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.wait()
+    assert (target / "a").read_text().isdigit()
+    write_directory(target, lambda folder: (folder / "a").write_text("end"))
+    assert os.listdir(tmp_path) == ["export"]

@@ -1,6 +1,7 @@
 """A tiny data set of real images in files, and settings that train on it in seconds."""
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stdout
@@ -82,6 +83,20 @@ def lqz() -> SimpleNamespace:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return SimpleNamespace(start=start, run=run)
+
+
+@pytest.fixture(scope="session")
+def free_ports():
+    """So many ports of this machine that nobody uses."""
+    return _free_ports
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,12 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.data import FashionMNIST, InputPipeline, PadCropFlip
 from training.loop.distribution.cluster import Cluster, cluster_from_environment
 from training.loop.distribution.workers import check_batch_size, connect
 from training.recipes.reactnet import ReActNet
 from training.settings.configuration import configure_task
-from zoo.errors import DatasetError, InvalidValueError
+from zoo.errors import InvalidValueError
 from zoo.weights.files import read_npz
 
 HOSTS = ("host1:12345", "host2:12345", "host3:12345")
@@ -133,85 +131,6 @@ def test_where_it_computes_does_not_change_the_recipe(tiny):
     assert recipes[0].directory == recipes[1].directory
 
 
-# --- data service ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def data_service():
-    """The address of a data service, a real process."""
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.data.service", "127.0.0.1:0"],
-        cwd=root,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process.stdout.readline().partition("data_service=")[2].strip()
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def pipeline(cache="memory", **options):
-    data = configure_task(FashionMNIST, {"train_split": "train[:300]"})
-    prep = configure_task(PadCropFlip, {"input_shape": (28, 28, 1)})
-    return InputPipeline(data, prep, batch_size=32, seed=5, cache=cache, **options)
-
-
-@pytest.mark.parametrize(
-    ("cache", "position", "shard"),
-    [
-        ("memory", 0, (0, 1)),
-        pytest.param("none", 64, (1, 2), marks=pytest.mark.slow),
-    ],
-)
-def test_batches_of_a_data_service_are_the_same(data_service, cache, position, shard):
-    here = pipeline(cache, shard=shard).train(1, position)
-    there = pipeline(cache, shard=shard, data_service=data_service).train(1, position)
-    pairs = list(zip(here.as_numpy_iterator(), there.as_numpy_iterator(), strict=True))
-    assert len(pairs) == 9 - position // 32
-    for one, other in pairs:
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key])
-
-
-def test_images_out_of_order_are_noticed(data_service):
-    served = pipeline(data_service=data_service)
-    served.train(0)
-    served.note_positions(0, np.arange(32))
-    with pytest.raises(DatasetError, match="must have one worker"):
-        served.note_positions(0, np.arange(32))
-
-
-def test_no_data_service_is_one_sentence_within_seconds(tiny, tmp_path):
-    settings = {**tiny, "output_dir": str(tmp_path / "run")}
-    for address, message in (
-        ("localhost:5050", r"must be the address of a dispatcher, grpc://host:port"),
-        (f"grpc://127.0.0.1:{free_ports(1)[0]}", "No data service answers at grpc://127"),
-    ):
-        start = time.monotonic()
-        with pytest.raises(InvalidValueError, match=message):
-            configure_task(ReActNet, {**settings, "data_service": address}).run()
-        assert time.monotonic() - start < 10
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_training_with_a_data_service_gives_the_same_weights(
-    one_block, finished, data_service, tmp_path
-):
-    """To float32's rounding: the batches are equal (above), their place in memory is not."""
-    more = {"output_dir": str(tmp_path / "run"), "data_service": data_service}
-    run = configure_task(ReActNet, {**finished.settings, **more}).run()
-    assert [r.name for r in run.results] == [r.name for r in finished.run.results]
-    teacher = Path("1-teacher") / "realresnet20.npz"
-    theirs = read_npz(finished.run.directory / teacher)
-    for key, value in read_npz(run.directory / teacher).items():
-        np.testing.assert_allclose(value, theirs[key], atol=1e-5)
-
-
 # --- several workers ------------------------------------------------------------------------------
 
 
@@ -266,19 +185,11 @@ def start_workers(lqz, settings, float64):
 
 
 @pytest.fixture(scope="module")
-def two(start_workers, tmp_path_factory):
+def two(start_workers, free_ports, tmp_path_factory):
     """What two workers leave, and what they print."""
     cwd = tmp_path_factory.mktemp("two")
     ends = [process.communicate(timeout=600) for process in start_workers(cwd, free_ports(2))]
     return cwd, ends
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def assert_same_weights(one: Path, other: Path, atol: float) -> None:
@@ -309,7 +220,9 @@ def test_two_workers_give_the_weights_of_one(one, two):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("victim", [0, 1], ids=["chief", "other"])
-def test_a_killed_worker_rejoins_and_the_run_ends_the_same(start_workers, two, tmp_path, victim):
+def test_a_killed_worker_rejoins_and_the_run_ends_the_same(
+    start_workers, free_ports, two, tmp_path, victim
+):
     ports = free_ports(2)
     processes = start_workers(tmp_path, ports)
     wait_for(tmp_path / "run0" / "1-teacher" / "checkpoints.json", processes)
@@ -328,7 +241,7 @@ def test_a_killed_worker_rejoins_and_the_run_ends_the_same(start_workers, two, t
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_ctrl_c_on_one_stops_all_and_one_alone_can_continue(
-    lqz, settings, float64, start_workers, one, tmp_path
+    lqz, settings, float64, start_workers, free_ports, one, tmp_path
 ):
     processes = start_workers(tmp_path, free_ports(2))
     wait_for(tmp_path / "run0" / "1-teacher" / "checkpoints.json", processes)
@@ -345,7 +258,7 @@ def test_ctrl_c_on_one_stops_all_and_one_alone_can_continue(
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_workers_that_never_come_and_workers_with_other_settings(
-    lqz, settings, start_workers, tmp_path
+    lqz, settings, start_workers, free_ports, tmp_path
 ):
     for alone in (0, 1):
         [process] = start_workers(tmp_path, free_ports(2), only=[alone], rejoin_minutes=0.2)

@@ -59,7 +59,7 @@ class Order:
         return np.arange(start, end) % self.batch_size * workers // self.batch_size == worker
 
     def only_own(self, records: tf.data.Dataset) -> tf.data.Dataset:
-        """Keep those pairs (position, anything) whose position belongs to this worker."""
+        """Keep the pairs (position, anything) with a position that belongs to this worker."""
         worker, workers = self.shard
         if workers == 1:
             return records

@@ -235,8 +235,8 @@ class Run:
     def _needed_bytes(self, step: TrainStep, index: int) -> int:
         """Estimate the largest size of the run's directory in bytes, as known in this stage.
 
-        We assume that networks of later stages are as large as this one, so that a run whose disk
-        is too small stops before its first stage.
+        We assume that networks of later stages are as large as this one. So if the disk is too
+        small, the run stops before its first stage.
         """
         weights = sum(math.prod(each.shape) * each.dtype.size for each in step.model.weights)
         later = self.stage_count - index

@@ -77,9 +77,9 @@ class Stage:
         each_epoch: called before each epoch with the model and the share of epochs that have
             passed, in [0, 1). It updates values that no optimizer updates. Default: sharpen every
             `EDESign`, as SD-BNN does on CIFAR-10; other models are unaffected.
-        teacher: name of the stage whose model outputs the targets; None to train on labels.
+        teacher: name of the stage with the model that outputs the targets; None: train on labels.
         label_smoothing: share of the target that is spread over all classes, if trained on labels.
-        initialize_from: name of the stage whose weights are the initial weights.
+        initialize_from: name of the stage that gives the initial weights.
         weights: the file or registered set of initial weights, instead of a stage.
         carry_over_kernels: whether to load the kernels that are binary in this stage.
         crop: train only on the centre of each image, with this height and width.

@@ -1,4 +1,4 @@
-"""Find the known class whose code computes a layer; a subclass may not change the computation.
+"""Find the known class that computes a layer; a subclass may not change the computation.
 
 A subclass may change `__init__`, `build` and `get_config`. If it overrides anything else of the
 known class, such as `call`, it may compute something different.
@@ -60,7 +60,7 @@ LIBRARIES = ("tf_keras", "larq")  # subclasses in these libraries are separate k
 
 
 def known_class(layer: Any, known: Container[type]) -> type | None:
-    """Return the class of `known` whose code computes `layer`, or None."""
+    """Return the class of `known` that computes `layer` with its code, or None."""
     cls = nearest_class(layer, known)
     return None if cls is None or any(changes(layer, cls)) else cls
 

@@ -23,7 +23,7 @@ Access = Literal["shipped", "downloadable", "manual download", "none published"]
 # with one bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
 # Who trained a set: the paper's authors, the packages of these names, this project ("zoo"), or
-# someone whose file `lqz convert` imported.
+# someone else, if `lqz convert` imported the file.
 Origin = Literal["authors", "larq-zoo", "torchvision", "zoo", "imported"]
 NO_LICENCE = "none stated"  # those who trained the set state no licence
 

@@ -22,7 +22,7 @@ from zoo.weights._torch_names import (
     key_of,
 )
 
-# Opcodes whose argument is the value.
+# Opcodes that have the value as argument.
 _VALUES = {
     "INT",
     "BININT",

@@ -24,7 +24,7 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
         model: the model.
         path: the file.
         named: require the name of `model` in the file, or the names of its layers if the file
-            holds only weights. Use False for larq-zoo, whose layers' names change from process to
+            holds only weights. Use False for larq-zoo: its layers' names change from process to
             process.
 
     Raises:
@@ -153,9 +153,9 @@ def classifier_size(path: Path, classifier: str) -> int | None:
 
 
 def last_size(path: Path) -> int | None:
-    """Return the length of the last array of a file whose layers are in order.
+    """Return the length of the last array of a file with layers in order.
 
-    For larq-zoo's models, whose layers have no fixed names, this is the number of classes.
+    For larq-zoo's models, which have no fixed names of layers, this is the number of classes.
     """
     with readable(path), open_keras(path) as file:
         group = file.weights.get("model_weights", file.weights)

@@ -28,7 +28,7 @@ class Block:
     """Bytes that are in use from operation `first` to operation `last`.
 
     Attributes:
-        over: the block whose beginning this one may overwrite.
+        over: the block that this one may overwrite from its start.
         shared: by how many bytes the two may overlap.
     """
 
@@ -91,7 +91,7 @@ class Memory:
         return what.channels
 
     def _root(self, value: Value) -> tuple[Value, int]:
-        """Return the value in whose bytes `value` is stored, and the channel at which it begins."""
+        """Return the value that contains `value` in memory, and the channel at which it begins."""
         channel = 0
         while value in self._schedule.parts or value in self._same:
             if value in self._same:

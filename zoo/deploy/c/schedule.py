@@ -220,7 +220,7 @@ class Schedule:
                 self._loops[value].insert(value, Store(value))
 
     def _sorted(self) -> list[Operation]:
-        """Return the operations, each after those whose results it reads."""
+        """Return the operations in order: each comes after the operations that it depends on."""
         done: list[Operation] = []
         state: dict[int, bool] = {}
         for first in self.operations:

@@ -1,4 +1,4 @@
-"""Export Keras models to Larq Compute Engine, whose binary kernels run on 64-bit ARM.
+"""Export Keras models to Larq Compute Engine, which has binary kernels for 64-bit ARM.
 
 The converter turns a convolution of signs into an `LceBconv2d`, but only if its zero padding is
 TensorFlow's "same"; otherwise it silently leaves a float convolution. At stride 2, PyTorch's
@@ -36,7 +36,7 @@ OPERATION = "LceBconv2d"
 def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
     """Convert a functional Keras model, one image at a time.
 
-    Every convolution whose input and kernel are signs becomes an `LceBconv2d`; their number is
+    Every convolution with signs as input and kernel becomes an `LceBconv2d`; their number is
     checked.
 
     Args:

@@ -43,7 +43,7 @@ def to_openvino(
 ) -> openvino.Model:
     """Convert a functional Keras model for one batch size.
 
-    Every convolution whose input and kernel are signs becomes a `BinaryConvolution` with a 1-bit
+    Every convolution with signs as input and kernel becomes a `BinaryConvolution` with a 1-bit
     kernel. Its sums are exactly equal to Keras's. Batch norms, scales and shifts are folded into
     thresholds, kernels and each other, which rounds differently.
 

@@ -21,8 +21,8 @@ try:
 except ImportError:  # in a training program
     import philox  # type: ignore[import-not-found, no-redef]
 
-# The number of memory blocks that Pillow keeps for the next images. New blocks, which the system must
-# clear, would take a tenth of the time.
+# Pillow keeps this number of memory blocks for the next images. New blocks would take a tenth of
+# the time, because the system must clear them.
 Image.core.set_blocks_max(16)
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -206,7 +206,7 @@ class Lighting:
         values = np.arange(256, dtype=np.float32)
         tables = np.rint(np.clip(values + shifts[:, :, None], 0, 255))
         whole = np.rint(shifts)[:, :, None]
-        # A sum of integers is a tenth of the work, and gives the same unless a shift is near a half.
+        # A sum of integers is a tenth of the work. It is equal unless a shift is near a half.
         self.equal = (tables == np.clip(values + whole, 0, 255)).all((1, 2))
         self.tables = tables.astype(np.uint8)
         self.rows = np.tile(whole[:, :, 0].clip(-255, 255).astype(np.int16), width)

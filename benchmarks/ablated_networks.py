@@ -1,6 +1,4 @@
-"""The ResNet-20s of `benchmarks.ablation`: each a network of the zoo with one idea taken out.
-
-Importing them makes them known by name: `model=PlainSignReActNet20`.
+"""The ResNet-20s of `benchmarks.ablation`: each is a network of the zoo without one idea.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -17,13 +15,13 @@ from zoo.models.sdbnn import SDBNNResNet20Factory
 from zoo.models.xnornet_plus_plus import XNORNetPlusPlusResNet20Factory
 from zoo.quantizers import EDESign, StraightThroughSign
 
-# A slope per channel, from 0.25.
+# A slope per channel, with initial value 0.25.
 PReLU = partial(tf.keras.layers.PReLU, tf.keras.initializers.Constant(0.25), shared_axes=(1, 2))
 
 
 @factory
 class StraightThroughBiRealNet20Factory(BiRealNet20Factory):
-    """Bi-Real Net's network, its activations' gradient cut to 1 within +-1."""
+    """Bi-Real Net's network with a straight-through gradient of activations: 1 within +-1."""
 
     input_quantizer = StraightThroughSign
 
@@ -44,35 +42,35 @@ class PlainSignReActNet20Factory(ReActNet20Factory):
 
 @factory
 class NearZeroReActNet20Factory(ReActNet20Factory):
-    """ReActNet whose binary kernels start as in the authors' ImageNet code, 0 to 0.001."""
+    """ReActNet with initial binary kernels of 0 to 0.001, as in the authors' ImageNet code."""
 
     kernel_initializer = ReActMixin.kernel_initializer
 
 
 @factory
 class UnclippedReActNet20Factory(ReActNet20Factory):
-    """ReActNet whose latent kernels may leave +-1, where their signs are frozen."""
+    """ReActNet without clipping of latent kernels; beyond +-1 their signs are frozen."""
 
     kernel_constraint = None
 
 
 @factory
 class SlowAverageReActNet20Factory(ReActNet20Factory):
-    """ReActNet whose batch norms average over a hundred batches instead of ten."""
+    """ReActNet with batch norms that average over a hundred batches instead of ten."""
 
     batch_norm_momentum = 0.99
 
 
 @factory
 class PlainPReLUReActNet20Factory(ReActNet20Factory):
-    """ReActNet with a PReLU per channel that is not shifted."""
+    """ReActNet with a PReLU per channel without shifts."""
 
     activation = PReLU
 
 
 @factory
 class ConstantScaleXNORNet20Factory(XNORNetPlusPlusResNet20Factory):
-    """XNOR-Net++'s network whose factors stay where they start."""
+    """XNOR-Net++'s network with factors that are not trained."""
 
     def factor(self, x: tf.Tensor, initial: float, name: str) -> tf.Tensor:
         return LearnedScale("case1", initial, trainable=False, name=name)(x)
@@ -87,14 +85,14 @@ class UngatedSDBNNResNet20Factory(SDBNNResNet20Factory):
 
 @factory
 class ClippedSDBNNResNet20Factory(SDBNNResNet20Factory):
-    """SD-BNN whose latent kernels stay within +-1, where its estimator sees them."""
+    """SD-BNN with latent kernels clipped to +-1, where its estimator has a gradient."""
 
     kernel_constraint = "weight_clip"
 
 
 @factory
 class LeakingSDBNNResNet20Factory(SDBNNResNet20Factory):
-    """SD-BNN with a PReLU per channel where it cuts off, as in its networks for ImageNet."""
+    """SD-BNN with a PReLU per channel instead of hardtanh, as in its networks for ImageNet."""
 
     activation = PReLU
 

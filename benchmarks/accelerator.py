@@ -1,4 +1,4 @@
-"""Writes training steps for `accelerator_run.py`, which times them on a GPU without TensorFlow.
+"""Write training steps for `accelerator_run.py`, which times them on a GPU without TensorFlow.
 
 Run from the repository root: python -m benchmarks.accelerator DIR; copy DIR to the machine with the
 GPU, and there: python DIR/accelerator_run.py. It needs JAX, and PyTorch for the plain steps.
@@ -24,7 +24,7 @@ from training.portable import program
 from training.portable.lowering import lower, read
 from zoo.files import write_json
 
-# Batch, height and width, optimizer: those of the papers' recipes.
+# Batch size, image size and optimizer of the papers' recipes.
 NETWORKS = {
     "SDBNNResNet20": (128, 32, sgd()),
     "SDBNNResNet18Cifar": (128, 32, sgd()),
@@ -38,7 +38,7 @@ SCRIPTS = (
 
 
 def write(name: str, bfloat16: bool, folder: Path) -> dict:
-    """Write the step of a network; what the runner must know of it. The state is random there."""
+    """Write the step of a network; return its description for the runner, without its weights."""
     batch, size, optimizer = NETWORKS[name]
     model = zoo.get_model(name, weights=None, classifier_activation=None)
     stage = Stage("binary", lambda: model, 1, batch, 1e-3, optimizer, bfloat16=bfloat16)
@@ -56,7 +56,7 @@ def write(name: str, bfloat16: bool, folder: Path) -> dict:
         "batch": batch,
         "image_shape": [size, size, 3],
         "classes": model.output_shape[-1],
-        # Small values are kept; of large ones the shape, to be filled with random numbers.
+        # Store small values, but only the shape of large ones: the runner uses random numbers.
         "inputs": [
             [
                 key,

@@ -1,7 +1,8 @@
-"""Times training steps on a GPU: this project's, by JAX, and the same networks in plain PyTorch.
+"""Time training steps on a GPU: this project's with JAX, and the same networks in plain PyTorch.
 
-Run where the GPU is: python accelerator_run.py [--steps 50] [--rounds 3]. Prints one line of JSON a
-figure: images per second of a compiled call of many steps (the median of the rounds, in turns).
+Run on the machine with the GPU: python accelerator_run.py [--steps 50] [--rounds 3]. It prints a
+line of JSON per network: images per second of a compiled call of many steps (the median of rounds
+in which all take turns).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ HERE = Path(__file__).parent
 
 
 def jax_step(entry: dict, steps: int):
-    """A function that trains `steps` steps on random images and waits for their end."""
+    """Return a function that trains `steps` steps on random images and waits for their end."""
     jax.config.update("jax_enable_x64", True)
     call = stablehlo_function((HERE / entry["file"]).read_bytes(), entry["results"])
     random = np.random.default_rng(0)
     values = {}
     for name, dtype, shape, value in entry["inputs"]:
-        positive = np.abs(random.normal(size=shape)) + 0.1  # also good as a variance
+        positive = np.abs(random.normal(size=shape)) + 0.1  # positive, so also valid as a variance
         values[name] = np.asarray(positive if value is None else value, dtype)
     images = random.normal(size=(entry["batch"], *entry["image_shape"])).astype(np.float32)
     labels = random.integers(entry["classes"], size=entry["batch"]).astype(np.int32)
@@ -45,7 +46,7 @@ def jax_step(entry: dict, steps: int):
     def many(state, data):
         return jax.lax.scan(lambda s, _: (one(s, data), None), state, None, length=steps)[0]
 
-    # XLA's convolutions for CPUs are hundreds of times slower within a loop.
+    # On CPUs, XLA's convolutions are hundreds of times slower inside a loop.
     in_one_call = jax.devices()[0].platform != "cpu"
     function = jax.jit(many if in_one_call else one, donate_argnums=0)
     compiled = function.lower(state, data).compile()
@@ -60,7 +61,7 @@ def jax_step(entry: dict, steps: int):
 
 
 def main() -> None:
-    """Parse the command line and measure, all contenders in turns."""
+    """Parse the command line and measure all contenders, which take turns."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)

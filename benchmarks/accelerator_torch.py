@@ -1,7 +1,7 @@
-"""The same networks in plain PyTorch, to be timed beside this project's training steps.
+"""The same networks in plain PyTorch, for comparison with this project's training steps.
 
-Written as one would: an autograd function for each sign, modules for the rest, `torch.compile` with
-CUDA graphs. Networks: SD-BNN's ResNet-20 and ReActNet-A, by the papers.
+They are written in the usual way: an autograd function for each sign, modules for the rest,
+`torch.compile` with CUDA graphs. Networks: SD-BNN's ResNet-20 and ReActNet-A, as in the papers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ApproximateSign(torch.autograd.Function):
 
 
 class ScaledSign(torch.autograd.Function):
-    """mean(|w|) sign(w), straight through where |w| <= 1."""
+    """mean(|w|) sign(w), with a straight-through gradient for |w| <= 1."""
 
     @staticmethod
     def forward(context, w):
@@ -140,7 +140,7 @@ class BinaryConv(nn.Module):
 
 
 class ReActBlock(nn.Module):
-    """3x3, then one 1x1 or, where channels double, two."""
+    """A 3x3 convolution, then one 1x1 convolution, or two if channels double."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -158,7 +158,7 @@ class ReActBlock(nn.Module):
 
 
 class ReActNetA(nn.Module):
-    """MobileNet's channels; 224x224."""
+    """ReActNet-A, with MobileNet's channels, for images of 224x224."""
 
     def __init__(self):
         super().__init__()
@@ -180,7 +180,7 @@ NETWORKS = {"SDBNNResNet20": SDBNNResNet20, "ReActNetA": ReActNetA}
 
 
 def contenders(entries: list[dict], steps: int) -> list[tuple[dict, int, object]]:
-    """(what is said of it, batch, function that trains `steps` steps) of each network and type."""
+    """Return (description, batch, function that trains `steps` steps) per network and dtype."""
     found: list[tuple[dict, int, object]] = []
     for entry in entries:
         name, dtype = entry["label"].split(", ")

@@ -1,7 +1,7 @@
-"""A network in OpenVINO's asynchronous queue at full load, compared with its float version.
+"""Run a network and its float version in OpenVINO's asynchronous queue at full load.
 
-Every result is compared with the network's output alone, and the memory is measured: it must not
-grow. Run from the repository root:
+Each result is compared with the network's output for that image without load. The memory is
+measured too: it must not grow. Run from the repository root:
 
     python -m benchmarks.async_queue [MODEL] [--seconds 60] [--threads 2] [key=value ...]
 """
@@ -31,17 +31,17 @@ from zoo.deploy.cpu import cpu_name
 
 DIFFERENT_IMAGES = 16
 SETTLING = 0.5  # seconds after the last image
-WARM_UP = 0.1  # share of the time, before memory is first looked at
+WARM_UP = 0.1  # share of the time until memory is first measured
 
 
 @dataclass
 class Load:
-    """What a service did.
+    """The result of a load test.
 
     Attributes:
-        images: how many it worked off.
-        seconds: in what time.
-        wrong: how many results were not to the bit what the network gives alone.
+        images: number of processed images.
+        seconds: duration.
+        wrong: number of results that differ, by any bit, from the network's output without load.
         memory_before, memory_after: bytes in use after the warm-up and at the end.
     """
 
@@ -65,13 +65,13 @@ def full_load(compiled: ov.CompiledModel, images: list[np.ndarray], seconds: flo
 
     Args:
         compiled: a model for one image at a time.
-        images: (1, height, width, channels) each; taken in turns.
-        seconds: for how long.
+        images: (1, height, width, channels) each; used in turns.
+        seconds: duration.
     """
     alone = compiled.create_infer_request()
     expected = [alone.infer([image])[0].copy() for image in images]
     wrong = done = 0
-    lock = Lock()  # callbacks come from OpenVINO's threads
+    lock = Lock()  # callbacks run in OpenVINO's threads
 
     def check(request: ov.InferRequest, index: int) -> None:
         nonlocal wrong, done
@@ -79,29 +79,29 @@ def full_load(compiled: ov.CompiledModel, images: list[np.ndarray], seconds: flo
         with lock:
             done, wrong = done + 1, wrong + (not right)
 
-    queue = ov.AsyncInferQueue(compiled)  # as many requests as OpenVINO finds best
+    queue = ov.AsyncInferQueue(compiled)  # OpenVINO chooses the number of requests
     queue.set_callback(check)
     process, before = psutil.Process(), 0
     start = time.perf_counter()
     index, elapsed = 0, 0.0
     while elapsed < seconds:
-        queue.start_async([images[index]], index)  # waits for a request that is free
+        queue.start_async([images[index]], index)  # waits for a free request
         index = (index + 1) % len(images)
         elapsed = time.perf_counter() - start
         if not before and elapsed > WARM_UP * seconds:
             before = process.memory_info().rss
     queue.wait_all()
     elapsed = time.perf_counter() - start
-    # OpenVINO's threads may not have left Python yet. A compiled model that is deleted then waits
-    # for them while it holds Python's lock, which they need: for ever (seen with 2026.4.1).
+    # OpenVINO's threads may still be in Python code. If the compiled model is deleted now, it waits
+    # for them and holds Python's lock, which they need: a deadlock (seen with 2026.4.1).
     time.sleep(SETTLING)
     return Load(done, elapsed, wrong, before, process.memory_info().rss)
 
 
 def compiled_for_load(model: Any, threads: int, binary: bool = True) -> ov.CompiledModel:
-    """One image at a time, as many as possible in a second; `binary=False` in float.
+    """Compile for one image at a time and highest throughput; `binary=False` computes in float.
 
-    The float network is that of OpenVINO's own converter.
+    OpenVINO's converter makes the float network.
     """
     shape = [1, *model.input_shape[1:]]
     converted = to_openvino(model) if binary else ov.convert_model(model, input=shape)

@@ -1,8 +1,8 @@
-"""The time of each layer of a network in C, and its share of the popcount limit of this processor.
+"""Measure the time of each layer of a network in C, and its share of the popcount limit.
 
-The limit is what the processor does of exclusive or, popcount and sum when nothing else is to be
-done. Of each layer, and of the limit, the fastest of all runs counts, as other programs can only
-slow them down. Needs a processor with AVX-512 and VPOPCNTDQ.
+The limit is the rate at which the processor computes exclusive or, popcount and sum if it does
+nothing else. The fastest of all runs counts, for each layer and for the limit, because other
+programs can only slow them down. Needs a processor with AVX-512 and VPOPCNTDQ.
 
 Run from the repository root: python -m benchmarks.c_layers [MODEL ...] [--runs 200]
 """
@@ -26,7 +26,7 @@ from zoo.deploy.cpu import cpu_name, instruction_sets
 RESULTS = Path(__file__).parents[1] / "results" / "c_layers.csv"
 SOURCE = Path(__file__).parent / "sources" / "c_layers.c"
 MODELS = ("ReActNetA", "ReActNet20")
-PIECE = 20  # runs of a process
+PIECE = 20  # runs per process
 COLUMNS = (
     "model",
     "layer",
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def build(model: str, folder: Path) -> Path:
-    """The program that times a network with random weights."""
+    """Build the program that times a network with random weights; return its path."""
     network = zoo.get_model(model, weights=None, classifier_activation=None)
     to_c(network, folder / "c", name="network")
     program = folder / "layers"
@@ -61,13 +61,13 @@ def build(model: str, folder: Path) -> Path:
 
 
 def names_of(source: Path) -> list[str]:
-    """What the comments in a network's source call its layers, in their order."""
+    """Return the names of the layers, in order, from the comments in a network's source."""
     text = source.read_text(encoding="utf-8")
     return re.findall(r"^/\* (.+) \*/\nstatic const bnn_step", text, re.MULTILINE)
 
 
 def measure(model: str, runs: int) -> Iterator[dict[str, object]]:
-    """A row for each layer."""
+    """Yield a row for each layer."""
     with tempfile.TemporaryDirectory() as folder:
         program = build(model, Path(folder))
         names = names_of(Path(folder) / "c" / "network.c")

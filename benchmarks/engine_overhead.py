@@ -1,9 +1,10 @@
-"""Cost of the training loop: its epochs against bare training steps, alternately in one process.
+"""Measure the overhead of the training loop: its epochs and bare steps, alternately in one process.
 
 The engine reads, augments and counts images, logs, writes TensorBoard's events and saves a
-checkpoint an epoch. A bare step gets the same batch over and over. After each call of the compiled
-loop, which takes half a second, as many bare steps are timed, so that both see the same machine.
-Validation, which no bare step has, is not counted. Times are the clock's and the processors'.
+checkpoint per epoch. A bare step uses the same batch again and again. Each call of the compiled
+loop takes half a second. After it we time the same number of bare steps, so that both run under the
+same conditions. Validation is not counted, because bare steps have none. We measure wall time and
+processor time.
 
 Run from the repository root: python -m benchmarks.engine_overhead [--dataset Cifar10] [--epochs 3]
 """
@@ -39,7 +40,7 @@ BATCH = 128
 
 
 class Times(NamedTuple):
-    """Seconds by the clock, and of the processors."""
+    """Seconds of wall time and of processor time."""
 
     clock: float
     cpu: float
@@ -53,7 +54,7 @@ class Times(NamedTuple):
 
 
 def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
-    """Milliseconds per step of both, and by how many percent the engine's take longer."""
+    """Return milliseconds per step of both, and by how many percent the engine is slower."""
     settings = {
         "dataset": dataset,
         "batch_size": BATCH,
@@ -89,7 +90,7 @@ def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
         validating.append(Times.now() - before)
         return result
 
-    # On this trainer alone, where mypy would have a subclass.
+    # Replace the methods of this trainer only; mypy would want a subclass.
     trainer._call, trainer._validate = call_both, timed_validation  # type: ignore[method-assign]
     pairs: list[tuple[Times, Times]] = []
     with stage_bar(stage.name, trainer.total_steps, 0) as bar:
@@ -98,7 +99,7 @@ def measure(dataset: str, epochs: int, folder: Path) -> dict[str, object]:
             before = Times.now()
             trainer._epoch(epoch, bar)
             bare_total = Times(sum(t.clock for t in bare), sum(t.cpu for t in bare))
-            if epoch:  # the first compiles
+            if epoch:  # the first epoch compiles
                 pairs.append((bare_total, Times.now() - before - bare_total - validating[-1]))
     clock = sorted(100 * (b.clock / a.clock - 1) for a, b in pairs)
     cpu = sorted(100 * (b.cpu / a.cpu - 1) for a, b in pairs)
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="FashionMNIST")
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
-    # As long as half a second of each of the two, which are timed together.
+    # Double it: a call is timed together with the same number of bare steps.
     engine.SECONDS_PER_CALL *= 2
     with tempfile.TemporaryDirectory() as folder:
         row = measure(options.dataset, options.epochs, Path(folder))

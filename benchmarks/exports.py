@@ -1,5 +1,7 @@
-"""Exports every shipped network in every format and compares each file with Keras on all of
-CIFAR-10's test images: `results/exports.csv`. Five minutes on two cores.
+"""Export every shipped network in every format, and compare each file with Keras.
+
+It uses all test images of CIFAR-10, writes `results/exports.csv` and takes five minutes on two
+cores.
 
 Run from the repository root: python -m benchmarks.exports [MODEL/SET ...] dataset.data_dir=DIR
 """
@@ -22,7 +24,7 @@ from zoo.pretrained.records import all_records
 
 
 def compare(name: str, settings: list[str], folder: Path) -> None:
-    """Export a set, "MODEL/SET", in every format, and record what each gives beside Keras."""
+    """Export a set, "MODEL/SET", in every format, and record each comparison with Keras."""
     paths = {kind: folder / f"{kind}{SUFFIXES.get(kind, '')}" for kind in FORMATS}
     for kind, path in paths.items():
         if cli.main(["export", name, "--format", kind, "-o", str(path)]):
@@ -36,7 +38,7 @@ def compare(name: str, settings: list[str], folder: Path) -> None:
     found, _ = one_pass(
         evaluation, network.model.name, Comparison(keras, runners, how.mean, how.std).run
     )
-    command = "python -m benchmarks.exports"  # where the data lie is everybody's own
+    command = "python -m benchmarks.exports"  # without the folder of the data
     for kind, runner in runners.items():
         row = make_row(found, kind, runner, network, evaluation, paths[kind], command)
         write_row(EXPORTS, row)

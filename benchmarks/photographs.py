@@ -1,14 +1,14 @@
-"""Photographs per second of the input pipeline, compared with a Pillow loader in PyTorch.
+"""Measure photographs per second of the input pipeline, and of a Pillow loader in PyTorch.
 
     python -m benchmarks.photographs FOLDER [--workers 2] [--rounds 3]
 
-FOLDER holds a folder of JPEG files for each class, such as a part of ImageNet. Each loader gives
-batches of 128 random resized crops of 224x224, flipped at random, for one epoch a round; the rounds
-are interleaved. "pillow" is what `lqz train` uses, "tensorflow" what it used before and uses behind
-a data service; PyTorch's, where PyTorch is installed, has torchvision's steps, written here with
-Pillow, in a DataLoader of so many worker processes. CPU time is of all processes.
+FOLDER holds a folder of JPEG files for each class, such as a part of ImageNet. Each loader makes
+batches of 128 random resized crops of 224x224, flipped at random, for one epoch per round; the
+loaders take turns. `lqz train` uses "pillow"; before, it used "tensorflow", and it still does with
+a data service. If PyTorch is installed, its DataLoader with `--workers` processes does
+torchvision's steps, written here with Pillow. CPU time is the sum over all processes.
 
-Ours are uint8, which the training step normalises; PyTorch's are float32, normalised.
+Our images are uint8, and the training step normalises them; PyTorch's are normalised float32.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ BATCH, SIDE = 128, 224
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those that it has ended."""
+    """Return the CPU time of this process and of its ended child processes."""
     own, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
-    """An epoch of `InputPipeline`, the images that each batch has."""
+    """Return a function that runs an epoch of `InputPipeline` and yields each batch's size."""
     from training.data import ImageFolder, RandomResizedCropFlip
     from training.data.pipeline import InputPipeline
     from zoo.adapters.zookeeper import configure
@@ -55,7 +55,7 @@ def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
 
 
 def pytorchs(folder: Path, workers: int) -> Callable[[int], Iterator[int]]:
-    """An epoch of a DataLoader with torchvision's RandomResizedCrop, flip and normalisation."""
+    """Do the same with a DataLoader and torchvision's RandomResizedCrop, flip, normalisation."""
     import torch
     from torch.utils.data import DataLoader, Dataset
 
@@ -109,7 +109,7 @@ def main() -> None:
     if importlib.util.find_spec("torch"):
         loaders["PyTorch's"] = pytorchs(options.folder, options.workers)
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
-    for number in range(options.rounds + 1):  # the first warms up
+    for number in range(options.rounds + 1):  # the first round warms up
         for name, epoch in loaders.items():
             began, cpu = time.perf_counter(), cpu_seconds()
             images = sum(epoch(number))

@@ -1,7 +1,7 @@
-"""How many signs of its binary kernels a finished run has turned, and how many are held.
+"""Measure how many signs of its binary kernels a finished run has flipped, and how many are held.
 
-A sign is turned where it is not what it was before the stage. It is held where its latent weight is
-at +-1 or beyond: there the estimator's gradient is next to 0, or the constraint stops it.
+A sign is flipped if it differs from the sign before the stage. It is held if its latent weight is
++-1 or beyond: there the estimator's gradient is almost 0, or the constraint stops the weight.
 
 Run from the repository root: python -m benchmarks.sign_flips RUN ...
 """
@@ -34,12 +34,12 @@ COLUMNS = ("run", "model", "stage", "epochs", "turned", "turned_in_all", "held")
 
 
 def measured(run: Path) -> Iterator[dict[str, Any]]:
-    """A row for each stage that was trained; shares in percent of all binary weights."""
+    """Yield a row for each trained stage; shares are percent of all binary weights."""
     config, stages = read_run(run)
     settings = {key: value for key, value in config.items() if key != "task"}
     tasks = recipe_tasks()
     task = find_task(config["task"], tasks)
-    if task is None:  # of the ablation
+    if task is None:  # such as a task of the ablation
         raise UnknownNameError("task", config["task"], [each.name for each in tasks])
     recipe = configure_task(task.load(), settings)
     model = recipe.planned_stages()[-1].build()
@@ -58,12 +58,12 @@ def measured(run: Path) -> Iterator[dict[str, Any]]:
 
 
 def _beginning(recipe: Recipe, index: int, stages: Sequence[tuple[Path, StageResult]]) -> Any:
-    """The state that stage number `index`, the first that was trained, started from."""
+    """Return the initial state of stage number `index`, the first trained stage."""
     stage = recipe.planned_stages()[index]
     if stage.initialize_from and stage.carry_over_kernels:
         folder, source = next(each for each in stages if each[1].name == stage.initialize_from)
         return read_npz(folder / source.weights, source.weights.removesuffix(".npz"))
-    # As the run itself does: nothing may be built in between.
+    # Do what the run does: nothing may be built between these two lines.
     tf.keras.utils.set_random_seed(recipe.seed + index + 1)
     model = stage.build()
     if stage.weights:
@@ -80,7 +80,7 @@ def _turned(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Measure the runs of the command line, and keep what was found."""
+    """Measure the runs of the command line, and store the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     try:

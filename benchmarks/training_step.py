@@ -1,7 +1,7 @@
-"""A training step of this project against plain Keras and Larq, in turns in one process.
+"""Time a training step of this project and of plain Keras and Larq, in turns in one process.
 
-Plain means the same network from larq's QuantConv2D and quantizers and Keras's own layers, trained
-by `model.fit`. Weights, batch and optimizer constants are the same; the gradients are compared.
+Plain means the same network made of larq's QuantConv2D and quantizers and of Keras's layers,
+trained by `model.fit`. Weights, batch and optimizer constants are the same; gradients are compared.
 
 Run from the repository root: python -m benchmarks.training_step [--rounds 7] [NETWORK ...]
 """
@@ -30,16 +30,16 @@ from training.loop.step import TrainStep, latent_variables
 from zoo.adapters import larq
 from zoo.convolution import bfloat16_convolutions, cpu_multiplies_bfloat16
 
-STEPS = 5  # timed together
-# Images whose gradients are compared. With many, one activation somewhere is so near to zero that
-# float32's rounding turns its sign, and then another network is compared.
+STEPS = 5  # steps that are timed together
+# Number of images for comparing gradients. With many images, some activation is so near to zero
+# that float32 rounding flips its sign, and then the two networks are not the same.
 COMPARED = 4
 # Batch and optimizer of each network.
 NETWORKS: dict[str, tuple[int, Any]] = {"ReActNetA": (16, adam), "SDBNNResNet20": (128, sgd())}
 
 
 class PlainConv(larq.QuantConv2D):
-    """larq's convolution; padding as larq pads, but symmetrically, or it were another network."""
+    """larq's convolution; padded like larq's but symmetrically, to be the same network."""
 
     def __init__(self, *args: Any, padding: str = "same", use_bias: bool = False, **kwargs: Any):
         super().__init__(*args, padding=padding, use_bias=use_bias, **kwargs)
@@ -54,7 +54,7 @@ class PlainConv(larq.QuantConv2D):
 
 
 class PlainNorm(tf.keras.layers.BatchNormalization):
-    """Keras's, with PyTorch's constants."""
+    """Keras's batch norm with PyTorch's constants."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(momentum=0.9, epsilon=1e-5, **kwargs)
@@ -99,7 +99,7 @@ def _scaled_sign(kernel: tf.Tensor) -> Any:
 
 
 class PlainScaledSign(larq.Quantizer):
-    """mean(|w|) sign(w), as one would write it."""
+    """mean(|w|) sign(w), written in the usual way."""
 
     precision = 1
 
@@ -113,7 +113,7 @@ def _ede(x: tf.Tensor) -> Any:
 
 
 class PlainEDE(larq.Quantizer):
-    """The error decay estimator at t = 1, as one would write it."""
+    """The error decay estimator at t = 1, written in the usual way."""
 
     precision = 1
 
@@ -122,7 +122,7 @@ class PlainEDE(larq.Quantizer):
 
 
 class PlainSelfDistribution(larq.Quantizer):
-    """sign(w + sigmoid(alpha) 0.01 mean(w)), as one would write it."""
+    """sign(w + sigmoid(alpha) 0.01 mean(w)), written in the usual way."""
 
     precision = 1
 
@@ -154,7 +154,7 @@ PLAIN = {
 
 
 def build(name: str, plain: bool) -> tf.keras.Model:
-    """The network of logits, from this project's layers or from plain ones."""
+    """Return the network, with logits as output, from this project's layers or plain ones."""
     for module in PLAIN:
         __import__(module)
     with ExitStack() as patches:
@@ -164,7 +164,7 @@ def build(name: str, plain: bool) -> tf.keras.Model:
 
 
 def by_role(model: tf.keras.Model) -> dict[str, tf.Variable]:
-    """Trainable variables, latent ones, by layer and kind; both networks have the same."""
+    """Return the trainable (latent) variables by layer and kind; both networks have the same."""
     kinds = {"kernel", "bias", "gamma", "beta", "shift", "shift_in", "shift_out"}
     found = {}
     for layer in model.layers:
@@ -177,7 +177,7 @@ def by_role(model: tf.keras.Model) -> dict[str, tf.Variable]:
 def gradients(
     model: tf.keras.Model, images: tf.Tensor, labels: tf.Tensor, bfloat16: bool = False
 ) -> dict[str, tf.Tensor]:
-    """Of the mean cross entropy, by role."""
+    """Return the gradients of the mean cross entropy, by role."""
     variables = by_role(model)
 
     @tf.function
@@ -192,7 +192,7 @@ def gradients(
 
 
 def difference(found: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> str:
-    """Relative L2 norm of the difference, of all gradients together."""
+    """Return the relative L2 norm of the difference of all gradients together."""
     pairs = [(tf.reshape(found[role], g.shape), g) for role, g in expected.items()]
     off, whole = (
         tf.linalg.global_norm(each) for each in ([a - b for a, b in pairs], [b for _, b in pairs])
@@ -201,7 +201,7 @@ def difference(found: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> s
 
 
 def measure(name: str, rounds: int) -> dict[str, Any]:
-    """One row of the results."""
+    """Return one row of the results."""
     batch, optimizer = NETWORKS[name]
     tf.keras.utils.set_random_seed(0)
     ours, plain = build(name, plain=False), build(name, plain=True)
@@ -245,7 +245,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         for kind, work in pair if turn % 2 else reversed(pair):
             start = time.perf_counter()
             work()
-            if turn:  # the first compiles
+            if turn:  # the first turn compiles
                 times[kind].append((time.perf_counter() - start) / STEPS)
     ratios = [a / b for a, b in zip(times["plain"], times["zoo"], strict=True)]
     return {

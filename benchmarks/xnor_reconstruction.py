@@ -1,18 +1,18 @@
-"""XNOR-Net++'s claim (1909.13863), measured: a learned scale rebuilds a real convolution better.
+"""Measure XNOR-Net++'s claim (1909.13863): a learned scale approximates a real convolution better.
 
 A real-valued ResNet-20 is trained on the embedded Fashion-MNIST. Then each of its eighteen 3x3
-convolutions, with input x and kernel w, is rebuilt as `conv(sign(x), sign(w)) * G`, with G
+convolutions, with input x and kernel w, is approximated by `conv(sign(x), sign(w)) * G`. G is
 
 - `alpha`: XNOR-Net's mean |w| of each filter, without a factor for the input;
 - `alpha_K`: XNOR-Net's analytic scale, alpha times K, the box-filtered mean |x| of each image;
-- `case1` to `case4`: the learned factors of `zoo.layers.LearnedScale`, fitted to the L1 error on
-  training images.
+- `case1` to `case4`: the learned factors of `zoo.layers.LearnedScale`, fitted to minimise the L1
+  error on training images.
 
-The figure is the L1 error on test images, mean |real - rebuilt| / mean |real|: 0 is perfect, 1 is
-what G = 0 gets.
+The result is the L1 error on test images, mean |real - approximated| / mean |real|: 0 is perfect,
+and G = 0 has an error of 1.
 
-The network is the real-valued twin of `XNORNetPlusPlusResNet20`, whose convolutions read the output
-of a batch norm, as XNOR-Net's do. Those of `RealResNet20` read a ReLU, whose sign is always +1.
+The network is `XNORNetPlusPlusResNet20` without quantizers: its convolutions read the output of a
+batch norm, as in XNOR-Net. The convolutions of `RealResNet20` read a ReLU, whose sign is always +1.
 
 Run from the repository root (7 minutes of processor time; 13 on 2 cores shared with other work):
 
@@ -40,7 +40,7 @@ PIXEL_MEAN, PIXEL_STD = 0.286, 0.353  # of Fashion-MNIST's training images
 
 
 def fashion_mnist(split: str, images: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised images (n, 28, 28, 1) and labels (n,) of the embedded data set."""
+    """Return standardised images (n, 28, 28, 1) and labels (n,) of the embedded data set."""
     from training.data import FashionMNIST
     from zoo.adapters.zookeeper import configure
 
@@ -53,7 +53,7 @@ def fashion_mnist(split: str, images: int | None = None) -> tuple[np.ndarray, np
 
 
 def real_twin(model: tf.keras.Model) -> tf.keras.Model:
-    """The same network without quantizers and learned scales."""
+    """Return the same network without quantizers and learned scales."""
 
     def real(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if isinstance(layer, LearnedScale):
@@ -67,7 +67,7 @@ def real_twin(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def train(epochs: int) -> tuple[tf.keras.Model, float]:
-    """A trained real-valued network and its accuracy on the test images."""
+    """Return a trained real-valued network and its accuracy on the test images."""
     images, labels = fashion_mnist("train")
     binary = zoo.get_model("XNORNetPlusPlusResNet20", weights=None, input_shape=(28, 28, 1))
     model = real_twin(binary)
@@ -79,18 +79,18 @@ def train(epochs: int) -> tuple[tf.keras.Model, float]:
 
 
 def sign(x: tf.Tensor) -> tf.Tensor:
-    """-1 or +1; +1 at 0."""
+    """Return -1 or +1; +1 at 0."""
     return tf.where(x < 0, -tf.ones_like(x), tf.ones_like(x))
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int) -> tf.Tensor:
-    """Convolution with zero padding `size // 2` on every side."""
+    """Convolve with zero padding `size // 2` on every side."""
     sides = [[size // 2] * 2 for size in kernel.shape[:2]]
     return tf.nn.conv2d(x, kernel, strides, [[0, 0], *sides, [0, 0]])
 
 
 def analytic_scale(x: tf.Tensor, kernel: tf.Tensor, strides: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """XNOR-Net's alpha, of shape (out,), and K, (batch, h, w, 1) (1603.05279, section 3.2)."""
+    """Return XNOR-Net's alpha, (out,), and K, (batch, h, w, 1) (1603.05279, section 3.2)."""
     alpha = tf.reduce_mean(tf.abs(kernel), axis=[0, 1, 2])
     height, width = kernel.shape[:2]
     box = tf.fill([height, width, 1, 1], tf.constant(1 / (height * width), x.dtype))
@@ -98,10 +98,10 @@ def analytic_scale(x: tf.Tensor, kernel: tf.Tensor, strides: int) -> tuple[tf.Te
 
 
 def learned_scale(case: str, binary: tf.Tensor, real: tf.Tensor, steps: int) -> LearnedScale:
-    """The factors of one case that minimise mean |real - binary * G|, by Adam."""
+    """Return the factors of one case that minimise mean |real - binary * G|, found by Adam."""
     scale = LearnedScale(case)
     scale.build(binary.shape)
-    # Least squares per channel first; Adam then moves relative factors that start at 1.
+    # Start with least squares per channel; Adam then changes relative factors that start at 1.
     start = tf.reduce_sum(real * binary, [0, 1, 2]) / tf.reduce_sum(binary**2, [0, 1, 2])
     relative = binary * start
     optimizer = tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.CosineDecay(0.02, steps))
@@ -124,7 +124,7 @@ def learned_scale(case: str, binary: tf.Tensor, real: tf.Tensor, steps: int) -> 
 def errors(
     conv: SymmetricConv2D, fitted: np.ndarray, tested: np.ndarray, steps: int
 ) -> dict[str, float]:
-    """Mean absolute error of each method on `tested`; "real" is the mean |output| itself."""
+    """Return the mean absolute error of each method on `tested`; "real" is the mean |output|."""
     kernel, strides = tf.convert_to_tensor(conv.kernel), conv.strides[0]
 
     def outputs(x: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
@@ -142,7 +142,7 @@ def errors(
 
 
 def measure(model: tf.keras.Model, images: int, steps: int) -> dict[str, dict[str, float]]:
-    """`errors` of every 3x3 convolution but the first, by layer name."""
+    """Return `errors` of every 3x3 convolution except the first, by layer name."""
     convs = [layer for layer in model.layers if isinstance(layer, SymmetricConv2D)][1:]
     fitted, tested = fashion_mnist("train", images)[0], fashion_mnist("test", images)[0]
     found = {}
@@ -154,7 +154,7 @@ def measure(model: tf.keras.Model, images: int, steps: int) -> dict[str, dict[st
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
-    """Relative errors in Markdown, with their mean over the layers."""
+    """Return relative errors in Markdown, with their mean over the layers."""
     relative = {
         layer: [row[method] / row["real"] for method in METHODS] for layer, row in found.items()
     }

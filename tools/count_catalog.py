@@ -1,5 +1,7 @@
-"""Build every model and write its counted columns into zoo/catalog.csv, and its layers' work into
-docs/scripts/layers.csv, which the explorer shows.
+"""Build every model and count its parameters and operations.
+
+The totals go to zoo/catalog.csv, and the operations of each layer to docs/scripts/layers.csv,
+which the explorer shows.
 
 Run from the repository root: python -m tools.count_catalog
 """
@@ -16,7 +18,7 @@ LAYERS = Path(__file__).parents[1] / "docs" / "scripts" / "layers.csv"
 
 
 def layers(model: Any) -> Iterator[dict[str, Any]]:
-    """The layers that multiply, in order: name, kind, output shape, MACs, weights."""
+    """Yield the layers that multiply, in order: name, kind, output shape, MACs, weights."""
     from zoo.adapters.larq import ModelProfile
 
     for each in ModelProfile(model).layer_profiles:

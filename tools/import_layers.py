@@ -1,8 +1,8 @@
-"""The layers of the code, from its imports; checks that no module imports a higher layer.
+"""Find the layers of the code from its imports; check that no module imports a higher layer.
 
-Rooms are the folders of `training/` and `zoo/`, and modules that lie beside them. All imports
-count, also those inside functions and those only for types. Prints each room on its level with
-the rooms it imports; what breaks the order comes last, with exit code 1.
+Rooms are the folders of `training/` and `zoo/`, and the modules beside these folders. All imports
+count, also those inside functions and those only for types. This prints each room on its level,
+with the rooms that it imports; then the faults in the order, with exit code 1.
 
 Run from the repository root: python -m tools.import_layers
 """
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("zoo", "training", "tools", "benchmarks")
 Graph = Mapping[str, frozenset[str]]
 
-# A room of `training/` imports rooms of the lines above its own, never its neighbours.
+# A room of `training/` may import rooms in the lines above its own line, not in the same line.
 TRAINING = (
     ("data", "settings", "terminal"),
     ("loop",),
@@ -27,7 +27,7 @@ TRAINING = (
     ("cli",),
     ("__main__",),
 )
-# What a package imports of the others.
+# The packages that each package may import.
 ALLOWED = {
     "zoo": {"zoo"},
     "training": {"training", "zoo"},
@@ -37,7 +37,7 @@ ALLOWED = {
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
-    """The modules of the packages by dotted name; a package is the module `__init__`."""
+    """Return the modules by dotted name; a package's name stands for its `__init__`."""
     found = {}
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -47,7 +47,7 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 
 
 def imports(path: Path, known: Iterable[str]) -> frozenset[str]:
-    """The modules of `known` that a file imports, wherever in it."""
+    """Return the modules of `known` that a file imports, anywhere in it."""
     known = set(known)
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -61,18 +61,18 @@ def imports(path: Path, known: Iterable[str]) -> frozenset[str]:
 
 
 def module_graph(root: Path = ROOT) -> dict[str, frozenset[str]]:
-    """What each module imports of the others."""
+    """Return the other modules that each module imports."""
     paths = modules(root)
     return {name: imports(path, paths) - {name} for name, path in paths.items()}
 
 
 def room(module: str) -> str:
-    """The folder of a module in its package, or itself: `training.loop`, `zoo.layers`."""
+    """Return a module's folder, or the module itself: `training.loop`, `zoo.layers`."""
     return ".".join(module.split(".")[:2])
 
 
 def rooms(graph: Graph) -> dict[str, frozenset[str]]:
-    """What the modules of each room import of other rooms."""
+    """Return the other rooms that the modules of each room import."""
     found: dict[str, set[str]] = {room(module): set() for module in graph}
     for module, imported in graph.items():
         found[room(module)] |= {room(each) for each in imported} - {room(module)}
@@ -80,7 +80,7 @@ def rooms(graph: Graph) -> dict[str, frozenset[str]]:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """The groups of modules that import each other, directly or by others (Tarjan)."""
+    """Return the groups of modules that import each other, directly or indirectly (Tarjan)."""
     numbers: dict[str, int] = {}
     lowest: dict[str, int] = {}
     path: list[str] = []
@@ -107,10 +107,10 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def levels(graph: Graph) -> dict[str, int]:
-    """The level of each module or room: one more than the highest that it imports, 0 without any.
+    """Return the level of each module or room: one above the highest that it imports, else 0.
 
     Raises:
-        ValueError: some import each other.
+        ValueError: some of them import each other.
     """
     if found := circles(graph):
         raise ValueError(f"They import each other: {'; '.join(map(', '.join, found))}.")
@@ -125,7 +125,7 @@ def levels(graph: Graph) -> dict[str, int]:
 
 
 def is_private(module: str, importer: str) -> bool:
-    """Whether `module` has a part with a leading `_` that is of another folder than `importer`."""
+    """Return whether `module` is private (a leading `_`) in another folder than `importer`'s."""
     parts = module.split(".")
     for index, part in enumerate(parts):
         if part.startswith("_") and not part.startswith("__"):
@@ -134,7 +134,7 @@ def is_private(module: str, importer: str) -> bool:
 
 
 def faults(graph: Graph) -> list[str]:
-    """What breaks the order, one sentence each."""
+    """Return the faults in the order of imports, one sentence each."""
     found = [f"They import each other: {', '.join(group)}." for group in circles(graph)]
     found += [f"These rooms import each other: {', '.join(g)}." for g in circles(rooms(graph))]
     line = {f"training.{name}": number for number, row in enumerate(TRAINING) for name in row}

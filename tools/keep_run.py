@@ -1,9 +1,9 @@
 """Store an evaluated run: its learning curves, and on request its weights.
 
-The curves go to `results/learning_curves.csv`; with `--ship SET` the weights go into the package,
-so that MODEL(weights=SET) loads them, packed with one bit per binary weight, with a record that
-names the row of `results/accuracy.csv`. An existing set gets the next version; the network's
-predictions for the embedded test images go to `results/predictions.csv`.
+The curves go to `results/learning_curves.csv`. With `--ship SET` the weights go into the package,
+packed with one bit per binary weight, so that MODEL(weights=SET) loads them. Their record names the
+row of `results/accuracy.csv`. An existing set gets the next version. The network's predictions for
+the embedded test images go to `results/predictions.csv`.
 
 Run from the repository root: python -m tools.keep_run RUN [--ship cifar10]
 """
@@ -46,12 +46,12 @@ COLUMNS = (
 )
 PREDICTIONS = CURVES.with_name("predictions.csv")
 PREDICTED = ("model", "set", "image", "class", "score")
-LICENCE = "Apache-2.0"  # of weights that were trained here, as of all else in the package
-MOST_BYTES = 3_000_000  # of a file in the package
+LICENCE = "Apache-2.0"  # licence of weights trained here, and of the package
+MOST_BYTES = 3_000_000  # maximum size of a file in the package
 
 
 def row_of(run: Path) -> AccuracyRow:
-    """The row that `lqz evaluate --record` wrote of a run's last weights."""
+    """Return the row that `lqz evaluate --record` wrote for a run's last weights."""
     _, stages = read_run(run)
     digest = stages[-1][1].sha256 if stages else ""
     for row in read_rows(ACCURACY):
@@ -61,7 +61,7 @@ def row_of(run: Path) -> AccuracyRow:
 
 
 def keep_curves(run: Path, row: AccuracyRow) -> None:
-    """Put the `log.csv` of every stage into the table, replacing the same run's."""
+    """Write the `log.csv` of every stage to the table; replace the run's old rows."""
     name = row.weights_sha256[:8]
     lines = [line for line in read_table(CURVES) if line["run"] != name]
     for folder, stage in read_run(run)[1]:
@@ -72,7 +72,7 @@ def keep_curves(run: Path, row: AccuracyRow) -> None:
 
 
 def predictions(model: str, name: str) -> list[dict[str, Any]]:
-    """What a set says of each embedded test image, computed in float64.
+    """Return a set's predictions for each embedded test image, computed in float64.
 
     In float32, a sum near zero could have another sign on another machine.
     """
@@ -101,7 +101,7 @@ def predictions(model: str, name: str) -> list[dict[str, Any]]:
 
 
 def keep_predictions(model: str, name: str) -> None:
-    """Put `predictions` into the table, replacing the same set's."""
+    """Write `predictions` to the table; replace the set's old rows."""
     lines = [x for x in read_table(PREDICTIONS) if (x["model"], x["set"]) != (model, name)]
     write_table(PREDICTIONS, PREDICTED, [*lines, *predictions(model, name)])
 
@@ -109,10 +109,10 @@ def keep_predictions(model: str, name: str) -> None:
 def ship(run: Path, row: AccuracyRow, name: str) -> Path:
     """Put the weights of a run into the package, with their record.
 
-    Those of a binary network are packed; of a real-valued one the file is that of the run.
+    The weights of a binary network are packed; the file of a real-valued network is copied.
 
     Raises:
-        ZooError: they are too large, or not those of the model as the zoo builds it.
+        ZooError: they are too large, or do not fit the model that the zoo builds.
     """
     folder, stage = read_run(run)[1][-1]
     datasets = {component: name for name, component in COMPONENTS.items()}
@@ -121,7 +121,7 @@ def ship(run: Path, row: AccuracyRow, name: str) -> Path:
             f"Weights for {row.dataset} are not shipped, only for {', '.join(datasets)}."
         )
     dataset = datasets[row.dataset]
-    # Before anything is written, and strictly: another classifier is not replaced.
+    # Check before anything is written that all weights fit, including the classifier.
     model = zoo.get_model(row.model, weights=None)
     load_weights(model, folder / stage.weights, name=row.model)
     with tempfile.TemporaryDirectory() as temporary:
@@ -175,7 +175,7 @@ def _short(value: str) -> str:
 
 
 def main() -> None:
-    """Keep the run of the command line."""
+    """Store the run of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--ship", metavar="SET", help="put the weights into the package as SET")

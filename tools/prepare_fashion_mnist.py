@@ -7,12 +7,12 @@ or Debian's package dataset-fashion-mnist in /usr/share/datasets/fashion-mnist).
 a directory that tensorflow-datasets reads without any builder code. Needs the package zopfli
 (`pip install '.[data]'`).
 
-The selection is fixed: the first images of each class in file order, 1,000 of each of the ten
-classes from the original training images and 200 of each from the original test images, written in
-turns (first of class 0, first of class 1, ..., second of class 0, ...), so that any ten neighbours
-hold every class. An image is its 784 bytes in a zlib stream made by zopfli: 12,000 of them fit into
-6 MB, as PNG they would not. Nothing that is written depends on the time, the machine or chance: the
-same source and the pinned version of zopfli give the same bytes.
+The selection is fixed: the first images of each class in file order, 1,000 per class from the
+original training images and 200 per class from the original test images. The classes take turns
+(first of class 0, first of class 1, ..., second of class 0, ...), so any ten neighbours contain
+every class. An image is stored as its 784 bytes in a zlib stream made by zopfli: 12,000 images fit
+in 6 MB; as PNG they would not fit. The output does not depend on the time, the machine or chance:
+the same source and the pinned version of zopfli give the same bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SPLITS = {"train": ("train", 1000), "test": ("t10k", 200)}
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The uint8 array in a gzipped idx file: [n, 28, 28] images or [n] labels."""
+    """Return the uint8 array in a gzipped idx file: [n, 28, 28] images or [n] labels."""
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
@@ -63,13 +63,13 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def select(labels: np.ndarray, per_class: int) -> np.ndarray:
-    """Indices of the first `per_class` images of each class, the classes taking turns."""
+    """Return the indices of the first `per_class` images of each class; classes take turns."""
     columns = [np.flatnonzero(labels == c)[:per_class] for c in range(len(CLASS_NAMES))]
     return np.stack(columns, axis=1).reshape(-1)
 
 
 def original_images(source: Path, split: str) -> Iterator[tuple[np.ndarray, int]]:
-    """The selected images, uint8 [28, 28, 1], and their labels."""
+    """Yield the selected images, uint8 [28, 28, 1], and their labels."""
     prefix, per_class = SPLITS[split]
     images = read_idx(source / f"{prefix}-images-idx3-ubyte.gz")
     labels = read_idx(source / f"{prefix}-labels-idx1-ubyte.gz")
@@ -78,8 +78,11 @@ def original_images(source: Path, split: str) -> Iterator[tuple[np.ndarray, int]
 
 
 def encode_example(image: np.ndarray, label: int) -> bytes:
-    """One serialised tf.train.Example. Splitting into blocks would save 1% and take 100 times as
-    long; more iterations, hardly anything."""
+    """Return a serialised tf.train.Example.
+
+    Splitting into blocks would save 1% and take 100 times as long; more iterations would save
+    almost nothing.
+    """
     stream = zopfli.zlib.compress(image.tobytes(), numiterations=1, blocksplitting=False)
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[stream])),
@@ -133,7 +136,7 @@ def write(output: Path, images: dict[str, Iterator[tuple[np.ndarray, int]]]) -> 
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; return its exit code."""
     if len(arguments) not in (1, 2):
         print(__doc__)
         return 2

@@ -1,6 +1,6 @@
 """Run the notebooks from top to bottom and store their outputs.
 
-Each runs in an empty folder. TensorFlow's messages about a machine without a GPU are removed; other
+Each notebook runs in an empty folder. TensorFlow's messages about a missing GPU are removed; other
 messages stay.
 
 Run from the repository root (`make notebooks`): python -m tools.run_notebooks [NAME ...]
@@ -25,13 +25,13 @@ TENSORFLOW = re.compile(r"WARNING: All log messages before absl|[EWI]\d{4} [\d:.
 
 
 def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookNode:
-    """The notebook at `path` with what its cells gave in `folder`, each within `seconds`.
+    """Run the notebook at `path` in `folder` and return it; each cell may take `seconds`.
 
     Raises:
         CellExecutionError: a cell failed.
     """
     notebook = nbformat.read(path, as_version=4)
-    commands = Path(sys.executable).parent  # where lqz is
+    commands = Path(sys.executable).parent  # contains lqz
     environment = {
         **os.environ,
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
@@ -48,14 +48,14 @@ def executed(path: Path, folder: Path, seconds: int = 900) -> nbformat.NotebookN
         client.on_cell_complete = lambda **_: progress.advance(cells)
         client.execute(env=environment)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # when it ran
+        cell.metadata.pop("execution", None)  # the time at which it ran
         if cell.cell_type == "code":
             cell.outputs = [output for output in map(without_tensorflow, cell.outputs) if output]
     return notebook
 
 
 def without_tensorflow(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """An output without TensorFlow's log; None if nothing else was in it."""
+    """Return an output without TensorFlow's log; None if it contained nothing else."""
     if output.output_type != "stream" or output.name != "stderr":
         return output
     lines = [line for line in output.text.splitlines(True) if not TENSORFLOW.match(line)]

@@ -1,7 +1,7 @@
-"""Run a tier of the tests, say how long it took, and on demand keep which commit it passed on.
+"""Run a tier of the tests, print how long it took, and optionally record the commit that passed.
 
-With `--record` a tier that passes on a commit without other changes gets its row of
-`results/test_tiers.csv`; `python -m tools.update_tables` then brings it into CONTRIBUTING.md.
+With `--record`, a tier that passes on a commit without other changes gets a row in
+`results/test_tiers.csv`; `python -m tools.update_tables` then copies it to CONTRIBUTING.md.
 
 Run from the repository root: python -m tools.run_tests slow [--record]
 """
@@ -23,18 +23,18 @@ from pathlib import Path
 from tools.tables import ROOT, TEST_TIERS, read_table, write_table
 from zoo.deploy.cpu import cpu_name
 
-WRITTEN = ("results/test_tiers.csv", "CONTRIBUTING.md")  # by a record, which is no change
+WRITTEN = ("results/test_tiers.csv", "CONTRIBUTING.md")  # a record writes them
 COLUMNS = ("tier", "commit", "date", "passed", "skipped", "minutes", "cpu", "cores")
 
 
 @dataclass(frozen=True)
 class Tier:
-    """A part of the tests that is run by one command.
+    """A part of the tests that one command runs.
 
     Attributes:
-        command: of `make`.
-        what: it tests, in words.
-        arguments: of pytest.
+        command: the target of `make`.
+        what: what it tests, in words.
+        arguments: arguments for pytest.
     """
 
     command: str
@@ -70,7 +70,7 @@ TIERS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run of pytest ended: its exit code, tests that passed, that were skipped, seconds."""
+    """The result of pytest: its exit code, numbers of passed and skipped tests, seconds."""
 
     code: int
     passed: int
@@ -79,7 +79,7 @@ class Outcome:
 
 
 def run(arguments: Sequence[str], folder: Path = ROOT) -> Outcome:
-    """Run pytest with `arguments` in `folder`; what it prints is shown."""
+    """Run pytest with `arguments` in `folder`; show its output."""
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.xml"
         command = [sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}"]
@@ -98,7 +98,7 @@ def run(arguments: Sequence[str], folder: Path = ROOT) -> Outcome:
 
 
 def commit(folder: Path = ROOT) -> str | None:
-    """The commit whose files these are; None where there are changes, but for the record itself."""
+    """Return the checked-out commit; None if there are changes other than the record itself."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -114,7 +114,7 @@ def commit(folder: Path = ROOT) -> str | None:
 
 
 def record(tier: str, outcome: Outcome, on: str | None, table: Path = TEST_TIERS) -> str:
-    """Put a run into the table if it passed on a commit; a sentence that says what was done."""
+    """Store a run in the table if it passed on a commit; return a sentence about the result."""
     if outcome.code:
         return "Not recorded: the tests did not pass."
     if on is None:
@@ -135,7 +135,7 @@ def record(tier: str, outcome: Outcome, on: str | None, table: Path = TEST_TIERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the tier of the command line; pytest's exit code."""
+    """Run the tier of the command line; return pytest's exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tier", choices=TIERS)
     parser.add_argument("--record", action="store_true", help="keep which commit it passed on")

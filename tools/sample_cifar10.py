@@ -2,9 +2,10 @@
 
     python -m tools.sample_cifar10 [DATA_DIR]
 
-DATA_DIR is where tensorflow-datasets has prepared CIFAR-10 (default: $TFDS_DATA_DIR, else
-~/tensorflow_datasets). The sample is the first ten test images of each class, as CLASS/NUMBER.png:
-the bytes are those of the prepared data set, the number is the image's position in its test split.
+DATA_DIR is the folder in which tensorflow-datasets has prepared CIFAR-10 (default: $TFDS_DATA_DIR,
+else ~/tensorflow_datasets). The sample is the first ten test images of each class, as
+CLASS/NUMBER.png: the file is copied unchanged from the prepared data set, and the number is the
+image's position in the test split.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ IMAGES_PER_CLASS = 10
 
 
 def main(data_dir: str | None = None, output: Path = CIFAR10_SAMPLE) -> None:
-    """Write the sample into `output`, a folder per class."""
+    """Write the sample to `output`, with a folder per class."""
     dataset = Cifar10()
     if data_dir:
         dataset.data_dir = data_dir

@@ -1,4 +1,4 @@
-"""The .csv files of `results/`: where each is, and how they are read and written."""
+"""The paths of the .csv files in `results/`; functions to read and write them."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ QUEUE = ROOT / "results" / "async_queue.csv"
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a .csv file by column; none where there is no file."""
+    """Return the rows of a .csv file by column; no rows if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as lines:
@@ -27,6 +27,6 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a .csv file, a line of column names first."""
+    """Write a .csv file; the first line has the column names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(path, columns, rows)

@@ -1,4 +1,4 @@
-"""Fill the tables of README and docs from the data they come from; a test fails when they differ.
+"""Fill the tables of README and docs from their data; a test fails if they differ.
 
 Run from the repository root: python -m tools.update_tables
 """
@@ -56,7 +56,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """`text` with each table between its markers updated."""
+    """Return `text` with each table between its markers updated."""
     return re.sub(
         r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)",
         lambda m: f"{m[1]}{TABLES[m[2]]()}\n{m[3]}",

@@ -17,7 +17,7 @@ import zoo
 from zoo import catalog
 
 STUB = Path(catalog.__file__).with_name("__init__.pyi")
-# Where the function takes more than the field of its factory.
+# Arguments for which the function accepts more types than the field of its factory.
 TYPES = {"weights": str | PathLike[str] | None}
 HEAD = '''"""Binary neural networks for Keras. `python -m tools.write_stub` wrote this."""
 
@@ -30,14 +30,14 @@ from tf_keras import Model
 
 
 def written(annotation: Any) -> str:
-    """A type as it is written in a stub."""
+    """Return a type as text for the stub."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation in (None, type(None)):
         return "None"
     if annotation is Any:
         return "Any"
     if origin in (Union, types.UnionType):
-        # What is a union with Any is an object of Keras, or its absence.
+        # A union with Any is an object of Keras or None.
         return " | ".join(dict.fromkeys(map(written, args)))
     if origin is Literal:
         return f"Literal[{', '.join(_quoted(each) for each in args)}]"
@@ -51,7 +51,7 @@ def _quoted(value: Any) -> str:
 
 
 def stub() -> str:
-    """The text of the stub."""
+    """Return the text of the stub."""
     return HEAD + "\n".join([*_imports(), "", "__version__: str", *_models()]) + "\n"
 
 

@@ -1,9 +1,9 @@
-/* How long each layer of a network in C takes, and how fast this processor counts the bits in which
- * two words differ: the limit of a binary convolution. Built by benchmarks/c_layers.py.
+/* Measure the time of each layer of a network in C, and how fast this processor counts the differing
+ * bits of two words: the limit of a binary convolution. benchmarks/c_layers.py builds this program.
  *
- * Prints, RUNS times, the limit in multiply-accumulates a nanosecond, then a line for each layer:
- * nanoseconds, whether it is binary, its multiply-accumulates, its output's shape. The limit is
- * measured before each run, so that both see the same machine.
+ * It prints, RUNS times, the limit in multiply-accumulates per nanosecond, then a line for each
+ * layer: nanoseconds, whether it is binary, its multiply-accumulates, its output's shape. The limit
+ * is measured before each run, so that both are measured under the same conditions.
  */
 #include "bnn.h"
 #include "network.h"
@@ -27,7 +27,7 @@ static double now(void)
     return 1e9 * (double)time.tv_sec + (double)time.tv_nsec;
 }
 
-/* Called before each layer: BNN_WATCH of the network. */
+/* The network's BNN_WATCH: called before each layer. */
 void watch(const bnn_layer *layer, const unsigned char *workspace)
 {
     (void)workspace;
@@ -37,9 +37,9 @@ void watch(const bnn_layer *layer, const unsigned char *workspace)
     }
 }
 
-/* Exclusive or, popcount, sum: what the innermost loop does to 512 pairs of signs, here in registers
- * alone. Twelve sums wait for none of the others; an empty statement in each round keeps the compiler
- * from computing them beforehand. */
+/* Exclusive or, popcount, sum: the operations of the innermost loop on 512 pairs of signs, here only
+ * in registers. Twelve sums do not depend on each other. An empty statement in each round stops the
+ * compiler from computing them in advance. */
 #define STEP(sum) \
     sum = _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_xor_si512(word, sum)))
 static double limit(void)

@@ -2,8 +2,8 @@
 
     python -m tools.c_targets [MODEL...]
 
-Without names, every model that has no row yet. The packages are named in CONTRIBUTING.md; half an
-hour on two cores. `python -m tools.update_tables` comes after it.
+Without names it runs every model that has no row yet. CONTRIBUTING.md lists the necessary packages.
+It takes half an hour on two cores. Run `python -m tools.update_tables` afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoo import catalog
 
 
 def main(names: list[str]) -> None:
-    """Replace the rows of these models, or add those that are missing."""
+    """Run these models and replace their rows; without names, add the missing rows."""
     known = {row["model"] for row in read_table(MATRIX)}
     for name in names or [row.model for row in catalog.rows() if row.model not in known]:
         rows, small = rows_of(name)

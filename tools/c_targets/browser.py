@@ -2,7 +2,7 @@
 
     python -m tools.c_targets.browser
 
-It is in the repository, so `make docs` needs no clang. A .json beside it has digests of its
+The module is in the repository, so `make docs` needs no clang. A .json beside it has digests of its
 sources: a test fails if weights or kernels have changed since.
 """
 
@@ -51,7 +51,7 @@ def build(target: Path) -> None:
 
 
 def origin() -> dict[str, Any]:
-    """Digests of what the module is made of: the weights, and the C code around them."""
+    """Return digests of the module's sources: the weights, and the C code."""
     from zoo.deploy.c.write import SOURCES as KERNELS
     from zoo.pretrained.records import find_record
 
@@ -65,7 +65,7 @@ def origin() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Build it, and note what it was made of and with."""
+    """Build the module, and store its sources' digests and the compiler's version."""
     build(MODULE)
     compiler = checked(["clang", "--version"]).decode().splitlines()[0]
     made = {**origin(), "compiler": compiler}

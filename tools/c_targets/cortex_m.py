@@ -1,4 +1,4 @@
-"""Networks on a Cortex-M, as firmware for the MPS2 board that qemu emulates."""
+"""Run networks on a Cortex-M, as firmware for the MPS2 board that qemu emulates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TICK = 40  # instructions: the timer runs at 25 MHz, an instruction takes 1 ns
 
 @dataclass(frozen=True)
 class Core:
-    """A Cortex-M and the board with it in qemu."""
+    """A Cortex-M, and qemu's board with it."""
 
     name: str
     board: str
@@ -33,11 +33,11 @@ M3 = Core("Cortex-M3", "mps2-an385", ("-mcpu=cortex-m3",))  # no floating-point 
 
 @dataclass(frozen=True)
 class Part:
-    """Memory that a microcontroller has, in bytes.
+    """The memory of a microcontroller, in bytes.
 
     Attributes:
-        stack: of the RAM.
-        pixels: that go through a layer together (CHUNK): fewer take less stack.
+        stack: bytes of the RAM for the stack.
+        pixels: pixels that are computed together in a layer (CHUNK): fewer need less stack.
     """
 
     flash: int
@@ -51,7 +51,7 @@ class Firmware:
     """A program in flash.
 
     Attributes:
-        flash, ram: bytes in use; of the RAM with the whole stack.
+        flash, ram: bytes in use; the RAM includes the whole stack.
     """
 
     core: Core
@@ -63,13 +63,13 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run gave.
+    """The results of a run.
 
     Attributes:
-        results: of the images.
-        instructions: for each image, to `TICK`.
-        stack: bytes of the stack that were written to.
-        calibration: instructions that the timer counted in a loop of 2,000,000.
+        results: results for the images.
+        instructions: number of instructions per image, to a precision of `TICK`.
+        stack: bytes of the stack that were written.
+        calibration: number of instructions that the timer counted in a loop of 2,000,000.
     """
 
     results: Results
@@ -81,13 +81,13 @@ class Measured:
 def build_firmware(
     core: Core, part: Part, export: Path, *, optimize: str = "-O2", watch: bool = True
 ) -> Firmware:
-    """Compile what `to_c(model, export, name=NAME)` wrote, a network for images of bytes.
+    """Compile the output of `to_c(model, export, name=NAME)`: a network for images of bytes.
 
     Args:
-        watch: whether it looks at signs, which takes instructions.
+        watch: whether the program reads the signs, which takes instructions.
 
     Raises:
-        DeployError: a tool is missing, or the network does not fit into the part.
+        DeployError: a tool is missing, or the network does not fit in the part's memory.
     """
     require_tools(("arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"), PACKAGES)
     path = export / f"{core.board}.elf"

@@ -1,4 +1,4 @@
-"""The results of the models on the targets: the rows of `results/c_targets.csv`."""
+"""Run the models on the targets; make the rows of `results/c_targets.csv`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SHIPPED = (
     "XNORNetPlusPlusResNet20",
     "RealResNet20",
 )
-FLOAT = "RealResNet20"  # emulators take a second and more for an image
-# What, for example, ST's STM32F401RE has: 512 KB of flash and 96 KB of RAM.
+FLOAT = "RealResNet20"  # emulators need a second or more per image
+# The memory of, for example, ST's STM32F401RE: 512 KB of flash and 96 KB of RAM.
 SMALL_PART = Part(flash=512 << 10, ram=96 << 10)
 ON_SMALL_PART = ("ReActNet20", "SDBNNResNet20")
 CORES = (M4, M7)
@@ -46,7 +46,7 @@ FIRMWARE_COLUMNS = (
 
 
 def sample_images() -> np.ndarray:
-    """The test images of CIFAR-10 in the package, uint8 (100, 32, 32, 3)."""
+    """Return the test images of CIFAR-10 in the package, uint8 (100, 32, 32, 3)."""
     import tensorflow as tf
 
     files = sorted(CIFAR10_SAMPLE.glob("*/*.png"))
@@ -55,11 +55,11 @@ def sample_images() -> np.ndarray:
 
 @dataclass
 class Case:
-    """A model, exported, with images for it.
+    """An exported model, with images for it.
 
     Attributes:
         images: float32 (batch, height, width, channels), normalised.
-        pixels: the same as bytes, or None where they are random numbers.
+        pixels: the same images as bytes, or None if they are random numbers.
     """
 
     model: str
@@ -72,7 +72,7 @@ class Case:
 
 
 def exported(model: str, directory: Path) -> Case:
-    """A shipped network with the embedded images; any other model random, with one random image.
+    """Export a shipped network with embedded images, or another one with random weights and image.
 
     Raises:
         DeployError: the model cannot be exported to C.
@@ -85,7 +85,7 @@ def exported(model: str, directory: Path) -> Case:
     weights, pixels = ("cifar10", sample_images()) if model in SHIPPED else (None, None)
     if pixels is not None and model == FLOAT:
         pixels = pixels[::10]
-    network = without_softmax(zoo.get_model(model, weights=weights))  # exp rounds as a library does
+    network = without_softmax(zoo.get_model(model, weights=weights))  # libraries' exp differs
     if pixels is None:
         shape = (1, *network.input_shape[1:])
         images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
@@ -97,7 +97,7 @@ def exported(model: str, directory: Path) -> Case:
 
 
 def run_on_all(case: Case, builder: Builder) -> Iterator[dict[str, Any]]:
-    """A row for each emulated target, compared with this machine's results."""
+    """Yield a row for each emulated target, compared with this machine's results."""
     expected: dict[bool, Results] = {}
     for target in (X86, PORTABLE):
         program = builder.build(target, case.directory)
@@ -126,7 +126,7 @@ def _compared(case: Case, target: Target, builder: Builder, expected: Results) -
 
 
 def run_on_cores(case: Case, builder: Builder, cores: Iterable[Core]) -> Iterator[dict[str, Any]]:
-    """A row for each microcontroller: memory and instructions, and whether results are equal."""
+    """Yield a row per microcontroller: memory, instructions, and whether results are equal."""
     assert case.pixels is not None
     expected = builder.build(PORTABLE, case.directory).run(case.images, case.outputs)
     for core in cores:
@@ -148,7 +148,7 @@ def run_on_cores(case: Case, builder: Builder, cores: Iterable[Core]) -> Iterato
 
 
 def rows_of(model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of one model for both tables; one that says why where it cannot be exported."""
+    """Return a model's rows for both tables; if it cannot be exported, one row says why."""
     with TemporaryDirectory() as folder:
         try:
             case = exported(model, Path(folder) / "c")
@@ -172,7 +172,7 @@ _KERNELS: list[TemporaryDirectory[str]] = []
 
 
 def kernels_folder() -> Path:
-    """Where this process keeps compiled kernels, until it ends."""
+    """Return the folder for compiled kernels; it is deleted when this process ends."""
     if not _KERNELS:
         _KERNELS.append(TemporaryDirectory())
     return Path(_KERNELS[0].name)

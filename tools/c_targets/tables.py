@@ -1,4 +1,4 @@
-"""The documents' tables of `results/c_targets.csv` and `results/cortex_m.csv`."""
+"""Make the documents' tables from `results/c_targets.csv` and `results/cortex_m.csv`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_RUN = "not run"
 
 
 def matrix_rows() -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: for each model whether it was equal on each target, or why it did not run."""
+    """Return heads and rows: whether each model was equal on each target, or why it did not run."""
     from zoo import catalog
 
     table = read_table(MATRIX)
@@ -37,7 +37,7 @@ def _cell(row: dict[str, str]) -> str:
 
 
 def firmware_rows() -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: memory and instructions of each network on each microcontroller."""
+    """Return heads and rows: memory and instructions of each network on each microcontroller."""
     heads = [
         "network",
         "core",

@@ -16,7 +16,7 @@ import numpy as np
 from zoo.errors import DeployError
 
 SOURCES = Path(__file__).parent / "sources"
-NAME = "network"  # of the network in C, whatever the model's is
+NAME = "network"  # name of the network in C, for every model
 FLAGS = ("-std=c11", "-DBNN_WATCH=watch")
 
 
@@ -25,13 +25,13 @@ class Target:
     """A kind of machine.
 
     Attributes:
-        name: what tables call it.
-        kernels: what bnn_instructions says there.
-        compiler: the command, with what chooses the machine.
-        runner: what runs a program of it; nothing on this machine.
-        packages: Debian's, that have both.
-        fused: whether its kernels multiply and add without rounding between: results are equal to
-            the bit only among targets that agree in this.
+        name: its name in tables.
+        kernels: the result of bnn_instructions there.
+        compiler: the compiler's command, with flags that select the machine.
+        runner: the command that runs a program for it; empty for this machine.
+        packages: Debian's packages with compiler and runner.
+        fused: whether its kernels multiply and add without rounding in between. Results are equal
+            to the bit only between targets with the same value.
         web: whether programs are WebAssembly modules, which node runs.
     """
 
@@ -44,7 +44,7 @@ class Target:
     web: bool = False
 
 
-X86 = Target("x86-64", "", ("gcc",), fused=True)  # AVX-512 or AVX2, what the machine has
+X86 = Target("x86-64", "", ("gcc",), fused=True)  # AVX-512 or AVX2, as the machine supports
 AVX2 = Target("x86-64, AVX2", "AVX2", ("gcc", "-DBNN_NO_AVX512"), fused=True)
 PORTABLE = Target("x86-64, portable C", "portable C", ("gcc", "-DBNN_ONLY_PORTABLE"))
 ARM64 = Target(
@@ -80,7 +80,7 @@ EMULATED = (ARM64, RISCV64, WASM, PLAIN_WASM)
 
 @dataclass(frozen=True)
 class Results:
-    """Of images, in order.
+    """The results for images, in order.
 
     Attributes:
         outputs: float32 (images, outputs).
@@ -92,12 +92,12 @@ class Results:
 
     @classmethod
     def of(cls, words: np.ndarray, outputs: int) -> Results:
-        """From rows of 32-bit words: the outputs, then the digest."""
+        """Make results from rows of 32-bit words: the outputs, then the digest."""
         rows = words.reshape(-1, outputs + 1)
         return cls(rows[:, :outputs].copy().view(np.float32), rows[:, outputs].copy())
 
     def same_as(self, other: Results) -> bool:
-        """Whether both are equal to the bit."""
+        """Return whether both are equal to the bit."""
         return np.array_equal(
             self.outputs.view(np.uint32), other.outputs.view(np.uint32)
         ) and np.array_equal(self.signs, other.signs)
@@ -111,10 +111,10 @@ def require_tools(commands: Sequence[str], packages: str) -> None:
 
 
 def checked(command: Sequence[Any], **options: Any) -> bytes:
-    """Run a command; its standard output.
+    """Run a command; return its standard output.
 
     Raises:
-        DeployError: it failed, with the first line in which it speaks of an error.
+        DeployError: it failed; the message contains its first line that mentions an error.
     """
     done = subprocess.run([str(word) for word in command], capture_output=True, **options)
     if done.returncode:
@@ -128,13 +128,13 @@ def checked(command: Sequence[Any], **options: Any) -> bytes:
 
 
 class Builder:
-    """Compiles exports; the kernels, which are the same in all of them, once for each target."""
+    """Compile exports; compile the kernels, which are equal in all, only once per target."""
 
     def __init__(self, folder: Path, optimize: str = "-O2"):
         self._folder, self._optimize = folder, optimize
 
     def build(self, target: Target, export: Path) -> Program:
-        """Compile what `to_c(model, export, name=NAME)` wrote.
+        """Compile the output of `to_c(model, export, name=NAME)`.
 
         Raises:
             DeployError: a tool is missing or fails.
@@ -154,18 +154,18 @@ class Builder:
 
 @dataclass(frozen=True)
 class Program:
-    """A network, compiled for a target."""
+    """A network that is compiled for a target."""
 
     target: Target
     path: Path
 
     @cached_property
     def kernels(self) -> str:
-        """The instruction set that it says it takes."""
+        """Return the name of the instruction set that it uses."""
         return checked([*self.target.runner, self.path, "instructions"]).decode().strip()
 
     def run(self, images: np.ndarray, outputs: int) -> Results:
-        """Its results for images (batch, height, width, channels), normalised, float32."""
+        """Return its results for normalised images (batch, height, width, channels), float32."""
         images = np.ascontiguousarray(images, np.float32)
         environment = {**os.environ, "IMAGE_BYTES": str(images[0].nbytes)}
         said = checked([*self.target.runner, self.path], input=images.tobytes(), env=environment)

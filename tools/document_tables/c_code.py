@@ -1,4 +1,4 @@
-"""Tables of how fast exported C is, from `results/`."""
+"""Tables of the speed of exported C, from `results/`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = tuple[Sequence[str], list[list[str]]]
 
 
 def c_latency() -> str:
-    """C beside the other runtimes: times, then sizes."""
+    """Compare C with the other runtimes: times, then sizes."""
     if not read_table(LATENCY):
         return NO_C
     tables = (markdown(*rows()) for rows in (latency_rows, size_rows))
@@ -31,7 +31,7 @@ def c_latency() -> str:
 
 
 def c_layers() -> str:
-    """Each layer in C, folded away below a sentence on its network."""
+    """List each layer in C, folded below a sentence about its network."""
     parts = []
     for model in layer_models():
         shown = markdown(*layer_rows(model)).splitlines()
@@ -40,9 +40,9 @@ def c_layers() -> str:
 
 
 def latency_rows(table: Path = LATENCY) -> Rows:
-    """A row a model: milliseconds in each runtime, and how many times as long as in C.
+    """Return a row per model: milliseconds in each runtime, and how many times as long as in C.
 
-    Of the fastest run: other programs of the machine can only slow a runtime down.
+    The fastest run counts, because other programs can only slow a runtime down.
     """
     heads = ["model", *(f"{name} ms" for name in RUNTIMES.values())]
     heads += [f"{name} / C" for name in RUNTIMES.values() if name != "C"]
@@ -55,7 +55,7 @@ def latency_rows(table: Path = LATENCY) -> Rows:
 
 
 def size_rows(table: Path = LATENCY) -> Rows:
-    """A row a model: what each runtime adds to the memory of its process, and two files."""
+    """Return a row per model: memory that each runtime adds to its process, and two file sizes."""
     heads = ["model", *(f"{name} MB" for name in RUNTIMES.values())]
     heads += ["C file MB", "OpenVINO file MB"]
     lines = []
@@ -67,7 +67,7 @@ def size_rows(table: Path = LATENCY) -> Rows:
 
 
 def _by_model(table: Path) -> list[tuple[str, list[dict[str, str]]]]:
-    """Each model with its row of each runtime."""
+    """Return each model with its rows, one per runtime."""
     rows = read_table(table)
     found = {(row["model"], row["runtime"]): row for row in rows}
     models = dict.fromkeys(row["model"] for row in rows)
@@ -75,7 +75,7 @@ def _by_model(table: Path) -> list[tuple[str, list[dict[str, str]]]]:
 
 
 def about_latency(table: Path = LATENCY) -> str:
-    """On which machine and by which command."""
+    """Return the machine and the command of the measurement."""
     first = read_table(table)[0]
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     return (
@@ -87,12 +87,12 @@ def about_latency(table: Path = LATENCY) -> str:
 
 
 def layer_models(table: Path = LAYERS) -> list[str]:
-    """The networks whose layers were timed."""
+    """Return the networks with timed layers."""
     return list(dict.fromkeys(row["model"] for row in read_table(table)))
 
 
 def layer_rows(model: str, table: Path = LAYERS) -> Rows:
-    """A row a layer: its time, and of a binary convolution its share of the popcount limit."""
+    """Return a row per layer: its time, and a binary convolution's share of the popcount limit."""
     heads = ("layer", "output", "MMACs", "us", "share of the limit %")
     return heads, [
         [
@@ -108,7 +108,7 @@ def layer_rows(model: str, table: Path = LAYERS) -> Rows:
 
 
 def about_layers(model: str, table: Path = LAYERS) -> str:
-    """The whole network in a sentence."""
+    """Return a sentence about the whole network."""
     rows = [row for row in read_table(table) if row["model"] == model]
     first, seconds = rows[0], sum(float(row["us"]) for row in rows) / 1e6
     binary = [row for row in rows if row["binary"] == "1"]

@@ -1,4 +1,4 @@
-"""How fast networks are in each runtime: by model, by layer, and many images at a time."""
+"""Tables of latency in each runtime: by model, by layer, and for many images at a time."""
 
 import textwrap
 from pathlib import Path
@@ -14,7 +14,7 @@ NO_LATENCY = "There are no results yet; run `make benchmark`."
 
 
 def latency(table: Path = LATENCY) -> str:
-    """A row a model: milliseconds in each runtime at batch 1, and how OpenVINO's compares."""
+    """Return a row per model: milliseconds in each runtime at batch 1, and OpenVINO's speed-up."""
     if not table.exists():
         return NO_LATENCY
     rows = read_table(table)
@@ -55,7 +55,7 @@ def latency(table: Path = LATENCY) -> str:
 
 
 def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
-    """One model's times in a sentence."""
+    """Return one model's times in a sentence."""
     found = {
         row["runtime"]: row
         for row in read_table(table)
@@ -80,7 +80,7 @@ def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
 
 
 def facts(table: Path = LATENCY) -> str:
-    """The front page's three figures."""
+    """Return the front page's three figures."""
     ms = {
         row["runtime"]: float(row["ms"])
         for row in read_table(table)
@@ -111,7 +111,7 @@ def facts(table: Path = LATENCY) -> str:
 
 
 def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
-    """Where the time of one model goes, by kind of layer, one thread, batch 1."""
+    """Return the time of one model by kind of layer, for one thread and batch 1."""
     if not table.exists():
         return NO_LATENCY
     heads = (f"layers of {model}", "kernel", "ms", "share %")
@@ -131,7 +131,7 @@ def layers(table: Path = LAYERS, model: str = "ReActNetA") -> str:
 
 
 def queue(table: Path = QUEUE) -> str:
-    """Images per second of the asynchronous queue, binary and float."""
+    """Return images per second of the asynchronous queue, binary and float."""
     if not table.exists():
         return NO_LATENCY
     heads = (

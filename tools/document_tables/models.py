@@ -1,4 +1,4 @@
-"""Models of the catalog, and the weight sets of all of them."""
+"""Tables of the catalog's models, and of all weight sets."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from zoo.pretrained.records import WeightSet, measured_top1, published_sets, set
 
 
 def models(origin: str = "zoo") -> str:
-    """The catalog's models of one origin."""
+    """Return the catalog's models of one origin."""
     columns = _catalog_columns()
     heads = (
         "model",
@@ -28,7 +28,7 @@ def models(origin: str = "zoo") -> str:
 
 
 def family(arxiv: str) -> str:
-    """The models of one paper."""
+    """Return the models of one paper."""
     columns = _catalog_columns()
     heads = (
         "model",
@@ -74,5 +74,5 @@ WEIGHT_SET_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
 
 
 def weight_sets() -> str:
-    """Every weight set that exists: who trained it, and under which licence."""
+    """Return every existing weight set, with those who trained it and its licence."""
     return table_of(WEIGHT_SET_COLUMNS, published_sets())

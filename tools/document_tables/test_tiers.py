@@ -1,4 +1,4 @@
-"""The tiers of the tests, and on which commit each last passed."""
+"""Table of the tiers of the tests, and the commit on which each last passed."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tools.tables import TEST_TIERS, read_table
 
 
 def tiers(table: Path = TEST_TIERS) -> str:
-    """A row a tier; of those that are not recorded, nothing but what they test."""
+    """Return a row per tier; a tier that was never recorded has only its description."""
     passed = {row["tier"]: row for row in read_table(table)}
     rows = []
     for name, tier in TIERS.items():

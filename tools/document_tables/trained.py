@@ -1,4 +1,4 @@
-"""What trained networks reach: each run, each export, and what each idea is worth."""
+"""Tables of trained networks: the accuracy of each run and export, and the gain of each idea."""
 
 import re
 import textwrap
@@ -30,14 +30,14 @@ RUN_COLUMNS: dict[str, Callable[[AccuracyRow], str]] = {
 
 
 def stage_epochs(epochs: str) -> str:
-    """The stages that trained, in words: "teacher=0 binary-crops=26" as "26 binary crops"."""
+    """Describe the stages that trained: "teacher=0 binary-crops=26" becomes "26 binary crops"."""
     stages = [stage.partition("=") for stage in epochs.split()]
     trained = [f"{count} {name.replace('-', ' ')}" for name, _, count in stages if count != "0"]
     return ", ".join(trained)
 
 
 def accuracy(table: Path = ROOT / ACCURACY) -> str:
-    """What `lqz evaluate --record` wrote, or a sentence where it has not written anything."""
+    """Return the results of `lqz evaluate --record`, or a sentence if there are none."""
     heads = (
         "model",
         "run",
@@ -64,7 +64,7 @@ def accuracy(table: Path = ROOT / ACCURACY) -> str:
 
 
 def cifar10(table: Path = ROOT / ACCURACY) -> str:
-    """The runs on CIFAR-10, and below them the command that repeats each."""
+    """Return the runs on CIFAR-10, and below the table the command that repeats each run."""
     heads = ("model", "run", "top-1 %", "training images %", "published", "gap", "epochs", "hours")
     rows = [row for row in read_rows(table) if row.dataset == "Cifar10"]
     if not rows:
@@ -97,7 +97,7 @@ EXPORT_COLUMNS: dict[str, Callable[[ExportRow], str]] = {
 
 
 def exports(table: Path = ROOT / EXPORTS) -> str:
-    """Every export beside Keras, and what ran them."""
+    """Compare every export with Keras, and name the runtimes."""
     rows = rows_of(table, ExportRow)
     if not rows:
         return NO_EXPORTS
@@ -107,7 +107,7 @@ def exports(table: Path = ROOT / EXPORTS) -> str:
 
 
 def ablation(table: Path = ABLATION) -> str:
-    """What each idea is worth, by idea."""
+    """Return the results of the ablation, by idea."""
     heads = ("idea", "variant", "top-1 %", "training images %", "epochs", "seed")
     rows = [
         tuple(row[key] for key in ("idea", "variant", "top1", "train_top1", "epochs", "seed"))
@@ -117,7 +117,7 @@ def ablation(table: Path = ABLATION) -> str:
 
 
 def sign_flips(table: Path = SIGN_FLIPS) -> str:
-    """Which signs each run turned."""
+    """Return the share of signs that each run flipped."""
     heads = (
         "model",
         "run",
@@ -133,7 +133,7 @@ def sign_flips(table: Path = SIGN_FLIPS) -> str:
 
 
 def reconstruction() -> str:
-    """Mean relative L1 error over the layers, by method."""
+    """Return the mean relative L1 error over the layers, by method."""
     errors: dict[str, list[float]] = {}
     for row in read_table(RECONSTRUCTION):
         errors.setdefault(row["method"], []).append(float(row["relative_l1"]))

@@ -1,11 +1,11 @@
-"""How long a step of training takes: beside plain Keras and Larq, and in the whole of a run."""
+"""Tables of the duration of a training step: compared with plain Keras and Larq, and in a run."""
 
 from tools.document_tables.markdown import markdown
 from tools.tables import ENGINE_OVERHEAD, TRAINING_STEP, read_table
 
 
 def training_step() -> str:
-    """How long a training step takes, beside plain Keras and Larq."""
+    """Compare the duration of a training step with plain Keras and Larq."""
     heads = (
         "network",
         "batch",
@@ -35,7 +35,7 @@ def training_step() -> str:
 
 
 def engine_overhead() -> str:
-    """How much longer a step takes in the engine than on its own."""
+    """Return how much longer a step takes in the engine than alone."""
     heads = (
         "network",
         "data",

@@ -1,8 +1,8 @@
 """Data sets, augmentation and the input pipeline.
 
-`training.data.datasets` has the data sets, `training.data.preprocessing` the augmentation,
-`training.data.pipeline` what a training loop reads. The names below are resolved on first use, so
-that importing this package does not import TensorFlow.
+`training.data.datasets` has the data sets, `training.data.preprocessing` the augmentation, and
+`training.data.pipeline` makes the batches of a training loop. The names below are resolved on first
+use, so that importing this package does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-# Data in the package: Fashion-MNIST in small, and ten of CIFAR-10's test images of each class, as
+# Data in the package: a small Fashion-MNIST, and ten test images of each class of CIFAR-10, as
 # CLASS/NUMBER.png.
 EMBEDDED_DIR = Path(__file__).parent / "embedded"
 CIFAR10_SAMPLE = EMBEDDED_DIR / "cifar10_sample"

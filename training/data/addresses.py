@@ -1,7 +1,7 @@
-"""Who answers at an address, and at which addresses this process answers.
+"""Find out what answers at an address; choose the addresses at which this process answers.
 
-TensorFlow's servers are gRPC's, which is HTTP/2. They listen on all addresses of a machine, ask
-nobody for a password, and run the programs that they are sent.
+TensorFlow's servers use gRPC, which is HTTP/2. They listen on all addresses of a machine, need no
+password, and run every program that they receive.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import struct
 import sys
 from collections.abc import Iterable, Sequence
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and settings
-SETTINGS = 4  # the type of frame that every server of HTTP/2 begins with
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and SETTINGS
+SETTINGS = 4  # type of the first frame of every HTTP/2 server
 
 # Classic BPF: instructions (code, jump if true, jump if false, constant).
 LOAD_WORD, LOAD_BYTE, SHIFT, EQUAL, RETURN = 0x20, 0x30, 0x74, 0x15, 0x06
@@ -26,7 +26,7 @@ ALL, NOTHING = 0xFFFFFFFF, 0
 
 
 def speaks_grpc(host: str, port: int, seconds: float = 5) -> str | None:
-    """None where a server of HTTP/2 answers within `seconds`, else the reason."""
+    """Return None if an HTTP/2 server answers within `seconds`, else the reason."""
     try:
         with socket.create_connection((host, port), timeout=seconds) as connection:
             connection.sendall(PREFACE)
@@ -44,7 +44,7 @@ def speaks_grpc(host: str, port: int, seconds: float = 5) -> str | None:
 
 
 def addresses_of(host: str) -> list[str]:
-    """The IP addresses of a host, none for one that is not known."""
+    """Return the IP addresses of a host; an empty list for an unknown host."""
     with contextlib.suppress(OSError, UnicodeError):
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
@@ -52,7 +52,7 @@ def addresses_of(host: str) -> list[str]:
 
 
 def local_addresses(host: str) -> list[str]:
-    """Those addresses of a host that are this machine's: none where something forwards to it."""
+    """Return a host's addresses that belong to this machine; none if another one forwards to it."""
     local = []
     for address in addresses_of(host):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -63,14 +63,14 @@ def local_addresses(host: str) -> list[str]:
 
 
 def answer_only_at(addresses: Sequence[str], ports: Iterable[int] | None = None) -> bool:
-    """Let this process's listening sockets hear only what is sent to these addresses.
+    """Make this process's listening sockets accept only connections to these addresses.
 
-    The system drops connections to others, by a filter on the sockets that TensorFlow has opened
-    on all addresses. On Linux only.
+    TensorFlow opens its sockets on all addresses. We attach a filter to these sockets; the system
+    then drops connections to other addresses. Works on Linux only.
 
     Args:
         addresses: IP addresses.
-        ports: of the sockets; None: all that listen on every address.
+        ports: ports of the sockets; None for all sockets that listen on every address.
 
     Returns:
         Whether at least one socket was found and all of them have the filter.
@@ -86,7 +86,7 @@ def answer_only_at(addresses: Sequence[str], ports: Iterable[int] | None = None)
     for number in map(int, os.listdir("/proc/self/fd")):
         try:
             listener = socket.socket(fileno=os.dup(number))
-        except OSError:  # no socket
+        except OSError:  # not a socket
             continue
         with listener:
             if _listens_everywhere(listener, wanted):
@@ -108,7 +108,7 @@ def _listens_everywhere(found: socket.socket, ports: set[int] | None) -> bool:
 
 
 def _filter(addresses: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """A program that passes packets whose destination is one of the addresses."""
+    """Return a BPF program that accepts only packets sent to one of the addresses."""
     parsed = [ipaddress.ip_address(each) for each in addresses]
     four = [int(each) for each in parsed if each.version == 4]
     six = [each.packed for each in parsed if each.version == 6]

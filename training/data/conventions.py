@@ -1,11 +1,11 @@
-"""What this project's commands and recipes know of data sets without opening them."""
+"""Facts about data sets that commands and recipes use without opening the data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-CACHES = ("auto", "none", "memory", "disk")  # where encoded images wait between epochs
+CACHES = ("auto", "none", "memory", "disk")  # where encoded images are kept between epochs
 
 # The data sets that a setting can name, and where each is defined.
 DATASETS = {
@@ -16,13 +16,13 @@ DATASETS = {
     "TFDS": "training.data.datasets:TFDS",
 }
 
-# The ways to prepare their images.
+# The kinds of preprocessing that a setting can name, and where each is defined.
 PREPROCESSING = {
     "PadCropFlip": "training.data.preprocessing:PadCropFlip",
     "RandomResizedCropFlip": "training.data.preprocessing:RandomResizedCropFlip",
 }
 
-# The catalog's names of data sets, as components.
+# The component of each data set that the catalog names.
 COMPONENTS = {"imagenet": "ImageNet", "cifar10": "Cifar10"}
 
 
@@ -32,7 +32,7 @@ SMALL_IMAGES: Mapping[str, Mapping[str, Any]] = {
     "FashionMNIST": {"preprocessing": "PadCropFlip", "preprocessing.input_shape": (28, 28, 1)},
 }
 
-# Of photographs of any size.
+# The same for photographs of any size.
 PHOTOGRAPHS: Mapping[str, Any] = {"preprocessing": "RandomResizedCropFlip"}
 
 
@@ -40,7 +40,7 @@ MOST_SMALL = 64  # pixels; larger images are cropped like photographs
 
 
 def preprocessing_of(dataset: Any) -> Mapping[str, Any]:
-    """The settings by which images of a data set are read, given as its class, object or name."""
+    """Return the settings for reading a data set's images; `dataset`: class, object or name."""
     shape = getattr(dataset, "image_shape", None)
     if isinstance(shape, tuple) and max(shape) <= MOST_SMALL:
         return {"preprocessing": "PadCropFlip", "preprocessing.input_shape": shape}

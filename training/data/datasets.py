@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TFDS", "Cifar10", "FashionMNIST", "ImageFolder", "ImageNet", "PreparedImages"]
 
-HELD_OUT = 10  # percent, of a set that has only training images
+HELD_OUT = 10  # percent of the training images, if a set has no others
 
 
 @component
 class FashionMNIST(PreparedImages):
-    """Fashion-MNIST, 28x28x1, ten classes: 10,000 of its images to train on, 2,000 to test.
+    """Fashion-MNIST, 28x28x1, ten classes: 10,000 of its training and 2,000 of its test images.
 
-    Part of the package (see prepare_fashion_mnist.py); `data_dir=None` is the package's own copy.
+    It is part of the package (see prepare_fashion_mnist.py); `data_dir=None` reads that copy.
     """
 
     name: str = Field("fashion_mnist_small")
@@ -35,13 +35,13 @@ class FashionMNIST(PreparedImages):
 
     @property
     def root(self) -> Path:
-        """The folder that holds prepared data sets."""
+        """Return the folder that holds prepared data sets."""
         return expanded(self.data_dir) if self.data_dir else EMBEDDED_DIR
 
 
 @component
 class Cifar10(PreparedImages):
-    """CIFAR-10, 32x32x3, ten classes: 50,000 images to train on, 10,000 to test."""
+    """CIFAR-10, 32x32x3, ten classes: 50,000 training images, 10,000 test images."""
 
     name: str = Field("cifar10")
     train_split: str = Field("train")
@@ -52,7 +52,7 @@ class Cifar10(PreparedImages):
 
 @component
 class ImageNet(PreparedImages):
-    """ImageNet (ILSVRC 2012), 1000 classes: 1,281,167 images to train on, 50,000 to validate."""
+    """ImageNet (ILSVRC 2012), 1000 classes: 1,281,167 training and 50,000 validation images."""
 
     name: str = Field("imagenet2012")
     train_split: str = Field("train")
@@ -70,8 +70,8 @@ class ImageNet(PreparedImages):
 class TFDS(PreparedImages):
     """Any image classification set of tensorflow-datasets, by name: `dataset=tfds:cifar100`.
 
-    A set with several configurations is `tfds:NAME/CONFIGURATION`. If a set has no validation or
-    test split, the last tenth of the training images is held out.
+    Use `tfds:NAME/CONFIGURATION` if a set has several configurations. If a set has no validation
+    or test split, the last tenth of the training images is held out.
     """
 
     # Name of the set in tensorflow-datasets.
@@ -89,22 +89,22 @@ class TFDS(PreparedImages):
 
     @property
     def title(self) -> str:
-        """The data set in one word."""
+        """Return the data set's name as one word."""
         return f"tfds:{self.name}"
 
     @property
     def image_key(self) -> str:  # type: ignore[override]
-        """The feature that holds an image."""
+        """Return the name of the feature that holds an image."""
         return self._keys[0]
 
     @property
     def label_key(self) -> str:  # type: ignore[override]
-        """The feature that holds an image's class."""
+        """Return the name of the feature that holds an image's class."""
         return self._keys[1]
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """[h, w, c] of all images, where they have one size; None also for a missing set."""
+        """Return [h, w, c] if all images have this size; None if not, or for a missing set."""
         if not self.is_prepared and not self.download:
             return None
         shape = self.info.features[self.image_key].shape
@@ -133,7 +133,7 @@ class TFDS(PreparedImages):
         return builder
 
     def _newest_version(self) -> Path | None:
-        """Also that of the default configuration, if there is no other one."""
+        """Return the folder of the newest version, also if it is below the only configuration."""
         if found := super()._newest_version():
             return found
         inside = self.root / self.name

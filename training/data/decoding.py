@@ -1,4 +1,4 @@
-"""From encoded examples to augmented images, without those that cannot be decoded."""
+"""Decode and augment examples; leave out images that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def decoded(
     classes: int | None = None,
     crops: RandomCrops | None = None,
 ) -> tf.data.Dataset:
-    """Batches, of any size, of "image" (before normalisation), "label" int32, "position" int64.
+    """Return batches of any size: "image" (before normalisation), "label" int32, "position" int64.
 
-    `records` are (position int64, record). `fetch` turns a batch of records into a batch of
-    examples; without it they are examples. `key`, an epoch's seed, augments; None evaluates. An
-    image with a label that is none of `classes` is left out like one that cannot be decoded.
-    `crops` has Pillow cut the images, to uint8.
+    `records` are (position int64, record). `fetch` converts a batch of records to a batch of
+    examples; without `fetch` the records are examples. `key` is an epoch's seed for augmentation;
+    None is for evaluation. An image with a label outside [0, `classes`) is left out like an image
+    that cannot be decoded. With `crops`, Pillow cuts the images, to uint8.
 
-    Images are decoded in chunks, each in a data set of its own whose errors are ignored. That is
-    faster than one by one, and unlike `ignore_errors` on the whole it does not hide (nor hang on)
-    errors in reading the data set's files.
+    Images are decoded in chunks. Each chunk is a separate data set that ignores errors. That is
+    faster than one by one. `ignore_errors` on the whole data set would also hide errors in reading
+    the data set's files, or hang on them.
     """
 
     def element(position, example):
@@ -45,7 +45,8 @@ def decoded(
         }
 
     shape = preprocessing.input_shape
-    # Some 1 MB of pixels: enough to spread the cost of a chunk, small enough to share among cores.
+    # About 1 MB of pixels: large enough that a chunk's overhead is small, and small enough to
+    # share the work among cores.
     chunk = max(1, min(32, 2**20 // math.prod(shape)))
     if crops is not None:
         chunk = 32  # less of the time goes into what Pillow does not do
@@ -66,7 +67,7 @@ def decoded(
         each = tf.data.Dataset.from_tensor_slices((positions, examples)).map(element)
         spec = each.element_spec
         nothing = {k: tf.zeros([0, *s.shape], s.dtype) for k, s in spec.items()}
-        # If no image of the chunk is readable, an empty one replaces it.
+        # If no image of the chunk is readable, use an empty chunk instead.
         readable = each.ignore_errors().batch(chunk)
         return (
             readable.concatenate(tf.data.Dataset.from_tensors(nothing)).take(1).get_single_element()
@@ -78,7 +79,7 @@ def decoded(
 def _cut(
     crops: RandomCrops, key: int, positions: tf.Tensor, files: tf.Tensor, labels: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """A chunk of `decoded` by Pillow."""
+    """Return a chunk of `decoded`, made by Pillow."""
 
     def pixels(files: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return crops.pixels(files.tolist(), key, positions)
@@ -94,10 +95,10 @@ def _cut(
 
 @dataclass(frozen=True)
 class DecodedSplit:
-    """A split's images as the evaluation has them, in memory.
+    """A split's decoded images in memory, preprocessed as for evaluation.
 
     Attributes:
-        pixels: uint8 [n, *input_shape]; zeros where an image cannot be decoded.
+        pixels: uint8 [n, *input_shape]; zeros for images that cannot be decoded.
         labels: int32 [n].
         readable: which images can be decoded, bool [n].
     """
@@ -133,12 +134,13 @@ class DecodedSplit:
         size: int,
         steps: int | None = None,
     ) -> tf.data.Dataset:
-        """What `decoded` and `rebatch(size)` give, without those that cannot be decoded.
+        """Return the batches that `decoded` and `rebatch(size)` would give.
 
         Args:
-            positions, indices: of the images in turn: in the epoch, and in this split.
-            key: the epoch's seed, to augment.
-            steps: so many whole batches at most; None: all images, the last batch may be smaller.
+            positions, indices: each image's position in the epoch and index in this split.
+            key: the epoch's seed for augmentation; None does not augment.
+            steps: maximum number of full batches; None for all images, and then the last batch
+                may be smaller.
         """
         kept = self.readable[indices]
         positions, indices = positions[kept], indices[kept]
@@ -163,8 +165,10 @@ class DecodedSplit:
 
 
 def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing) -> None:
-    """Raise DatasetError where images do not fit the network's input: they would otherwise all
-    count as unreadable."""
+    """Raise DatasetError if the first image does not fit the network's input.
+
+    Without this check every image would count as unreadable.
+    """
     with reading(dataset):
         example = next(iter(dataset.examples(dataset.train_split).take(1)))
     try:

@@ -1,4 +1,4 @@
-"""What every data set of the project offers: encoded images in a fixed or a seeded order."""
+"""The interface of all data sets: encoded images in a fixed or a seeded order."""
 
 import abc
 import contextlib
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo.errors import DatasetError
 
-WHOLE = "all"  # the one part of a split whose classes are not counted
+WHOLE = "all"  # the only part of a split if its classes are not counted separately
 
 
 class EncodedImages(abc.ABC):
@@ -25,89 +25,89 @@ class EncodedImages(abc.ABC):
     train_split: str
     validation_split: str
 
-    # Whether the images are those that runs found before there was a record of their data.
+    # Whether images are found and split as in runs that are older than records of their data.
     as_before = False
 
     def find_as_before(self) -> None:
-        """Be the data set that it was for runs from before there was a record of their data."""
+        """Find and split the images as in runs that are older than records of their data."""
         self.as_before = True
 
     @property
     def title(self) -> str:
-        """The data set in one word, as the command line names it."""
+        """Return the data set's name on the command line, as one word."""
         return type(self).__name__
 
     @property
     @abc.abstractmethod
     def class_names(self) -> list[str]:
-        """The name of each label, by label."""
+        """Return the class names, by label."""
 
     @property
     @abc.abstractmethod
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
 
     @abc.abstractmethod
     def num_examples(self, split: str) -> int:
-        """Number of images in a split, readable or not."""
+        """Return the number of images in a split, readable or not."""
 
     @abc.abstractmethod
     def encoded_bytes(self, split: str) -> int:
-        """Size of a split's encoded images in bytes, from metadata: nothing is read."""
+        """Return the size of a split's encoded images in bytes, from metadata."""
 
     @abc.abstractmethod
     def examples(self, split: str) -> tf.data.Dataset:
-        """Every example of a split once, always in the same order."""
+        """Return every example of a split once, always in the same order."""
 
     @abc.abstractmethod
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
-        """Examples in an order that depends on `seed` alone, from position `start`, without end:
-        after the last position the same order begins again. Nothing before `start` is decoded.
+        """Return examples without end, from position `start`, in an order set by `seed` only.
 
-        `buffer` is the number of encoded images a shuffle may hold in memory.
+        After the last position the same order begins again. Nothing before `start` is decoded.
+        `buffer` is the number of encoded images that a shuffle may hold in memory.
         """
 
     @abc.abstractmethod
     def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
-        """The names of `stream`, one pass, without reading an image."""
+        """Return the names of one pass of `stream`, without reading an image."""
 
     def identity(self, split: str) -> list[str]:
-        """What tells a split from another, and from itself before a change; reads no image."""
+        """Return texts that differ for other splits and after a change; reads no image."""
         size = (self.num_examples(split), self.encoded_bytes(split))
         return [str(getattr(self, "root", "")), split, *map(str, size)]
 
     def read_without_python(self) -> None:  # noqa: B027 (most never need Python)
-        """Give data sets that a data service can run; DatasetError if files take Python to read."""
+        """Read without Python code, for a data service. DatasetError if files need Python code."""
 
     def why_unusable(self, name: str) -> str:
-        """Why an image could not be used, if that is known."""
+        """Return why an image could not be used, if that is known."""
         return ""
 
     @property
     def remarks(self) -> list[str]:
-        """What of the data is not used, a sentence each."""
+        """Return the data that are not used, one sentence each."""
         return []
 
     def content(self, split: str) -> dict[str, dict[str, Any]]:
-        """What a run records of a split: by part, the number of images and a digest."""
+        """Return a run's record of a split: by part, the number of images and a digest."""
         count = self.num_examples(split)
         digest = hashlib.sha256(f"{count} {self.encoded_bytes(split)}".encode()).hexdigest()[:16]
         return {WHOLE: {"images": count, "digest": digest}}
 
     def train(self, decoders=None) -> tuple[tf.data.Dataset, int]:
-        """Zookeeper's interface: the training examples in fixed order, and their number."""
+        """Return the training examples in fixed order, and their number (for Zookeeper)."""
         return self.examples(self.train_split), self.num_examples(self.train_split)
 
     def validation(self, decoders=None) -> tuple[tf.data.Dataset, int]:
-        """Zookeeper's interface: the validation examples in fixed order, and their number."""
+        """Return the validation examples in fixed order, and their number (for Zookeeper)."""
         return self.examples(self.validation_split), self.num_examples(self.validation_split)
 
 
 def shuffled(dataset: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Dataset:
-    """`dataset.shuffle` whose order depends on `seed` alone and is the same in every pass.
+    """Shuffle with an order that depends on `seed` only and is the same in every pass.
 
-    `shuffle` mixes TensorFlow's global seed into its own; inside a function it sees the seed of
-    that function's graph instead, which is fixed here.
+    `dataset.shuffle` mixes TensorFlow's global seed into its seed. Inside a function it uses the
+    seed of that function's graph instead, and this graph's seed is fixed.
     """
 
     def shuffle(_):
@@ -121,11 +121,11 @@ def shuffled(dataset: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Datase
 def reading(dataset: EncodedImages, copy: Path | None = None) -> Iterator[None]:
     """Turn TensorFlow's errors about files, while iterating over records, into one sentence.
 
-    Other errors pass: of another worker or of a service, which are no fault of the data.
+    Other errors, from another worker or a service, are not changed.
 
     Args:
-        dataset: what is read.
-        copy: the file that holds it, if the data set's own files are not read.
+        dataset: the data set that is read.
+        copy: the file with its copy, if that is read instead of the data set's own files.
     """
     try:
         yield
@@ -154,5 +154,5 @@ def reading(dataset: EncodedImages, copy: Path | None = None) -> Iterator[None]:
 
 
 def said(error: tf.errors.OpError) -> str:
-    """The first line of an error of TensorFlow's, without where in its graph it came from."""
+    """Return the first line of a TensorFlow error, without its place in the graph."""
     return re.sub(r"^\{\{.*?\}\}\s*", "", error.message.splitlines()[0])

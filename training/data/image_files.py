@@ -1,8 +1,9 @@
-"""Reads the image files of a folder one by one: a bad one is an unreadable image, not an error.
+"""Read the image files of a folder one by one; a bad file is an unreadable image, not an error.
 
-A file may have gone since it was listed, have become a pipe, be sparse, or declare more pixels than
-the memory holds. Reading it in Python, with the checks of `zoo.untrusted`, never waits and never
-takes much memory; what cannot be used becomes empty content, which no decoder takes.
+Since it was listed, a file may have been removed or replaced by a pipe. It may be sparse, or
+declare more pixels than fit in memory. We read it in Python with the checks of `zoo.untrusted`,
+which never block and never need much memory. An unusable file becomes empty content, which no
+decoder accepts.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from zoo.untrusted.opening import open_regular
 
 
 class ImageReader:
-    """Reads image files, and remembers why some could not be used.
+    """Read image files, and remember why some could not be used.
 
     Attributes:
-        reasons: by path.
+        reasons: the reasons, by path.
     """
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
 
     def read(self, path: bytes) -> bytes:
-        """A JPEG or PNG file's content, another image as a PNG file; nothing where it is unusable.
+        """Return an image file's bytes (JPEG, or converted to PNG); empty if it is unusable.
 
         Args:
-            path: of the file, in the file system's encoding.
+            path: the file's path, in the file system's encoding.
         """
         name = os.fsdecode(path)
         try:
@@ -46,9 +47,9 @@ class ImageReader:
             return b""
 
     def contents(self, paths: tf.Tensor) -> tf.Tensor:
-        """`read` of several files as one operation: strings [n] of strings [n].
+        """Call `read` for several files in one TensorFlow operation: strings [n] to strings [n].
 
-        With an operation for each file, TensorFlow's threads wait for Python's lock so often that
+        With one operation per file, TensorFlow's threads would wait for Python's lock so often that
         only one of two cores works.
         """
 
@@ -59,7 +60,7 @@ class ImageReader:
 
 
 def beginning(path: str | os.PathLike[str], count: int) -> bytes:
-    """The first bytes of a regular file; nothing where it cannot be read."""
+    """Return the first `count` bytes of a regular file; empty if it cannot be read."""
     try:
         with open_regular(os.fspath(path), MOST_FILE) as file:
             return file.read(count)

@@ -42,13 +42,14 @@ class Files(NamedTuple):
 class ImageFolder(EncodedImages, Dataset):
     """Images in `data_dir`, in one of two layouts.
 
-    - train/CLASS/* and val/CLASS/* (or validation/, or else test/);
-    - CLASS/* alone: of each class, `validation_share` of the images are held out, drawn by
-      `split_seed`.
+    - train/CLASS/* and val/CLASS/* (or validation/, else test/);
+    - CLASS/* only: a fraction `validation_share` of each class's images, drawn by `split_seed`, is
+      held out for validation.
 
-    Other splits are "test", if there is a folder test/ beside val/, and "all", every image. Classes
-    are numbered in the alphabetical order of their folders, or by number if all are numbers; their
-    images may lie in folders of any depth. `remarks` lists files that are not used.
+    Other splits are "test", if there is a folder test/ beside val/, and "all", every image. Labels
+    follow the alphabetical order of the class folders, or their numerical order if all names are
+    numbers. A class's images may be in subfolders of any depth. `remarks` lists files that are not
+    used.
     """
 
     # The folder of your images: one folder per class, or train/CLASS and validation/CLASS.
@@ -65,30 +66,33 @@ class ImageFolder(EncodedImages, Dataset):
 
     @property
     def root(self) -> Path:
-        """The folder; raises DatasetError where none was given or none is there."""
+        """Return the folder; raises DatasetError if no folder was given or it does not exist."""
         return existing_folder(self.data_dir)
 
     _reads_all_formats = True
     _whole = False
 
     def take_whole(self) -> None:
-        """Be all images, whatever split is asked for: of a folder that was held out each counts."""
+        """Use all images for every split, for a folder that is used only for evaluation."""
         self._whole = True
         self.__dict__.pop("_scanned", None)
 
     @property
     def is_flat(self) -> bool:
-        """Whether the folder holds class folders, and not train/ and others."""
+        """Return whether the folder holds class folders, not train/ and others."""
         return not (self.root / "train").is_dir()
 
     def find_as_before(self) -> None:
-        """Find and split the images as runs did before there was a record of their data: only .jpg
-        and .png directly in the class folders, held out by the hash of their names."""
+        """Find and split the images as in runs that are older than records of their data.
+
+        These used only .jpg, .jpeg and .png files directly in the class folders, and the hash of
+        an image's name decided whether it was held out.
+        """
         self.as_before = True
         self.__dict__.pop("_scanned", None)
 
     def read_without_python(self) -> None:
-        """Read JPEG and PNG files only: others take Python, which a data service does not have."""
+        """Read only JPEG and PNG files: a data service cannot run Python code for others."""
         for split in (self.train_split, self.validation_split):
             for path in self._files(split).paths:
                 if not path.lower().endswith(NATIVE_SUFFIXES):
@@ -100,25 +104,25 @@ class ImageFolder(EncodedImages, Dataset):
 
     @property
     def remarks(self) -> list[str]:
-        """What is not used, a sentence each."""
+        """Return the data that are not used, one sentence each."""
         return self._index[2]
 
     @property
     def class_names(self) -> list[str]:
-        """The class folders' names, by label."""
+        """Return the class folders' names, by label."""
         return self._index[0]
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return len(self.class_names)
 
     def num_examples(self, split: str) -> int:
-        """Number of image files in a split, readable or not."""
+        """Return the number of image files in a split, readable or not."""
         return len(self._files(split).paths)
 
     def encoded_bytes(self, split: str) -> int:
-        """Size of a split's files in bytes; of those that become PNG files, an estimate."""
+        """Return the size of a split's files in bytes; files that become PNGs are estimated."""
         files = self._files(split)
         return sum(
             int(size) * (1 if path.lower().endswith(NATIVE_SUFFIXES) else AS_PNG)
@@ -126,8 +130,11 @@ class ImageFolder(EncodedImages, Dataset):
         )
 
     def content(self, split: str) -> dict[str, dict[str, Any]]:
-        """By class, how many images a split has, and a digest: of all names and sizes, and of the
-        beginnings of some files, as files of the same names and sizes may be others."""
+        """Return the number of images and a digest of each class of a split.
+
+        The digest covers all names and sizes. It also covers the beginnings of some files, because
+        other files may have the same names and sizes.
+        """
         files, names = self._files(split), self.class_names
         most = max(1, MOST_READ // len(names))
         found: dict[str, dict[str, Any]] = {}
@@ -145,28 +152,30 @@ class ImageFolder(EncodedImages, Dataset):
         return found
 
     def identity(self, split: str) -> list[str]:
-        """As of every data set, and of each file its path and when it was changed or renamed: two
-        images may have changed places."""
+        """Return the base class's texts, and each file's path, size and times of change.
+
+        The times show that two images were exchanged.
+        """
         return [*super().identity(split), *map(_state, self._files(split).paths)]
 
     def why_unusable(self, name: str) -> str:
-        """Why a file could not be used, if that is known."""
+        """Return why a file could not be used, if that is known."""
         return self._reader.reasons.get(name, "")
 
     def examples(self, split: str) -> tf.data.Dataset:
-        """Every example of a split once, by class and file name."""
+        """Return every example of a split once, ordered by class and file name."""
         files = self._files(split)
         return self._read(np.array(files.paths), files.labels)
 
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
-        """A full shuffle without end; `buffer` does not matter, since file names are shuffled."""
+        """Return examples without end. All names are shuffled, so `buffer` has no effect."""
         files, order = self._files(split), self._order(split, seed)
-        # Going round from `start` needs no skipping: no file before it is opened.
+        # Roll the order so that it begins at `start`: no earlier file is opened.
         order = np.roll(order, -(start % len(order)))
         return self._read(np.array(files.paths)[order], files.labels[order], repeat=True)
 
     def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
-        """The paths in `stream`'s order."""
+        """Return the paths in `stream`'s order."""
         paths = np.array(self._files(split).paths)
         return tf.data.Dataset.from_tensor_slices(paths[self._order(split, seed)])
 
@@ -183,7 +192,7 @@ class ImageFolder(EncodedImages, Dataset):
         def contents(paths: tf.Tensor) -> tf.Tensor:
             if self._reads_all_formats:
                 return self._reader.contents(paths)
-            # A data service has no Python; it is told of bad files only by its own errors.
+            # A data service runs no Python code; it reports bad files only by TensorFlow's errors.
             return tf.map_fn(tf.io.read_file, paths)
 
         def read(paths: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -228,7 +237,7 @@ class ImageFolder(EncodedImages, Dataset):
 
 
 def _state(path: str) -> str:
-    """A path and what of its file changes with its content or its place."""
+    """Return a path with its file's size and times, which change with its content or place."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,7 +1,7 @@
-"""ImageNet's official tar files as folders of images, one folder for each class.
+"""Unpack ImageNet's official tar files to folders of images, one folder for each class.
 
-A class appears under its name when all its images are written, so that what an interruption leaves
-is either a whole class or nothing. Importing this imports no TensorFlow.
+A class's folder appears under its name when all its images are written. So an interruption leaves
+only complete classes. Importing this module does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from zoo.pretrained.records import class_names
 from zoo.untrusted.archives import one_line
 from zoo.untrusted.opening import open_regular, read_text, unsafe
 
-MOST_TAR = 2**38  # bytes; the training images' is 138 GB
+MOST_TAR = 2**38  # bytes; the tar file of the training images has 138 GB
 MOST_IMAGE = 2**26
-CHECKED = ".checked.json"  # the files whose hash was compared, in the folder that is written
+CHECKED = ".checked.json"  # lists the files with a checked hash, in the output folder
 BLOCK = 2**20
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 # tensorflow-datasets has the class of each validation image, in the order of the images' numbers.
 LABELS = ("datasets", "imagenet2012", "validation_labels.txt")
 
-Advance = Callable[[int], None]  # is told how many more bytes were read
+Advance = Callable[[int], None]  # called with the number of bytes read since the last call
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class OfficialTar:
     """A file of image-net.org.
 
     Attributes:
-        name: of the file.
-        md5: of its content, hexadecimal.
-        split: the folder of its images.
+        name: the file's name.
+        md5: MD5 of the file, hexadecimal.
+        split: the folder for its images.
     """
 
     name: str
@@ -54,7 +54,7 @@ class OfficialTar:
         """Write the classes that `target` does not have yet.
 
         Raises:
-            FileError: the file is damaged, or holds what does not belong there.
+            FileError: the file is damaged, or has unexpected members.
             DatasetError: the disk has too little space.
         """
         writers = {"train": _write_training, "validation": _write_validation}
@@ -70,7 +70,7 @@ TARS = (
 
 
 def find_tars(folder: Path) -> dict[OfficialTar, Path]:
-    """The official files in `folder`. Raises DatasetError where there is none of them."""
+    """Return the official files in `folder`. Raises DatasetError if there are none."""
     found = {tar: folder / tar.name for tar in TARS if (folder / tar.name).is_file()}
     if not found:
         names = " nor ".join(tar.name for tar in TARS)
@@ -79,10 +79,10 @@ def find_tars(folder: Path) -> dict[OfficialTar, Path]:
 
 
 def check_hash(tar: OfficialTar, source: Path, output: Path, advance: Advance) -> None:
-    """Compare the file's hash with the official one, once: `output` remembers it.
+    """Compare the file's hash with the official one, once: a note in `output` records it.
 
     Raises:
-        DatasetError: it is another file.
+        DatasetError: the hash differs.
     """
     status = source.stat()
     this = {"bytes": status.st_size, "changed": status.st_mtime_ns}
@@ -115,7 +115,7 @@ def _remembered(output: Path) -> dict[str, object]:
 def _write_training(
     archive: tarfile.TarFile, file: IO[bytes], source: Path, target: Path, advance: Advance
 ) -> None:
-    """A tar file of a tar file for each class."""
+    """Unpack the training images: the file contains a tar file for each class."""
     classes = {}
     for member in _plain_members(archive, source, MOST_TAR):
         wnid = member.name.removesuffix(".tar")
@@ -127,7 +127,7 @@ def _write_training(
     _require_space(target, sum(each.size for each in left.values()))
     for wnid, each in left.items():
         inner = archive.extractfile(each)
-        assert inner is not None  # a plain file
+        assert inner is not None  # a regular file
         with tarfile.open(fileobj=inner, mode="r:") as images, _new_folder(target / wnid) as folder:
             for image in _plain_members(images, source, MOST_IMAGE):
                 if not re.fullmatch(rf"{wnid}_\d+\.JPEG", image.name):
@@ -140,7 +140,7 @@ def _write_training(
 def _write_validation(
     archive: tarfile.TarFile, file: IO[bytes], source: Path, target: Path, advance: Advance
 ) -> None:
-    """A tar file of all images, whose names are their numbers."""
+    """Unpack the validation images: the file contains all images, named by their numbers."""
     wnids = validation_wnids()
     classes: dict[str, list[tarfile.TarInfo]] = {}
     for member in _plain_members(archive, source, MOST_IMAGE):
@@ -159,8 +159,8 @@ def _write_validation(
 
 
 def validation_wnids() -> list[str]:
-    """The class of each validation image, by the image's number less 1."""
-    spec = importlib.util.find_spec("tensorflow_datasets")  # found, not imported: it takes seconds
+    """Return the class of each validation image, by the image's number minus 1."""
+    spec = importlib.util.find_spec("tensorflow_datasets")  # importing it takes seconds
     assert spec is not None and spec.submodule_search_locations  # a requirement of this package
     path = Path(spec.submodule_search_locations[0]).joinpath(*LABELS)
     return read_text(path).split()
@@ -172,7 +172,7 @@ def _wnids() -> set[str]:
 
 @contextmanager
 def _opened(source: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
-    """A tar file and the bytes below it; FileError for what tarfile makes of damaged ones."""
+    """Open a tar file; give it and its file object. FileError if it is damaged."""
     with open_regular(source, MOST_TAR) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -186,7 +186,7 @@ def _opened(source: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
 def _plain_members(
     archive: tarfile.TarFile, source: Path, most_bytes: int
 ) -> Iterable[tarfile.TarInfo]:
-    """The members, each a file without a folder: what leads elsewhere is refused."""
+    """Yield the members; FileError unless each is a regular file without a folder."""
     for member in archive:
         name = printable(member.name)
         if member.type not in PLAIN or "/" in member.name or "\\" in member.name:
@@ -198,20 +198,20 @@ def _plain_members(
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which appears at `path` when it is full and on disk."""
+    """Give a temporary folder; move it to `path` when its content is complete and on disk."""
     draft = path.with_name(f".{path.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
         yield draft
-        os.sync()  # one for many files
+        os.sync()  # one call for many files
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _copy(file: IO[bytes], member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a member's bytes, which `file` has where the member says."""
+    """Write a member's bytes, which are in `file` at the member's offset."""
     file.seek(member.offset_data)
     content = file.read(member.size)
     if len(content) != member.size:

@@ -1,4 +1,4 @@
-"""Which images of a folder are for training, for validation and for a test, by its subfolders."""
+"""Split the images of a folder into training, validation and test, by its subfolders."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ ByClass = dict[str, list[Path]]
 
 @dataclass
 class Layout:
-    """What a folder holds.
+    """The images of a folder.
 
     Attributes:
-        names: of the classes, by label.
-        splits: by name the images of each class.
-        remarks: what of it is not used, and what may surprise, a sentence each.
+        names: class names, by label.
+        splits: the images of each class, by split.
+        remarks: unused files and other warnings, one sentence each.
     """
 
     names: list[str]
@@ -49,7 +49,7 @@ class Layout:
 
 
 def existing_folder(data_dir: str | os.PathLike | None) -> Path:
-    """The folder of images; DatasetError where none was given or none is there."""
+    """Return the folder of images; DatasetError if no folder was given or it does not exist."""
     if data_dir is None:
         raise DatasetError("ImageFolder needs dataset.data_dir=FOLDER: " + LAYOUT + ".")
     root = expanded(data_dir)
@@ -59,15 +59,16 @@ def existing_folder(data_dir: str | os.PathLike | None) -> Path:
 
 
 def split_by_folders(root: Path, share: float, seed: int) -> Layout:
-    """Training and validation images of a folder, and a test's where it has them.
+    """Return the training and validation images of a folder, and test images if it has them.
 
     Args:
-        root: holds train/ and one of val/, validation/ and test/, or class folders alone.
-        share, seed: of the images to hold out, where there are class folders alone.
+        root: holds train/ and one of val/, validation/ and test/, or only class folders.
+        share, seed: fraction of images to hold out and seed to draw them, if there are only class
+            folders.
 
     Raises:
-        DatasetError: there are no images to train on, or none to validate with, or a class folder
-            has no image.
+        DatasetError: there are no training images or no validation images, or a class folder has
+            no image.
     """
     remarks: list[str] = []
     tests: ByClass = {}
@@ -98,7 +99,7 @@ def split_by_folders(root: Path, share: float, seed: int) -> Layout:
 
 
 def split_as_before(root: Path, share: float) -> Layout:
-    """As runs did before there was a record of their data; see `listing.flat_images`."""
+    """Split as in runs that are older than records of their data; see `listing.flat_images`."""
     if (root / TRAIN).is_dir():
         held_out, _ = _validation_folder(root)
         train, validation = flat_images(root / TRAIN).images, flat_images(held_out).images
@@ -111,7 +112,7 @@ def split_as_before(root: Path, share: float) -> Layout:
 
 
 def whole(root: Path) -> Layout:
-    """All images of a folder that was held out: class folders, or any of train/, val/ and test/."""
+    """Return all images of a folder with class folders, or with any of train/, val/ and test/."""
     folders = [entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."]
     parts = [root / name for name in PARTS if name in folders]
     listings = [list_images(part) for part in parts if len(parts) == len(folders)]
@@ -140,7 +141,7 @@ def _surprises(names: list[str], validation: ByClass) -> list[str]:
 
 
 def _validation_folder(root: Path) -> tuple[Path, list[str]]:
-    """The folder beside train/ to validate with, and the names of what else lies there."""
+    """Return the validation folder beside train/, and the names of the other folders there."""
     here = {entry.name for entry in root.iterdir() if not entry.name.startswith(".")}
     found = [name for name in VALIDATION_FOLDERS if (root / name).is_dir()]
     if not found and (root / TEST).is_dir():
@@ -163,7 +164,7 @@ def _require_both(root: Path, train: ByClass, validation: ByClass) -> None:
 
 
 def _require_images(listing: Listing, root: Path) -> None:
-    """Raise DatasetError where a class folder has no image: it would not be learned."""
+    """Raise DatasetError if a class folder has no image: the class could not be learned."""
     empty = [name for name, files in listing.by_class.items() if not files]
     if not empty:
         return

@@ -1,4 +1,4 @@
-"""The images of a folder of class folders: every file is used, or named with the reason."""
+"""List the images of a folder of class folders, and the reason for each file that is not used."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zoo.errors import DatasetError
 from zoo.images import SUFFIXES
 from zoo.untrusted.images import MOST_FILE
 
-FLAT_SUFFIXES = (".jpg", ".jpeg", ".png")  # what runs of before knew
+FLAT_SUFFIXES = (".jpg", ".jpeg", ".png")  # the formats that older runs read
 MOST_NAMED = 5
 EMPTY = "an empty folder"
 
 
 @dataclass
 class Listing:
-    """What a folder holds.
+    """The files of a folder.
 
     Attributes:
-        by_class: the image files by class, in the order of their paths; a class may have none.
-        left_out: files that are not used, by the reason.
+        by_class: the image files by class, in the order of their paths; a class may be empty.
+        left_out: files that are not used, by reason.
     """
 
     by_class: dict[str, list[Path]] = field(default_factory=dict)
@@ -32,19 +32,19 @@ class Listing:
 
     @property
     def images(self) -> dict[str, list[Path]]:
-        """The classes that have images."""
+        """Return the classes that have images."""
         return {name: files for name, files in self.by_class.items() if files}
 
     def leave_out(self, path: Path, reason: str) -> None:
-        """Note that a file is not used."""
+        """Record that a file is not used."""
         self.left_out.setdefault(reason, []).append(path)
 
 
 def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
-    """Every file below `folder`: its subfolders are classes, images in them lie at any depth.
+    """List every file below `folder`. Its subfolders are classes; images may be at any depth.
 
     Args:
-        skip: subfolders that are no classes.
+        skip: subfolders that are not classes.
 
     Raises:
         DatasetError: a class folder's name is not UTF-8.
@@ -68,7 +68,7 @@ def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
             for path in _files(entry, above, listing):
                 try:
                     reason = _why_not(path)
-                except OSError as error:  # a loop of links, a name of a server that is gone
+                except OSError as error:  # a loop of links, or a lost network drive
                     reason = str(error.strerror)
                 if reason:
                     listing.leave_out(path, reason)
@@ -78,7 +78,7 @@ def list_images(folder: Path, skip: tuple[str, ...] = ()) -> Listing:
 
 
 def flat_images(folder: Path) -> Listing:
-    """What runs of before this listing trained on: .jpg, .jpeg and .png directly in the classes."""
+    """List images as older runs did: only .jpg, .jpeg and .png directly in the class folders."""
     listing = Listing()
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
@@ -90,9 +90,9 @@ def flat_images(folder: Path) -> Listing:
 def split_by_index(
     by_class: dict[str, list[Path]], share: float, seed: int
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Training and validation images: of each class the same share, drawn by `seed`.
+    """Split into training and validation images: the same share of each class, drawn by `seed`.
 
-    Each side has at least one image of every class that has two; a single one is trained on.
+    A class with two or more images has at least one on each side; a single image is for training.
     """
     train, validation = {}, {}
     for number, (name, files) in enumerate(sorted(by_class.items())):
@@ -105,7 +105,7 @@ def split_by_index(
 
 
 def remarks(left_out: dict[str, list[Path]], root: Path) -> list[str]:
-    """A sentence for each reason why files are not used."""
+    """Return a sentence for each reason why files are not used."""
     found = []
     for reason, paths in left_out.items():
         names = [printable(path.relative_to(root)) for path in paths]
@@ -114,25 +114,25 @@ def remarks(left_out: dict[str, list[Path]], root: Path) -> list[str]:
 
 
 def in_order(names: list[str]) -> list[str]:
-    """Class names in the order of their labels: 2 before 10 where all are numbers."""
+    """Return class names in the order of their labels: 2 before 10 if all are numbers."""
     if all(name.isascii() and name.isdigit() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
 def shortened(names: list[str]) -> str:
-    """Some names, and how many more there are."""
+    """Return some of the names, and the number of the others, as text."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(path: Path) -> str:
-    """A path as text, also where its bytes are none."""
+    """Return a path as printable text, even if its bytes are not valid text."""
     return os.fspath(path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _files(folder: Path, above: set[str], listing: Listing) -> Iterator[Path]:
-    """The files below a folder, in the order of their paths; links are followed, but not round."""
+    """Yield the files below a folder in the order of their paths; follow links, without loops."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -154,7 +154,7 @@ def _files(folder: Path, above: set[str], listing: Listing) -> Iterator[Path]:
 
 
 def _why_not(path: Path) -> str | None:
-    """Why a path below a class folder is not an image that can be used; None if it can."""
+    """Return why a path below a class folder is not a usable image; None if it is usable."""
     if not _is_text(os.fspath(path)):
         return "a name that is not UTF-8"
     if path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini"):

@@ -1,8 +1,8 @@
-"""In which order an epoch takes the training images, and which of them are a worker's.
+"""The order of the training images in an epoch, and the share of each worker.
 
-A *position* is an index into an epoch's shuffled order, which goes round: position n (the number of
-training images) is the first image again. Each worker owns fixed positions: of every `batch_size`
-consecutive ones, a contiguous slice.
+A *position* is an index into an epoch's shuffled order. The order repeats: position n (the number
+of training images) is the first image again. Each worker owns fixed positions: a contiguous slice
+of every `batch_size` consecutive positions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from zoo.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class Order:
-    """The order of a training.
+    """The order of the images in all epochs.
 
     Attributes:
-        images: how many training images there are.
+        images: number of training images.
         batch_size: images per step over all workers.
         seed: 0 or more.
         shard: (i, n), this process is worker i of n.
@@ -46,20 +46,20 @@ class Order:
         check_enough(self.images, self.batch_size)
 
     def key(self, epoch: int) -> int:
-        """A seed of 31 bits for an epoch."""
+        """Return a seed of 31 bits for an epoch."""
         return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
 
     def of_images(self, key: int) -> np.ndarray:
-        """The shuffled indices of all images, int [images], by the key of an epoch."""
+        """Return the shuffled indices of all images, int [images], for the key of an epoch."""
         return np.random.Generator(np.random.Philox(key)).permutation(self.images)
 
     def own(self, start: int, end: int) -> np.ndarray:
-        """Which positions of [start, end) are this worker's: bool [end - start]."""
+        """Return which positions in [start, end) belong to this worker: bool [end - start]."""
         worker, workers = self.shard
         return np.arange(start, end) % self.batch_size * workers // self.batch_size == worker
 
     def only_own(self, records: tf.data.Dataset) -> tf.data.Dataset:
-        """Of pairs of a position and something else, those that are this worker's."""
+        """Keep the pairs (position, anything) with a position that belongs to this worker."""
         worker, workers = self.shard
         if workers == 1:
             return records
@@ -68,7 +68,7 @@ class Order:
 
 
 def check_enough(images: int, batch_size: int) -> None:
-    """Raise InvalidValueError unless the images fill a batch."""
+    """Raise InvalidValueError if there are fewer images than a batch needs."""
     if images < batch_size:
         raise InvalidValueError(
             f"A batch of {batch_size} is larger than the {images} training images: give "

@@ -1,7 +1,7 @@
 """TensorFlow's stateless random numbers for many seeds at once.
 
-`tf.random.stateless_uniform` takes one seed a call; a call for each image of a batch takes longer
-than all the rest of its augmentation. The generator is Philox 4x32-10 (Salmon et al. 2011).
+`tf.random.stateless_uniform` takes one seed per call. One call for each image of a batch would take
+longer than the rest of the augmentation. The generator is Philox 4x32-10 (Salmon et al. 2011).
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import numpy as np
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 INCREMENTS = (0x9E3779B9, 0xBB67AE85)
-SEEDS_KEY = (0x3EC8F720, 0x02461E29)  # with which TensorFlow makes key and counter from a seed
+SEEDS_KEY = (0x3EC8F720, 0x02461E29)  # TensorFlow uses it to turn a seed into key and counter
 LOW, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 Words = tuple[np.ndarray, ...]
 
 
 def uniform(first: int, seconds: np.ndarray, count: int = 4) -> np.ndarray:
-    """`tf.random.stateless_uniform([count], (first, second), alg="philox")` for every second.
+    """Return `tf.random.stateless_uniform([count], (first, second), alg="philox")` per second.
 
     Args:
-        first: first half of the seed, 0 or more, below 2^31.
-        seconds: second halves, [n], likewise.
-        count: of numbers for each seed.
+        first: first half of the seed, in [0, 2^31).
+        seconds: second halves of n seeds, [n], each in [0, 2^31).
+        count: number of values for each seed.
 
     Returns:
         float32 [n, count], in [0, 1).
@@ -32,13 +32,13 @@ def uniform(first: int, seconds: np.ndarray, count: int = 4) -> np.ndarray:
 
 
 def normal(first: int, seconds: np.ndarray, count: int) -> np.ndarray:
-    """`tf.random.stateless_normal` of each seed (first, second), folded in with 1.
+    """Return `tf.random.stateless_normal` for each seed `stateless_fold_in((first, second), 1)`.
 
-    That is of the seed (w, 1), where w is the first word of the seed (first, second), as in
-    `tf.random.experimental.stateless_fold_in(seed, 1)`. Box and Muller's method.
+    That seed is (w, 1), where w is the first random word of the seed (first, second); see
+    `tf.random.experimental.stateless_fold_in`. Uses Box and Muller's method.
 
     Returns:
-        float32 [n, count]; equal but for the rounding of sine, cosine and logarithm.
+        float32 [n, count]; sine, cosine and logarithm may be rounded differently.
     """
     seconds = np.asarray(seconds)
     words = _words(np.full(seconds.shape, first), seconds, 1)[:, 0]
@@ -51,7 +51,7 @@ def normal(first: int, seconds: np.ndarray, count: int) -> np.ndarray:
 
 
 def _words(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """Words of 32 bits in 64, [n, count], of seeds of two whole numbers of 64 bits."""
+    """Return 32-bit words in 64-bit integers, [n, count], of seeds of two 64-bit integers."""
     first, second = (np.asarray(each, np.int64).view(np.uint64) for each in (first, second))
     counter = (first & LOW, first >> WORD, second & LOW, second >> WORD)
     zero = np.zeros_like(first)
@@ -63,13 +63,13 @@ def _words(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
 
 
 def _unit(words: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1): 23 bits become the fraction of a number in [1, 2)."""
+    """Return numbers in [0, 1): 23 bits become the fraction of a number in [1, 2)."""
     bits = (words & np.uint64(0x7FFFFF)).astype(np.uint32) | np.uint32(127 << 23)
     return bits.view(np.float32) - np.float32(1)
 
 
 def _philox(counter: Words, key: Words) -> Words:
-    """Ten rounds; 32-bit words in 64-bit arrays."""
+    """Return the words after ten rounds; 32-bit words in 64-bit arrays."""
     for _ in range(10):
         first = np.uint64(MULTIPLIERS[0]) * counter[0]
         second = np.uint64(MULTIPLIERS[1]) * counter[2]

@@ -1,9 +1,9 @@
-"""Photographs for training: a random part of each, resized, with Pillow and NumPy alone.
+"""Crop and resize photographs for training, with Pillow and NumPy only.
 
-Pillow resizes a photograph faster than TensorFlow does, and as torchvision does: its values are
-those of the papers' PyTorch code. It holds no lock of Python's while it decodes and resizes, so
-that several threads do it at once. A training program has this file beside it, where there is no
-TensorFlow.
+Pillow resizes a photograph faster than TensorFlow. torchvision uses Pillow, so the pixel values are
+equal to those of the papers' PyTorch code. Pillow releases Python's lock while it decodes and
+resizes, so several threads can work in parallel. A training program contains a copy of this file,
+because it runs without TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ try:
 except ImportError:  # in a training program
     import philox  # type: ignore[import-not-found, no-redef]
 
-# Pillow keeps so many blocks of memory for the next images: new ones, which the system clears, take
-# a tenth of the time.
+# Pillow keeps this number of memory blocks for the next images. New blocks would take a tenth of
+# the time, because the system must clear them.
 Image.core.set_blocks_max(16)
 
-ORIENTATION = 0x0112  # EXIF's tag
+ORIENTATION = 0x0112  # EXIF tag
 TRIES = 10
 # Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
 PCA_EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -38,14 +38,14 @@ PCA_EIGENVECTORS = (
 
 @dataclass(frozen=True)
 class RandomCrops:
-    """torchvision's RandomResizedCrop, AlexNet's lighting and a flip, each from an image's seed.
+    """torchvision's RandomResizedCrop, AlexNet's lighting and a flip, set by each image's seed.
 
     Attributes:
-        shape: (height, width, 1 or 3) of what the network sees.
-        scale: share of the photograph's area, lowest and highest.
-        ratio: width through height, lowest and highest.
-        lighting: standard deviation of each component's factor; 0 is off.
-        flip: mirror every second image.
+        shape: (height, width, 1 or 3) of the network's input.
+        scale: lowest and highest share of the photograph's area.
+        ratio: lowest and highest ratio of width to height.
+        lighting: standard deviation of each component's factor; 0 switches it off.
+        flip: whether to mirror images at random, with probability one half.
     """
 
     shape: tuple[int, int, int]
@@ -57,16 +57,16 @@ class RandomCrops:
     def pixels(
         self, files: Sequence[bytes], key: int, positions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The images of a part of an epoch.
+        """Return the images for a part of an epoch.
 
         Args:
             files: contents of image files.
             key: the epoch's seed.
-            positions: of the images in the epoch, int64 [n].
+            positions: the images' positions in the epoch, int64 [n].
 
         Returns:
-            uint8 [m, *shape], and which of `files` they are, int64 [m]: without those that cannot
-            be decoded.
+            uint8 [m, *shape], and their indices in `files`, int64 [m]. Files that cannot be
+            decoded are left out.
         """
         draws = philox.uniform(key, positions, 2 * TRIES + 3)
         opened = [_opened(content) for content in files]
@@ -80,7 +80,7 @@ class RandomCrops:
             try:
                 assert photograph is not None
                 image = self._cut(photograph, boxes[index])
-            except Exception:  # whatever Pillow makes of a damaged file
+            except Exception:  # Pillow raises many kinds of errors for damaged files
                 continue
             if self.flip and draws[index, -1] < 0.5:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -90,13 +90,13 @@ class RandomCrops:
         return found[: len(kept)], np.array(kept, np.int64)
 
     def _cut(self, photograph: _Photograph, box: Sequence[int]) -> Image.Image:
-        """The part of a photograph in `box`, in the network's size."""
+        """Return the part of a photograph in `box`, in the network's size."""
         height, width, channels = self.shape
         top, left, rows, columns = box
         turned, sides = photograph.turned, photograph.shape[::-1]
         with photograph.image as image:
-            # A JPEG file is decoded at a half, a quarter or an eighth of its size if the crop stays
-            # twice as large as the network's input.
+            # Decode a JPEG file at a half, a quarter or an eighth of its size if the crop stays at
+            # least twice as large as the network's input.
             factor = max(1, min(rows // height, columns // width) // 2)
             if factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
@@ -104,10 +104,10 @@ class RandomCrops:
             if 2 <= turned <= 8:
                 whole = ImageOps.exif_transpose(whole)
             smaller = round(sides[0] / whole.width)
-            if smaller == 1:  # uses nothing outside the crop
+            if smaller == 1:  # resizing reads no pixel outside the crop
                 part = whole.crop((left, top, left + columns, top + rows))
                 return part.resize((width, height), Image.Resampling.BILINEAR)
-            # On a reversed axis the last block of pixels, which is not full, comes first.
+            # If an axis is reversed, the last block of pixels, which may be incomplete, is first.
             x, y = (length - side / smaller for length, side in zip(whole.size, sides, strict=True))
             x, y = x * (turned in (2, 3, 6, 7)), y * (turned in (3, 4, 7, 8))
             corners = np.array([left, top, left + columns, top + rows]) / smaller + [x, y, x, y]
@@ -116,12 +116,12 @@ class RandomCrops:
 
 @dataclass(frozen=True)
 class _Photograph:
-    """A file whose beginning was read.
+    """An image file of which only the beginning was read.
 
     Attributes:
-        image: not decoded yet.
-        turned: its orientation, EXIF's number.
-        shape: (height, width) when it is upright.
+        image: the image, not decoded yet.
+        turned: its orientation, as EXIF's number.
+        shape: (height, width) of the upright image.
     """
 
     image: Image.Image
@@ -130,22 +130,22 @@ class _Photograph:
 
 
 def _opened(content: bytes) -> _Photograph | None:
-    """The beginning of an image file; None if Pillow cannot read it."""
+    """Read the beginning of an image file; return None if Pillow cannot read it."""
     try:
         image = Image.open(io.BytesIO(content))
         turned = image.getexif().get(ORIENTATION, 1)
         sides = image.size if turned < 5 else image.size[::-1]
         return _Photograph(image, turned, (sides[1], sides[0]))
-    except Exception:  # whatever Pillow makes of a damaged file
+    except Exception:  # Pillow raises many kinds of errors for damaged files
         return None
 
 
 def as_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Decoded, as "RGB" or "L"; of 16 bits the upper 8, without transparency."""
+    """Decode an image to "RGB" or "L": the upper 8 of 16 bits, without transparency."""
     if image.mode == mode:
         image.load()
-        return image  # a copy of a photograph takes half as long as its decoding
-    if image.mode.startswith("I"):  # Pillow would cut larger values off
+        return image  # without a copy, which would take half as long as decoding
+    if image.mode.startswith("I"):  # Pillow would clip larger values
         upper = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return Image.fromarray(upper).convert(mode)
     coloured = image if image.mode in ("1", "RGB") else image.convert("RGB")
@@ -158,11 +158,12 @@ def random_boxes(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> np.ndarray:
-    """torchvision's RandomResizedCrop.get_params: (top, left, height, width), int64 [n, 4].
+    """Return (top, left, height, width), int64 [n, 4], as torchvision's RandomResizedCrop does.
 
-    Ten tries of an area (uniform in `scale`) and an aspect ratio (log-uniform in `ratio`); the
-    first that fits in the image is placed uniformly. If none fits: the largest centred box whose
-    ratio is allowed. In float32, and equal to `training.data.preprocessing.random_box`.
+    It tries ten times an area (uniform in `scale`) and an aspect ratio (log-uniform in `ratio`).
+    The first box that fits in the image is placed uniformly. If no box fits, it takes the largest
+    centred box with an allowed ratio. Computes in float32; equal to
+    `training.data.preprocessing.random_box`.
 
     Args:
         shapes: (height, width) of the photographs, [n, 2].
@@ -187,31 +188,31 @@ def random_boxes(
 
 
 def lighting_shifts(key: int, positions: np.ndarray, deviation: float) -> np.ndarray:
-    """AlexNet's PCA lighting: a shift for each image and colour in 0..255, float32 [n, 3]."""
+    """Return AlexNet's PCA lighting: a shift per image and colour, float32 [n, 3], for 0..255."""
     alpha = philox.normal(key, positions, 3) * np.float32(deviation)
     components = alpha * np.array(PCA_EIGENVALUES, np.float32)
     return 255 * components @ np.array(PCA_EIGENVECTORS, np.float32).T
 
 
 class Lighting:
-    """Shifts of colours, rounded to whole values in 0..255.
+    """Shift the colours of images; the results are rounded to integers in 0..255.
 
     Args:
-        shifts: for each image and colour, float32 [n, 3].
-        width: of the images in pixels.
+        shifts: shifts for each image and colour, float32 [n, 3].
+        width: width of the images in pixels.
     """
 
     def __init__(self, shifts: np.ndarray, width: int):
         values = np.arange(256, dtype=np.float32)
         tables = np.rint(np.clip(values + shifts[:, :, None], 0, 255))
         whole = np.rint(shifts)[:, :, None]
-        # A sum of whole numbers is a tenth of the work, and equal unless a shift is next to a half.
+        # A sum of integers is a tenth of the work. It is equal unless a shift is near a half.
         self.equal = (tables == np.clip(values + whole, 0, 255)).all((1, 2))
         self.tables = tables.astype(np.uint8)
         self.rows = np.tile(whole[:, :, 0].clip(-255, 255).astype(np.int16), width)
 
     def on(self, index: int, pixels: np.ndarray) -> np.ndarray:
-        """The image of that index, uint8 [h, w, 3], shifted."""
+        """Return `pixels`, uint8 [h, w, 3], with the shifts of image number `index`."""
         if not self.equal[index]:
             return self.tables[index][np.arange(3), pixels]
         sums = pixels.reshape(len(pixels), -1) + self.rows[index]

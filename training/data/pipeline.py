@@ -1,13 +1,13 @@
-"""Batches from encoded images: shuffling, augmentation, exact resuming, unreadable images.
+"""Make batches from encoded images: shuffling, augmentation, exact resuming, unreadable images.
 
-What a position is, and whose, `training.data.order` says. A worker's batches are its positions in
-turn, without those whose image cannot be decoded. Hence:
+`training.data.order` defines positions and their workers. A worker's batches contain its positions
+in order, without images that cannot be decoded. Therefore:
 
-- Without unreadable images batch s is the positions [s * batch_size, (s + 1) * batch_size), and
-  the union over the workers is the single worker's batch.
-- Each unreadable image moves its worker ahead by one position; no image repeats within a pass.
-- Restarting at `last position + 1` continues exactly, as the order depends only on (seed, epoch)
-  and an image's augmentation only on (seed, epoch, position).
+- Without unreadable images, batch s holds the positions [s * batch_size, (s + 1) * batch_size), and
+  the union over all workers is the batch of a single worker.
+- Each unreadable image advances its worker by one position; no image repeats within a pass.
+- Restarting at `last position + 1` continues exactly, because the order depends only on (seed,
+  epoch) and an image's augmentation only on (seed, epoch, position).
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ class InputPipeline:
         dataset, preprocessing: configured components.
         batch_size: images per step over all workers.
         seed: 0 or more; with the epoch it fixes order and augmentation.
-        cache: "memory" holds the encoded images (full shuffle, restarts at once), and small ones
-            decoded as well; "none" reads the
-            data set's files in every epoch, "disk" a copy of them in `cache_dir`; both shuffle
-            through a buffer and restart by reading, not decoding, what came before. "auto" is
-            "memory" when that takes a quarter of the available memory at most, else "none".
-        shard: (i, n), this process is worker i of n.
+        cache: "memory" keeps the encoded images in memory, and small images also decoded; it
+            shuffles fully and restarts at once. "none" reads the data set's files in every epoch;
+            "disk" reads a copy of them in `cache_dir`. Both shuffle through a buffer, and after a
+            restart read (but do not decode) everything before the position. "auto" is "memory" if
+            that needs at most a quarter of the available memory, else "none".
+        shard: (i, n): this process is worker i of n.
         corrupt_share: more unreadable images than this share of a split raise DatasetError.
         shuffle_buffer: encoded images in the shuffle buffer of "none" and "disk".
         data_service: address, "grpc://host:port", of the dispatcher of a tf.data service that
-            decodes and augments the training images. With one worker of its own, which must find
-            files under the same paths, it gives the very batches that are made without it.
-        photographs: what cuts them for training: "tensorflow", or "pillow", which is faster, gives
-            them as uint8 before normalisation, and does not go through a data service.
+            decodes and augments the training images. The service must have one worker, which must
+            find files under the same paths. Then the batches are the same as without it.
+        photographs: the library that cuts photographs for training: "tensorflow" or "pillow".
+            "pillow" is faster, gives uint8 before normalisation, and cannot use a data service.
 
-    Raises InvalidValueError for values that do not fit, DatasetError for a data set that does not.
+    Raises InvalidValueError for invalid values, DatasetError for an unsuitable data set.
     """
 
     def __init__(
@@ -92,22 +92,22 @@ class InputPipeline:
         self.local_batch_size = batch_size // shard[1]
         self.steps_per_epoch = self.num_train // batch_size
         self.validation_steps = math.ceil(self.num_validation / batch_size)
-        self.corrupt: dict[str, str] = {}  # name of each unreadable image met: its split
+        self.corrupt: dict[str, str] = {}  # split of each unreadable image found, by name
         self._loaded: dict[str, storage.EncodedSplit] = {}
         self._decoded: dict[str, DecodedSplit] = {}
-        self._seen: dict[int, int] = {}  # epoch: the position noted next
-        # Spare positions, so that unreadable images up to the allowed share leave full batches.
+        self._seen: dict[int, int] = {}  # the next position to note, by epoch
+        # Spare positions: batches stay full if no more images are unreadable than allowed.
         self._spare_steps = math.ceil(self._allowed(self.num_train) / self.local_batch_size)
 
     def train(self, epoch: int, position: int = 0, steps: int | None = None) -> tf.data.Dataset:
-        """Batches of an epoch from `position` on.
+        """Return the batches of an epoch, starting at `position`.
 
-        Each is a dict: "image" float32 [b, h, w, c] (uint8, before normalisation, where Pillow cuts
-        them), "label" int32 [b], "position" int64 [b], b this worker's share of the batch. Store
-        `int(batch["position"][-1]) + 1` to continue there.
+        Each batch is a dict: "image" float32 [b, h, w, c] (uint8 before normalisation if Pillow
+        cuts the images), "label" int32 [b], "position" int64 [b]; b is this worker's share of the
+        batch. Store `int(batch["position"][-1]) + 1` to continue there.
 
-        `steps`: batches to give; by default those that `position` leaves of `steps_per_epoch`,
-        which is exact unless unreadable images were passed before `position`.
+        `steps`: number of batches. The default is the rest of `steps_per_epoch` after `position`,
+        which is exact unless there were unreadable images before `position`.
         """
         if epoch < 0 or position < 0:
             raise InvalidValueError(f"Epoch {epoch} and position {position} must be 0 or more.")
@@ -133,13 +133,13 @@ class InputPipeline:
         data = data.rebatch(size, drop_remainder=True).take(steps)
         if self.data_service:
             service = tf.data.experimental.service
-            off = service.ShardingPolicy.OFF  # a worker of the service gives all, in order
+            off = service.ShardingPolicy.OFF  # the service's worker gives all batches in order
             data = data.apply(service.distribute(off, self.data_service))
-        # Normalised on the device: float32 photographs take four times the memory's bandwidth.
+        # Photographs are normalised on the device: float32 needs four times the memory bandwidth.
         return data.prefetch(tf.data.AUTOTUNE) if self.crops else self._finished(data)
 
     def validation(self) -> tf.data.Dataset:
-        """Every validation image of this worker once, in order; the last batch may be smaller."""
+        """Return this worker's validation images once, in order; the last batch may be smaller."""
         split = self.dataset.validation_split
         own = self.order.own(0, self.num_validation)
         indices = np.flatnonzero(own)
@@ -154,14 +154,14 @@ class InputPipeline:
         return self._finished(data.rebatch(size))
 
     def reading(self, validation: bool = False) -> AbstractContextManager[None]:
-        """Turns errors about files, while batches are read, into one sentence that names them."""
+        """Turn errors about files, while batches are read, into one sentence that names them."""
         copy = None
         if self.cache == "disk" and self.cache_dir and not validation:
             copy = storage.cache_file(self.dataset, self.cache_dir)
         return reading(self.dataset, copy)
 
     def service_fault(self) -> str | None:
-        """A sentence if the data service does not answer; None if it answers or is not used."""
+        """Return a sentence if a data service is used and does not answer; else None."""
         if not self.data_service or answers(self.data_service):
             return None
         return (
@@ -170,13 +170,13 @@ class InputPipeline:
         )
 
     def note_positions(self, epoch: int, positions: np.ndarray, ended: bool = False) -> None:
-        """Tell the pipeline which positions a batch of `train(epoch)` held, in order.
+        """Tell the pipeline the positions of a batch of `train(epoch)`, in order.
 
-        What is missing between them was unreadable and goes into `corrupt`, by name. Call it once a
-        batch or once for many; it costs microseconds. `ended=True`: `train` gave fewer batches than
-        asked, so that everything after `positions` was unreadable too.
+        Images at missing positions were unreadable; their names go into `corrupt`. Call this once
+        per batch or once for several; it takes microseconds. `ended=True` means that `train` gave
+        fewer batches than requested, so everything after `positions` was unreadable too.
 
-        Raises DatasetError beyond `corrupt_share`.
+        Raises DatasetError if more images than `corrupt_share` are unreadable.
         """
         start = self._seen.get(epoch, 0)
         if self.data_service and np.any(np.diff(positions, prepend=start - 1) <= 0):
@@ -193,20 +193,20 @@ class InputPipeline:
             self._note(self._train_names(epoch, missing), self.dataset.train_split)
 
     def note_validation(self, positions: np.ndarray) -> None:
-        """The same for `validation`: all positions of one whole pass at once."""
+        """Do the same for `validation`, with all positions of one complete pass."""
         own = np.flatnonzero(self.order.own(0, self.num_validation))
         missing = np.setdiff1d(own, positions)
         if missing.size:
             self._note(self.validation_names(missing), self.dataset.validation_split)
 
     def validation_names(self, positions: np.ndarray) -> list[str]:
-        """The names of the validation images at sorted positions."""
+        """Return the names of the validation images at sorted positions."""
         examples = self.dataset.examples(self.dataset.validation_split)
         names = examples.map(lambda example: example["name"])
         return _pick(names.as_numpy_iterator(), positions)
 
     def order_names(self, epoch: int) -> Iterator[bytes]:
-        """The names of the training images in the order of `epoch`, without reading an image."""
+        """Yield the names of the training images in the order of `epoch`; read no image."""
         split, key = self.dataset.train_split, self.order.key(epoch)
         if self.cache == "memory":
             yield from self._load(split).names[self.order.of_images(key)]
@@ -220,17 +220,20 @@ class InputPipeline:
     # The two mechanisms ---------------------------------------------------------------------------
 
     def _from_memory(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
-        """(position, index into the loaded split)."""
+        """Return pairs (position, index into the loaded split)."""
         order = self.order.of_images(key)
         return tf.data.Dataset.from_tensor_slices((positions, order[positions % self.num_train]))
 
     def _fetch(self, split: str):
-        """What turns indices into examples; nothing where the records are examples already."""
+        """Return the function from indices to examples; None if the records are examples."""
         return self._load(split).examples if self.cache == "memory" else None
 
     def _in_memory(self, split: str) -> DecodedSplit | None:
-        """The split's images decoded once, if no augmentation needs them one by one and there is
-        room. Decoding small images in every epoch takes a tenth of the training."""
+        """Return the split's images, decoded once; None if they cannot be kept decoded.
+
+        They are kept if batches can be augmented as a whole and there is enough memory. Decoding
+        small images in every epoch takes a tenth of the training time.
+        """
         if split not in self._decoded and self.cache == "memory" and not self.data_service:
             shape = (self.dataset.num_examples(split), *self.preprocessing.input_shape)
             if self.preprocessing.augments_batches and storage.fits(2 * math.prod(shape)):
@@ -240,19 +243,19 @@ class InputPipeline:
         return self._decoded.get(split)
 
     def decoded_training_images(self) -> DecodedSplit | None:
-        """All training images, decoded; None where they are not kept in memory like that."""
+        """Return all training images, decoded; None if they are not kept decoded in memory."""
         return self._in_memory(self.dataset.train_split)
 
     def encoded_training_images(self) -> storage.EncodedSplit | None:
-        """All training images, encoded; None where they are not kept in memory."""
+        """Return all training images, encoded; None if they are not kept in memory."""
         return self._load(self.dataset.train_split) if self.cache == "memory" else None
 
     def _from_stream(self, positions: np.ndarray, key: int) -> tf.data.Dataset:
-        """(position, example); from the first of `positions` on."""
+        """Return pairs (position, example), from the first of `positions`."""
         split = self.dataset.train_split
         start, end = (int(positions[0]), int(positions[-1]) + 1) if positions.size else (0, 0)
         if self.cache == "disk":
-            assert self.cache_dir is not None  # choose_cache has seen to it
+            assert self.cache_dir is not None  # choose_cache has checked this
             records = storage.on_disk(self.dataset, self.cache_dir)
             records = shuffled(records, self.shuffle_buffer, key).repeat()
             records = records.skip(start % self.num_train)
@@ -281,7 +284,10 @@ class InputPipeline:
             raise InvalidValueError(f"corrupt_share={self.corrupt_share} must lie in [0, 1).")
 
     def _check_size_for_service(self) -> None:
-        """The images in memory go to the service as a part of the data set's graph."""
+        """Raise InvalidValueError if the images in memory are too large for the service.
+
+        They are sent to the service as a part of the data set's graph.
+        """
         size = self.dataset.encoded_bytes(self.dataset.train_split)
         if size > MOST_BYTES_TO_SERVICE:
             raise InvalidValueError(
@@ -309,13 +315,13 @@ class InputPipeline:
             )
 
     def described(self, name: str) -> str:
-        """An unreadable image by name, with the reason if that is known."""
+        """Return an unreadable image's name, with the reason if it is known."""
         reason = self.dataset.why_unusable(name)
         return f"{name} ({reason})" if reason else name
 
 
 def _pick(names: Iterator[bytes], indices: np.ndarray) -> list[str]:
-    """The names at sorted `indices`; stops reading after the last."""
+    """Return the names at sorted `indices`; stop reading after the last one."""
     upto = itertools.islice(names, int(indices[-1]) + 1)
     wanted = set(indices.tolist())
     return [name.decode(errors="replace") for i, name in enumerate(upto) if i in wanted]

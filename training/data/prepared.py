@@ -29,14 +29,13 @@ PARSED_TOGETHER = 64
 class PreparedImages(EncodedImages, TFDSDataset):
     """A data set that tensorflow-datasets has prepared, read without its builder code and offline.
 
-    It is searched in `data_dir`/NAME/VERSION (default: $TFDS_DATA_DIR, else
-    ~/tensorflow_datasets), the newest version first. With `download=True`, tensorflow-datasets
-    prepares a missing set.
+    We read the newest version in `data_dir`/NAME/VERSION (default of `data_dir`: $TFDS_DATA_DIR,
+    else ~/tensorflow_datasets). With `download=True`, tensorflow-datasets prepares a missing set.
     """
 
     data_dir: str | os.PathLike | None = Field(None)
 
-    # Images by split and number of classes, for a dry run without the data.
+    # Images by split, and number of classes, for a dry run without the data.
     published_examples: ClassVar[Mapping[str, int]] = {}
     published_classes: ClassVar[int | None] = None
 
@@ -56,71 +55,76 @@ class PreparedImages(EncodedImages, TFDSDataset):
 
     @property
     def root(self) -> Path:
-        """The folder that holds prepared data sets."""
+        """Return the folder that holds prepared data sets."""
         chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DIR
         return expanded(chosen)
 
     @property
     def builder(self) -> "tfds.core.DatasetBuilder":
-        """The opened data set; raises DatasetError where it is missing or damaged."""
+        """Return the opened data set; raises DatasetError if it is missing or damaged."""
         if "_builder" not in self.__dict__:
             self._builder = self._open()
         return self._builder
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the data set is on disk."""
+        """Return whether the data set is on disk."""
         return self._newest_version() is not None
 
     @property
     def info(self) -> "tfds.core.DatasetInfo":
-        """The metadata, with splits and features."""
+        """Return the metadata, with splits and features."""
         return self.builder.info
 
     @property
     def class_names(self) -> list[str]:
-        """The name of each label, by label."""
+        """Return the class names, by label."""
         return list(self.info.features[self.label_key].names)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return self.published_classes or len(self.class_names)
 
     def num_examples(self, split: str) -> int:
-        """Number of images in a split or part of one ("train[:90%]")."""
+        """Return the number of images in a split or part of one ("train[:90%]")."""
         return self._split(split).num_examples
 
     def encoded_bytes(self, split: str) -> int:
-        """Size of a split's images in bytes: of their records, by the share that `split` takes, or
-        of their pixels where these are stored."""
+        """Return the size of a split's images in bytes, estimated from the size of all records.
+
+        For images that are stored as pixels, it is the size of the pixels.
+        """
         if self._pixels_shape:
             return self.num_examples(split) * math.prod(self._pixels_shape)
         whole = self._split(split.partition("[")[0])
         return whole.num_bytes * self.num_examples(split) // max(whole.num_examples, 1)
 
     def examples(self, split: str) -> tf.data.Dataset:
-        """Every example of a split once, in file order."""
+        """Return every example of a split once, in file order."""
         return self._records(split, None)
 
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
-        """Files in seeded order, 16 read in turns, then a seeded shuffle buffer, without end."""
+        """Return examples without end: files in seeded order, 16 read alternately, then shuffled.
+
+        The shuffle uses a seeded buffer.
+        """
         records = shuffled(self._records(split, seed), buffer, seed)
         return records.repeat().skip(start % self.num_examples(split))
 
     def stream_names(self, split: str, seed: int, buffer: int) -> tf.data.Dataset:
-        """The same order of files and the same shuffle, over names alone."""
+        """Return only the names, with the same order of files and the same shuffle."""
         return shuffled(self._in_turns(split, seed, contents=False), buffer, seed)
 
     def _records(self, split: str, seed: int | None) -> tf.data.Dataset:
-        """Examples in file order (`seed` None), or with permuted files read in turns."""
+        """Return examples in file order (`seed` None), or from permuted files read alternately."""
         spec = {
             self.image_key: tf.io.FixedLenFeature((), tf.string),
             self.label_key: tf.io.FixedLenFeature((), tf.int64),
         }
         shape = self._pixels_shape
 
-        def parse(names, records):  # many at once: several times faster than tfds, one by one
+        def parse(names, records):  # many at once: several times faster than tfds does
             found = tf.io.parse_example(records, spec)
             examples = {"image": found[self.image_key], "label": found[self.label_key]}
             if shape:
@@ -135,14 +139,14 @@ class PreparedImages(EncodedImages, TFDSDataset):
 
     @property
     def _pixels_shape(self) -> tuple[int, int, int] | None:
-        """[h, w, c] of images stored as zlib-compressed pixels; None: as PNG or JPEG files."""
+        """Return [h, w, c] of images stored as zlib-compressed pixels; None for PNG or JPEG."""
         import tensorflow_datasets as tfds  # takes seconds
 
         feature = self.info.features[self.image_key]
         return None if isinstance(feature, tfds.features.Image) else feature.shape
 
     def _in_turns(self, split: str, seed: int | None, contents: bool) -> tf.data.Dataset:
-        """Names, or (name, serialised example), of a split's files."""
+        """Return names, or pairs (name, serialised example), of a split's files."""
         files = list(self._split(split).file_instructions)
         if seed is not None:
             order = np.random.Generator(np.random.Philox(seed)).permutation(len(files))
@@ -200,7 +204,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
         try:
             builder = tfds.builder_from_directory(folder)
             problem = next(filter(None, map(_shortfall, builder.info.splits.values())), None)
-        except Exception as error:  # whatever tensorflow-datasets makes of a damaged file
+        except Exception as error:  # tensorflow-datasets raises many kinds
             raise DatasetError(f"{damaged} ({_first_line(error)}): {again}") from error
         if problem:
             raise DatasetError(f"{damaged} ({problem}): {again}")
@@ -229,8 +233,11 @@ class PreparedImages(EncodedImages, TFDSDataset):
 
 
 def _shortfall(split) -> str | None:
-    """What is missing from a split's files, from their sizes: a truncated file is found here,
-    before training, and not hours into an epoch. TFRecord adds 16 bytes to each record."""
+    """Return what is missing from a split's files, judged by their sizes; None if nothing.
+
+    This finds a truncated file before training, not hours into an epoch. TFRecord adds 16 bytes to
+    each record.
+    """
     expected = split.num_bytes + 16 * split.num_examples
     paths = [Path(path) for path in split.filepaths]
     missing = [path.name for path in paths if not path.is_file()]

@@ -1,8 +1,8 @@
 """Decoding, augmentation and normalisation, as Zookeeper components.
 
-All augmentation is stateless: an image's random numbers come from its `seed` alone, so an epoch can
-be repeated or taken up anywhere. Per image the work is done on bytes where possible; normalisation
-acts on whole batches, which is several times faster for small images.
+All augmentation is stateless: an image's random numbers depend only on its `seed`, so an epoch can
+be repeated, or resumed at any image. Single images are processed as bytes if possible. Whole
+batches are normalised, which is several times faster for small images.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -24,13 +24,14 @@ Positive = Annotated[float, above(0)]
 
 
 class ImagePreprocessing(Preprocessing):
-    """Base: `input` is `normalise(transform(decode(image)))`, float32 of `input_shape`.
+    """Base class: `input` is `normalise(transform(decode(image)))`, float32 of `input_shape`.
 
-    A subclass gives `transform`. `data` is a data set's example, in training with "seed" int32 [2].
+    A subclass defines `transform`. `data` is a data set's example, in training with "seed" int32
+    [2].
     """
 
-    # Whether the evaluation's transform changes nothing and `transform_batch` augments: then
-    # decoded images can be kept.
+    # Whether evaluation does not transform images and `transform_batch` augments whole batches.
+    # Then decoded images can be kept.
     augments_batches: ClassVar[bool] = False
 
     input_shape: Tuple[int, int, int] = Field()  # noqa: UP006
@@ -62,12 +63,12 @@ class ImagePreprocessing(Preprocessing):
             raise InvalidValueError(f"preprocessing.std must be positive, not {self.std}.")
 
     def decode(self, contents: tf.Tensor) -> tf.Tensor:
-        """A PNG or JPEG file's bytes to uint8 [h, w, c], c as in `input_shape`; upright, as its
-        EXIF data say.
+        """Decode a PNG or JPEG file to uint8 [h, w, c], c as in `input_shape`.
 
-        One channel is ITU-R 601 luma in integers, equal to PIL's "L" (TensorFlow's own conversion
-        of a coloured PNG swaps the weights of green and blue). JPEG uses the accurate DCT, as PIL
-        does; TensorFlow's default is the fast one.
+        The image is turned upright according to its EXIF data. One channel is ITU-R 601 luma in
+        integers, equal to PIL's "L" (TensorFlow's conversion of a coloured PNG swaps the weights of
+        green and blue). JPEG uses the accurate DCT, as PIL does; TensorFlow's default is the fast
+        one.
         """
         image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
         image = upright(image, contents)
@@ -78,45 +79,47 @@ class ImagePreprocessing(Preprocessing):
         return tf.cast(luma, tf.uint8)
 
     def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """uint8 [h, w, c] to uint8 or float32 (0..255) of `input_shape`.
+        """Transform uint8 [h, w, c] to uint8 or float32 (0..255) of `input_shape`.
 
-        `seed`, int32 [2], augments; None is the evaluation's transform.
+        `seed`, int32 [2], is for augmentation; None is for evaluation.
         """
         raise NotImplementedError
 
     def transform_batch(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """`transform` of each of [b, h, w, c]. `draws`, float32 [b, 4], are the first numbers that
-        each image's seed gives."""
+        """Apply `transform` to each image of [b, h, w, c].
+
+        `draws`, float32 [b, 4], are the first random numbers of each image's seed.
+        """
         raise NotImplementedError
 
     def random_crops(self) -> RandomCrops | None:
-        """What Pillow cuts out of a photograph for training; None: `transform` does it."""
+        """Return how Pillow cuts photographs for training; None if `transform` does it instead."""
         return None
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
-        """Pixel values in 0..255, any leading dimensions, to float32 (x / 255 - mean) / std."""
+        """Return (x / 255 - mean) / std as float32, for x in 0..255 with any leading dimensions."""
         images = tf.cast(images, tf.float32) / 255.0
         return (images - tf.constant(self.mean)) / tf.constant(self.std)
 
     def input(self, data: dict, training: bool = False) -> tf.Tensor:
-        """One example's image as the network sees it, float32 of `input_shape`."""
+        """Return an example's image as network input, float32 of `input_shape`."""
         return self.normalise(self.pixels(data, training))
 
     def pixels(self, data: dict, training: bool) -> tf.Tensor:
-        """`input` before normalisation."""
+        """Return `input` before normalisation."""
         image = self.transform(self.decode(data["image"]), data["seed"] if training else None)
         return tf.ensure_shape(image, self.input_shape)
 
     def output(self, data: dict) -> tf.Tensor:
-        """One example's label, int32 scalar."""
+        """Return an example's label, int32 scalar."""
         return tf.cast(data["label"], tf.int32)
 
 
 @component
 class PadCropFlip(ImagePreprocessing):
-    """CIFAR's augmentation: pad with black, crop at random, flip every second image.
+    """CIFAR's augmentation: pad with black, crop at random, flip with probability one half.
 
-    Padding precedes normalisation, as in torchvision. Evaluation changes nothing.
+    Padding is before normalisation, as in torchvision. Evaluation changes nothing.
     """
 
     augments_batches = True
@@ -126,19 +129,19 @@ class PadCropFlip(ImagePreprocessing):
     flip: bool = Field(True)
 
     def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """uint8 [h, w, c] to uint8 of `input_shape`."""
+        """Transform uint8 [h, w, c] to uint8 of `input_shape`."""
         if seed is None:
             return image
-        # A size other than input_shape's would be cropped here and fail in evaluation.
+        # Check the size here: another size would be cropped now and fail later in evaluation.
         image = tf.ensure_shape(image, self.input_shape)
         return self._moved(image[None], uniform(seed, 3)[None])[0]
 
     def transform_batch(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """`transform` of each of uint8 [b, h, w, c], several times as fast."""
+        """Apply `transform` to each image of uint8 [b, h, w, c], several times as fast."""
         return self._moved(images, draws) if self.padding or self.flip else images
 
     def _moved(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Images [b, h, w, c] padded, cropped and flipped as draws, [b, 3 or 4] in [0, 1), say."""
+        """Pad, crop and flip images [b, h, w, c] according to draws, [b, 3 or 4] in [0, 1)."""
         height, width, _ = self.input_shape
         pad = self.padding
         offsets = tf.cast(draws[:, :2] * (2 * pad + 1), tf.int32)
@@ -154,9 +157,9 @@ class PadCropFlip(ImagePreprocessing):
 class RandomResizedCropFlip(ImagePreprocessing):
     """ImageNet's augmentation in ReActNet's and Bi-Real Net's code (torchvision's transforms).
 
-    Training: a random part of the image (`scale` of its area, aspect ratio in `ratio`), resized
-    bilinearly with antialiasing, PCA lighting, flip. Evaluation: the shorter side to `resize`, then
-    the centre.
+    Training: take a random part of the image (`scale` of its area, aspect ratio in `ratio`), resize
+    it bilinearly with antialiasing, add PCA lighting, and flip. Evaluation: resize the shorter side
+    to `resize`, then take the centre.
     """
 
     input_shape: Tuple[int, int, int] = Field((224, 224, 3))  # noqa: UP006
@@ -188,14 +191,14 @@ class RandomResizedCropFlip(ImagePreprocessing):
             )
 
     def random_crops(self) -> RandomCrops | None:
-        """The same as `transform` in training, by Pillow; None for a subclass with its own ways."""
+        """Return `transform` for training as Pillow does it; None if a subclass overrides it."""
         own, ours = type(self), RandomResizedCropFlip
         if (own.transform, own.decode, own.pixels) != (ours.transform, ours.decode, ours.pixels):
             return None
         return RandomCrops(self.input_shape, self.scale, self.ratio, self.lighting, self.flip)
 
     def transform(self, image: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """uint8 [h, w, c] to float32 (0..255) of `input_shape`."""
+        """Transform uint8 [h, w, c] to float32 (0..255) of `input_shape`."""
         size, shape = self.input_shape[:2], tf.shape(image)[:2]
         if seed is None:
             return centre_crop(resize(image, shorter_side(shape, self.resize)), size)
@@ -209,22 +212,22 @@ class RandomResizedCropFlip(ImagePreprocessing):
 
 
 def uniform(seed: tf.Tensor, count: int) -> tf.Tensor:
-    """`count` numbers in [0, 1), float32, from a seed int32 [2]."""
-    # Philox by name: "auto_select" may differ between a CPU and an accelerator.
+    """Return `count` numbers in [0, 1), float32, from a seed int32 [2]."""
+    # Name Philox explicitly: "auto_select" may differ between a CPU and an accelerator.
     return tf.random.stateless_uniform([count], seed, alg="philox")
 
 
 def flip_if(image: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """[h, w, c] mirrored left to right where `draw`, in [0, 1), is below one half."""
+    """Mirror [h, w, c] left to right if `draw`, in [0, 1), is below one half."""
     return tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, draw < 0.5, False]))
 
 
 def random_box(shape, draws, scale, ratio) -> tf.Tensor:
-    """torchvision's RandomResizedCrop.get_params: int32 [top, left, height, width].
+    """Return int32 [top, left, height, width], as torchvision's RandomResizedCrop.get_params does.
 
-    Ten tries of an area (uniform in `scale`) and an aspect ratio (log-uniform in `ratio`); the
-    first that fits in the image, `shape` = [h, w], is placed uniformly. If none fits: the largest
-    centred box whose ratio is allowed. `draws`: 22 numbers in [0, 1).
+    It tries ten times an area (uniform in `scale`) and an aspect ratio (log-uniform in `ratio`).
+    The first box that fits in the image, `shape` = [h, w], is placed uniformly. If no box fits, it
+    takes the largest centred box with an allowed ratio. `draws`: 22 numbers in [0, 1).
     """
     size = tf.cast(shape, tf.float32)
     height, width = size[0], size[1]
@@ -236,7 +239,7 @@ def random_box(shape, draws, scale, ratio) -> tf.Tensor:
     first = tf.argmax(tf.cast(fits, tf.int32))
     extent = tf.stack([heights[first], widths[first]])
     corner = tf.floor(draws[20:] * (size - extent + 1))
-    # The fallback: the whole image, with its longer side cropped to the allowed ratio.
+    # If no box fits: the whole image, with its longer side cropped to the allowed ratio.
     fallback = tf.minimum(size, tf.round(tf.stack([width / ratio[0], height * ratio[1]])))
     centred = tf.floor((size - fallback) / 2)
     box = tf.where(
@@ -248,7 +251,7 @@ def random_box(shape, draws, scale, ratio) -> tf.Tensor:
 
 
 def lighting_shift(seed: tf.Tensor, deviation: float) -> tf.Tensor:
-    """AlexNet's PCA lighting: one shift per colour in 0..255, float32 [3]."""
+    """Return AlexNet's PCA lighting: one shift per colour, float32 [3], for values in 0..255."""
     apart = tf.random.experimental.stateless_fold_in(seed, 1, alg="philox")
     alpha = tf.random.stateless_normal([3], apart, stddev=deviation, alg="philox")
     return 255.0 * tf.linalg.matvec(tf.constant(PCA_EIGENVECTORS), alpha * PCA_EIGENVALUES)

@@ -1,8 +1,8 @@
 """A tf.data service for `data_service=`: `python -m training.data.service HOST:PORT`.
 
-HOST is the name or address under which the training processes reach this machine. It must find the
-data set's files under the same paths as they do. Others than that address and this machine's own
-get no answer (on Linux).
+HOST is the name or address under which the training processes reach this machine. This machine must
+find the data set's files under the same paths as the training processes. On Linux the service
+answers only connections to that address and to this machine's loopback addresses.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ LOOPBACK = ("127.0.0.1", "::1")  # where the worker and the dispatcher reach eac
 
 
 def start(host: str, port: int) -> tuple[Any, Any]:
-    """A dispatcher on `port` (0: any free one) and its one worker, as long as they are referenced.
+    """Start a dispatcher on `port` (0: any free one) and its only worker.
 
-    `"grpc://host:port"` with `dispatcher.target`'s port is the address to train with.
+    They run as long as the returned objects are referenced. The address for training is
+    `"grpc://host:port"` with the port of `dispatcher.target`.
     """
     import tensorflow as tf
 
@@ -37,7 +38,7 @@ def start(host: str, port: int) -> tuple[Any, Any]:
 
 
 def split(address: str) -> tuple[str, int] | None:
-    """Host and port of "grpc://host:port"; None if `address` is not of this form."""
+    """Return host and port of "grpc://host:port"; None if `address` does not have this form."""
     match = re.fullmatch(r"grpc://([^\s/]+):(\d{1,5})", address)
     if not match or not 0 < int(match[2]) < 2**16:
         return None
@@ -45,13 +46,13 @@ def split(address: str) -> tuple[str, int] | None:
 
 
 def answers(address: str) -> bool:
-    """Whether a server of gRPC answers there, as a data service is one."""
+    """Return whether a gRPC server, such as a data service, answers there."""
     found = split(address)
     return found is not None and speaks_grpc(*found) is None
 
 
 def reachable(address: str) -> str:
-    """`address`, where a data service answers; raises InvalidValueError elsewhere."""
+    """Return `address` if a data service answers there; else raise InvalidValueError."""
     found = split(address)
     if found is None:
         raise InvalidValueError(
@@ -67,7 +68,7 @@ def reachable(address: str) -> str:
 
 
 def main(args: list[str]) -> int:
-    """Serve until stopped; exit code 2 for arguments that make no sense."""
+    """Serve until stopped; return exit code 2 for wrong arguments."""
     match = re.fullmatch(r"(\S+):(\d{1,5})", args[0]) if len(args) == 1 else None
     if not match or int(match[2]) >= 2**16:
         print("Usage: python -m training.data.service HOST:PORT", file=sys.stderr)
@@ -75,7 +76,7 @@ def main(args: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         dispatcher, _worker = start(match[1].strip("[]"), int(match[2]))
-    except Exception as error:  # whatever TensorFlow makes of a port that is taken
+    except Exception as error:  # TensorFlow raises various errors if the port is taken
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         print(f"Error: a data service cannot start at {args[0]} ({reason}).", file=sys.stderr)
         return 2
@@ -88,6 +89,6 @@ def main(args: list[str]) -> int:
 if __name__ == "__main__":
     import signal
 
-    # TensorFlow waits in C++, where Python's handler of Ctrl-C never runs.
+    # TensorFlow waits in C++, so Python's handler of Ctrl-C would never run.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Where encoded images wait between epochs: in memory, in a file, or in the data set."""
+"""Keep encoded images between epochs: in memory, in a copy on disk, or in the data set's files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from zoo.errors import DatasetError, FileError, InvalidValueError
 from zoo.files import draft_of, existing_part, is_writable, remove_drafts, write_json
 from zoo.untrusted.opening import read_text
 
-# The order of a copy on disk: one for all runs, whatever their seeds and buffers.
+# The order of a copy on disk: the same for all runs, with any seeds and buffers.
 COPY_SEED, COPY_BUFFER = 0, 4096
-READ_TOGETHER = 64  # records
-LOOK_EVERY, MOST_STILL = 5.0, 600.0  # seconds: at a copy that another process makes
+READ_TOGETHER = 64  # records per read
+# Seconds between two checks of another process's copy, and until a copy that stops growing fails.
+LOOK_EVERY, MOST_STILL = 5.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ class EncodedSplit:
     names: np.ndarray
 
     def examples(self, indices: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The examples at some indices, as a batch."""
+        """Return the examples at some indices, as a batch."""
         return {"image": tf.gather(self.images, indices), "label": tf.gather(self.labels, indices)}
 
 
 def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> str:
-    """`cache` with "auto" resolved to "memory" or "none"; checks what the machine has room for.
+    """Return `cache` with "auto" resolved to "memory" or "none"; check memory and disk space.
 
-    "auto" is "memory" when both splits' encoded images fit into a quarter of the available memory.
-    "memory" needs twice their size for a moment, while they are gathered into one tensor. "disk"
-    needs `cache_dir` and room for the training images there.
+    "auto" is "memory" if both splits' encoded images fit in a quarter of the available memory.
+    "memory" needs twice their size for a short time, while they are joined to one tensor. "disk"
+    needs `cache_dir` and space for the training images there.
     """
     train = dataset.encoded_bytes(dataset.train_split)
     total = train + dataset.encoded_bytes(dataset.validation_split)
@@ -78,7 +79,7 @@ def choose_cache(cache: str, dataset: EncodedImages, cache_dir: Path | None) -> 
 
 
 def fits(count: int) -> bool:
-    """Whether so many bytes are a quarter of the available memory at most."""
+    """Return whether `count` bytes are at most a quarter of the available memory."""
     return count <= psutil.virtual_memory().available // 4
 
 
@@ -93,13 +94,13 @@ def load(dataset: EncodedImages, split: str) -> EncodedSplit:
 
 
 def on_disk(dataset: EncodedImages, cache_dir: Path) -> tf.data.Dataset:
-    """The training examples from a copy in `cache_dir`, which is made now unless it is there.
+    """Return the training examples from a copy in `cache_dir`; make the copy if it is missing.
 
-    The copy is in one shuffled order, so that all runs share it. Its records have checksums, which
-    are looked at whenever they are read.
+    The copy has a fixed shuffled order, so that all runs share it. The checksum of each record is
+    checked when it is read.
 
     Raises:
-        DatasetError: it cannot be written, or another process that is to write it does not go on.
+        DatasetError: the copy cannot be written, or another process has stopped writing it.
     """
     path = cache_file(dataset, cache_dir)
     cache_dir.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ def on_disk(dataset: EncodedImages, cache_dir: Path) -> tf.data.Dataset:
 
 
 def _copy(dataset: EncodedImages, path: Path) -> None:
-    """Write the training examples to `path`, and beside it how many bytes that are."""
+    """Write the training examples to `path`, and the size of that file to a note beside it."""
     count = dataset.num_examples(dataset.train_split)
     records = dataset.stream(dataset.train_split, COPY_SEED, COPY_BUFFER).take(count)
     draft = draft_of(path)
@@ -152,7 +153,7 @@ def _parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Make the copy in one process; others wait for it as long as it goes on."""
+    """Let only one process make the copy; the others wait as long as the copy grows."""
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     size, since = -1, time.monotonic()
     while True:
@@ -176,12 +177,12 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def names_on_disk(dataset: EncodedImages) -> tf.data.Dataset:
-    """The names of `on_disk`, without reading an image."""
+    """Return the names of `on_disk`, without reading an image."""
     return dataset.stream_names(dataset.train_split, COPY_SEED, COPY_BUFFER)
 
 
 def cache_file(dataset: EncodedImages, cache_dir: Path) -> Path:
-    """Where the copy lies: the name tells data sets apart, and a data set that has changed."""
+    """Return the copy's path; the name differs for another data set and after a change."""
     identity = dataset.identity(dataset.train_split)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     return cache_dir / f"{type(dataset).__name__}-{digest}.tfrecord"
@@ -192,7 +193,7 @@ def _note_of(path: Path) -> Path:
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether the copy is there with the size that it was written with."""
+    """Return whether the copy exists with the size that was noted when it was written."""
     try:
         note = json.loads(read_text(_note_of(path)))
         return path.is_file() and path.stat().st_size == note["bytes"]

@@ -1,4 +1,4 @@
-"""Accuracy over a whole data set, compiled by batch."""
+"""Accuracy over a whole data set, one compiled call per batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.untrusted.opening import available_memory
 
 
 class AccuracyPass:
-    """Accuracy over a whole data set, and which class was taken for which."""
+    """Compute the accuracy over a whole data set, and the confusion matrix."""
 
     def __init__(self, model: tf.keras.Model):
         self.model = model
@@ -24,10 +24,10 @@ class AccuracyPass:
         self._batch = tf.function(self._evaluate, input_signature=signature, autograph=False)
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
+        """Return sums over the batch (loss, in top 1, in top 5), and the predicted classes."""
         logits = tf.cast(self.model(images, training=False), tf.float32)
-        # Of equal logits, the lower class comes first: a network with constant outputs is correct
-        # for one class, not for all classes as with `in_top_k`.
+        # If logits are equal, the lower class comes first. So a network with constant outputs is
+        # correct for one class; with `in_top_k` it would be correct for all classes.
         top = tf.math.top_k(logits, min(5, logits.shape[-1])).indices
         hits = top == labels[:, tf.newaxis]
         totals = tf.stack(
@@ -45,13 +45,13 @@ class AccuracyPass:
         progress: Callable[[int, float, float], None] | None = None,
         confusion: bool = True,
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """One pass over `batches`; `progress` is told (batches done, loss, top1) after each.
+        """Make one pass over `batches`; call `progress(batches done, loss, top1)` after each.
 
         Returns:
             A dict of loss (nats), top1 and top5 (percent), images, and confusion: int64
-            [classes, classes], the images of each class (row) by predicted class (column); None
-            if not asked for, or too large for the memory.
-            The positions that were seen, int64 [images].
+            [classes, classes], the number of images of each class (row) by predicted class
+            (column); None if not asked for, or too large for the memory.
+            The positions of the images that were seen, int64 [images].
         """
         classes = self.model.output_shape[-1]
         totals, positions, images = np.zeros(3), [], 0
@@ -63,7 +63,7 @@ class AccuracyPass:
             positions.append(batch["position"].numpy())
             if confusion:
                 cells = batch["label"].numpy() * classes + predicted.numpy()
-                np.add.at(counts, cells, 1)  # bincount would pass over classes ** 2 numbers a batch
+                np.add.at(counts, cells, 1)  # bincount would read classes ** 2 numbers per batch
             images += len(predicted)
             if progress and images:
                 progress(step, totals[0] / images, 100 * totals[1] / images)

@@ -1,4 +1,4 @@
-"""Checks of a plan before training. A dry run and a run call the same function, so a run
+"""Check a plan before training. A dry run and a run call the same function, so a run
 
 accepts what a dry run accepts, and errors appear before the first step, not after an
 hour. Nothing is written here.
@@ -30,9 +30,9 @@ from zoo.errors import InvalidValueError
 from zoo.weights.load import find_weights, find_weights_here
 
 T = TypeVar("T")
-FEW_STEPS = 10  # of an epoch, so few that the plan says so
-MOST_LEFT_OUT = 0.03  # of an epoch's images, of which nobody need be told
-MORE_STEPS = 20  # that a smaller batch should give
+FEW_STEPS = 10  # remark on epochs with fewer steps
+MOST_LEFT_OUT = 0.03  # remark if an epoch leaves out a larger share of the images
+MORE_STEPS = 20  # steps per epoch that a suggested smaller batch should give
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,12 @@ class CheckedPlan:
     """A plan that can be trained.
 
     Attributes:
-        stages, models: of the plan; the models show shapes and are not trained.
+        stages, models: the plan's stages and their networks. The networks are built to check
+            shapes and are not trained.
         images: number of training images.
-        at_hand: whether the data set is on this machine. If not, its published size stands for it,
-            and what depends on this machine is not checked.
-        remarks: what may surprise, a sentence each.
+        at_hand: whether the data set is on this machine. If not, its published size is used, and
+            nothing that depends on this machine is checked.
+        remarks: warnings about the plan, one sentence each.
     """
 
     stages: list[Stage]
@@ -55,7 +56,7 @@ class CheckedPlan:
 
 
 def here(make: Callable[[], T]) -> T:
-    """What `make` gives: of a process that trains alone."""
+    """Return `make()`: the default of `on_chief`, for a process that trains alone."""
     return make()
 
 
@@ -71,15 +72,15 @@ def check_plan(
     """Check a plan against its data, its networks and this machine.
 
     Args:
-        plan: what is to be trained.
-        record: of the data, see `data_record`; None where they are not on this machine.
-        replicas: devices that share a batch.
-        fetch: fetch weights that are not on this machine.
+        plan: the plan to check.
+        record: record of the data, see `data_record`; None if the data are not on this machine.
+        replicas: number of devices that share a batch.
+        fetch: download weights that are not on this machine.
         on_chief: calls a function on the process that keeps the run's directory.
-        trains_here: whether this machine needs the memory.
+        trains_here: whether this machine will train, and so needs the memory.
 
     Raises:
-        ZooError: it cannot be trained; the message says how to fix it.
+        ZooError: the plan cannot be trained; the message says how to fix it.
     """
     dataset, options = plan.dataset, plan.options
     plan.preprocessing.check()
@@ -105,7 +106,7 @@ def check_plan(
     find = find_weights if fetch else partial(find_weights_here, required=record is not None)
     absent = plan.check(find)
     if fetch:
-        absent = frozenset()  # Keras fetches what only it knows of when it builds
+        absent = frozenset()  # Keras downloads its own weights when it builds the network
     for stage in stages:
         if stage.weights:
             find(stage.weights, plan.model_name)  # before networks are built, which takes seconds
@@ -129,14 +130,14 @@ def check_plan(
 
 
 def training_images(dataset: Any) -> int:
-    """Number of training images; the published one where the data set is not on this machine."""
+    """Return the number of training images (the published one if the data are not here)."""
     if is_at_hand(dataset):
         return dataset.num_examples(dataset.train_split)
     return dataset.published_examples[dataset.train_split]
 
 
 def is_at_hand(dataset: Any) -> bool:
-    """Whether the data set is on this machine, or must be to know anything about it."""
+    """Return whether the data set is on this machine, or has no published size."""
     published = getattr(dataset, "published_examples", {})
     return dataset.train_split not in published or dataset.is_prepared
 
@@ -144,7 +145,7 @@ def is_at_hand(dataset: Any) -> bool:
 def _model(
     plan: Plan, stage: Stage, part: str, absent: frozenset[str], find: Callable[..., Path | None]
 ) -> tf.keras.Model:
-    """The stage's network, which takes the images and tells the classes apart."""
+    """Build the stage's network; check that it fits the images and the number of classes."""
     model = stage.build(**({"weights": None} if part in absent else {}))
     classes = plan.dataset.num_classes
     height, width, channels = plan.preprocessing.input_shape
@@ -170,7 +171,7 @@ def _model(
     path = find(stage.weights, plan.model_name) if stage.weights else None
     if path:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said when the stage starts
+            warnings.simplefilter("ignore")  # the stage gives the same warnings when it starts
             take_features(model, plan.factory, path)
     return model
 
@@ -201,7 +202,7 @@ def _remarks(stages: list[Stage], images: int) -> list[str]:
 
 def _memory(checked: CheckedPlan, stage: Stage, model: tf.keras.Model) -> Memory | None:
     if stage.crop or not stage.epochs:
-        return None  # a stage on whole images follows, which takes more; and what is not trained
+        return None  # a later stage on whole images needs more; untrained stages need less
     teachers = [
         network
         for each, network in zip(checked.stages, checked.models, strict=True)

@@ -1,8 +1,8 @@
 """Checkpoints that are written completely or not at all.
 
-A checkpoint is one `.npz` written beside its final name, flushed to disk and renamed; the index
-that names it with its sha256 is replaced the same way, last. The previous checkpoint stays until
-the next is complete.
+A checkpoint is one `.npz` file. It is written under a temporary name beside its final one, flushed
+to disk and renamed. Then the index, which holds its name and sha256, is replaced in the same way.
+The previous checkpoint stays until the next is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAPE = [{"file": str, "sha256": str}]  # of the index
 
 
 def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """The names of arrays that hold NaN or infinity."""
+    """Return the names of arrays that hold NaN or infinity."""
     return [
         name
         for name, each in arrays.items()
@@ -38,15 +38,15 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def contents(arrays: Mapping[str, np.ndarray], loop: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint's file: `arrays`, and the loop's state as JSON in bytes."""
+    """Return the arrays of a checkpoint's file: `arrays`, and the loop's state as JSON bytes."""
     return {**arrays, "loop": np.frombuffer(json.dumps(loop).encode(), np.uint8)}
 
 
 def variable_names(model: Any) -> list[str]:
-    """A name for each of `model.weights`: that of its layer and its own, "conv1/kernel".
+    """Return a name for each of `model.weights`: layer and variable, such as "conv1/kernel".
 
-    Keras numbers layers without a name through the whole process: "quant_conv2d_7" here is
-    "quant_conv2d_2" elsewhere. We number such layers again, in the order of the weights.
+    Keras counts layers without a name over the whole process, so "quant_conv2d_7" in one process
+    is "quant_conv2d_2" in another. We number such layers again, in the order of the weights.
     """
     counted: dict[str, dict[str, int]] = {}
     given: dict[str, int] = {}
@@ -83,13 +83,13 @@ class Checkpoints:
     def load(
         self, complain: Callable[[str], None], loop_shape: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest complete checkpoint; None if none was written yet.
+        """Return the newest complete checkpoint; None if no checkpoint was written yet.
 
-        A damaged one is named to `complain`, also one whose loop has not the shape `loop_shape`
-        (`run_directory.fitting`).
+        `complain` is called for each damaged checkpoint. A checkpoint is also damaged if its loop
+        does not have the shape `loop_shape` (`run_directory.fitting`).
 
         Raises:
-            RunError: none is whole.
+            RunError: all checkpoints are damaged.
         """
         entries = self._entries()
         for entry in reversed(entries):
@@ -105,7 +105,7 @@ class Checkpoints:
     def _read(
         self, path: Path, digest: str, loop_shape: Any
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """One checkpoint. Raises ZooError: it is missing, damaged, or not one of a training."""
+        """Read one checkpoint. Raises ZooError if it is missing, damaged or not a checkpoint."""
         if path.parent != self.directory or not FILE.fullmatch(path.name):
             raise RunError(
                 f"{self.directory / INDEX} names {path.name}, which is not a checkpoint."

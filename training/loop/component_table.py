@@ -1,4 +1,4 @@
-"""What the components of a recipe can be: their names, and where each is defined."""
+"""The components that a recipe can name, and where each is defined."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MODELS = {
     },
 }
 
-# A network of Keras is a teacher alone: its weights are Keras's own files, which a run does not
-# write.
+# Networks of Keras are only teachers: a run cannot write their weights, which are in Keras's
+# own files.
 TEACHERS = {
     **MODELS,
     "KerasApplication": "training.recipes._teachers:KerasApplicationFactory",
 }
 
-# By the field of a recipe.
+# The tables, by field of a recipe.
 COMPONENTS: Mapping[str, Mapping[str, str]] = {
     "dataset": DATASETS,
     "preprocessing": PREPROCESSING,

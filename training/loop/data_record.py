@@ -21,7 +21,7 @@ BEFORE, BY_CLASS = "by name", "by class"  # how images without a validation fold
 
 
 def record_of(dataset: Any) -> dict[str, Any]:
-    """The record of a data set: class names by label, and what each split holds."""
+    """Return the record of a data set: class names by label, and the contents of each split."""
     return {
         "classes": list(dataset.class_names),
         "held_out": BEFORE if dataset.as_before else BY_CLASS,
@@ -31,12 +31,12 @@ def record_of(dataset: Any) -> dict[str, Any]:
 
 
 def digest_of(record: Mapping[str, Any]) -> str:
-    """A short digest of a record, for workers to compare."""
+    """Return a short digest of a record; workers compare it."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_record(run: Path) -> dict[str, Any] | None:
-    """The record of a run; None where it has none: it is new, or began before there were any."""
+    """Return a run's record; None if the run is new, or older than records."""
     path = run / DATA
     if not path.is_file():
         return None
@@ -51,15 +51,16 @@ def read_record(run: Path) -> dict[str, Any] | None:
 
 
 def began_before(run: Path) -> bool:
-    """Whether a run found its images as runs did before there were records."""
+    """Return whether a run finds its images in the way used before records existed."""
     record = read_record(run)
     return (run / CONFIG).is_file() if record is None else record.get("held_out") == BEFORE
 
 
 def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise RunError where the data of the same place have another number of classes by now.
+    """Raise RunError if data in the same place now have another number of classes.
 
-    Before the recipes are compared, which then differ as well, but do not say which class it is.
+    Call this before the recipes are compared: they then differ too, but that message would not
+    name the class.
     """
     before = read_record(run)
     if before is None or len(before["classes"]) == len(now["classes"]):
@@ -71,7 +72,7 @@ def check_classes(run: Path, config: Mapping[str, Any], now: Mapping[str, Any]) 
 
 
 def compare(run: Path, now: Mapping[str, Any], accept: bool) -> bool:
-    """Compare the data with the run's record. Returns whether `now` is to be the new record.
+    """Compare the data with the run's record. Returns whether to store `now` as the new record.
 
     Raises:
         RunError: the data differ and `accept` is False, or have another number of classes.
@@ -84,7 +85,7 @@ def compare(run: Path, now: Mapping[str, Any], accept: bool) -> bool:
 
 
 def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
-    """`compare`, and write the record if it is missing or changed."""
+    """Call `compare`, and write the record if it is missing or changed."""
     if compare(run, now, accept):
         write_json(run / DATA, now)
 
@@ -92,7 +93,7 @@ def check_record(run: Path, now: Mapping[str, Any], accept: bool) -> None:
 def refuse(
     whose: str, before: Mapping[str, Any], now: Mapping[str, Any], found: list[str], accept: bool
 ) -> None:
-    """Raise RunError for data with these differences, unless they are accepted and can be."""
+    """Raise RunError for these differences, unless `accept` and the number of classes is equal."""
     shown = "; ".join(found[:MOST_SHOWN])
     shown += f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
     if len(before["classes"]) != len(now["classes"]):
@@ -112,14 +113,14 @@ def differences(
     now: Mapping[str, Any],
     splits: tuple[str, ...] = ("training", "validation"),
 ) -> list[str]:
-    """How data differ from a record, one text each; first the classes."""
+    """List how data differ from a record, one text per difference; classes come first."""
     found = class_differences(before["classes"], now["classes"])
     for split in splits:
         there, here = before[split], now[split]
         for part in dict.fromkeys([*there, *here]):
             what = split if part == WHOLE else f"{split}, '{part}'"
             if part not in here or part not in there:
-                if part == WHOLE:  # of a class it is said already
+                if part == WHOLE:  # a missing class is already in `found`
                     found.append(f"{split}: another kind of data set")
             elif here[part]["images"] != there[part]["images"]:
                 numbers = f"{there[part]['images']:,} images there, {here[part]['images']:,} here"
@@ -130,7 +131,7 @@ def differences(
 
 
 def class_differences(before: list[str], now: list[str]) -> list[str]:
-    """How class names differ, by label."""
+    """List how class names differ, by label."""
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     found = [f"class '{name}' is missing" for name in gone] + [f"class '{n}' is new" for n in new]

@@ -1,4 +1,4 @@
-"""Decisions of the machine that starts a run; they stay if the run continues on another machine."""
+"""Decisions of the machine that starts a run. If the run continues elsewhere, they stay."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from zoo.errors import RunError
 
 
 def decide(plan: Plan, run: RunDirectory, bfloat16: bool, *, keep: bool = True) -> dict[str, Any]:
-    """`cache`, `bfloat16` and `photographs` of a run.
+    """Return `cache`, `bfloat16` and `photographs` of a run.
 
-    Machines differ in memory and CPU; the images, their order and the precision must not.
+    Machines differ in memory and CPU, but a run's images, their order and its precision must stay.
 
     Args:
-        plan: what is run.
-        run: its directory.
-        bfloat16: whether this machine would compute in it.
-        keep: write the decisions of a new run.
+        plan: the plan of the run.
+        run: the run's directory.
+        bfloat16: whether this machine would compute in bfloat16.
+        keep: write the decisions if the run is new.
 
     Raises:
-        RunError: the run began with others than the settings ask for.
+        RunError: the run began with values that contradict the settings.
     """
     options = plan.options
     asked = cache = options.cache
     if cache == "auto":
         cache = choose_cache("auto", plan.dataset, None)
-    # A data service has no Python, and so no Pillow.
+    # A data service runs no Python code, so it cannot use Pillow.
     cuts = "tensorflow" if options.data_service else "pillow"
     decided = run.decide(
         {"cache": cache, "bfloat16": bfloat16, "photographs": cuts},

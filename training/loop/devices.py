@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def device_name() -> str:
-    """This process's device and library: "CPU, TensorFlow 2.19.1"."""
+    """Return this process's device and library: "CPU, TensorFlow 2.19.1"."""
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
     kind = details.get("device_name", "GPU" if gpus else "CPU")
@@ -16,7 +16,7 @@ def device_name() -> str:
 
 
 def devices(history: list[dict[str, Any]]) -> str:
-    """Which epochs ran where: "1-400 on NVIDIA H100, JAX 0.11.0; 401-500 on CPU, ..."."""
+    """Return which epochs ran where: "1-400 on NVIDIA H100, JAX 0.11.0; 401-500 on CPU, ..."."""
     parts: list[tuple[str, int, int]] = []
     for row in history:
         device, epoch = row.get("device", ""), row["epoch"]

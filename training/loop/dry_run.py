@@ -12,17 +12,17 @@ from training.loop.plan import Plan
 from training.loop.stage import Stage
 from zoo.profile import profile
 
-POINTS = 10  # of the learning rate's course
+POINTS = 10  # number of learning rates shown per stage
 
 
 def describe(plan: Plan) -> Iterator[str]:
-    """The lines that `lqz train TASK --dry-run` prints, of a plan that a run accepts.
+    """Yield the lines that `lqz train TASK --dry-run` prints for a plan that a run accepts.
 
-    The networks are built and the first image is read. A data set that is not on disk is described
-    by its published size, and the machine is not asked for room.
+    The networks are built and the first image is read. If the data set is not on disk, its
+    published size is used, and memory and disk space are not checked.
 
     Raises:
-        ZooError: as the run would, before the first line.
+        ZooError: a run would raise it too; raised before the first line.
     """
     if began_before(plan.directory):
         plan.dataset.find_as_before()
@@ -98,7 +98,7 @@ def _stage(index: int, stage: Stage, images: int) -> Iterator[str]:
 
 
 def _points(stage: Stage, steps: int) -> list[int]:
-    """Ten steps, evenly from the first to the last."""
+    """Return ten steps, evenly spaced from the first to the last."""
     last = stage.epochs * steps - 1
     return [round(last * i / (POINTS - 1)) for i in range(POINTS)]
 

@@ -18,7 +18,7 @@ from zoo.weights.torch_state import load_torch_state, torch_state
 
 
 def initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bool) -> None:
-    """Give `model` the weights of `source`, its binary kernels only if asked."""
+    """Copy the weights of `source` to `model`; its binary kernels only if `binary_kernels`."""
     state, own = torch_state(source), torch_state(model)
     for entry in entries(model):
         if not binary_kernels and getattr(entry.variable, "precision", 32) == 1:
@@ -29,10 +29,10 @@ def initialize(model: tf.keras.Model, source: tf.keras.Model, binary_kernels: bo
 
 
 def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
-    """Give `model`, which `factory` built, the weights of a file or a registered set; its sha256.
+    """Load a file or a registered set into `model`, which `factory` built; return its sha256.
 
-    The file may be a twin's, such as the real-valued network's. A classifier for other classes
-    stays as it is, which is said.
+    The file may come from another variant of the network, such as the real-valued one. A
+    classifier for other classes is not loaded, and a message says so.
     """
     path = find_weights(weights, component_name(type(factory)))
     with warnings.catch_warnings(record=True) as notes:
@@ -44,8 +44,10 @@ def start_from(model: tf.keras.Model, factory: ZooFactory, weights: str) -> str:
 
 
 def take_features(model: tf.keras.Model, factory: ZooFactory, path: Path) -> None:
-    """Give `model`, which `factory` built, the weights of a file but a classifier for other
-    classes, which a warning names."""
+    """Load the weights of a file into `model`, which `factory` built.
+
+    A classifier for other classes is not loaded; a warning names it.
+    """
     head = (factory.classifier_name, *factory.head)
     name = component_name(type(factory))
     load_features(model, path, name=name, head=head, of_a_twin=True)

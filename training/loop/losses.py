@@ -1,4 +1,4 @@
-"""Losses on logits, one value per image, so that a global batch can be averaged over workers."""
+"""Losses on logits, one value per image, so that workers can average over the global batch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import tensorflow as tf
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Cross entropy with (smoothed) labels.
+    """Return the cross entropy with (smoothed) labels.
 
     Args:
         logits: (batch, classes), float32.
         labels: (batch,), int32.
-        label_smoothing: share of the target spread evenly over all classes.
+        label_smoothing: share of the target that is spread evenly over all classes.
 
     Returns:
         (batch,), nats.
@@ -23,9 +23,9 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float =
 
 
 def distributional_loss(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
-    """ReActNet's loss (2003.03488, section 4.3): cross entropy of the teacher's softmax and ours.
+    """Return ReActNet's loss (2003.03488, section 4.3): cross entropy of both softmax outputs.
 
-    No label enters. Both of shape (batch, classes); returns (batch,), nats.
+    It uses no labels. Both arguments have shape (batch, classes); returns (batch,), nats.
     """
     targets = tf.stop_gradient(tf.nn.softmax(teacher_logits))
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

@@ -15,12 +15,12 @@ from training.loop.stage import Stage
 from training.loop.step import latent_variables
 from zoo.errors import InvalidValueError
 
-# Bytes that a step takes on a CPU for each byte that is kept of its images. Measured as the
-# difference of two batch sizes: RealResNet20 1.2, ReActNet20 1.3 (batches of 128 and 256 images of
+# Bytes that a step needs on a CPU, per byte kept for the backward pass. Measured as the difference
+# between two batch sizes: RealResNet20 1.2, ReActNet20 1.3 (batches of 128 and 256 images of
 # 32x32), ReActNetA 1.6 (8 and 16 of 128x128), ReActNet18 1.7 (8 and 16 of 224x224).
 STEP_FACTOR = 1.4
-PROCESS = 2**30  # bytes of Python, TensorFlow and its compiled step
-# Layers whose gradient needs none of their inputs; of ReLU it needs the output.
+PROCESS = 2**30  # bytes of Python, TensorFlow and the compiled step
+# The gradient of these layers does not need their inputs; ReLU's needs its output instead.
 WITHOUT_INPUTS = {
     "Activation",
     "Add",
@@ -40,15 +40,15 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 @dataclass(frozen=True)
 class Memory:
-    """What one stage takes, in bytes.
+    """Memory and disk space that one stage needs, in bytes.
 
     Attributes:
-        weights: weights, gradients and optimizer.
-        outputs: the outputs of all layers for one image.
-        kept: what the backward pass keeps for one image.
-        images: how many there are of it at once.
-        parts: into which a batch is divided.
-        disk: checkpoints and results.
+        weights: bytes of weights, gradients and optimizer.
+        outputs: bytes of the outputs of all layers for one image.
+        kept: bytes that are kept for the backward pass of one image.
+        images: number of images that are computed at once.
+        parts: number of parts into which a batch is divided.
+        disk: bytes of checkpoints and results.
     """
 
     weights: int
@@ -62,7 +62,7 @@ class Memory:
     def of(
         cls, model: tf.keras.Model, stage: Stage, teachers: Sequence[tf.keras.Model] = ()
     ) -> Memory:
-        """Of a stage that trains `model`, on images of a fixed size."""
+        """Estimate for a stage that trains `model` on images of a fixed size."""
         trained = sum(math.prod(v.shape) for v in latent_variables(list(stage.trains(model))))
         slots = 2 if "Adam" in type(stage.optimizer(1.0)).__name__ else 1
         average = model.count_params() if stage.ema else 0
@@ -77,18 +77,18 @@ class Memory:
         )
 
     def step(self, replicas: int = 1) -> int:
-        """Of a step, its process included, where `replicas` share a batch."""
+        """Return the memory of a step and its process if `replicas` share a batch."""
         return PROCESS + self.weights + round(STEP_FACTOR * self.kept * self.images / replicas)
 
     def fitting(self, room: int, replicas: int = 1) -> int:
-        """The largest batch, a power of 2, that takes so many bytes at most; 0 if none does."""
+        """Return the largest batch size, a power of 2, that fits in `room` bytes; 0 if none."""
         left = (room - PROCESS - self.weights) * replicas
         most = int(left / (STEP_FACTOR * self.kept)) * self.parts
         return 2 ** (most.bit_length() - 1) if most > 0 else 0
 
 
 def _bytes(model: tf.keras.Model, of: Callable[[Any, Any], list[Any]]) -> int:
-    """Of the tensors, for one image, that `of` gives for the calls of a model's layers."""
+    """Return the bytes, for one image, of all tensors that `of(layer, node)` returns."""
     tensors = {
         id(each): each
         for layer in model.layers
@@ -114,7 +114,7 @@ def _kept(layer: tf.keras.layers.Layer, node: Any) -> list[Any]:
 
 
 def _signs(model: tf.keras.Model) -> int:
-    """Of the signs that layers make of their inputs, beside which the inputs are kept."""
+    """Return the bytes of the signs of layers' inputs; the inputs are kept beside them."""
     return sum(
         _size(each)
         for layer in model.layers
@@ -125,7 +125,7 @@ def _signs(model: tf.keras.Model) -> int:
 
 
 def machine_memory() -> tuple[int, int]:
-    """Bytes of memory that this machine, or this process's container, has, and that are free."""
+    """Return the total and free bytes of memory of this machine or this process's container."""
     found = psutil.virtual_memory()
     total = found.total
     for path in LIMITS:
@@ -137,12 +137,12 @@ def machine_memory() -> tuple[int, int]:
 
 
 def check_memory(stages: Sequence[Memory], replicas: int = 1) -> list[str]:
-    """Compare what the largest stage takes with what the machine has.
+    """Compare the memory that the largest stage needs with the machine's.
 
-    Nothing is known of the memory of GPUs, which TensorFlow asks for as it goes.
+    With a GPU nothing is checked: TensorFlow allocates its memory during training.
 
     Returns:
-        A sentence where other processes leave less than it takes.
+        A sentence if the memory that is free now is not enough; else nothing.
 
     Raises:
         InvalidValueError: the machine has less.

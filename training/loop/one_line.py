@@ -15,24 +15,24 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.segment import ControlCode, ControlType
 from rich.table import Column
 
-REDRAWN_EVERY = 0.1  # seconds, at most as often
-BAR_LENGTHS = ((100, 20), (76, 8), (0, 2))  # of a terminal of at least so many columns
+REDRAWN_EVERY = 0.1  # minimum seconds between two drawings
+BAR_LENGTHS = ((100, 20), (76, 8), (0, 2))  # (least columns of the terminal, length of the bar)
 
-Wide = Sequence[tuple[int, str]]  # texts, each with the columns from which it is shown
+Wide = Sequence[tuple[int, str]]  # (least columns of the terminal, text to show)
 
 
 class Parts(NamedTuple):
-    """What stands before and behind the bar."""
+    """The texts before and behind the bar."""
 
     before: Wide
     behind: Wide
 
 
 class OneLine(Progress):
-    """A bar with text before and behind it; what does not fit the terminal is left away."""
+    """A bar with text before and behind it; text that does not fit the terminal is omitted."""
 
     def __init__(self, total: int):
-        """`total`: steps until the bar is full."""
+        """Make a bar that is full after `total` steps."""
         text = Column(no_wrap=True, overflow="crop")
         self._bar = BarColumn()
         super().__init__(
@@ -43,12 +43,12 @@ class OneLine(Progress):
             auto_refresh=False,
         )
         self._parts = Parts((), ())
-        self._cells = 0  # of the line as it was drawn last
+        self._cells = 0  # width of the line when it was last drawn
         self._drawn = 0.0
         self._task = self.add_task("", total=total, before="", behind="")
 
     def start(self) -> None:
-        """Begin to draw."""
+        """Start drawing."""
         super().start()
         self.refresh()
 
@@ -65,7 +65,7 @@ class OneLine(Progress):
         self.console.print(text, highlight=False, markup=False)
 
     def refresh(self) -> None:
-        """Draw the line anew, for the width that the terminal has now."""
+        """Draw the line again, for the terminal's current width."""
         self._fit()
         self._drawn = time.monotonic()
         super().refresh()
@@ -74,7 +74,7 @@ class OneLine(Progress):
         width = self.console.width
         rows = math.ceil(self._cells / width) if self._cells else 1
         if rows > 1 and terminal_reflows():
-            # The terminal became narrower and folded the line: rich knows of its last row alone.
+            # The terminal became narrower and wrapped the line; rich knows only its last row.
             row: list[ControlCode] = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)]
             last: list[ControlCode] = [
                 (ControlType.CARRIAGE_RETURN,),
@@ -96,7 +96,7 @@ def _fitting(parts: Wide, width: int) -> str:
 
 
 def terminal_reflows(environment: Any = os.environ) -> bool:
-    """Whether the terminal folds lines anew when it becomes narrower, as all but a few old ones."""
+    """Return whether the terminal wraps its lines again when it becomes narrower; most do."""
     kind = environment.get("TERM", "")
     plain_screen = kind.startswith("screen") and "TMUX" not in environment
     return "XTERM_VERSION" not in environment and kind != "linux" and not plain_screen

@@ -1,6 +1,6 @@
 """The papers' optimizers, with PyTorch's constants.
 
-They are Keras's `legacy` ones, whose update is one fused kernel per weight.
+They are Keras's `legacy` optimizers: each updates a weight with one fused kernel.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("adam", "sgd")
 
-MakeOptimizer = Callable[[float], Any]  # gives a legacy optimizer of Keras
+MakeOptimizer = Callable[[float], Any]  # makes a legacy optimizer of Keras for a learning rate
 
 
 def adam(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
-    """Adam (1412.6980) with epsilon 1e-8."""
+    """Return Adam (1412.6980) with epsilon 1e-8."""
     import tensorflow as tf
 
     return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8)
 
 
 def sgd(momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
-    """Stochastic gradient descent with momentum."""
+    """Return a maker of stochastic gradient descent with momentum."""
 
     def make(learning_rate: float) -> tf.keras.optimizers.legacy.Optimizer:
         import tensorflow as tf
@@ -35,5 +35,5 @@ def sgd(momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
 
 
 def named(name: str, momentum: float = 0.9, nesterov: bool = False) -> MakeOptimizer:
-    """The optimizer of this name, one of `OPTIMIZERS`; the other arguments are sgd's."""
+    """Return the optimizer of this name, one of `OPTIMIZERS`; the other arguments are for sgd."""
     return adam if name == "adam" else sgd(momentum, nesterov)

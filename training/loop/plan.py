@@ -22,15 +22,15 @@ class RunOptions:
     """Options of a run that do not affect its result.
 
     Attributes:
-        cache: where encoded images wait between epochs: auto, memory, disk or none.
-        cache_dir: where cache=disk keeps them.
-        checkpoint_minutes: between checkpoints within an epoch.
+        cache: where encoded images are kept between epochs: auto, memory, disk or none.
+        cache_dir: the folder of cache=disk.
+        checkpoint_minutes: time between checkpoints within an epoch.
         validate_every: epochs from one validation to the next.
         tensorboard: whether to write TensorBoard's event files.
         strategy: auto, one_device, mirrored or multi_worker.
         data_service: address of a tf.data service that decodes and augments.
-        rejoin_minutes: that a worker waits for the others.
-        accept_other_data: whether to go on although the data are not those of the run's start.
+        rejoin_minutes: how long a worker waits for the others.
+        accept_other_data: whether to continue if the data differ from those at the run's start.
     """
 
     cache: str
@@ -45,7 +45,7 @@ class RunOptions:
 
 
 class Choice(NamedTuple):
-    """A setting's value that a recipe chose by looking at its data set, and why, in a few words."""
+    """A setting's value that a recipe chose from its data set, and the reason in a few words."""
 
     value: Any
     why: str
@@ -53,27 +53,28 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe as a run sees it.
+    """Everything that a run needs from its recipe.
 
     Attributes:
-        recipe: its name.
-        config: its settings by key: all that determines the result.
-        places: keys of `config` that say where the same data lies, which may move.
-        digest: of `config` without `places`, eight hexadecimal digits.
-        directory: where the run is kept.
-        dataset, preprocessing: what it trains on.
+        recipe: the recipe's name.
+        config: the recipe's settings by key: everything that determines the result.
+        places: keys of `config` that only say where the data are; they may change.
+        digest: digest of `config` without `places`, eight hexadecimal digits.
+        directory: the run's directory.
+        dataset, preprocessing: the training data.
         factory: builds the network that is saved at the end.
         model_name: that network's name in the catalog.
-        seed: of everything random.
+        seed: seed of all random numbers.
         deterministic: whether the same settings give the same bits.
         corrupt_share: share of images that may be unreadable.
         options: see `RunOptions`.
-        introduction: gives the run's first line; reads the data set.
-        stages: gives the stages; asks TensorFlow for its devices and raises InvalidValueError for
-            settings that cannot be trained, so it is called once all workers have joined.
-        derived: gives the settings that the recipe chose by looking at the data set.
-        check: checks the weights that the networks are built with, found by a function such as
-            `find_weights`; gives those of "model" and "teacher" whose weights it gave no file for.
+        introduction: returns the run's first line; reads the data set.
+        stages: returns the stages. It asks TensorFlow for its devices, so call it after all workers
+            have joined. It raises InvalidValueError for settings that cannot be trained.
+        derived: returns the settings that the recipe chose from the data set.
+        check: checks the weights that the networks are built with; its argument is a function that
+            finds them, such as `find_weights`. Returns those of "model" and "teacher" for which
+            that function found no file.
     """
 
     recipe: str
@@ -96,11 +97,11 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """`config` without `places`: what two starts of the same run share."""
+        """Return `config` without `places`: these settings are equal in all starts of a run."""
         return {key: value for key, value in self.config.items() if key not in self.places}
 
     def choices(self) -> Iterator[str]:
-        """A line for each setting that the recipe chose by looking at the data set, and a head."""
+        """Yield a header, and a line for each setting that the recipe chose from the data set."""
         chosen = {
             key: choice
             for key, choice in self.derived().items()

@@ -12,27 +12,27 @@ from training.loop.one_line import OneLine, Parts
 from training.loop.stage import StageResult
 from training.terminal import on_terminal, plain, print_table
 
-# Columns from which a bar shows more, and an epoch's line all.
+# Least columns of a terminal for the bar to show more, and for the long line of an epoch.
 ROOM_FOR_TIME, ROOM_FOR_LOSS, ROOM_FOR_ALL, ROOM_FOR_LINE = 50, 76, 100, 145
 
 
 def say(text: str) -> None:
-    """One line for the user, at once; names of files in it cannot steer a terminal."""
+    """Print one line at once, without control characters that a file's name may contain."""
     print(plain(text), flush=True)
 
 
 def epoch_line(stage: str, row: dict[str, Any], epochs: int, short: bool = False) -> str:
-    """One epoch's figures.
+    """Return the line that shows an epoch's figures.
 
     Args:
-        stage: its name.
-        row: a line of the CSV log.
-        epochs: of the stage.
-        short: for a terminal of 80 columns, where the bar below names the stage.
+        stage: name of the stage.
+        row: a row of the CSV log.
+        epochs: number of epochs of the stage.
+        short: for a terminal of 80 columns, where the bar below shows the stage's name.
     """
     epoch = f"epoch {row['epoch']}/{epochs}"
     figures = [f"loss {row['loss']:.4f}", f"top-1 {row['top1']:.2f} %"]
-    if row["validation_top1"] is not None:  # where it was left out
+    if row["validation_top1"] is not None:  # None if this epoch was not validated
         figures.append(f"validation {row['validation_top1']:.2f} %")
     speed = f"{row['images_per_second']:.0f} images/s"
     if short:
@@ -43,7 +43,7 @@ def epoch_line(stage: str, row: dict[str, Any], epochs: int, short: bool = False
 
 
 def print_results(results: Sequence[StageResult]) -> None:
-    """The table at a run's end: a row per stage, and their sum."""
+    """Print the table at a run's end: a row per stage, and their sum."""
 
     def clock(seconds: float) -> str:
         return time.strftime("%H:%M:%S" if seconds >= 3600 else "%M:%S", time.gmtime(seconds))
@@ -67,7 +67,7 @@ def print_results(results: Sequence[StageResult]) -> None:
 
 
 class Course(Protocol):
-    """What a bar shows: a stage, or one pass over the images."""
+    """The work that a bar shows: a stage, or one pass over the images."""
 
     @property
     def name(self) -> str: ...
@@ -78,22 +78,22 @@ class Course(Protocol):
 
 
 class Bar:
-    """A stage's progress, counted in steps; nothing unless standard output is a terminal."""
+    """A bar of a stage's steps; shown only if standard output is a terminal."""
 
     def __init__(self, stage: Course | None = None, steps: int = 0, done: int = 0):
-        """`steps` of the stage in an epoch, and how many of the whole stage are done."""
+        """`steps`: steps per epoch; `done`: steps of the whole stage that are done."""
         self._line: OneLine | None = None
         if stage is None:  # not on a terminal
             return
         self._stage, self._steps = stage, steps
-        # The first call compiles: its time says nothing of the next.
+        # The first call compiles, so its time does not predict the next.
         self._began, self._first, self._compiled = time.monotonic(), done, False
         self._line = OneLine(steps * stage.epochs)
         self._line.show(done, self._parts(done, [(0, "compiling")]))
 
     @property
     def narrow(self) -> bool:
-        """Whether the line of an epoch should be short."""
+        """Return whether the line of an epoch should be short."""
         return self._line is not None and self._line.console.width < ROOM_FOR_LINE
 
     def _parts(self, step: int, figures: list[tuple[int, str]]) -> Parts:
@@ -124,7 +124,7 @@ class Bar:
 
 @contextmanager
 def stage_bar(stage: Course, steps: int, done: int) -> Iterator[Bar]:
-    """The bar of a stage of `steps` steps an epoch, of which `done` are done."""
+    """Show the bar of a stage with `steps` steps per epoch; `done` steps are already done."""
     bar = Bar(stage, steps, done) if on_terminal() else Bar()
     with bar._line or nullcontext():
         yield bar

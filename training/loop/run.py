@@ -1,4 +1,4 @@
-"""A plan's stages, run one after the other: from an empty or half-full directory to a model."""
+"""Run a plan's stages one after the other, in a new or partly filled directory."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class StageWriter(Protocol):
     """Writes a stage in another form instead of training it."""
 
     def write(self, trainer: StageTrainer, *, digest: str, index: int, name: str) -> str:
-        """Write the stage in the state that it would go on from; a sentence for the user.
+        """Write the stage in the state from which it would continue; return a sentence to print.
 
         Args:
-            trainer: of the stage.
-            digest: of the recipe.
-            index, name: number of the stage, and what to call it.
+            trainer: the trainer of the stage.
+            digest: digest of the recipe.
+            index, name: number and name of the stage.
         """
 
 
 class StageState(Protocol):
-    """What was trained elsewhere.
+    """The state of a stage that was trained elsewhere.
 
     Attributes:
         stage: name of the stage.
@@ -62,7 +62,7 @@ class StageState(Protocol):
     def stage(self) -> str: ...
 
     def take_back(self, trainer: StageTrainer) -> None:
-        """Make it the newest checkpoint of the stage."""
+        """Make this state the newest checkpoint of the stage."""
 
 
 @dataclass
@@ -82,10 +82,10 @@ def execute(
     Args:
         plan: what to train.
         program: writes the next unfinished stage as a program, instead of training it.
-        state: what a program has trained; its stage goes on from there.
+        state: the state that a program has trained; its stage continues from it.
 
     Returns:
-        None where a program was written.
+        The result; None if a program was written.
     """
     workers = connect(plan.options.strategy, plan.options.rejoin_minutes)
     if workers.count > 1 and (program or state):
@@ -99,12 +99,12 @@ class Run:
     """One run of a plan on these workers.
 
     Attributes:
-        plan: what is run.
-        workers: who runs it.
-        stop: whether it was asked to stop.
-        results, models: of the stages so far, by name.
-        decided: what was left to the machine, see `decisions`.
-        stage_count: of the plan.
+        plan: the plan to run.
+        workers: the processes that run it.
+        stop: whether the user or the system asked the run to stop.
+        results, models: results and networks of the stages so far, by name.
+        decided: decisions of the machine, see `decisions`.
+        stage_count: number of stages in the plan.
         program, state: see `execute`.
     """
 
@@ -119,7 +119,7 @@ class Run:
     state: StageState | None = None
 
     def run(self) -> TrainedRun | None:
-        """All stages, in order, and the report; None where the next is written as a program."""
+        """Run all stages in order and report; None if the next stage was written as a program."""
         plan, options, workers = self.plan, self.plan.options, self.workers
         dataset = plan.dataset
         if workers.from_chief(lambda: began_before(plan.directory)):
@@ -146,7 +146,7 @@ class Run:
         for remark in checked.remarks:
             say(remark)
         stages = checked.stages
-        del checked  # its networks only show their shapes
+        del checked  # free its networks, which were built only to check shapes
         self.stage_count = len(stages)
         directory = RunDirectory(plan.directory, plan.config, plan.places)
         workers.from_chief(directory.open)
@@ -161,7 +161,7 @@ class Run:
                         trained = self._stage(directory, index, stage)
                     if not trained:
                         return None
-            # Before the directory is released: another process could then change these files.
+            # Report before the directory is released: then another process may change its files.
             return workers.from_chief(lambda: self._report(directory, stages))
         except Interrupted as interrupt:
             say(f"\n{interrupt} The same command continues from there ({directory.path}).")
@@ -170,7 +170,7 @@ class Run:
             directory.close()
 
     def _stage(self, run: RunDirectory, index: int, stage: Stage) -> bool:
-        """Train one stage, or take what it left; False: it was written as a program instead."""
+        """Train a stage, or load its result if it is finished; False if written as a program."""
         directory = run.stage(index, stage.name)
         tf.keras.utils.set_random_seed(self.plan.seed + index)
         model = self.models[stage.name] = stage.build()
@@ -233,10 +233,10 @@ class Run:
         return True
 
     def _needed_bytes(self, step: TrainStep, index: int) -> int:
-        """Of a run's directory at its largest, as far as is known in this stage.
+        """Estimate the largest size of the run's directory in bytes, as known in this stage.
 
-        Networks of later stages are taken to be as large as this one: a run whose disk does not
-        hold the last of them should say so before the first is trained.
+        We assume that networks of later stages are as large as this one. So if the disk is too
+        small, the run stops before its first stage.
         """
         weights = sum(math.prod(each.shape) * each.dtype.size for each in step.model.weights)
         later = self.stage_count - index
@@ -245,12 +245,12 @@ class Run:
             for model in list(self.models.values())[:-1]
             for each in model.weights
         )
-        # Two checkpoints and a draft; then weights once a stage, and three times as the result:
-        # as they are, packed, and with the architecture.
+        # Two checkpoints and one that is being written; the weights of each stage; and the final
+        # weights three more times: plain, packed, and with the architecture.
         return before + 3 * checkpoint_bytes(step) + (1 + later + 3) * weights
 
     def _start(self, stage: Stage, model: tf.keras.Model) -> dict[str, str]:
-        """Give `model` what the stage starts from; sha256 of that and of its teacher, by name."""
+        """Load the initial weights into `model`; return their and the teacher's sha256 by name."""
         inputs = {}
         for source in filter(None, (stage.initialize_from, stage.teacher)):
             inputs[source] = self.results[source].sha256
@@ -263,7 +263,7 @@ class Run:
         return inputs
 
     def pipeline(self, stage: Stage) -> InputPipeline:
-        """The stage's images, this worker's share of them."""
+        """Return the input pipeline of the stage, with this worker's share of the images."""
         plan, workers = self.plan, self.workers
         return InputPipeline(
             plan.dataset,
@@ -288,7 +288,7 @@ class Run:
         card = card_of_run(run.path)
         packed = weights.with_stem(f"{weights.stem}-packed")
         write_packed(self.models[stages[-1].name], packed, card)
-        # As one file with its architecture, and with probabilities instead of logits.
+        # Save one file with the architecture; this network outputs probabilities, not logits.
         path = weights.with_suffix(".keras")
         save_network(variant(self.plan.factory, weights=str(weights)), path, card)
         model = self.models[stages[-1].name]

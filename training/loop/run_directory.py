@@ -34,7 +34,7 @@ RESULT_SHAPE = {
     "sha256": str,
     "inputs": {},
 }
-DEVICES = "devices"  # in CONFIG, no setting: which epochs ran where, by stage
+DEVICES = "devices"  # a key in CONFIG that is no setting: which epochs ran where, by stage
 STAGE = re.compile(r"\d+-.+")
 DRAFTED = re.compile(r".+\.(npz|json|csv|keras)")  # the files that a run writes
 
@@ -42,13 +42,13 @@ DRAFTED = re.compile(r".+\.(npz|json|csv|keras)")  # the files that a run writes
 class RunDirectory:
     """One run on disk.
 
-    Layout: `config.json`, the resolved recipe; `machine.json`, what the machine that began it
-    decided; a directory per stage with its checkpoints while it runs, `log.csv`, TensorBoard
-    events, and `result.json` with the weights once it is finished.
+    Layout: `config.json`, the resolved recipe; `machine.json`, the decisions of the machine that
+    began the run; a directory per stage. A stage's directory holds `log.csv`, TensorBoard events,
+    checkpoints while the stage runs, and `result.json` and the weights when it is finished.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], may_differ: Collection[str] = ()):
-        """`may_differ` are settings of `config` that another start of the same run may change."""
+        """`may_differ`: settings of `config` that a later start of the same run may change."""
         self.path, self.config, self.may_differ = path, dict(config), may_differ
         self._lock: FileLock | None = None
 
@@ -56,7 +56,7 @@ class RunDirectory:
         """Claim the directory for this process.
 
         Raises:
-            RunError: it cannot be written, is in use, or belongs to a different recipe.
+            RunError: the directory is not writable, is in use, or belongs to a different recipe.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             raise self._cannot_be_written(error.strerror) from error
-        # A lock of the operating system: it ends with the process, however the process ends.
+        # The operating system releases this lock, however the process ends.
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -79,7 +79,7 @@ class RunDirectory:
         self._remove_drafts()
 
     def check(self) -> None:
-        """Raise what `open` would raise, and write nothing; another process may be at work here."""
+        """Raise what `open` would raise, but write nothing: another process may be using it."""
         try:
             place = existing_part(self.path)
             os.lstat(self.path)
@@ -101,7 +101,7 @@ class RunDirectory:
         )
 
     def _remove_drafts(self) -> None:
-        """Remove what a killed process of this run was writing, and nothing of other runs below."""
+        """Remove unfinished files of a killed process of this run; keep runs in subfolders."""
         stages = [each for each in self.path.iterdir() if STAGE.fullmatch(each.name)]
         for folder in (self.path, *stages):
             if folder.is_symlink() or not folder.is_dir():
@@ -109,7 +109,7 @@ class RunDirectory:
             remove_drafts(folder, DRAFTED)
 
     def require_space(self, needed_bytes: int) -> None:
-        """Raise RunError unless the disk has room for `needed_bytes` of files in all."""
+        """Raise RunError unless the run's files can grow to `needed_bytes` in all."""
         here = sum(each.stat().st_size for each in self.path.rglob("*") if each.is_file())
         place = existing_part(self.path)
         free, needed = shutil.disk_usage(place).free, max(needed_bytes - here, 0)
@@ -121,7 +121,7 @@ class RunDirectory:
             )
 
     def close(self) -> None:
-        """Let others use the directory."""
+        """Release the directory for other processes."""
         if self._lock:
             self._lock.release()
             self._lock = None
@@ -150,18 +150,18 @@ class RunDirectory:
     def decide(
         self, now: Mapping[str, Any], formerly: Mapping[str, Any], *, keep: bool = True
     ) -> dict[str, Any]:
-        """What was left to the machine that began this run; for a new run, as it is decided `now`.
+        """Return the decisions of the machine that began this run; `now` for a new run.
 
-        The same bits need the same precision and the same order of images, but the next machine's
-        CPU may have other instructions, and its memory room for less.
+        The same result to the bit needs the same precision and the same order of images. But a
+        later machine may have other CPU instructions and less memory.
 
         Args:
-            now: by name.
-            formerly: how it was in runs that began before there was a decision of that name.
-            keep: write what is decided now.
+            now: this machine's decisions, by name.
+            formerly: the values in runs that are older than a decision of that name.
+            keep: write the decisions of a new run.
 
         Raises:
-            RunError: the record of it is damaged.
+            RunError: the recorded decisions are damaged.
         """
         path = self.path / MACHINE
         before: dict[str, Any] = {}
@@ -176,14 +176,14 @@ class RunDirectory:
         return decided
 
     def stage(self, index: int, name: str) -> Path:
-        """Directory of a stage, made if missing by the process that has opened the run."""
+        """Return the directory of a stage; create it if this process has opened the run."""
         path = self.path / f"{index}-{name.replace(' ', '-')}"
         if self._lock:
             path.mkdir(exist_ok=True)
         return path
 
     def finished(self, directory: Path) -> StageResult | None:
-        """The recorded result of a stage, or None where it has none or its weights are damaged."""
+        """Return the recorded result of a stage; None if missing or if its weights are damaged."""
         try:
             result = StageResult(**fitting(json.loads(read_text(directory / RESULT)), RESULT_SHAPE))
             whole = (
@@ -204,7 +204,7 @@ class RunDirectory:
         (directory / "checkpoints.json").unlink(missing_ok=True)
 
     def _note_devices(self, result: StageResult) -> None:
-        """Write beside the recipe where the epochs of a stage ran."""
+        """Write into CONFIG where the epochs of a stage ran."""
         path = self.path / CONFIG
         config = read_json(path, f"remove {self.path} to start again", {})
         noted = config.get(DEVICES)
@@ -216,11 +216,11 @@ class RunDirectory:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The recipe of a run, as recipes are today, from its `config.json`.
+    """Read the recipe of a run from its `config.json`, converted to today's format.
 
     Raises:
-        RunError: it is damaged, or a newer version of this package wrote it.
-        FileError: it is no regular file, or cannot be read.
+        RunError: the file is damaged, or a newer version of this package wrote it.
+        FileError: it is not a regular file, or cannot be read.
     """
     path, remedy = run / CONFIG, f"remove {run} to start again"
     config = read_json(path, remedy, {})
@@ -230,16 +230,16 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, remedy: str, shape: Any) -> Any:
-    """The value in a JSON file of a run.
+    """Return the value in a JSON file of a run.
 
     Args:
         path: the file.
-        remedy: what to do about a damaged one.
+        remedy: text for the error message: what the user can do if the file is damaged.
         shape: see `fitting`.
 
     Raises:
-        RunError: it is damaged, or of another shape; names the remedy.
-        FileError: it is no regular file, or cannot be read.
+        RunError: the file is damaged, or has another shape; the message names the remedy.
+        FileError: it is not a regular file, or cannot be read.
     """
     try:
         return fitting(json.loads(read_text(path)), shape)
@@ -248,16 +248,16 @@ def read_json(path: Path, remedy: str, shape: Any) -> Any:
 
 
 def fitting(value: Any, shape: Any) -> Any:
-    """`value` of a JSON file, if it has this shape.
+    """Return `value` if it has this shape.
 
     Args:
-        value: of the file.
-        shape: a type (float takes whole numbers as well); a list with the shape of every element;
-            a dict with the shapes of keys that must be there, beside others; a key that may be
+        value: the value read from a JSON file.
+        shape: a type (float accepts integers too); a list with the shape of every element; or a
+            dict with the shapes of required keys (other keys are allowed). A key that may be
             missing ends with "?".
 
     Raises:
-        ValueError: it has not.
+        ValueError: it has another shape.
     """
     if isinstance(shape, dict):
         needed = {key for key in shape if not key.endswith("?")}

@@ -18,33 +18,34 @@ Schedule = Callable[[float], float]
 
 
 def linear() -> Schedule:
-    """From 1 to 0 in a straight line (ReActNet, Bi-Real Net, SD-BNN on ImageNet)."""
+    """Fall from 1 to 0 in a straight line (ReActNet, Bi-Real Net, SD-BNN on ImageNet)."""
     return lambda passed: 1 - passed
 
 
 def cosine() -> Schedule:
-    """Half a cosine from 1 to 0 (SD-BNN on CIFAR-10)."""
+    """Fall from 1 to 0 along half a cosine (SD-BNN on CIFAR-10)."""
     return lambda passed: 0.5 * (1 + math.cos(math.pi * passed))
 
 
 def held(until: float = 2 / 3) -> Schedule:
-    """1 for the share `until`, then to 0 in a straight line (OneHour, BiRealNet20)."""
+    """Stay at 1 for the share `until`, then fall to 0 in a straight line (OneHour, BiRealNet20)."""
     return lambda passed: min(1.0, (1 - passed) / (1 - until))
 
 
 def constant() -> Schedule:
-    """1 from beginning to end."""
+    """Stay at 1."""
     return lambda passed: 1.0
 
 
 def steps(at: Sequence[float], factor: float = 0.1) -> Schedule:
-    """Times `factor` at each share of `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
+    """Multiply by `factor` at each share in `at` (XNOR-Net++, Bi-Real Net's pretraining)."""
     return lambda passed: factor ** sum(passed >= share for share in at)
 
 
 def error_decay(first: float, last: float) -> Callable[[tf.keras.Model, float], None]:
-    """Sets the sharpness t of every `EDESign`: from `first` to `last`, evenly in its logarithm.
+    """Return a function that sets the sharpness t of every `EDESign`.
 
+    t goes from `first` to `last` in equal steps of its logarithm, as in
     SD-BNN and IR-Net (1909.10788, section 3.3): t = first * (last / first) ** (epoch / epochs).
     """
     if not 0 < first <= last:
@@ -73,11 +74,11 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
 }
 
 SCHEDULE_NAMES = (*SCHEDULES, "steps")
-SCHEDULE_UNITS = ("epoch", "step")  # in which a learning rate moves
+SCHEDULE_UNITS = ("epoch", "step")  # how often a learning rate changes
 
 
 def named(name: str) -> Schedule:
-    """The schedule of this name, one of `SCHEDULES`, which need no more than that."""
+    """Return the schedule of this name, one of `SCHEDULES`: those without required arguments."""
     return SCHEDULES[name]()
 
 
@@ -91,16 +92,17 @@ def learning_rate(
     every: str = "step",
     warmup_epochs: float = 0.0,
 ) -> float:
-    """The learning rate of one step.
+    """Return the learning rate of one step.
 
     Args:
-        schedule: factor by share of the stage.
-        peak: learning rate where the factor is 1.
+        schedule: maps the finished share of the stage to a factor.
+        peak: the learning rate if the factor is 1.
         step: number of the step in the stage, from 0.
-        steps_per_epoch: of the stage.
-        epochs: of the stage.
-        every: "epoch" holds the rate within an epoch, as the authors' code does; "step" does not.
-        warmup_epochs: in which the rate rises from 0 to the schedule's in a straight line, step by
+        steps_per_epoch: steps per epoch of the stage.
+        epochs: epochs of the stage.
+        every: "epoch" keeps the rate constant within an epoch, as the authors' code does; "step"
+            changes it at each step.
+        warmup_epochs: epochs in which the rate rises linearly from 0 to the schedule's, step by
             step (1706.02677, section 2.2).
     """
     unit = steps_per_epoch if every == "epoch" else 1

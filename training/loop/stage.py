@@ -1,4 +1,4 @@
-"""A recipe is a list of stages; a stage trains one model, from recorded inputs to outputs."""
+"""The settings and the result of a stage. A stage trains one model; a recipe lists stages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def all_trainable(model: tf.keras.Model) -> Iterable[Any]:
-    """Every trainable variable."""
+    """Return every trainable variable."""
     return model.trainable_variables
 
 
 def batch_norms(model: tf.keras.Model) -> Iterable[Any]:
-    """The scales and shifts of batch norm."""
+    """Return the scales and shifts of batch norm."""
     import tensorflow as tf
 
     for layer in model.layers:
@@ -29,12 +29,12 @@ def batch_norms(model: tf.keras.Model) -> Iterable[Any]:
 
 
 def kernels(model: tf.keras.Model) -> Iterable[Any]:
-    """The kernels; neither batch norm nor scales nor biases."""
+    """Return the kernels, without batch norm, scales and biases."""
     return [variable for variable in model.trainable_variables if "kernel" in variable.name]
 
 
 def convolutions(model: tf.keras.Model) -> Iterable[Any]:
-    """What ReActNet's code decays: 4-D parameters (shifts are, too) and convolutions."""
+    """Return what ReActNet's code decays: 4-D parameters (also shifts) and convolutions."""
     from zoo.weights.torch_layout import entries
 
     for entry in entries(model):
@@ -43,7 +43,7 @@ def convolutions(model: tf.keras.Model) -> Iterable[Any]:
             yield entry.variable
 
 
-# What weight decay acts on, by name.
+# The variables that weight decay acts on, by name.
 DECAYED: dict[str, Callable[[tf.keras.Model], Iterable[Any]]] = {
     "all": all_trainable,
     "convolutions": convolutions,
@@ -56,34 +56,34 @@ class Stage:
     """The settings of one stage.
 
     Attributes:
-        name: of its directory and its row in the results.
+        name: name of its directory and of its row in the results.
         build: builds the model, which must output logits; keyword arguments override the network's.
-        epochs: its length; 0 uses the model as built, with its weights.
+        epochs: number of epochs; 0 uses the model as built, with its weights.
         batch_size: images per step over all workers.
-        accumulate: parts of a replica's images in a step; their gradients are summed.
+        accumulate: number of parts of a replica's images in a step; their gradients are summed.
         learning_rate: the rate if the schedule's factor is 1.
         schedule: see `training.loop.schedules`.
         schedule_every: "epoch" or "step".
-        optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` ones, whose
-            updates are one fused kernel per weight.
-        warmup_epochs: at its start, in which the learning rate rises from 0.
+        optimizer: makes the optimizer for a learning rate; one of Keras's `legacy` optimizers,
+            which update each weight with one fused kernel.
+        warmup_epochs: epochs at the start in which the learning rate rises from 0.
         gradient_clip: limit of the norm of all gradients of the loss together; 0 for no limit.
         ema: decay of a moving average of the weights, which is validated and saved; 0 for none.
-            After n steps it is at most (1 + n) / (10 + n), so that short stages forget their
-            first weights.
+            After n steps the decay is at most (1 + n) / (10 + n), so that short stages forget
+            their first weights.
         weight_decay: L2 coefficient, added to the gradient (not decoupled) of some variables.
-        decays: those variables, of the model.
-        trains: the variables of the model that the optimizer updates.
+        decays: returns the variables of the model that weight decay acts on.
+        trains: returns the variables of the model that the optimizer updates.
         each_epoch: called before each epoch with the model and the share of epochs that have
-            passed, in [0, 1): updates values that no optimizer updates. Default: sharpen every
+            passed, in [0, 1). It updates values that no optimizer updates. Default: sharpen every
             `EDESign`, as SD-BNN does on CIFAR-10; other models are unaffected.
-        teacher: name of the stage whose model outputs the targets; None: labels.
-        label_smoothing: with labels.
-        initialize_from: name of the stage whose weights this one starts from.
-        weights: the file or registered set that it starts from instead.
+        teacher: name of the stage with the model that outputs the targets; None: train on labels.
+        label_smoothing: share of the target that is spread over all classes, if trained on labels.
+        initialize_from: name of the stage that gives the initial weights.
+        weights: the file or registered set of initial weights, instead of a stage.
         carry_over_kernels: whether to load the kernels that are binary in this stage.
         crop: train only on the centre of each image, with this height and width.
-        bfloat16: compute binary convolutions in it.
+        bfloat16: compute binary convolutions in bfloat16.
         hold_signs: set latent kernels to their signs before training.
     """
 
@@ -137,7 +137,7 @@ class Stage:
             raise InvalidValueError(f"warmup_epochs={self.warmup_epochs} must be 0 or more.")
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of a step of the stage, counted from 0."""
+        """Return the learning rate of a step of the stage, counted from 0."""
         return learning_rate(
             self.schedule,
             self.learning_rate,
@@ -150,7 +150,7 @@ class Stage:
 
 
 def on_crops_first(stage: Stage, epochs: int, size: int, channels: int) -> list[Stage]:
-    """`stage` as two stages: `epochs` on the central `size` pixels of each image, then its own.
+    """Split `stage` in two: `epochs` on the central `size` pixels, then its epochs on whole images.
 
     Learning rate and estimator follow one schedule over both stages. A teacher sees the whole image
     in both.
@@ -190,18 +190,18 @@ class StageResult:
     """The result of a finished stage.
 
     Attributes:
-        name: the stage's.
-        top1, top5: on all validation images, after the last epoch, in percent.
-        train_top1: on the augmented training images of the last epoch, in percent; None
+        name: the stage's name.
+        top1, top5: accuracy on all validation images after the last epoch, in percent.
+        train_top1: accuracy on the augmented training images of the last epoch, in percent; None
             for a model that was not trained here.
         images: number of validation images.
-        epochs: trained.
-        seconds: spent on it, over all sessions.
-        weights: file name in the stage's directory.
-        sha256: of that file.
-        inputs: sha256 of the weights it started from and learned from, by stage name.
-        devices: which epochs ran where; empty for runs from before this was noted.
-        ema: decay of the moving average that the weights are; 0 for the optimizer's own.
+        epochs: number of epochs trained.
+        seconds: training time over all sessions.
+        weights: name of the weights' file in the stage's directory.
+        sha256: sha256 of that file.
+        inputs: sha256 of the initial weights and of the teacher's weights, by stage name.
+        devices: which epochs ran where; empty for runs that are older than this field.
+        ema: decay of the moving average that was saved; 0 if the weights were not averaged.
     """
 
     name: str

@@ -35,7 +35,7 @@ class StageLog:
         self._writer.flush()
 
     def _kept(self, action: Callable[[], Any]) -> Any:
-        """Events are for looking at: a training goes on without them where they cannot be kept."""
+        """Call `action`. If events cannot be written, training continues without them."""
         try:
             return action()
         except tf.errors.OpError as error:

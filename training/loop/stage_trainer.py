@@ -1,4 +1,4 @@
-"""Trains one stage: epochs, checkpoints, logs; resumes exactly where it stopped."""
+"""Train one stage: epochs, checkpoints, logs. A stopped stage resumes exactly."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ LOOP = {
     "done_steps": int,
     "seconds": float,
     "history": [{"epoch": int, VALIDATION[1]: object}],
-    "positions?": [int],  # not in checkpoints of before
+    "positions?": [int],  # older checkpoints lack them
 }
-SECONDS_PER_CALL = 0.5  # how often Python looks after the compiled loop
+SECONDS_PER_CALL = 0.5  # target duration of one call of the compiled loop
 
 
 class StageTrainer:
-    """One stage in its directory; continues from its newest whole checkpoint."""
+    """Train one stage in its directory; continue from its newest complete checkpoint."""
 
     def __init__(
         self,
@@ -50,21 +50,21 @@ class StageTrainer:
         validate_every: int = 1,
         whose: str | None = None,
     ):
-        """`whose` names recipe and stage: a checkpoint of others is refused."""
+        """`whose` names recipe and stage; checkpoints of another recipe or stage are refused."""
         self.stage, self.step, self.pipeline, self.directory = stage, step, pipeline, directory
         self.checkpoints = Checkpoints(directory)
         self.checkpoint_seconds = 60 * checkpoint_minutes
         self.validate_every, self.whose = validate_every, whose
         self.stop = stop
         self.workers = workers or alone()
-        # The agreement of all workers: whether to stop, and where each continues.
+        # Agreed between all workers: whether to stop, and where each continues.
         self.stopping = False
         self.positions: list[int] = []
         self.steps_per_epoch = pipeline.steps_per_epoch
         self.total_steps = stage.epochs * self.steps_per_epoch
         self.evaluation = AccuracyPass(step.model)
         self.log = StageLog(directory, tensorboard) if self.workers.is_chief else None
-        # The state of the loop, besides the variables: what a checkpoint holds as JSON.
+        # The loop's state that is not in variables; a checkpoint stores it as JSON.
         self.done_steps = 0
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ class StageTrainer:
         """Train to the end. Returns the last epoch's row of `log.csv`.
 
         Raises:
-            Interrupted: after writing a checkpoint.
+            Interrupted: the run was asked to stop; a checkpoint is written first.
             RunError: the loss or a weight is not finite; the last good checkpoint stays.
         """
         self.resume()
@@ -112,7 +112,7 @@ class StageTrainer:
             self._check_loss()
             took = time.monotonic() - before
             self.done_steps += count
-            # The first call of a process compiles: its time says nothing of the next.
+            # The first call of a process compiles, so its time does not predict the next.
             if self.done_steps - first_step > 1:
                 wanted = int(count * SECONDS_PER_CALL / max(took, 1e-4))
                 count = max(1, min(2 * count, wanted, MOST_STEPS))
@@ -137,10 +137,10 @@ class StageTrainer:
         self._stop_if_asked()
 
     def _agree(self, count: int = 1, due: bool = False) -> tuple[int, bool]:
-        """The chief's steps per call, and whether it is time for a checkpoint.
+        """Return the chief's steps per call, and whether a checkpoint is due.
 
-        Sets `stopping`, if any worker was asked to stop, and `positions`. All workers must do the
-        same steps and leave at the same one, or they would wait for each other for ever.
+        Sets `positions`, and `stopping` if any worker was asked to stop. All workers must do the
+        same steps and stop at the same step; otherwise they would wait for each other forever.
         """
         workers, position = self.workers, int(self.step.position.numpy())
         if workers.count == 1:
@@ -160,7 +160,7 @@ class StageTrainer:
             with self.pipeline.reading(), self.workers.watching(), self.stop.waiting_for(absence):
                 positions = self.step.run(batches, rates, self.done_steps).ravel()
         except tf.errors.OutOfRangeError:
-            # Unreadable images beyond the allowed share: this names them.
+            # If more images are unreadable than allowed, this call raises an error that names them.
             self.pipeline.note_positions(epoch, np.zeros(0, np.int64), ended=True)
             raise
         known = len(self.pipeline.corrupt)
@@ -238,7 +238,7 @@ class StageTrainer:
 
     def _write(self, uncounted_seconds: float) -> None:
         arrays, loop = self._state(uncounted_seconds)
-        # The loss of the last step was computed before that step's update.
+        # The last step's loss was computed before its update, so check the weights too.
         if not_finite(arrays):
             raise self._diverged("A weight", max(self.done_steps - 1, 0))
         self.checkpoints.save(self.done_steps, arrays, loop)
@@ -255,14 +255,14 @@ class StageTrainer:
         return arrays, loop
 
     def checkpoint(self) -> dict[str, np.ndarray]:
-        """The arrays of a checkpoint's file, as the stage stands now."""
+        """Return the arrays of a checkpoint's file for the current state of the stage."""
         return contents(*self._state())
 
     def take(self, arrays: dict[str, np.ndarray], loop: dict[str, Any]) -> None:
-        """Make a state that was trained elsewhere the newest checkpoint.
+        """Store a state that was trained elsewhere as the newest checkpoint.
 
         Raises:
-            RunError: this run has come further.
+            RunError: this run has trained more steps than that state.
         """
         self.resume()
         if loop["done_steps"] < self.done_steps:
@@ -273,12 +273,12 @@ class StageTrainer:
         self.checkpoints.save(loop["done_steps"], arrays, loop)
 
     def is_done(self) -> bool:
-        """Whether no step is left, after taking the newest checkpoint."""
+        """Load the newest checkpoint; return whether all steps are done."""
         self.resume()
         return self.done_steps == self.total_steps
 
     def resume(self) -> None:
-        """Take the newest whole checkpoint, where there is one."""
+        """Load the newest complete checkpoint, if there is one."""
         found = self.workers.from_chief(lambda: self.checkpoints.load(say, LOOP))
         if found is None:
             return
@@ -308,9 +308,10 @@ class StageTrainer:
         say(f"Continuing stage '{self.stage.name}' after step {self.done_steps}.")
 
     def _position(self, positions: list[int]) -> int:
-        """Where this worker continues: where it stopped, if as many continue as stopped.
+        """Return the position in the images from which this worker continues.
 
-        Else where all stand that have passed no unreadable image.
+        With the same number of workers it continues where it stopped; with another number, at the
+        position that follows from the steps if no image was unreadable.
         """
         if len(positions) == self.workers.count:
             return positions[self.workers.index]
@@ -318,5 +319,5 @@ class StageTrainer:
 
 
 def checkpoint_bytes(step: TrainStep) -> int:
-    """Size of one checkpoint."""
+    """Return the size of one checkpoint in bytes."""
     return sum(math.prod(v.shape) * v.dtype.size for v in step.variables().values())

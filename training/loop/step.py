@@ -17,7 +17,7 @@ from zoo.convolution import bfloat16_convolutions
 
 
 def latent_variables(variables: list) -> list[tf.Variable]:
-    """The variables themselves, where larq wraps binary kernels that are quantised when read."""
+    """Return the plain variables; larq wraps those of binary kernels to quantize them when read."""
     return [latent_variable(variable) for variable in variables]
 
 
@@ -26,24 +26,24 @@ def _floating(model: tf.keras.Model) -> list[tf.Variable]:
 
 
 def _clock() -> tf.Tensor:
-    """Seconds, float64; TensorFlow's own timestamp op does not run under deterministic ops."""
+    """Return the time in seconds, float64. Deterministic ops forbid TensorFlow's timestamp op."""
     seconds = tf.numpy_function(time.perf_counter, [], tf.float64)
     return tf.ensure_shape(seconds, [])
 
 
 def _wide(logits: tf.Tensor) -> tf.Tensor:
-    """16-bit logits as float32: a softmax needs the precision."""
+    """Cast 16-bit logits to float32: a softmax needs the precision."""
     return tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
 
 
-MOST_STEPS = 256  # in one call
+MOST_STEPS = 256  # steps in one call
 
 
 class TrainStep:
-    """Model, optimizer and running totals of one stage, and the function that moves them.
+    """Model, optimizer and running totals of one stage, and the function that updates them.
 
-    Several steps run in one call, so that Python costs nothing per step; how many does not change
-    the result by a bit.
+    Several steps run in one call, so that Python takes no time per step. The number of steps in a
+    call does not change the result, not even by a bit.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrainStep:
         teacher: tf.keras.Model | None,
         normalise: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ):
-        """A step of `stage` on `model`; `normalise` makes float32 of images that come as uint8."""
+        """Make the step of `stage` on `model`; `normalise` converts uint8 images to float32."""
         self.stage, self.model, self.teacher, self.normalise = stage, model, teacher, normalise
         self.strategy = tf.distribute.get_strategy()
         replicas = self.strategy.num_replicas_in_sync
@@ -70,14 +70,14 @@ class TrainStep:
             tf.Variable(variable, trainable=False, aggregation=tf.VariableAggregation.MEAN)
             for variable in self.averaged
         ]
-        # Sums over the epoch so far, in order of the steps: loss, correct images, images.
+        # Sums over the epoch so far: loss, correct images, images.
         self.totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
         self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
         self.waited = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # seconds, for input
         self.position = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def variables(self) -> dict[str, tf.Variable]:
-        """All that a checkpoint must hold, by names that do not change with the process."""
+        """Return all variables of a checkpoint, by names that are the same in every process."""
         weights = latent_variables(self.model.weights)
         names = dict(zip(map(id, weights), variable_names(self.model), strict=True))
         slots = {
@@ -96,7 +96,7 @@ class TrainStep:
         }
 
     def by_name(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A checkpoint's arrays by the names of `variables`; older ones have numbers for names."""
+        """Return a checkpoint's arrays by the names of `variables`; older files number them."""
         if "model/0" not in arrays:
             return dict(arrays)
         names = {id(variable): name for name, variable in self.variables().items()}
@@ -111,7 +111,7 @@ class TrainStep:
 
     @contextmanager
     def averages_in_use(self) -> Iterator[None]:
-        """The model with the averages for its weights while the block runs."""
+        """Use the averages as the model's weights while the block runs."""
         before = [variable.numpy() for variable in self.averaged]
         self.use_averages()
         try:
@@ -121,22 +121,22 @@ class TrainStep:
                 variable.assign(value)
 
     def use_averages(self) -> None:
-        """Give the model the averages for its weights, for good."""
+        """Replace the model's weights by the averages."""
         for variable, average in zip(self.averaged, self.averages, strict=True):
             variable.assign(average)
 
     def run(self, batches: Iterator, learning_rates: np.ndarray, first_step: int) -> np.ndarray:
-        """One step per learning rate, at most `MOST_STEPS`.
+        """Do one step per learning rate, at most `MOST_STEPS`.
 
         Args:
             batches: iterator over the (distributed) training data.
             learning_rates: (steps,).
-            first_step: number of the first.
+            first_step: number of the first step.
 
         Returns:
             The positions of this worker's images, (steps, b) int64.
         """
-        # Always of one shape, so that this is traced once.
+        # The shape is always the same, so that TensorFlow traces the function only once.
         rates = np.zeros(MOST_STEPS, np.float32)
         rates[: len(learning_rates)] = learning_rates
         steps = tf.constant(len(learning_rates))
@@ -166,12 +166,12 @@ class TrainStep:
             seen = seen.write(i, positions)
         return seen.stack()
 
-    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes seconds to find out
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would change nothing and take seconds
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = self._share(batch["image"]), self._share(batch["label"])
         if self.normalise and images.dtype == tf.uint8:
             images = self.normalise(images)
-        seen = images  # by the model; a teacher sees all of them
+        seen = images  # the model's input; a teacher sees the whole images
         if size := self.stage.crop:
             top, left = ((length - size) // 2 for length in images.shape[1:3])
             seen = images[:, top : top + size, left : left + size]
@@ -183,7 +183,7 @@ class TrainStep:
     def _gradients(
         self, seen: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Sums over this replica's images (loss, correct, images), and the loss's gradients."""
+        """Return sums over this replica's images (loss, correct, images) and the gradients."""
         parts = self.stage.accumulate
         if parts == 1:
             return self._part(seen, images, labels)
@@ -192,7 +192,7 @@ class TrainStep:
         gradients = [tf.zeros_like(variable) for variable in self.trainable]
         for i in range(parts):
             of = slice(i * size, (i + 1) * size)
-            with tf.control_dependencies(gradients):  # one after the other, for the memory's sake
+            with tf.control_dependencies(gradients):  # one after the other, to save memory
                 part = seen[of], images[of], labels[of]
                 more, own = self._part(*part)
                 sums = sums + more
@@ -226,14 +226,14 @@ class TrainStep:
         return sums, gradients
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
-        """One step of the optimizer by the gradients of the loss over this replica's images."""
+        """Update the weights with the gradients of the loss over this replica's images."""
         replicas, clip = self.strategy.num_replicas_in_sync, self.stage.gradient_clip
         if not clip:
-            # Replicas' gradients are summed: each adds its share of the decay.
+            # Replicas' gradients are summed, so each adds its share of the decay.
             decay = self.stage.weight_decay / replicas
             self.optimizer.apply_gradients(self._decayed(gradients, decay))
             return
-        if replicas > 1:  # the norm is that of the sum
+        if replicas > 1:  # clip by the norm of the summed gradients
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients, _ = tf.clip_by_global_norm(gradients, clip)
@@ -243,7 +243,7 @@ class TrainStep:
         )
 
     def _decayed(self, gradients: list[tf.Tensor], decay: float) -> list[tuple]:
-        """Pairs of gradient and variable, with a weight decay of `decay`."""
+        """Return pairs of gradient and variable, with a weight decay of `decay`."""
         return [
             (gradient + decay * variable if variable.ref() in self.decayed else gradient, variable)
             for gradient, variable in zip(gradients, self.trainable, strict=True)
@@ -260,10 +260,10 @@ class TrainStep:
             average.assign(average + rest * (variable - average))
 
     def _share(self, values: tf.Tensor) -> tf.Tensor:
-        """This replica's part of its worker's batch."""
+        """Return this replica's part of its worker's batch."""
         if self.local_replicas == 1:
             return values
         index = tf.distribute.get_replica_context().replica_id_in_sync_group % self.local_replicas
-        with tf.device("/CPU:0"):  # so that a device gets its part only
+        with tf.device("/CPU:0"):  # so that a device receives only its part
             size = tf.shape(values)[0] // self.local_replicas
             return values[index * size : (index + 1) * size]

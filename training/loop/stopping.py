@@ -1,7 +1,7 @@
-"""Stops a run on a signal or a lost service, even while TensorFlow blocks the main thread.
+"""Stop a run on a signal or a lost service, even while TensorFlow blocks the main thread.
 
-Python runs its handlers of signals between two of its instructions, so not while the main thread
-waits in TensorFlow. A thread beside it hears signals at once, through a pipe.
+Python runs signal handlers between two bytecode instructions of the main thread, so not while that
+thread waits in TensorFlow. A second thread receives signals at once, through a pipe.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 GRACE = 3.0  # seconds from the second Ctrl-C to the end of a process that does not react
-LOOK_EVERY = 2.0  # seconds between two looks at what a call waits for
-MOST_ABSENCE = 30.0  # seconds without it
+LOOK_EVERY = 2.0  # seconds between two checks of the service that a call waits for
+MOST_ABSENCE = 30.0  # seconds without that service until the process ends
 
 
 class Interrupted(KeyboardInterrupt):
@@ -27,11 +27,11 @@ class Interrupted(KeyboardInterrupt):
 class StopFlag:
     """Set by Ctrl-C, SIGTERM or a terminal that closes; a second Ctrl-C stops at once."""
 
-    _fault: Callable[[], str | None] | None = None  # of what the main thread waits for
+    _fault: Callable[[], str | None] | None = None  # see `waiting_for`
 
     def __init__(self) -> None:
         self.requested = False
-        self._at_once = threading.Event()  # the main thread has heard the second Ctrl-C
+        self._at_once = threading.Event()  # the main thread has received the second Ctrl-C
 
     @contextmanager
     def listening(self) -> Iterator[StopFlag]:
@@ -40,7 +40,7 @@ class StopFlag:
             yield self
             return
         signals = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
             signals.append(signal.SIGHUP)
 
         def request(signum: int, frame: Any) -> None:
@@ -69,10 +69,11 @@ class StopFlag:
 
     @contextmanager
     def waiting_for(self, fault: Callable[[], str | None]) -> Iterator[None]:
-        """End the process, with a sentence and exit code 2, if what the block waits for stays away.
+        """End the process, with a sentence and exit code 2, if the block waits for a lost service.
 
         Args:
-            fault: None while it is there, else a sentence. Called in another thread.
+            fault: returns None while the service answers, else a sentence. Called in another
+                thread.
         """
         self._fault = fault
         try:
@@ -83,7 +84,7 @@ class StopFlag:
     def _watch(self, heard: socket.socket, ended: threading.Event) -> None:
         heard.settimeout(LOOK_EVERY)
         interrupts = 0
-        absent: tuple[Any, float] | None = None  # what is waited for, since when
+        absent: tuple[Any, float] | None = None  # the service waited for, and since when
         while not ended.is_set():
             with suppress(TimeoutError):
                 interrupts += heard.recv(64).count(signal.SIGINT)
@@ -107,6 +108,6 @@ def _tell(text: str) -> None:
 
 
 def _end(text: str, code: int) -> None:
-    """End this process although its main thread cannot: the system frees its locks."""
+    """End this process even if its main thread is blocked; the system releases its locks."""
     _tell(text)
     os._exit(code)

@@ -1,5 +1,8 @@
-"""A program's images in few files: small ones as lossless WebP pictures of many images each (about
-half of their bytes), photographs as unchanged files, one after the other."""
+"""Pack a program's images into few files.
+
+Small images become lossless WebP pictures of many images each (about half of their bytes).
+Photographs are concatenated unchanged.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from training.data.pipeline import InputPipeline
 from training.data.preprocessing import PadCropFlip
 from zoo.errors import InvalidValueError
 
-MOST_PIXELS = 16383  # of a side of a WebP picture
+MOST_PIXELS = 16383  # maximum side of a WebP picture
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,11 @@ class ProgramImages:
     """A program's training images.
 
     Attributes:
-        suffix: of the images' files.
-        parts: gives, for the size that no file should exceed, each file's bytes and how many images
-            it holds.
-        tables: labels int32 [n], and arrays by which the script reads the images.
-        settings: of the manifest: how the script cuts the images.
-        pixels: type of the images that the step takes.
+        suffix: suffix of the images' files.
+        parts: takes the maximum size of a file; yields each file's bytes and its number of images.
+        tables: labels int32 [n], and arrays that the script needs to read the images.
+        settings: entries of the manifest that say how the script cuts the images.
+        pixels: dtype of the images that the step takes.
     """
 
     suffix: str
@@ -43,10 +45,10 @@ class ProgramImages:
 
     @classmethod
     def of(cls, pipeline: InputPipeline) -> ProgramImages:
-        """Those of a stage.
+        """Return the images of a stage.
 
         Raises:
-            InvalidValueError: there is no program of such images.
+            InvalidValueError: programs do not support images of this kind.
         """
         if type(pipeline.preprocessing) is PadCropFlip:
             return cls._small(pipeline, pipeline.preprocessing)
@@ -110,20 +112,20 @@ def _refuse_unreadable(count: int) -> None:
 
 
 def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Pictures whose files do not exceed `most_bytes`.
+    """Yield WebP files of at most `most_bytes`, with many images each.
 
     Args:
         images: uint8 [n, h, w, 1 or 3].
-        most_bytes: of one file; a file holds a row of images at least.
+        most_bytes: maximum size of a file; but a file holds at least one row of images.
 
     Yields:
-        The bytes of a WebP file, and how many images it holds, row by row.
+        The bytes of a WebP file, and its number of images; the images are in rows.
     """
     from PIL import Image
 
     _, height, width, channels = images.shape
     columns = max(1, min(MOST_PIXELS // width, 100))
-    # WebP codes three channels; of noise it takes a little more than their bytes.
+    # WebP stores three channels; noise needs a little more than its raw bytes, so assume four.
     rows = max(1, most_bytes // (columns * height * width * 4))
     each = columns * min(rows, MOST_PIXELS // height)
     for start in range(0, len(images), each):
@@ -142,14 +144,14 @@ def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
 
 
 def joined(files: Iterable[bytes], most_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """The contents of image files, one after the other.
+    """Yield parts of concatenated image files.
 
     Args:
-        files: in order.
-        most_bytes: of one part, but where a single file is larger.
+        files: contents of the image files, in order.
+        most_bytes: maximum size of a part; a single larger file is a part by itself.
 
     Yields:
-        The bytes of a part, and how many files it holds.
+        The bytes of a part, and its number of files.
     """
     part: list[bytes] = []
     size = 0

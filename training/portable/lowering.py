@@ -1,7 +1,7 @@
 """The compiled training step as StableHLO.
 
-TensorFlow lowers the very function that `lqz train` runs (layers, gradients, optimizer) to HLO for
-no device in particular; JAX's runtime compiles that for whatever device it finds.
+TensorFlow lowers the function that `lqz train` runs (layers, gradients, optimizer) to HLO that is
+independent of the device. JAX's runtime compiles it for the device that it finds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.loop.step import TrainStep
 from zoo.convolution import bfloat16_convolutions
 from zoo.extras import require
 
-# NumPy's names of MLIR's types.
+# NumPy's names for MLIR's types.
 TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "i1": "bool"}
 
 
@@ -26,17 +26,17 @@ TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "i1
 class LoweredStep:
     """A training step without TensorFlow.
 
-    It is a function of (images float32 [b, h, w, c], labels int32 [b], learning rate float32 [],
-    then one array for each of `inputs`) and returns the float64 sums of the batch (loss, correct
-    images, images), then a new value for each of `outputs`.
+    The step is a function. Its arguments are images float32 [b, h, w, c], labels int32 [b], the
+    learning rate float32 [], then one array for each of `inputs`. It returns the float64 sums of
+    the batch (loss, correct images, images), then a new value for each of `outputs`.
 
     Attributes:
         stablehlo: the function, as a portable artifact.
-        inputs: names of the variables that it reads; those of a checkpoint, and "fixed/0", ... for
-            what the step leaves as it is (a teacher, an estimator's sharpness).
+        inputs: names of the variables that it reads: names of a checkpoint, and "fixed/0", ... for
+            variables that the step does not change (a teacher, an estimator's sharpness).
         outputs: names of the variables that it changes.
-        results: NumPy's type and the shape of each value that it returns.
-        fixed: the variables behind the "fixed" names.
+        results: NumPy type and shape of each value that it returns.
+        fixed: the variables with the names "fixed/...".
     """
 
     stablehlo: bytes
@@ -52,8 +52,8 @@ def lower(
     """Lower one training step on images of `input_shape` (height, width, channels).
 
     Args:
-        step: of a stage, with its batch size.
-        pixels: tf.uint8 for images that the step normalises itself.
+        step: the training step of a stage, which has a batch size.
+        pixels: dtype of the images; the step normalises tf.uint8 images itself.
 
     Raises:
         RunError: JAX is not installed.
@@ -76,7 +76,7 @@ def lower(
         captured = compiled.get_concrete_function(*arguments).captured_inputs
     inputs, fixed = _names(step, captured)
     code, results = _export(hlo(stage="hlo_serialized"))
-    # Which output is the new value of which parameter stands in the module's first line.
+    # The module's first line says which output is the new value of which parameter.
     header = hlo(stage="hlo").partition("\n")[0]
     aliases = {
         int(output) - 1: int(parameter) - len(arguments)
@@ -87,7 +87,7 @@ def lower(
 
 
 def _names(step: TrainStep, captured: list[tf.Tensor]) -> tuple[list[str], dict[str, Any]]:
-    """A name for each captured resource, and the variables that no checkpoint holds."""
+    """Return a name for each captured resource, and the variables that are in no checkpoint."""
     known = {id(variable.handle): name for name, variable in step.variables().items()}
     known[id(step.optimizer.learning_rate.handle)] = "learning_rate"
     fixed: dict[str, Any] = {}
@@ -102,13 +102,13 @@ def _names(step: TrainStep, captured: list[tf.Tensor]) -> tuple[list[str], dict[
 
 
 def read(handle: tf.Tensor) -> np.ndarray:
-    """The value of the variable behind a captured resource."""
+    """Return the value of the variable of a captured resource."""
     data = handle._handle_data.shape_and_type[0]
     return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.as_dtype(data.dtype)).numpy()
 
 
 def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:
-    """A serialised HLO module as StableHLO, and the type and shape of each result."""
+    """Convert a serialised HLO module to StableHLO; also return type and shape of each result."""
     from jax.interpreters import mlir
     from jaxlib import _jax
     from jaxlib.mlir import ir
@@ -128,7 +128,7 @@ def _symbol(function: Any) -> str:
 
 
 def _remove_mhlo(module: Any, ir: Any) -> None:
-    """Replace what StableHLO does not have: copies, and notes on the module."""
+    """Remove what StableHLO does not have: copies, and attributes of the module."""
     copies = []
 
     def collect(operation: Any) -> Any:
@@ -143,7 +143,7 @@ def _remove_mhlo(module: Any, ir: Any) -> None:
     for function in module.body.operations:
         for key in [a.name for a in function.attributes if a.name.startswith("mhlo.")]:
             del function.attributes[key]
-        if _symbol(function) == "main":  # aliases of arguments: JAX plans the memory itself
+        if _symbol(function) == "main":  # remove aliases of arguments: JAX plans the memory itself
             for key in ("arg_attrs", "res_attrs"):
                 if key in function.attributes:
                     del function.attributes[key]
@@ -152,9 +152,9 @@ def _remove_mhlo(module: Any, ir: Any) -> None:
 
 
 def _portable(code: bytes) -> bytes:
-    """MLIR bytecode in StableHLO's versioned format, which later versions read for five years.
+    """Convert MLIR bytecode to StableHLO's versioned format, which is readable for five years.
 
-    Of the version of a month before, for readers that are a little older.
+    It has the version of a month ago, so that slightly older readers can read it.
     """
     from jaxlib.mlir.dialects import stablehlo
 

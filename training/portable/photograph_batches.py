@@ -1,6 +1,6 @@
-"""A program's photographs: cropped in threads, some batches ahead of the training step.
+"""Crop a program's photographs in threads, some batches ahead of the training step.
 
-Needs only NumPy and Pillow; a program contains it next to `run.py`.
+This file needs only NumPy and Pillow; a program contains it beside `run.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ try:
 except ImportError:  # in a training program
     from photographs import RandomCrops  # type: ignore[import-not-found, no-redef]
 
-AHEAD = 3  # batches
-CHUNK = 8  # photographs that a thread cuts at a time
+AHEAD = 3  # batches that are prepared ahead
+CHUNK = 8  # photographs per task of a thread
 
 
 class UnreadableImageError(Exception):
@@ -31,7 +31,7 @@ class PhotographBatches:
     Args:
         parts: bytes of many image files, one after the other.
         sizes: bytes of each file, in the order of the parts, int64 [n].
-        crops: how they are cut.
+        crops: how to cut them.
     """
 
     def __init__(self, parts: Sequence[bytes], sizes: np.ndarray, crops: RandomCrops):
@@ -42,14 +42,14 @@ class PhotographBatches:
         self.starts = ends - sizes - (part_ends - [len(part) for part in parts])[self.part_of]
 
     def file(self, index: int) -> bytes:
-        """The content of an image file."""
+        """Return the content of an image file."""
         start = self.starts[index]
         return bytes(self.parts[self.part_of[index]][start : start + self.sizes[index]])
 
     def cut(self, key: int, positions: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """uint8 [n, h, w, c]: the images `indices` with the crops of `positions` of an epoch.
+        """Return uint8 [n, h, w, c]: the images `indices`, cropped for `positions` of an epoch.
 
-        Raises UnreadableImageError for the first that cannot be decoded.
+        Raises UnreadableImageError for the first image that cannot be decoded.
         """
         pixels, kept = self.crops.pixels([self.file(i) for i in indices], key, positions)
         if len(kept) < len(indices):
@@ -58,12 +58,12 @@ class PhotographBatches:
         return pixels
 
     def batches(self, key: int, positions: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
-        """The batches of an epoch, uint8 [b, h, w, c] each.
+        """Yield the batches of an epoch, uint8 [b, h, w, c] each.
 
         Args:
             key: the epoch's seed.
-            positions: of the images in the epoch, [steps, b].
-            indices: which images they are, [steps, b].
+            positions: the images' positions in the epoch, [steps, b].
+            indices: the images' indices in the data set, [steps, b].
         """
         pool = ThreadPoolExecutor(os.cpu_count())
         waiting: deque[list[Future]] = deque()

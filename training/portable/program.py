@@ -1,4 +1,4 @@
-"""Writes a stage as a folder that trains on any accelerator: see `run.py`."""
+"""Write a stage as a folder that trains on any accelerator: see `run.py`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SCRIPTS = (
 
 @dataclass(frozen=True)
 class ProgramRequest:
-    """Where `lqz train ... --program` writes.
+    """The destination of `lqz train ... --program`.
 
     Attributes:
-        folder: of the program.
+        folder: the program's folder.
         images: folder of the packed images, which programs of the same data set may share; None
-            for one in `folder`.
-        part_bytes: size that no file of images exceeds.
+            for a folder inside `folder`.
+        part_bytes: maximum size of a file of images.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class ProgramRequest:
     part_bytes: int = 16 * 2**20
 
     def check(self) -> None:
-        """Raise InvalidValueError or RunError for what cannot be written."""
+        """Raise InvalidValueError or RunError if the program cannot be written there."""
         if self.part_bytes < 2**20:
             raise InvalidValueError("--part-mib must be 1 or more.")
         if (self.folder / MANIFEST).exists():
@@ -56,7 +56,7 @@ class ProgramRequest:
             )
 
     def write(self, trainer: StageTrainer, *, digest: str, index: int, name: str) -> str:
-        """Write the stage, see `write_program`; what to tell the user."""
+        """Write the stage, see `write_program`; return a sentence for the user."""
         write_program(self, trainer, digest=digest, index=index, name=name)
         return f"Written: {self.folder}, for Python with JAX and Pillow: python run.py"
 
@@ -64,13 +64,13 @@ class ProgramRequest:
 def write_program(
     request: ProgramRequest, trainer: StageTrainer, *, digest: str, index: int, name: str
 ) -> None:
-    """Write the folder; the manifest comes last, so that without it nothing counts.
+    """Write the folder; the manifest is written last: a folder without it is incomplete.
 
     Args:
-        request: where.
-        trainer: the stage, in the state to start from.
-        digest: of the recipe, which the state must fit when it comes back.
-        index, name: number of the stage, and what the script calls the program.
+        request: the destination.
+        trainer: trainer of the stage, in the state to start from.
+        digest: digest of the recipe; it is compared when the trained state is loaded.
+        index, name: number of the stage, and the name that the script shows.
 
     Raises:
         InvalidValueError: images of this kind cannot be packed.
@@ -135,9 +135,10 @@ def write_program(
 
 
 def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray]:
-    """The learning rate of each step, and what the step reads and does not change.
+    """Return the learning rate of each step, and the variables that the step only reads.
 
-    What a schedule moves by epoch is found by running the schedule: it has a value an epoch.
+    A schedule may change such a variable at each epoch. We run the schedule to get the variable's
+    value in each epoch.
     """
     stage, steps = trainer.stage, trainer.steps_per_epoch
     rates = [stage.rate(i, steps) for i in range(trainer.total_steps)]
@@ -147,7 +148,7 @@ def _tables(trainer: StageTrainer, lowered: LoweredStep) -> dict[str, np.ndarray
         for name, handle in lowered.fixed.items():
             value = read(handle)
             known = values[name]
-            # Large ones are a teacher's weights, which no schedule moves.
+            # Large ones are a teacher's weights, which no schedule changes.
             if not known or value.size == 1:
                 known.append(value)
     tables = {"learning_rate": np.array(rates)}

@@ -1,6 +1,6 @@
 """The files of a training program, checked against their hashes, and its state.
 
-Needs NumPy and Pillow alone; it lies beside `run.py` in a program.
+This file needs only NumPy and Pillow; a program contains it beside `run.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATE, START, MANIFEST = "state.npz", "start.npz", "manifest.json"
 
 
 class ProgramError(Exception):
-    """What the user can put right, in one sentence."""
+    """An error that the user can fix; its text is one sentence."""
 
 
 class Program:
@@ -51,7 +51,7 @@ class Program:
     def _read(self, name: str) -> mmap.mmap:
         path = self.folder / name
         try:
-            with path.open("rb") as file:  # photographs may be more than fits into memory
+            with path.open("rb") as file:  # photographs may not fit in memory
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise ProgramError(f"{path} is missing or unreadable ({error.strerror}).") from None
@@ -64,7 +64,7 @@ class Program:
         return content
 
     def _images(self, contents: dict[str, mmap.mmap]) -> np.ndarray:
-        """uint8 [n, h, w, c], from lossless pictures of many images each."""
+        """Return uint8 [n, h, w, c], read from lossless pictures of many images each."""
         from PIL import Image
 
         height, width, channels = self.manifest["image_shape"]
@@ -92,7 +92,7 @@ class Program:
             raise ProgramError(f"{path} is damaged: delete it to train from the start.") from None
 
     def save(self) -> None:
-        """Write the state beside its place and put it there when it is on disk."""
+        """Write the state to a temporary file, and rename it when it is on disk."""
         loop = np.frombuffer(json.dumps(self.loop).encode(), np.uint8)
         draft = self.folder / f".{STATE}.{os.getpid()}"
         try:
@@ -111,13 +111,14 @@ class Program:
         return self.epochs * self.steps_per_epoch
 
     def key(self, epoch: int) -> int:
-        """The seed of an epoch's order and crops."""
+        """Return the seed of an epoch's order and crops."""
         return int(np.random.SeedSequence([self.manifest["seed"], epoch]).generate_state(1)[0] >> 1)
 
     def batches(self, epoch: int, first: int) -> dict[str, np.ndarray]:
-        """What the steps of an epoch from number `first` on take: those of `lqz train`.
+        """Return the inputs of an epoch's steps from number `first`, equal to those of `lqz train`.
 
-        Returns arrays whose first axes are (steps, batch): which image, and where it is cut.
+        The first axes of the arrays are (steps, batch). They hold each image's index, position,
+        offsets and flip; "rate", the learning rates, has only the axis (steps).
         """
         key = self.key(epoch)
         order = np.random.Generator(np.random.Philox(key)).permutation(self.manifest["num_images"])
@@ -138,7 +139,7 @@ class Program:
         }
 
     def fixed(self, epoch: int) -> dict[str, np.ndarray]:
-        """What the steps of an epoch read and do not change."""
+        """Return the variables that the steps of an epoch only read."""
         every = {k: v for k, v in self.tables.items() if k.startswith("fixed/")}
         moving = {k: v[epoch] for k, v in self.tables.items() if k.startswith("by_epoch/")}
         return every | {k.removeprefix("by_epoch/"): v for k, v in moving.items()}

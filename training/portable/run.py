@@ -3,8 +3,9 @@
 A program is a folder that `lqz train TASK --program DIR` wrote: a training step as StableHLO, the
 images, and the state to start from. This script needs Python 3.10, NumPy, Pillow and JAX, and runs
 on the devices of `jax.devices()`. Without DIR it uses its own folder; several programs can run at
-the same time. Each epoch ends with `state.npz`; when started again, it continues from there, also
-after Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` loads the state.
+the same time. Each epoch ends by writing `state.npz`. When started again, the script continues from
+there, also after Ctrl-C, `kill -9` or the time limit. `lqz train TASK --from-program DIR` loads the
+state.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
-# The files beside this one.
+# The files beside this one in a program.
 from photograph_batches import UnreadableImageError
 from program_files import Program, ProgramError
 
 
 def stablehlo_function(code: bytes, results: list):
-    """StableHLO's portable format as a function that JAX can trace.
+    """Return a function that JAX can trace, from StableHLO's portable format.
 
     Args:
         code: a module with one public function, `main`.
-        results: NumPy type and shape of each value that it returns.
+        results: NumPy type and shape of each value that `main` returns.
     """
     import jax
     from jax.extend.core import Primitive
@@ -59,7 +60,7 @@ def stablehlo_function(code: bytes, results: list):
 
 
 class Trainer:
-    """A program on a device."""
+    """Train a program on a device."""
 
     def __init__(self, program: Program):
         import jax
@@ -75,7 +76,7 @@ class Trainer:
         pad = program.manifest["padding"]
         data = {"labels": program.tables["labels"]}
         if program.photographs is None:
-            # Of each pixel value, by channel: the very numbers that `lqz train` computes.
+            # "normalised": for each pixel value and channel, the number that `lqz train` computes.
             data |= {"images": program.images, "normalised": program.tables["normalised"]}
         self.data = jax.device_put(data, self.device)
 
@@ -102,12 +103,12 @@ class Trainer:
         def epoch(state, fixed, data, batches):
             return jax.lax.scan(lambda s, batch: step(s, fixed, data, batch), state, batches)
 
-        # XLA's convolutions for CPUs are hundreds of times slower within a loop.
+        # On CPUs, XLA's convolutions are hundreds of times slower inside a loop.
         self.whole_epochs = program.photographs is None and self.device.platform != "cpu"
         self.run = jax.jit(epoch if self.whole_epochs else step, donate_argnums=0)
 
     def train(self, say, deadline: float, stopping) -> None:
-        """Epoch by epoch, until all are done, `deadline` comes, or `stopping()`."""
+        """Train until all epochs are done, `deadline` has passed, or `stopping()` is true."""
         program, loop = self.program, self.program.loop
         names = {n for n in program.manifest["inputs"] if n in program.arrays}
         took = 0.0
@@ -123,7 +124,7 @@ class Trainer:
                 program.arrays["totals"] = np.zeros(3)
             state = {name: program.arrays[name] for name in names}
             state, sums = self._epoch(epoch, first, state, deadline, stopping)
-            for each in sums:  # one after the other, as `lqz train` adds them
+            for each in sums:  # in the same order as `lqz train`
                 program.arrays["totals"] = program.arrays["totals"] + each
             if not np.isfinite(sums).all() or not all(
                 np.isfinite(v).all() for v in state.values() if v.dtype.kind == "f"
@@ -140,7 +141,7 @@ class Trainer:
             say("All epochs are done: load the state with lqz train ... --from-program.")
 
     def _epoch(self, epoch, first, state, deadline, stopping):
-        """The state on the host, and the sums of each step, [steps, 3]."""
+        """Train to the end of an epoch; return the state on the host, and sums [steps, 3]."""
         put, program = self.jax.device_put, self.program
         table = program.batches(epoch, first)
         batches = put(table, self.device)
@@ -160,14 +161,14 @@ class Trainer:
                 batch["image"] = put(images, self.device)
             state, one = self.run(state, fixed, self.data, batch)
             sums.append(one)
-            self.jax.block_until_ready(sums[max(0, i - 1)])  # one step is prepared ahead
+            self.jax.block_until_ready(sums[max(0, i - 1)])  # prepare only one step ahead
             if stopping() or time.monotonic() > deadline:
                 break
         state, sums = self.jax.device_get((state, sums))
         return state, np.stack(sums)
 
     def _note(self, epoch: int, steps: int, took: float, say) -> None:
-        """Move the loop's state on; at an epoch's end, add and print its row."""
+        """Update the loop's state; at an epoch's end, add and print its row."""
         program, loop = self.program, self.program.loop
         loop["done_steps"] += steps
         loop["seconds"] += took
@@ -200,7 +201,7 @@ class Trainer:
 
 
 def train(folder: Path, deadline: float) -> None:
-    """One program, in this process."""
+    """Train one program, in this process."""
     program = Program(folder)
     stop = threading.Event()
 
@@ -221,9 +222,9 @@ def train(folder: Path, deadline: float) -> None:
 
 
 def side_by_side(folders: list[Path], minutes: float) -> int:
-    """A process for each program, their lines in one stream; the worst exit code."""
+    """Run a process for each program; print all their lines; return the worst exit code."""
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the processes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to the processes too
 
     def watch(folder: Path, codes: list[int]) -> None:
         command = [sys.executable, __file__, str(folder), "--minutes", str(minutes)]
@@ -252,7 +253,7 @@ def side_by_side(folders: list[Path], minutes: float) -> int:
 
 
 def main() -> int:
-    """Parse the command line and train. Returns the exit code."""
+    """Parse the command line and train; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     here = Path(__file__).resolve().parent
     parser.add_argument("folders", nargs="*", type=Path, default=[here], metavar="DIR")

@@ -1,4 +1,4 @@
-"""Takes the state that a training program left into the run that wrote it."""
+"""Load the state that a training program has trained into the run that wrote the program."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ProgramState:
     """The state that `run.py` wrote.
 
     Attributes:
-        folder: of the program.
+        folder: the program's folder.
         stage: name of the stage that it trains.
-        arrays, loop: as in a checkpoint.
+        arrays, loop: variables and loop state, as in a checkpoint.
     """
 
     folder: Path
@@ -33,14 +33,15 @@ class ProgramState:
 
     @classmethod
     def read(cls, folder: Path, digest: str) -> ProgramState:
-        """Read and check what does not need the network.
+        """Read the state, and check everything that can be checked without the network.
 
         Args:
-            folder: of the program.
-            digest: of the recipe that takes it back.
+            folder: the program's folder.
+            digest: digest of the recipe that loads the state.
 
         Raises:
-            RunError: it is no program, another recipe's, has no state, or one that is damaged.
+            RunError: the folder is not a program, or one of another recipe; or its state is
+                missing or damaged.
         """
         try:
             manifest = json.loads(read_text(folder / MANIFEST))
@@ -72,10 +73,10 @@ class ProgramState:
         return cls(folder, program[2], arrays, loop)
 
     def take_back(self, trainer: StageTrainer) -> None:
-        """Make it the stage's newest checkpoint, from which `trainer.run` goes on.
+        """Make it the stage's newest checkpoint, from which `trainer.run` continues.
 
         Raises:
-            RunError: its arrays are not the stage's, or the run has come further.
+            RunError: its arrays do not fit the stage, or the run has trained more steps.
         """
         variables = trainer.step.variables()
         arrays = trainer.step.by_name(self.arrays)

@@ -1,1 +1,1 @@
-"""From the text of a command line to the fields of a component, and back."""
+"""Convert the text of a command line to fields of components, and fields to a command line."""

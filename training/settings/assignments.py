@@ -1,4 +1,4 @@
-"""The words `key=value` of a command line as a configuration."""
+"""Convert the words `key=value` of a command line to a configuration."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zoo.errors import InvalidValueError
 
 
 def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
-    """`key=value`, `--key` and `--no-key` as a dictionary of `Text`, True and False.
+    """Convert `key=value`, `--key` and `--no-key` to a dictionary of `Text`, True and False.
 
-    What a text means is decided by the type of the field that it is for, never by how it looks:
-    2024_11_27 is a number where a number is asked for, else a name.
+    The type of the field decides the meaning of a text, not its look: 2024_11_27 is a number in a
+    field for numbers, and else a name.
     """
     conf: dict[str, Any] = {}
     value: Any
@@ -33,7 +33,7 @@ def parse_assignments(args: Sequence[str]) -> dict[str, Any]:
 
 
 def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """`dataset=tfds:NAME` as the two settings that it stands for."""
+    """Replace `dataset=tfds:NAME` by the two settings that it stands for."""
     found = dict(conf)
     for key, value in conf.items():
         if key.rpartition(".")[2] == "dataset" and isinstance(value, str):
@@ -48,16 +48,16 @@ def spelled_out(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_arguments(args: Sequence[str]) -> dict[str, Any]:
-    """`parse_assignments` for arguments of a model, of which `weights` is read already.
+    """Call `parse_assignments` for arguments of a model, and convert `weights`.
 
-    `typed` reads the others, when the model's signature is known.
+    `typed` converts the others later, when the model's signature is known.
     """
     conf = parse_assignments(args)
     return typed(conf, {"weights": str | None}) if "weights" in conf else conf
 
 
 def typed(arguments: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as their types say; a text without a type, or none of it, as Python spells it."""
+    """Convert arguments to their types; a text without a fitting type becomes a Python literal."""
     found = {}
     for key, value in arguments.items():
         if isinstance(value, Text) and key in types:

@@ -1,4 +1,4 @@
-"""Components by the names that a user gives them."""
+"""Find components by the names that users give."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from training.settings.field_types import UNIONS, Text
 from zoo.adapters.zookeeper import FACTORY_REGISTRY, utils
 from zoo.errors import InvalidValueError, UnknownNameError
 
-OURS = ("larq_zoo", "training", "zoo")  # packages, whose components are declared
+OURS = ("larq_zoo", "training", "zoo")  # packages that declare their components in tables
 
 
 def choices(annotation: Any, declared: Mapping[str, str] | None) -> tuple[type, ...]:
-    """The components that a field can be.
+    """Return the components that a field accepts.
 
     Args:
-        annotation: of the field.
-        declared: names with "module:class", which is imported here; None for a task that declares
-            none, such as larq-zoo's.
+        annotation: the field's type.
+        declared: "module:class" by name; these modules are imported here. None for a task that
+            declares no components, such as larq-zoo's.
 
     Returns:
-        What is declared, then what others have defined, such as a script with a data set of its
-        own; without a declaration all that is defined.
+        The declared components, then components defined outside of `OURS`, such as the data set of
+        a user's script. If `declared` is None: all defined components.
     """
     defined = dict.fromkeys(components(annotation))
     if declared is None:
@@ -42,7 +42,7 @@ def _imported(place: str) -> type:
 
 
 def components(annotation: Any) -> Iterator[type]:
-    """The defined components, and factories of such objects, that satisfy `annotation`."""
+    """Yield the defined components, and factories of such objects, that satisfy `annotation`."""
     if get_origin(annotation) in UNIONS:
         for arm in get_args(annotation):
             yield from components(arm)
@@ -53,7 +53,7 @@ def components(annotation: Any) -> Iterator[type]:
 
 
 def component_name(cls: type) -> str:
-    """The name a user gives a component: its class, a factory without that word."""
+    """Return the name that users give: the class name, without "Factory" for a factory."""
     name = cls.__name__
     return (name.removesuffix("Factory") or name) if utils.is_factory_class(cls) else name
 
@@ -61,7 +61,7 @@ def component_name(cls: type) -> str:
 def named_component(
     key: str, value: Any, choices: Sequence[type], default: type | None
 ) -> type | None:
-    """The component class that `value` (a name, a class, an instance or None) stands for."""
+    """Return the component class for `value` (a name, a class, an instance or None)."""
     if value is None or (isinstance(value, Text) and value == "None"):
         return None
     if not isinstance(value, str):
@@ -70,12 +70,12 @@ def named_component(
     named = [cls for cls in choices if fold(value) in {fold(n) for n in _names(cls)}]
     if not named:
         noun = key.rpartition(".")[2].replace("_", " ").replace("dataset", "data set")
-        for cls in choices:  # one of them may hold what was meant
+        for cls in choices:  # a component may offer `value` by a setting
             if setting := getattr(cls, "setting_for", lambda name: None)(value):
                 meant = f"{key}={component_name(cls)} {key}.{setting}"
                 raise InvalidValueError(f"There is no {noun} '{value}'; give {meant}.")
         raise UnknownNameError(noun, value, {component_name(cls) for cls in choices})
-    # larq-zoo has classes of the same names as ours, e.g. its data sets.
+    # larq-zoo has classes with the same names as ours, such as its data sets; prefer ours.
     return max(named, key=lambda cls: (cls is default, not is_of_larq_zoo(cls)))
 
 

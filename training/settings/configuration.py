@@ -1,4 +1,4 @@
-"""From a configuration to a configured Zookeeper task; what others need of the settings."""
+"""Configure a Zookeeper task or a part of it; check keys and values, and suggest similar keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class UnknownKeyError(UnknownNameError):
-    """A key that no field has; suggests full names for keys that exist further down."""
+    """A key that no field has; it suggests the full names of similar keys of inner components."""
 
     def __init__(self, name: str, valid: Iterable[str]):
         self.kind, self.name, self.valid = "key", name, sorted(valid)
@@ -53,7 +53,7 @@ class UnknownKeyError(UnknownNameError):
 
 
 def configure_task(task_class: type, conf: Mapping[str, Any], name: str | None = None) -> Any:
-    """A `task_class` configured with `conf`: its keys known, its values of the fields' types."""
+    """Return a `task_class` configured with `conf`; check its keys, convert its values."""
     conf = spelled_out(conf)
     conf = {**preset_of(task_class, conf), **conf}
     infos = {info.key: info for info in fields(task_class, conf)}
@@ -61,7 +61,7 @@ def configure_task(task_class: type, conf: Mapping[str, Any], name: str | None =
         if key not in infos:
             raise UnknownKeyError(key, infos)
     values = {key: checked_value(infos[key], value) for key, value in conf.items()}
-    # Zookeeper would choose the same class, with a warning.
+    # Zookeeper would choose the same class, but with a warning.
     values |= {key: info.make() for key, info in infos.items() if info.implied}
     task = task_class()
     try:
@@ -80,7 +80,7 @@ def _expected(info: FieldInfo) -> str:
 
 
 def checked_value(info: FieldInfo, value: Any) -> Any:
-    """`value` in the type of a field; InvalidValueError or UnknownNameError if it is none."""
+    """Convert `value` to a field's type; InvalidValueError or UnknownNameError if impossible."""
     if info.chosen and (isinstance(value, str) or inspect.isclass(value)):
         return info.make()
     try:
@@ -94,9 +94,9 @@ def checked_value(info: FieldInfo, value: Any) -> Any:
 
 
 def configured_part(task_class: Any, name: str, conf: Mapping[str, Any]) -> Any:
-    """The component that a task of `task_class` would have in the field `name`, by itself.
+    """Return the component that a task of `task_class` would have in the field `name`.
 
-    Of `conf` it takes the keys of that field, of the task's class the default.
+    It uses only the keys of that field in `conf`, and the default in the task's class.
     """
     own = {key: value for key, value in conf.items() if key.partition(".")[0] == name}
     part = field_of(task_class, name, own).make()
@@ -111,7 +111,7 @@ def configured_part(task_class: Any, name: str, conf: Mapping[str, Any]) -> Any:
 
 
 def nearest_keys(name: str, valid: Sequence[str]) -> list[str]:
-    """The keys most like `name`; a name without dots is compared with last parts as well."""
+    """Return the keys most similar to `name`; a name without dots may match a key's last part."""
     last = {key: key.rpartition(".")[2] for key in valid}
     # An inherited key, `model.dataset.size`, is the best match unless one letter is wrong.
     tails = {key: 0.9 if name.endswith(f".{key}") else 0.0 for key in valid}

@@ -1,4 +1,4 @@
-"""Tasks and their documentation, read from source text: nothing is imported."""
+"""Find tasks and their documentation in source text, without importing it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TaskInfo:
 
 
 def recipe_tasks(folder: Path = RECIPES, package: str = "training.recipes") -> list[TaskInfo]:
-    """The tasks of `lqz train`, by name."""
+    """Return the tasks of `lqz train`, ordered by name."""
     return _tasks_in(folder.glob("[!_]*.py"), package)
 
 
 @cache
 def larq_zoo_tasks() -> list[TaskInfo]:
-    """The tasks of the installed larq-zoo, by name; none if it is not installed."""
-    # Only the top package is looked up: find_spec imports the parents of a submodule.
+    """Return the tasks of the installed larq-zoo, ordered by name; none if it is not installed."""
+    # Look up only the top package: for a submodule, find_spec would import its parents.
     spec = importlib.util.find_spec("larq_zoo")
     if spec is None or not spec.submodule_search_locations:
         return []
@@ -45,7 +45,7 @@ def larq_zoo_tasks() -> list[TaskInfo]:
 
 
 def find_task(name: str, tasks: Iterable[TaskInfo]) -> TaskInfo | None:
-    """The task called `name`, in whatever case and with or without underscores."""
+    """Return the task called `name`; case and underscores are ignored."""
     by_name = {task.name: task for task in tasks}
     if name in by_name:
         return by_name[name]
@@ -53,7 +53,7 @@ def find_task(name: str, tasks: Iterable[TaskInfo]) -> TaskInfo | None:
 
 
 def fold(name: str) -> str:
-    """`name` as names are compared: `TrainXNORNet` and `train_xnor_net` are the same."""
+    """Normalise `name` for comparison: `TrainXNORNet` and `train_xnor_net` become equal."""
     return re.sub(r"[_\W]", "", name).casefold()
 
 

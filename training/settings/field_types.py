@@ -1,4 +1,4 @@
-"""Values as text, as JSON and as the types that fields ask for."""
+"""Convert values between text, JSON and the types of fields."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "
 
 
 class Text(str):
-    """A value as someone wrote it on a command line. What it means, the field's type decides."""
+    """A value as written on a command line; the field's type decides what it means."""
 
 
 def literal(text: str) -> Any:
-    """The Python literal that `text` spells, else the text itself: for what has no type."""
+    """Return the Python literal in `text`, else the text itself; for values without a type."""
     if text in ("true", "false"):
         return text == "true"
     try:
@@ -34,8 +34,8 @@ def literal(text: str) -> Any:
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """`value` in the type that `annotation` asks for; raises TypeError if `value` does not fit."""
-    from zoo.adapters.zookeeper import utils  # which commands that only read texts do not need
+    """Convert `value` to the type `annotation`; raises TypeError if `value` does not fit."""
+    from zoo.adapters.zookeeper import utils  # slow; not needed for texts
 
     if isinstance(value, Text):
         return _read(value, annotation)
@@ -64,7 +64,7 @@ def convert(value: Any, annotation: Any) -> Any:
 
 
 def _read(text: Text, annotation: Any) -> Any:
-    """What `text` means in a field of this type; TypeError if nothing."""
+    """Return the value of `text` in a field of this type; TypeError if it does not fit."""
     origin, args = get_origin(annotation), get_args(annotation)
     kind = origin or annotation
     if origin is Annotated:
@@ -86,7 +86,7 @@ def _read(text: Text, annotation: Any) -> Any:
 
 
 def _within(value: Any, limits: Sequence[Any]) -> Any:
-    """`value`; TypeError if it is outside of one of the limits."""
+    """Return `value`; TypeError if it is outside one of the limits."""
     if not all(each.holds(value) for each in limits if isinstance(each, Limit)):
         raise TypeError
     return value
@@ -97,7 +97,7 @@ def _read_as_any(text: Text, arms: Sequence[Any]) -> Any:
         return None
 
     def order(arm: Any) -> int:
-        """Any text is a path or a string: these come last, paths first (see `_convert_to_any`)."""
+        """Sort paths, then strings, behind all other types: they accept any text."""
         return 1 if _is_path(arm) else 2 if arm in (str, Any) else 0
 
     for arm in sorted((arm for arm in arms if arm is not type(None)), key=order):
@@ -105,7 +105,7 @@ def _read_as_any(text: Text, arms: Sequence[Any]) -> Any:
             value = _read(text, arm)
         except TypeError:
             continue
-        # Of `int | str`, 007 and 1_000 are names: no number is written so.
+        # For `int | str`, 007 and 1_000 are names: str() of a number never gives them.
         if order(arm) or isinstance(value, bool) or not isinstance(value, int | float):
             return value
         if str(value) == text or not any(map(order, arms)):
@@ -114,13 +114,13 @@ def _read_as_any(text: Text, arms: Sequence[Any]) -> Any:
 
 
 def _unquoted(text: str) -> str:
-    """The text, without the quotes of a Python string."""
+    """Return the text without the quotes of a Python string."""
     value = literal(text) if text[:1] in ("'", '"') else text
     return str(value if isinstance(value, str) else text)
 
 
 def _items(text: str) -> list[Text] | None:
-    """The items of a list or tuple, as they are written; None if it is neither."""
+    """Return the items of a list or tuple, as they are written; None if it is neither."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("[", "]"), ("(", ")")):
         return None
@@ -139,13 +139,13 @@ def _items(text: str) -> list[Text] | None:
             continue
         items[-1] += sign
     if depth or quote or (text[0] == "(" and len(items) == 1 and items[0].strip()):
-        return None  # (3) is no tuple, (3,) is one
+        return None  # (3) is not a tuple, (3,) is one
     last = [] if not items[-1].strip() else items[-1:]
     return [Text(item.strip()) for item in [*items[:-1], *last]]
 
 
 def _convert_to_any(value: Any, arms: Sequence[Any]) -> Any:
-    # Text for `str | PathLike` is a path: whoever annotates so goes on to use it as one.
+    # Text for `str | PathLike` becomes a path: code with this annotation uses it as a path.
     paths = [arm for arm in arms if _is_path(arm)] if isinstance(value, str) else []
     for arm in [*paths, *sorted(arms, key=lambda arm: type(value) is not arm)]:
         try:
@@ -170,7 +170,7 @@ def _is_path(kind: Any) -> bool:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a reader would write it: `int | None`, `tuple[int, ...]`, `'a' | 'b'`."""
+    """Return a type as people write it: `int | None`, `tuple[int, ...]`, `'a' | 'b'`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation in (None, type(None)):
         return "None"
@@ -188,7 +188,7 @@ def type_name(annotation: Any) -> str:
 
 
 def describe(annotation: Any) -> str:
-    """A type in plain words, for `'epochs' must be ...`."""
+    """Return a type in plain words, for `'epochs' must be ...`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return ", ".join([describe(args[0]), *map(str, limits_of(annotation))])
@@ -208,13 +208,13 @@ def describe(annotation: Any) -> str:
 
 
 def names_of(annotation: Any) -> tuple[str, ...]:
-    """The names that a type takes, if it takes no others; else none."""
+    """Return the names that a type accepts, if it accepts only names; else an empty tuple."""
     found = limits_of(annotation)
     return found[0].names if found and isinstance(found[0], OneOf) else ()
 
 
 def to_json(value: Any) -> Any:
-    """`value` as JSON has it; TypeError if it has not."""
+    """Convert `value` to JSON types; TypeError if JSON cannot represent it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, os.PathLike):
@@ -227,7 +227,7 @@ def to_json(value: Any) -> Any:
 
 
 def is_plain(annotation: Any) -> bool:
-    """Whether a value of this type may be a JSON value."""
+    """Return whether a value of this type can be a JSON value."""
     origin, args = get_origin(annotation), get_args(annotation)
     kind = origin or annotation
     if origin in UNIONS or kind in SEQUENCES:

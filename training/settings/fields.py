@@ -1,4 +1,4 @@
-"""The settings of a task: its fields and those of its components."""
+"""The settings of a task: its fields and the fields of its components."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class FieldInfo:
     key: str
     type: Any
     doc: str
-    default: str  # as shown to a reader
-    required: bool  # nothing but a configured value can fill it
-    choices: tuple[type, ...] = ()  # of a component field
-    chosen: type | None = None  # the component class that conf or the default gives it
-    make: Any = None  # makes it: the class, or the default with what it sets in the class
-    implied: bool = False  # the chosen class is the only one there is
+    default: str  # as shown to users
+    required: bool  # it has no default: users must give a value
+    choices: tuple[type, ...] = ()  # the classes that a component field accepts
+    chosen: type | None = None  # the component class that conf or the default selects
+    make: Any = None  # makes the component: its class, or the PartialComponent of the default
+    implied: bool = False  # the chosen class is the only choice
 
     @property
     def type_name(self) -> str:
-        """The type as one would annotate it."""
+        """Return the type as an annotation."""
         return type_name(self.type)
 
     @property
     def accepts(self) -> str:
-        """Which values of its type the field takes, as a sentence; "" for all of them."""
+        """Return the limits on the field's values as a sentence; "" if there are no limits."""
         found = ", ".join(dict.fromkeys(map(str, limits_of(self.type))))
         return f"{found[0].upper()}{found[1:]}." if found else ""
 
     @property
     def choice_names(self) -> list[str]:
-        """The components this field accepts, by the names a user gives."""
+        """Return the names, as users give them, of the components that this field accepts."""
         return sorted({component_name(cls) for cls in self.choices})
 
 
 def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[FieldInfo]:
-    """Every field that `conf` may set, in the component classes that `conf` chooses."""
+    """Return every field that `conf` may set, in the component classes that `conf` chooses."""
     preset = preset_of(task_class, conf or {})
     return [
         replace(info, default=str(preset[info.key])) if info.key in preset else info
@@ -56,10 +56,10 @@ def fields(task_class: type, conf: Mapping[str, Any] | None = None) -> list[Fiel
 
 
 def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a recipe derives from others, such as the data set; `conf` beats them.
+    """Return the settings that a recipe derives from others, such as the data set.
 
-    Without those for fields that the components chosen in `conf` do not have, and without the
-    weights of a component where `conf` chooses one itself.
+    `conf` overrides them. Leave out settings for fields that the components chosen in `conf` do
+    not have. Leave out the weights of a component if `conf` chooses that component.
     """
     if not hasattr(task_class, "preset"):
         return {}
@@ -70,7 +70,7 @@ def preset_of(task_class: type, conf: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def field_of(task_class: type, key: str, conf: Mapping[str, Any]) -> FieldInfo:
-    """The field under `key`, by `conf` and the class alone, without what follows from others."""
+    """Return the field `key`, determined by `conf` and the class only, without `preset_of`."""
     return next(info for info in _all(task_class, conf) if info.key == key)
 
 
@@ -86,11 +86,11 @@ def _walk(
     scope: dict[str, str],
     declared: Mapping[str, Mapping[str, str]],
 ) -> Iterator[FieldInfo]:
-    """The fields of `cls` and below.
+    """Yield the fields of `cls` and of its components.
 
-    `given` holds the values of the PartialComponent that made `cls` a default, `scope` the keys
-    of the fields above, from which a field of the same name takes its value, `declared` what the
-    task declares of its fields of components.
+    `given`: values of the PartialComponent that made `cls` a default. `scope`: keys of the fields
+    of outer components; a field inherits the value of an outer field with the same name.
+    `declared`: the task's tables of components, by field.
     """
     docs = field_docs(cls)
     inner_scope = scope | {name: prefix + name for name in cls.__component_fields__}
@@ -122,7 +122,7 @@ def _walk(
         shown = component_name(chosen) if chosen else "required" if required else ""
         if key in conf:
             chosen = named_component(key, conf[key], known, chosen)
-        # Naming the default class means the default, with what its PartialComponent sets.
+        # Naming the default class means the default, with the values of its PartialComponent.
         partial = _is_partial(default) and chosen is default_class
         make = default if partial else chosen
         required = required and not implied

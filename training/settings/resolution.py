@@ -1,4 +1,4 @@
-"""A configured task as plain values, from which it can be made again."""
+"""Convert a configured task to plain values, from which it can be made again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from zoo.adapters.zookeeper import ComponentField, base_getattr, utils
 
 
 def resolved(task: Any) -> dict[str, Any]:
-    """The configuration of `task` as JSON values under dotted keys, enough to make it again.
+    """Return the configuration of `task` as JSON values by dotted keys, enough to make it again.
 
-    Values inherited from above, model instances and callables are left out; no factory is built.
+    Values inherited from outer components, model instances and callables are left out. No factory
+    is called.
     """
     return dict(sorted(_resolve(task, "")))
 
@@ -38,7 +39,7 @@ def _resolve(component: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_inherited(component: Any, name: str, value: Any) -> bool:
-    """Whether the nearest component above with this field has the same value."""
+    """Return whether the nearest outer component with this field has the same value."""
     above = next(utils.generate_component_ancestors_with_field(component, name), None)
     try:
         other = base_getattr(above, name) if above is not None else utils.missing

@@ -1,7 +1,7 @@
-"""The settings of a run as `config.json` keeps them, over the versions of this package.
+"""The formats of a run's `config.json` in the versions of this package.
 
-Format 2 holds every setting. Format 1, which has no number, lacks those that a recipe did not have
-then. What they would have been stands here, so that old runs go on and keep their names.
+Format 2 holds every setting. Format 1, which has no number, lacks the settings that a recipe did
+not have at that time. This file holds their values, so that old runs continue and keep their names.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from zoo.errors import RunError
 FORMAT = 2
 NUMBER = "format"
 
-# The value of a setting in runs from before the setting existed: it had no effect. Add
-# a line here for each new setting; then no run changes its name.
+# The value of each setting in runs that are older than the setting: a value without effect. Add a
+# line for each new setting, so that no run changes its name.
 NEUTRAL: Mapping[str, Any] = {
     "accumulate": 1,
     "carry_over_kernels": True,
@@ -54,8 +54,8 @@ class Former:
     """A recipe as it was in format 1.
 
     Attributes:
-        had: which of the settings above it had.
-        implied: those that were not neutral where they are missing, by what stood in its code.
+        had: the settings in NEUTRAL that it had.
+        implied: missing settings whose value was not neutral, with the value in its code then.
     """
 
     had: frozenset[str]
@@ -105,9 +105,9 @@ FORMER: Mapping[str, Former] = {
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's settings with all that the recipes of today have, "task" included.
+    """Add all settings that recipes have today, with their old values; "task" is included.
 
-    Settings of other projects' tasks stay as they are.
+    Settings of other projects' tasks stay unchanged.
     """
     if "epochs" not in config or "task" not in config:
         return dict(config)
@@ -117,9 +117,9 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(config: Mapping[str, Any], places: Collection[str]) -> str:
-    """Eight hexadecimal digits of the settings, but for `places`.
+    """Return eight hexadecimal digits of the settings without `places`.
 
-    Settings that change nothing are left out, so that a run has the name that it had in format 1.
+    Settings without effect are left out, so that a run keeps the name that it had in format 1.
     """
     implied, former = _implied(config), FORMER.get(str(config.get("task")))
     had = former.had if former else frozenset()
@@ -136,7 +136,7 @@ def digest(config: Mapping[str, Any], places: Collection[str]) -> str:
 
 
 def number_of(config: Mapping[str, Any], where: str) -> int:
-    """The format of a `config.json`; RunError where a newer version of this package wrote it."""
+    """Return the format of a `config.json`; RunError if a newer version wrote it."""
     number = config.get(NUMBER, 1)
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= FORMAT:
         raise RunError(
@@ -149,5 +149,5 @@ def _implied(config: Mapping[str, Any]) -> dict[str, Any]:
     former = FORMER.get(str(config.get("task")))
     implied = {**NEUTRAL, **(former.implied if former else {})}
     if former is _XNOR and not config.get("divide_every"):
-        implied["schedule"] = "linear"  # which 0 meant
+        implied["schedule"] = "linear"  # the meaning of 0
     return implied

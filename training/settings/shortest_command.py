@@ -1,4 +1,4 @@
-"""The command line that gives a resolved recipe."""
+"""Find the shortest command line that gives a resolved recipe."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zoo.errors import ZooError
 
 
 def shortest_command(config: Mapping[str, Any]) -> str:
-    """The fewest settings of `lqz train` that give a run's `config.json`.
+    """Return the shortest `lqz train` command that gives a run's `config.json`.
 
-    A recipe that needs fewer than the run's own is named in its place, if it has the same stages:
-    a run of many settings may have become a recipe.
+    It may name another recipe with the same stages that needs fewer settings than the run's own
+    recipe: a run with many settings may later have become a recipe.
 
     Args:
         config: `Recipe.config`: the task's name under "task", its settings by dotted keys.
 
     Returns:
-        Such as "lqz train SDBNNResNet20 epochs=60"; "" for a task that is no recipe of this
-        project. A folder of the machine is written as DIR.
+        A command such as "lqz train SDBNNResNet20 epochs=60"; "" for a task that is not a recipe
+        of this project. The folder of the data is written as DIR.
     """
     own = find_task(str(config.get("task")), recipe_tasks())
     if own is None:
@@ -44,7 +44,7 @@ def shortest_command(config: Mapping[str, Any]) -> str:
 
 
 def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any] | None:
-    """Those that `task` needs to have the values of `config`; None for more than `most`."""
+    """Return the settings that give `task` the values of `config`; None if more than `most`."""
     wanted = {key: value for key, value in config.items() if key != "task"}
     # The images' location comes first: other settings depend on the images.
     places = ("dataset", "dataset.data_dir")
@@ -52,7 +52,7 @@ def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any
     try:
         try:
             own = _values(task, {})
-        except ZooError:  # the recipe has no data set of its own
+        except ZooError:  # the recipe has no default data set
             own = _values(task, {k: v for k, v in given.items() if k != "dataset"})
     except ZooError:
         return None
@@ -83,7 +83,7 @@ def _values(task: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _order(key: str) -> tuple[bool, int, str]:
-    """What others take their defaults from comes first: the images, and a component's class."""
+    """Sort key: first the settings that set others' defaults (images, classes of components)."""
     component = key.partition(".")[0]
     return component not in ("dataset", "preprocessing"), key.count("."), key
 

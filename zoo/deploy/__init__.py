@@ -1,10 +1,10 @@
-"""Deployment: models as C source, for OpenVINO (x86), for Larq Compute Engine (ARM), as ONNX.
+"""Export models to C source, OpenVINO (x86), Larq Compute Engine (ARM) and ONNX.
 
     from zoo.deploy import compile_openvino, to_openvino
 
     compiled = compile_openvino(to_openvino(model))
 
-Importing this imports neither runtime, nor TensorFlow, nor NumPy.
+Importing this module imports no runtime, no TensorFlow and no NumPy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The check of every export: comparison with Keras on random inputs.
+"""Check an export by comparing it with Keras on random inputs.
 
-Binary networks amplify rounding: the sign of an activation near zero flips, and everything
-after it differs. So if the outputs differ, each layer is compared alone, with Keras's inputs, so
-that nothing is amplified.
+Binary networks amplify rounding: if the sign of an activation near zero flips, everything after it
+differs. So if the outputs differ, we compare each layer separately, with Keras's inputs; then
+nothing is amplified.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from zoo.errors import DeployError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-ROUNDING, TURNED_SIGNS = 1e-3, 1.0  # relative L2 differences that they explain
+ROUNDING, TURNED_SIGNS = 1e-3, 1.0  # relative L2 differences that rounding or signs can cause
 SEED = 0
 
 Arrays = list[np.ndarray]
 
 
 def random_inputs(model: tf.keras.Model, count: int = 1) -> Arrays:
-    """`count` random images for each input: normal, or integers for integer inputs."""
+    """Return `count` random images for each input: normal, or integers for integer inputs."""
     draws = np.random.default_rng(SEED)
     images = []
     for image in model.inputs:
@@ -43,7 +43,7 @@ def check_export(
     alone: Callable[[Call, Arrays], Sequence[np.ndarray]],
     binary: bool,
 ) -> float:
-    """Compare what an export computed with Keras; returns the largest relative L2 difference.
+    """Compare an export's outputs with Keras's; return the largest relative L2 difference.
 
     Args:
         images: the model's inputs, in Keras's order.
@@ -52,7 +52,7 @@ def check_export(
         binary: whether the model computes signs, which may flip.
 
     Raises:
-        DeployError: the outputs differ; names the layer if one layer differs.
+        DeployError: the outputs differ; the message names the layer if one layer differs.
     """
     import tensorflow as tf
 
@@ -77,7 +77,7 @@ def check_export(
 
 
 def difference_of(found: Any, expected: Any) -> float:
-    """Relative L2 difference; infinity for other shapes, or if other numbers are not finite."""
+    """Return the relative L2 difference; infinity if shapes or non-finite positions differ."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     finite = np.isfinite(expected)
     if found.shape != expected.shape or not np.array_equal(np.isfinite(found), finite):
@@ -87,7 +87,7 @@ def difference_of(found: Any, expected: Any) -> float:
 
 
 def _steps(model: tf.keras.Model, images: Sequence[np.ndarray]) -> Any:
-    """Each call of a layer with its inputs and outputs in Keras."""
+    """Yield each call of a layer with its inputs and outputs in Keras."""
     values = dict(zip((id(image) for image in model.inputs), images, strict=True))
     for call in calls(model):
         if call.inputs:

@@ -1,4 +1,4 @@
-"""Layers that only act in training: an export passes over them."""
+"""Layers that only have an effect in training; exports skip them."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The known class whose code computes a layer; a subclass may not change the computation.
+"""Find the known class that computes a layer; a subclass may not change the computation.
 
 A subclass may change `__init__`, `build` and `get_config`. If it overrides anything else of the
 known class, such as `call`, it may compute something different.
@@ -56,22 +56,22 @@ HARMLESS = {
     "load_own_variables",
 }
 
-LIBRARIES = ("tf_keras", "larq")  # whose further kinds are kinds of their own
+LIBRARIES = ("tf_keras", "larq")  # subclasses in these libraries are separate kinds of layers
 
 
 def known_class(layer: Any, known: Container[type]) -> type | None:
-    """The class of `known` whose code computes `layer`, or None."""
+    """Return the class of `known` that computes `layer` with its code, or None."""
     cls = nearest_class(layer, known)
     return None if cls is None or any(changes(layer, cls)) else cls
 
 
 def nearest_class(layer: Any, known: Container[type]) -> type | None:
-    """The class of `known` that the layer's class is, or derives from."""
+    """Return the class of `known` that is the layer's class or a base class of it."""
     return next((cls for cls in type(layer).__mro__ if cls in known), None)
 
 
 def changes(layer: Any, cls: type) -> Iterator[str]:
-    """Names of attributes that `layer` or its class defines differently from its base `cls`."""
+    """Yield names of attributes that `layer` or its class defines differently from `cls`."""
     of_layer = type(layer)
     if of_layer is not cls:
         if any("__getattr__" in vars(each) for each in of_layer.__mro__[:-1]) and not hasattr(
@@ -87,7 +87,7 @@ def changes(layer: Any, cls: type) -> Iterator[str]:
 
 
 def reason(layer: Any, known: Container[type]) -> str:
-    """The reason why a layer's code is unknown, as the end of a sentence."""
+    """Return the reason why a layer's code is unknown, as the end of a sentence."""
     cls = nearest_class(layer, known)
     if cls is None or (
         type(layer) is not cls and type(layer).__module__.partition(".")[0] in LIBRARIES

@@ -1,4 +1,4 @@
-"""Which quantizers are signs: decided by their outputs, not by their names."""
+"""Find out whether quantizers compute signs, from their outputs, not from their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROBES = np.array([-100, -2, -1, -0.6, -0.1, -1e-3, 0, 1e-3, 0.1, 0.6, 1, 2, 10
 
 
 def is_sign(quantizer: Any) -> bool:
-    """Whether it returns +1 for x >= 0, else -1."""
+    """Return whether the quantizer gives +1 for x >= 0, else -1."""
     if quantizer is None:
         return False
     values = np.asarray(quantizer(tf.constant(_PROBES)))
@@ -19,7 +19,7 @@ def is_sign(quantizer: Any) -> bool:
 
 
 def binary_kernel(kernel: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Signs and scale per filter of a kernel (out, ...), or None where it has other values."""
+    """Return signs and scales of a kernel (out, ...); None for the signs if it is not binary."""
     axes = tuple(range(1, kernel.ndim))
     scale = np.abs(kernel).max(axis=axes)
     signs = np.where(kernel >= 0, 1, -1)
@@ -28,12 +28,12 @@ def binary_kernel(kernel: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
 
 
 def quantized_kernel(layer: Any) -> tf.Tensor:
-    """The kernel that a larq layer convolves with; of another layer, its kernel."""
+    """Return the quantized kernel of a larq layer, or the kernel of another layer."""
     latent = tf.convert_to_tensor(layer.kernel)
     quantizer = getattr(layer, "kernel_quantizer", None)
     return latent if quantizer is None else quantizer(latent)
 
 
 def takes_signs(model: tf.keras.Model) -> bool:
-    """Whether a layer of the model quantises its input: rounding may flip a sign there."""
+    """Return whether a layer of the model quantizes its input: rounding may flip signs there."""
     return any(getattr(part, "input_quantizer", None) is not None for part in model.submodules)

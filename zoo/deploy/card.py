@@ -1,8 +1,8 @@
 """The description stored in an export: its network, weights, classes and preprocessing.
 
 In a folder it is `card.json`, with digests of the other files, which reveal an incomplete folder
-or one mixed from two exports. A .tflite or .onnx file contains it. Importing
-this imports neither a runtime nor TensorFlow.
+or one mixed from two exports. A .tflite or .onnx file contains the description. Importing this
+module imports neither a runtime nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo.untrusted.opening import read_bytes, read_text
 
 Kind = Literal["c", "openvino", "saved_model", "tflite", "onnx"]
 CARD = "card.json"
-NOTE = "zoo_card"  # what it is called inside a file
+NOTE = "zoo_card"  # its name inside a file
 # Files that identify a folder, even an incomplete one.
 FOLDERS: dict[str, Kind] = {
     "model.json": "c",
@@ -44,10 +44,10 @@ class ExportCard:
     """The source of an export; unknown texts are empty.
 
     Attributes:
-        network: its name in the catalog if it has one, else in Keras.
-        set_name: of the weights, if they are a registered set.
-        weights: the name of their file; "" for random ones.
-        sha256: of that file.
+        network: the network's name in the catalog if it has one, else its Keras name.
+        set_name: the name of the weights, if they are a registered set.
+        weights: the name of the weights' file; "" for random weights.
+        sha256: sha256 of that file.
         card: class names, preprocessing, data set, and the arguments of the network's function.
     """
 
@@ -58,7 +58,7 @@ class ExportCard:
     card: NetworkCard = field(default_factory=NetworkCard)
 
     def to_json(self) -> dict[str, Any]:
-        """As values of JSON."""
+        """Return the card as JSON values."""
         return {
             "network": self.network,
             "set": self.set_name,
@@ -68,33 +68,33 @@ class ExportCard:
         }
 
     def text(self) -> str:
-        """As a line of JSON, for the inside of a file."""
+        """Return the card as a line of JSON, to store it inside a file."""
         return json.dumps(self.to_json())
 
 
 def kind_of(path: Path) -> Kind | None:
-    """The format of an export, from its name or its files; None if it is not an export."""
+    """Return the format of an export, from its name or its files; None if it is not an export."""
     if path.is_dir():
         return next((kind for mark, kind in FOLDERS.items() if (path / mark).is_file()), None)
     return FILES.get(path.suffix)
 
 
 def write_card(folder: Path, card: ExportCard, run: Iterable[str]) -> None:
-    """Write `card.json` into an export, when the files that are `run` are complete.
+    """Write `card.json` into an export; the files `run` must be complete.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     digests = {name: sha256(folder / name) for name in run}
     write_json(folder / CARD, {**card.to_json(), "files": digests})
 
 
 def read_card(path: Path, kind: Kind) -> ExportCard | None:
-    """The card of an export; None if it has none, like files of other programs.
+    """Return the card of an export; None if it has none, like files of other programs.
 
     Raises:
-        FileError: it cannot be read.
-        DeployError: it is damaged, or a file was changed after the export.
+        FileError: the card cannot be read.
+        DeployError: the card is damaged, or a file was changed after the export.
     """
     if kind == "tflite":
         from zoo.deploy.lce.flatbuffer import read_note
@@ -122,14 +122,14 @@ def read_card(path: Path, kind: Kind) -> ExportCard | None:
 
 
 def damaged(path: Path, why: str) -> DeployError:
-    """The error for a damaged export."""
+    """Return the error for a damaged export."""
     return DeployError(
         f"'{printable(str(path))}' is not a complete export: {why.rstrip('.')}; export it again."
     )
 
 
 def one_line(error: BaseException) -> str:
-    """What a runtime says, in one line."""
+    """Return the message of a runtime's error, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Exception from ")]  # a place in C++
     return printable(lines[0] if lines else type(error).__name__).rstrip(".")
@@ -141,7 +141,7 @@ def _card_of_onnx(path: Path) -> ExportCard | None:
     content = read_bytes(path)
     try:
         found = read_note(content, NOTE)
-    except Exception as error:  # protobuf's, of several classes
+    except Exception as error:  # protobuf raises several kinds
         raise damaged(path, one_line(error)) from error
     return None if found is None else _card(path, found)
 
@@ -152,7 +152,7 @@ def _flatbuffer(path: Path) -> bytes:
     content = read_bytes(path)
     try:
         operations(content)
-    except Exception as error:  # whatever the parser makes of other bytes
+    except Exception as error:  # the parser raises many kinds for other bytes
         raise damaged(path, "it is not a TFLite flatbuffer") from error
     return content
 

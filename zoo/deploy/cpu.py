@@ -25,18 +25,18 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_name() -> str:
-    """The processor's name, as it calls itself."""
+    """Return the processor's name, as it reports it."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def instruction_sets() -> list[str] | None:
-    """Those of `SETS` that the processor has; None where the system does not say."""
+    """Return those of `SETS` that the processor has; None if the system does not report them."""
     flags = _cpuinfo("flags") or _cpuinfo("Features")
     return None if flags is None else [name for name in SETS if name in flags.split()]
 
 
 def without_avx2() -> str | None:
-    """What to expect, if the processor lacks what OpenVINO's binary kernels are made for."""
+    """Return a warning if OpenVINO's binary kernels are slow or missing on this processor."""
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
         return (
             f"this processor ({platform.machine()}) is not x86, and OpenVINO has no binary kernels "

@@ -1,10 +1,10 @@
-"""Runs exports of `lqz export` in any format, from images to outputs.
+"""Run exports of `lqz export` in any format, from images to outputs.
 
     network = load_export("reactnet20.onnx")
     logits = network(images)
 
-C code is compiled and a SavedModel is executed with the user's rights: both only run if the caller
-says that the export is trusted. Importing this imports neither a runtime nor TensorFlow.
+C code is compiled and a SavedModel is executed with the user's rights. So both only run if the
+caller declares the export trusted. Importing this module imports neither a runtime nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class Runner:
     """An image classifier: `runner(images)` returns its outputs.
 
     Attributes:
-        title: the runtime, in words: "OpenVINO 2026.4.1".
-        input_shape: of one image, (height, width, channels); None for a size that is not fixed.
+        title: the runtime's name and version: "OpenVINO 2026.4.1".
+        input_shape: shape of one image, (height, width, channels); None for a size that is not
+            fixed.
         outputs: number of outputs per image.
-        compute: outputs (batch, outputs) of images (batch, height, width, channels).
+        compute: returns outputs (batch, outputs) of images (batch, height, width, channels).
         batch: the batch size of `compute`; None for any.
-        pixels: whether it takes uint8 from 0 to 255 and normalises them itself; else it takes
-            normalised float32.
+        pixels: whether it takes uint8 from 0 to 255 and normalises them; else it takes normalised
+            float32.
     """
 
     title: str
@@ -52,11 +53,11 @@ class Runner:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the images."""
+        """Return the dtype of the images."""
         return np.dtype(np.uint8 if self.pixels else np.float32)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """The outputs, float32 (batch, outputs), of any number of images.
+        """Return the outputs, float32 (batch, outputs), of any number of images.
 
         Raises:
             InvalidValueError: the shape or dtype is wrong.
@@ -87,14 +88,14 @@ def load_export(
 
     Args:
         path: a directory of C, a folder of OpenVINO or its .xml, a SavedModel, a .tflite (plain or
-            of Larq Compute Engine), or an .onnx file.
-        threads: the most threads to use; None leaves it to the runtime. C has one.
+            for Larq Compute Engine), or an .onnx file.
+        threads: the maximum number of threads; None lets the runtime choose. C uses one.
         trusted: whether C code and SavedModels, which are programs, may run.
 
     Raises:
-        FileError: it is unsafe, or a program that is not trusted.
-        DeployError: it is incomplete, damaged, not an image classifier, or needs a runtime or a
-            compiler that is not installed.
+        FileError: the export is unsafe, or a program that is not trusted.
+        DeployError: the export is incomplete, damaged or not an image classifier, or it needs a
+            runtime or a compiler that is not installed.
     """
     path = Path(path)
     kind = kind_of(path)
@@ -118,7 +119,7 @@ def load_export(
             runner = load[kind](path, threads)
     except ZooError:
         raise
-    except Exception as error:  # of runtimes in C++, of many classes
+    except Exception as error:  # errors of runtimes in C++ have many classes
         raise damaged(path, f"{TITLES[kind]} cannot run it: {one_line(error)}") from error
     if len(runner.input_shape) != 3 or runner.outputs < 1:
         raise DeployError(f"'{printable(str(path))}' is not an image classifier.")
@@ -129,7 +130,7 @@ def load_export(
 
 
 def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
-    """A Keras model; `compiled` in a `tf.function`, which is worth it for many images."""
+    """Return a runner of a Keras model; `compiled` uses a `tf.function`, faster for many images."""
     import tensorflow as tf
 
     def infer(images: Any) -> Any:
@@ -146,7 +147,7 @@ def keras_runner(model: Any, *, compiled: bool = True) -> Runner:
 
 
 def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -> Runner:
-    """An .xml of OpenVINO; `properties` are more of OpenVINO's settings."""
+    """Return a runner of an OpenVINO .xml; `properties` are further OpenVINO properties."""
     from zoo.deploy.openvino.compiled import compile_openvino, openvino_runtime
 
     compiled = compile_openvino(path, threads, **properties)
@@ -165,7 +166,7 @@ def openvino_runner(path: Path, threads: int | None = None, **properties: Any) -
 
 
 def lce_runner(content: bytes, threads: int | None = None) -> Runner:
-    """A .tflite in Larq Compute Engine's interpreter, which takes one image after another."""
+    """Return a runner of a .tflite in Larq Compute Engine's interpreter, one image at a time."""
     require("lce", "This .tflite file")
     from importlib.metadata import version
 
@@ -203,7 +204,7 @@ def _tflite(path: Path, threads: int | None) -> Runner:
 
     content = read_bytes(path)
     own = custom_operations(content)
-    # TensorFlow's interpreter runs its own operations in such a file, which read and write files.
+    # TensorFlow's interpreter also runs TensorFlow's operations, which may read and write files.
     if unknown := sorted(name for name in own if not name.startswith("Lce")):
         raise unsafe(path, f"its operation '{printable(unknown[0])}' is not part of TFLite")
     if own:
@@ -211,7 +212,7 @@ def _tflite(path: Path, threads: int | None) -> Runner:
     import tensorflow as tf
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a successor, in every process
+        warnings.simplefilter("ignore", UserWarning)  # it recommends a successor
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -292,25 +293,25 @@ def _require_one(inputs: Any, outputs: Any) -> None:
 
 
 def _outputs(shape: Sequence[Any]) -> int:
-    """Figures for an image, of a shape with the batch in front; 0 for what is no classifier."""
+    """Return the outputs per image, from a shape (batch, ...); 0 if it is not a classifier."""
     return int(shape[1]) if len(shape) == 2 and shape[1] else 0
 
 
-# ---- what a network makes of its images ----
+# ---- inputs and outputs of a network ----
 
 
 def as_pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Normalised images as the bytes that they were, for a network that normalises by itself."""
+    """Convert normalised images back to bytes, for a network that normalises its input."""
     pixels = (images * np.asarray(std) + np.asarray(mean)) * 255
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether every row has no value below 0 and sums to 1, as after a softmax."""
+    """Return whether every row has no value below 0 and sums to 1, as after a softmax."""
     return bool(outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits (batch, classes)."""
+    """Return the probabilities for logits (batch, classes)."""
     powers = np.exp(np.float64(logits) - np.max(logits, axis=-1, keepdims=True))
     return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)

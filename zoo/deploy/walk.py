@@ -1,4 +1,4 @@
-"""The calls of a functional Keras model in order, and the checks at the start of every export."""
+"""List the calls of a functional Keras model in order; check a model before every export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Call:
 
     Attributes:
         layer: the Keras layer.
-        inputs, outputs: keys of the tensors, the same for whoever makes and whoever reads one.
+        inputs, outputs: keys of the tensors; the call that makes a tensor and the calls that read
+            it use the same key.
         node: Keras's record of the call.
     """
 
@@ -34,14 +35,14 @@ class Call:
 
     @property
     def plain(self) -> bool:
-        """Whether the layer was called with its inputs alone, without further arguments."""
+        """Return whether the layer was called only with its inputs, without other arguments."""
         import tensorflow as tf
 
         further = [*self.node.call_args[1:], *self.node.call_kwargs.values()]
         return all(value is None or value is False for value in tf.nest.flatten(further))
 
     def compute(self, inputs: Sequence[Any]) -> list[Any]:
-        """What Keras computes of these inputs: the outputs, in inference."""
+        """Return the outputs that Keras computes for these inputs, in inference mode."""
         import tensorflow as tf
 
         tensors: dict[str, list[Any]] = {}
@@ -54,7 +55,7 @@ class Call:
 
 
 def check_exportable(model: Any, batch_size: int = 1) -> None:
-    """Raise a ZooError unless `model` is a built functional model of one, fixed image size."""
+    """Raise a ZooError unless `model` is a built functional model with a fixed image size."""
     require_keras2()
     import tensorflow as tf
 
@@ -80,7 +81,7 @@ def check_exportable(model: Any, batch_size: int = 1) -> None:
 
 
 def calls(model: tf.keras.Model) -> Iterator[Call]:
-    """Every layer call of a functional model, inputs first."""
+    """Yield every layer call of a functional model, inputs first."""
     import tensorflow as tf
 
     for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -101,7 +102,7 @@ def calls(model: tf.keras.Model) -> Iterator[Call]:
 def _opened(
     inner: tf.keras.Model, inputs: tuple[int, ...], outputs: tuple[int, ...]
 ) -> Iterator[Call]:
-    """The calls of a nested model, reading and making the outer model's tensors."""
+    """Yield the calls of a nested model, with the outer model's keys for its inputs and outputs."""
     if not getattr(inner, "_is_graph_network", False):
         raise DeployError(
             f"The layer '{inner.name}' is a subclass of tf.keras.Model, which cannot be exported."
@@ -111,14 +112,14 @@ def _opened(
     outer |= dict(zip((id(tensor) for tensor in inner.outputs), outputs, strict=True))
     for call in calls(inner):
         if call.outputs[0] in outer and not call.inputs:
-            continue  # the inner model's own input
+            continue  # the inner model's input layer
         reads = tuple(outer.get(key, key) for key in call.inputs)
         makes = tuple(outer.get(key, key) for key in call.outputs)
         yield Call(call.layer, reads, makes, call.node)
 
 
 def _require_keras_call(model: tf.keras.Model) -> None:
-    """Raise a DeployError unless the graph of `model` is what it computes."""
+    """Raise a DeployError if `model` may compute something else than its graph."""
     import tensorflow as tf
     from tf_keras.src.engine.functional import Functional
 
@@ -133,7 +134,7 @@ def _require_keras_call(model: tf.keras.Model) -> None:
 
 
 def in_float32(model: tf.keras.Model) -> tf.keras.Model:
-    """The model itself, or one with its weights whose layers all compute in float32.
+    """Return the model, or a copy with its weights in which all layers compute in float32.
 
     Raises:
         DeployError: a layer computes in 16 bits and cannot be rebuilt from its `get_config`.
@@ -150,7 +151,7 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     try:
         again = tf.keras.models.clone_model(model, clone_function=made_anew)
         again.set_weights(model.get_weights())
-    except Exception as error:  # whatever a layer of the user's own makes of its configuration
+    except Exception as error:  # a user's layer may raise any error
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DeployError(
             f"The model '{model.name}' computes in 16 bits and cannot be rebuilt in float32 "
@@ -160,11 +161,11 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def _with_float32(config: Any) -> Any:
-    """A configuration with float32 for each policy of 16 bits in it."""
+    """Return a configuration in which float32 replaces each 16-bit policy."""
     if isinstance(config, dict):
         inner = config.get("config")
         if isinstance(inner, dict) and inner.get("name") in POLICIES_16:
-            return "float32"  # a policy, as Keras writes it
+            return "float32"  # a policy in Keras's configuration
         return {key: _with_float32(value) for key, value in config.items()}
     if isinstance(config, tuple):
         return tuple(map(_with_float32, config))

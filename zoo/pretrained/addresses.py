@@ -1,4 +1,4 @@
-"""Addresses as they may be shown and written down: query and user may be keys."""
+"""Remove secrets from addresses before they are shown or stored: query and user may be keys."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 
 def public(address: str) -> str:
-    """The address as it may be written down: a hash for query and user, which may be keys."""
+    """Return the address with a hash in place of query and user, which may be keys."""
     plain = shortened(address, len(address))
     return plain if plain == address else f"{plain}#{hashlib.sha256(address.encode()).hexdigest()}"
 
 
 def shortened(address: str, most: int = 200) -> str:
-    """The address without query and user, no longer than `most`."""
+    """Return the address without query and user, cut to `most` characters."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     plain = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else address

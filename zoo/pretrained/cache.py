@@ -1,11 +1,11 @@
-"""The folder of this machine's weight sets, and what was pinned when each was first used.
+"""The folder of this machine's weight sets, and the hashes stored when each was first used.
 
     ZOO_HOME/weights/MODEL/SET.npz    the set, in this project's format (.h5 for larq-zoo's)
-    ZOO_HOME/weights/MODEL/SET.json   its sha256, where it came from, hashes of what was fetched
+    ZOO_HOME/weights/MODEL/SET.json   its sha256, its source, hashes of the downloaded files
     ZOO_HOME/locks/MODEL-SET.lock     held while the set is downloaded
     ZOO_HOME/downloads/               manual downloads, imported at first use
 
-ZOO_HOME is by default ~/.cache/binary-zoo (or under XDG_CACHE_HOME).
+The default of ZOO_HOME is ~/.cache/binary-zoo (or binary-zoo in XDG_CACHE_HOME).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SUFFIXES = (".npz", ".h5")
 
 @dataclass
 class Pin:
-    """What is known of a cached set, in the .json beside it.
+    """The facts about a cached set, in the .json file beside it.
 
     Attributes:
-        sha256: of the cached file.
-        source: where it came from.
-        fetched: address to sha256, for everything that was ever fetched for this set. An address
-            that later serves another file is refused.
-        replaces: sha256 of the file that stood there before, and may still.
+        sha256: sha256 of the cached file.
+        source: where the file came from.
+        fetched: sha256 by address, for all files ever downloaded for this set. If an address later
+            gives another file, it is refused.
+        replaces: sha256 of the previous file, which may still be there after a crash.
     """
 
     sha256: str = ""
@@ -47,7 +47,7 @@ class Pin:
 
 
 def home() -> Path:
-    """The folder for everything this project keeps between runs."""
+    """Return the folder for everything that this project keeps between runs."""
     if chosen := os.environ.get("ZOO_HOME"):
         return expanded(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -55,12 +55,12 @@ def home() -> Path:
 
 
 def folder(model: str) -> Path:
-    """Where a model's fetched sets are."""
+    """Return the folder of a model's downloaded sets."""
     return home() / "weights" / model
 
 
 def shipped(model: str, name: str) -> Path | None:
-    """The file of a set that is part of the package: NAME.vN.npz, of the highest N."""
+    """Return the file of a set in the package: NAME.vN.npz with the highest N."""
     found = {}
     for path in (SHIPPED / model).glob(f"{glob.escape(name)}.v*.npz"):
         if (number := path.stem.removeprefix(f"{name}.v")).isdigit():
@@ -69,12 +69,12 @@ def shipped(model: str, name: str) -> Path | None:
 
 
 def cached(model: str, name: str) -> Path | None:
-    """The file of a set in the cache, whatever is in it."""
+    """Return the file of a set in the cache, without checking its content."""
     return _existing(folder(model), name)
 
 
 def cached_sets() -> list[tuple[str, str]]:
-    """(model, set) of everything in the cache."""
+    """Return (model, set) for all sets in the cache."""
     found = (home() / "weights").glob("*/*")
     return sorted(
         (path.parent.name, path.stem)
@@ -84,7 +84,7 @@ def cached_sets() -> list[tuple[str, str]]:
 
 
 def pin_of(model: str, name: str) -> Pin:
-    """What is pinned for a set; empty if nothing is.
+    """Return a set's stored facts; empty if there are none.
 
     Raises:
         WeightsError: the file cannot be read.
@@ -99,16 +99,16 @@ def pin_of(model: str, name: str) -> Pin:
 
 
 def write_pin(model: str, name: str, pin: Pin) -> None:
-    """Keep what is pinned for a set."""
+    """Store the facts about a set."""
     text = json.dumps(asdict(pin), indent=2) + "\n"
     write_file(folder(model) / f"{name}.json", lambda file: file.write(text.encode()))
 
 
 def verified(model: str, name: str) -> Path | None:
-    """The cached file of a set, or None.
+    """Return the cached file of a set, or None.
 
     Raises:
-        WeightsError: it is not the file that was written.
+        WeightsError: its sha256 differs from the stored one.
     """
     path = cached(model, name)
     if path is None:
@@ -126,7 +126,7 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Let `write` fill a new file, and replace `path` with it when it is safely on disk.
 
     Raises:
-        WeightsError: the folder cannot be written to, or is full.
+        WeightsError: the folder is not writable, or the disk is full.
     """
     with writing_to(path.parent):
         write_atomically(path, write)
@@ -134,10 +134,10 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 @contextlib.contextmanager
 def writing_to(target: Path) -> Iterator[None]:
-    """Make the folder `target`, and take it away again if what follows fails and left it empty.
+    """Make the folder `target`; remove it again if the block fails and leaves it empty.
 
     Raises:
-        WeightsError: in place of the OSError of a folder that is read-only or full.
+        WeightsError: instead of an OSError, if the folder is read-only or the disk is full.
     """
     new = [each for each in (target, *target.parents) if not each.exists()]
     try:
@@ -145,7 +145,7 @@ def writing_to(target: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         for each in new:
-            with contextlib.suppress(OSError):  # not empty, or never made
+            with contextlib.suppress(OSError):  # it is not empty, or was not made
                 each.rmdir()
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
@@ -163,10 +163,10 @@ def _existing(parent: Path, name: str) -> Path | None:
 
 @contextlib.contextmanager
 def lock(path: Path, seconds: float = 3600.0) -> Iterator[None]:
-    """Hold the lock file `path`; one process at a time, on this machine.
+    """Hold the lock file `path`; only one process of this machine can hold it at a time.
 
     Raises:
-        WeightsError: another process has held it for too long, or it cannot be made.
+        WeightsError: another process held it for too long, or it cannot be created.
     """
     from filelock import FileLock, Timeout
 

@@ -1,4 +1,4 @@
-"""Downloads one file: complete and checked, or not there."""
+"""Download one file: afterwards it is complete and checked, or does not exist."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def download(
 
     Args:
         address: http, https or file address, or a path.
-        target: where to put it; beside it, target.part while it is fetched.
+        target: the file to write; during the download there is a target.part beside it.
         sha256, size: expected values; None if unknown.
-        patience: how long to wait, by default PATIENCE.
+        patience: how long to wait; the default is PATIENCE.
 
     Returns:
         The file's sha256.
@@ -45,13 +45,13 @@ def download(
         WeightsError: the download fails, the file is wrong, or the disk is full.
     """
     part = target.with_name(target.name + ".part")
-    label = target.with_name(target.name + ".part.json")  # which file `part` is the beginning of
+    label = target.with_name(target.name + ".part.json")  # says which file `part` belongs to
     keep = False
     with writing_to(target.parent):
         try:
             begun = part.exists() and begun_version(label, address) is not None
             found = _get(address, part, label, sha256, size, patience)
-            if begun and sha256 and found != sha256:  # what was here before was damaged
+            if begun and sha256 and found != sha256:  # the old part was damaged
                 part.unlink()
                 found = _get(address, part, label, sha256, size, patience)
             with part.open("rb") as file:
@@ -70,7 +70,7 @@ def download(
                 )
             part.replace(target)
         except KeyboardInterrupt:
-            keep = True  # the next start goes on from here
+            keep = True  # the next start continues from here
             raise
         finally:
             if not keep:
@@ -87,7 +87,7 @@ def _get(
     size: int | None,
     patience: Patience | None,
 ) -> str:
-    """The whole file at `part`; its sha256."""
+    """Download the whole file to `part`; return its sha256."""
     if urlsplit(address).scheme in ("http", "https"):
         fetch(address, part, label, sha256, size, patience or PATIENCE)
     else:
@@ -96,7 +96,7 @@ def _get(
 
 
 def _copy(address: str, part: Path) -> None:
-    """A file address, or a path."""
+    """Copy the file at a file address or a path."""
     parts = urlsplit(address)
     if parts.scheme == "file":
         source = Path(url2pathname(parts.path))

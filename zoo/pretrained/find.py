@@ -1,4 +1,4 @@
-"""Where a weight set is searched, in this order:
+"""Find a weight set. The search order is:
 
 The package, the cache, the folder of manual downloads, a mirror, the authors' address.
 """
@@ -39,7 +39,7 @@ Prepare = Callable[[WeightSet, Path, Format, Path], None]
 
 @dataclass(frozen=True)
 class Source:
-    """A place from which a set can be fetched, and what is known of the file there."""
+    """A place from which a set can be downloaded, and what is known about the file there."""
 
     address: str
     format: Format
@@ -48,7 +48,7 @@ class Source:
 
 
 def state_of(record: WeightSet) -> State:
-    """The state of the set on this machine; makes no requests."""
+    """Return the state of the set on this machine; makes no requests."""
     if cache.shipped(record.model, record.name):
         return "shipped"
     here = cache.cached(record.model, record.name) or downloaded(record)
@@ -56,16 +56,16 @@ def state_of(record: WeightSet) -> State:
 
 
 def present(model: str, name: str) -> Path | None:
-    """The file of a set that is on this machine already.
+    """Return the file of a set if it is in the package or the cache, else None.
 
     Raises:
-        WeightsError: the cached file is not what was written.
+        WeightsError: the sha256 of the cached file differs from the stored one.
     """
     return cache.shipped(model, name) or cache.verified(model, name)
 
 
 def places_of(record: WeightSet) -> list[Path]:
-    """Where a file of the set that a person downloaded may lie; the first is recommended."""
+    """Return the paths at which a manual download of the set may be; the first is recommended."""
     folder = cache.home() / "downloads"
     names = [f"{record.model}-{record.name}{suffix}" for suffix in SUFFIXES[record.format]]
     if record.file:
@@ -74,17 +74,17 @@ def places_of(record: WeightSet) -> list[Path]:
 
 
 def downloaded(record: WeightSet) -> Path | None:
-    """The file of the set that a person downloaded, or None."""
+    """Return the file of the set that the user downloaded manually, or None."""
     return next((path for path in places_of(record) if path.is_file()), None)
 
 
 def sources(record: WeightSet) -> list[Source]:
-    """Where the set may be fetched, in order: the mirror, if one is set; the authors' address."""
+    """Return the set's places for downloads, in order: the mirror, if set; the authors' address."""
     found = []
     if mirror := os.environ.get(MIRROR):
         _check_mirror(mirror)
         address = f"{mirror.rstrip('/')}/{record.model}/{record.name}{record.suffix}"
-        if record.format == "keras":  # kept as it is, so the mirror's file is the very same
+        if record.format == "keras":  # stored unchanged, so the mirror has the same file
             found.append(Source(address, "keras", record.sha256, record.bytes))
         else:
             found.append(Source(address, "npz"))
@@ -96,7 +96,7 @@ def sources(record: WeightSet) -> list[Source]:
 
 
 def _check_mirror(mirror: str) -> None:
-    """Raise WeightsError unless it is an address or a folder."""
+    """Raise WeightsError unless `mirror` is an address or a folder."""
     try:
         parts = urlsplit(mirror)
         good = (parts.scheme in ("http", "https") and bool(parts.hostname)) or (
@@ -113,14 +113,14 @@ def _check_mirror(mirror: str) -> None:
 
 
 def offline() -> bool:
-    """Whether the user forbids all requests."""
+    """Return whether the user forbids all requests."""
     return os.environ.get(OFFLINE) == "1"
 
 
 def obtain(record: WeightSet, prepare: Prepare) -> Path:
-    """The file of a set: from the package, the cache, or imported or fetched into the cache.
+    """Return the file of a set from the package or the cache; else import or download it first.
 
-    Several processes that ask at once fetch once.
+    If several processes call this at the same time, only one downloads the file.
 
     Raises:
         WeightsError: it is unavailable; the message says where it is and how to import it.
@@ -132,7 +132,7 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
     if by_hand or places:
         with cache.lock(cache.home() / "locks" / f"{record.model}-{record.name}.lock"):
             if path := cache.verified(record.model, record.name):
-                return path  # another process was first
+                return path  # another process has imported or downloaded it
             if by_hand:
                 return _take(record, by_hand, prepare)
             for source in places:
@@ -144,10 +144,10 @@ def obtain(record: WeightSet, prepare: Prepare) -> Path:
 
 
 def find_here(record: WeightSet) -> Path | None:
-    """The file of a set, if it is on this machine; None where `obtain` would import or fetch it.
+    """Return the file of a set; None if `obtain` would have to import or download it.
 
     Raises:
-        WeightsError: `obtain` would know no place to take it from.
+        WeightsError: there is no place from which `obtain` could get it.
     """
     path = present(record.model, record.name)
     if path or downloaded(record) or sources(record):
@@ -156,7 +156,7 @@ def find_here(record: WeightSet) -> Path | None:
 
 
 def _take(record: WeightSet, path: Path, prepare: Prepare) -> Path:
-    """Import the file that a person downloaded; it stays where it is."""
+    """Import the file that the user downloaded manually; the file stays where it is."""
     digest = sha256(path)
     if record.sha256 and digest != record.sha256:
         raise WeightsError(
@@ -181,10 +181,10 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
     pin = cache.pin_of(record.model, record.name)
     place = public(source.address)
     known = source.sha256 or pin.fetched.get(place) or pin.fetched.get(source.address)
-    # Keras tells what a file is by its name.
+    # Keras recognises the format by the file's name.
     suffix = ".h5" if source.format == "keras" else ""
     fetched = cache.folder(record.model) / f".{record.name}.fetched{suffix}"
-    with cache.writing_to(fetched.parent):  # goes again if nothing comes of it
+    with cache.writing_to(fetched.parent):  # removes a new folder if the download fails
         digest = download(source.address, fetched, sha256=known, size=source.size)
         try:
             with keeping(record.model, record.name, record.suffix, place, digest) as draft:
@@ -196,24 +196,23 @@ def _fetch(record: WeightSet, source: Source, prepare: Prepare) -> Path:
 
 @contextlib.contextmanager
 def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Iterator[Path]:
-    """Gives the path at which to write a set; afterwards it stands in the cache with its pin.
+    """Give a path to which the block writes a set; then move it to the cache with its pin.
 
-    Whoever calls this holds the set's lock.
+    The caller must hold the set's lock. After any error the cache is unchanged.
 
     Args:
         model, name: the set.
-        suffix: of its file.
-        source: the address or the name of the file that it was made from.
-        digest: that file's sha256.
+        suffix: suffix of its file.
+        source: address or name of the file from which the set is made.
+        digest: sha256 of that file.
 
     Raises:
-        WeightsError: the cache cannot be written to. Then, as after any error of the one who
-            writes, the cache is as it was.
+        WeightsError: the cache is not writable.
     """
     target = cache.folder(model) / f"{name}{suffix}"
     draft = target.with_name(f".{name}.{os.getpid()}{suffix}")
     with cache.writing_to(target.parent):
-        for stale in target.parent.glob(f".{glob.escape(name)}.*"):  # a killed process left it
+        for stale in target.parent.glob(f".{glob.escape(name)}.*"):  # left by a killed process
             if not stale.name.startswith(f".{name}.fetched"):
                 stale.unlink(missing_ok=True)
         try:
@@ -223,8 +222,8 @@ def keeping(model: str, name: str, suffix: str, source: str, digest: str) -> Ite
             before = cache.pin_of(model, name)
             fetched = {**before.fetched, source: digest}
             pin = cache.Pin(sha256(draft), source, fetched, replaces=before.sha256)
-            # First the pin, which is the old set's as well: were this process killed here, a set
-            # without one would pass unchecked.
+            # Write the pin first; it is also valid for the old set. A set without a pin would not
+            # be checked, and this process may be killed between the two steps.
             cache.write_pin(model, name, pin)
             draft.replace(target)
         finally:
@@ -249,7 +248,7 @@ def _how_to_get(record: WeightSet, reasons: list[str]) -> str:
 
 
 def _imported(model: str | None, name: str) -> WeightSet | None:
-    """The record of a set that `lqz convert` put into the cache under a name of the user's."""
+    """Return the record of a set that `lqz convert` put into the cache under the user's name."""
     for row in catalog.rows():
         if model and row.model.casefold() == model.casefold() and present(row.model, name):
             return imported_record(row.model, name)
@@ -257,14 +256,15 @@ def _imported(model: str | None, name: str) -> WeightSet | None:
 
 
 def resolve(weights: str, model: str | None = None) -> WeightSet:
-    """The record that `weights` names for a user: "imagenet", or "ReActNetA/imagenet".
+    """Return the record that the user names: "imagenet", or "ReActNetA/imagenet".
 
     It also finds sets imported under other names, if the model is given.
 
     Args:
-        weights: a set's name, with its model in front or without.
-        model: the model's name, in any case, where `weights` does not say it. Without either, all
-            sets of that name of this zoo's own models agree on what a record is asked for here.
+        weights: a set's name, with or without its model in front.
+        model: the model's name in upper or lower case, if `weights` does not contain it. If no
+            model is given, any record of that name is returned: in this zoo's models, sets of the
+            same name agree in the facts that callers need.
 
     Raises:
         WeightsError: no such set is registered.

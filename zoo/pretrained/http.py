@@ -1,4 +1,4 @@
-"""A file over HTTP: with a progress bar, resumed where it broke off, tried again."""
+"""Download a file over HTTP with a progress bar; resume and retry broken downloads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import requests
 
 BLOCK = 1 << 16
-MOST_BYTES = 4 * 2**30  # a server that sends without end must not fill the disk
+MOST_BYTES = 4 * 2**30  # so that a server that never stops sending cannot fill the disk
 MOST_REDIRECTS = 10
-PROGRESS = 1 << 14  # bytes that make a broken connection no failed try
+PROGRESS = 1 << 14  # a connection that delivered this many bytes does not count as a failed try
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Retry(Exception):
 
 
 class _Stall(_Retry):
-    """A server that said nothing for long."""
+    """A server that sent nothing for too long."""
 
 
 def fetch(
@@ -69,23 +69,23 @@ def fetch(
             ) as error:
                 stalled = isinstance(error, (_Stall, requests.Timeout))
                 if _size(part) >= farthest + PROGRESS and not stalled:
-                    left = patience.tries  # it gets on, however often it breaks off
+                    left = patience.tries  # there was progress, so count the tries anew
                 farthest = max(farthest, _size(part))
                 if not left:
                     raise WeightsError(
                         f"{shortened(address)} cannot be downloaded ({_reason(error)}), after "
                         f"{patience.tries} tries."
                     ) from error
-            except requests.RequestException as error:  # an invalid address, and the like
+            except requests.RequestException as error:  # such as an invalid address
                 raise WeightsError(
                     f"{shortened(address)} cannot be downloaded ({_reason(error)})."
                 ) from error
-            if _size(part) <= before:  # else the next try need not wait
+            if _size(part) <= before:  # wait only if there was no progress
                 time.sleep(patience.pause)
 
 
 def _session() -> requests.Session:
-    """One that never leaves https: what follows would come from anyone on the way."""
+    """Return a session that refuses redirects from https to an unencrypted address."""
     import requests
 
     class Session(requests.Session):
@@ -116,22 +116,22 @@ def _try(
     size: int | None,
     patience: Patience,
 ) -> None:
-    """One request: the whole file, or what is missing of it."""
+    """Make one request: for the whole file, or for its missing part."""
     have = _size(part)
     version = begun_version(label, address)
-    if have and version is None:  # the beginning of another address's file
+    if have and version is None:  # the part belongs to another address
         part.unlink()
         have = 0
-    # Compressed in transit, neither ranges nor lengths would be the file's.
+    # If the server compressed the file, ranges and lengths would not be those of the file.
     headers = {"Accept-Encoding": "identity"}
-    if have and (version or sha256):  # else nothing would tell two versions of a file apart
+    if have and (version or sha256):  # else we could mix two versions of a file
         headers["Range"] = f"bytes={have}-"
         if version:
             headers["If-Range"] = version
     wait = (patience.connect, patience.read)
     with session.get(address, headers=headers, stream=True, timeout=wait) as answer:
         status = answer.status_code
-        if status == 416:  # what is here is no beginning of what is there
+        if status == 416:  # the part is not a beginning of the server's file
             part.unlink(missing_ok=True)
             raise _Retry("the server's file is smaller than the part already downloaded")
         if status in (408, 429) or status >= 500:
@@ -146,7 +146,7 @@ def _try(
         if status == 206 and not resumed:
             part.unlink(missing_ok=True)
             raise _Retry("the server sent the wrong part of the file")
-        have = have if resumed else 0  # a server that ignores ranges sends all of it
+        have = have if resumed else 0  # a server that ignores ranges sends the whole file
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else size
         if (total or 0) > (size or MOST_BYTES):
@@ -220,7 +220,7 @@ def _reason(error: Exception) -> str:
 
 
 def begun_version(label: Path, address: str) -> str | None:
-    """The version of the file that was begun; None if it is another address's."""
+    """Return the version of the partly downloaded file; None if it is from another address."""
     with contextlib.suppress(FileError, ValueError, AttributeError):
         found = json.loads(read_text(label))
         if found.get("address") == public(address):
@@ -229,7 +229,10 @@ def begun_version(label: Path, address: str) -> str | None:
 
 
 def web_page(address: str) -> WeightsError:
-    """File-sharing sites answer with a page (of consent, of an expired link) and status 200."""
+    """Return the error for a web page instead of a file.
+
+    File-sharing sites send such pages (for consent, or if a link has expired) with status 200.
+    """
     return WeightsError(
         f"{shortened(address)} sent a web page in place of the file: open it in a browser."
     )

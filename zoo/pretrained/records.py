@@ -14,29 +14,30 @@ from zoo import catalog
 from zoo.errors import UnknownNameError
 
 RECORDS = Path(__file__).with_name("records.json")
-SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # tools.keep_run's
+SHIPPED_RECORDS = Path(__file__).with_name("shipped") / "records.json"  # written by tools.keep_run
 IMAGENET_CLASSES = Path(__file__).with_name("imagenet_classes.csv")
 
-# How to get a set: from this package, by automatic or manual download, or not at all.
+# How to get a set: it is in this package, downloaded automatically or manually, or not available.
 Access = Literal["shipped", "downloadable", "manual download", "none published"]
-# The format of the file: PyTorch's, Keras's .h5, this project's .npz with latent kernels, or with
-# one bit per binary weight (`zoo.weights.packed`).
+# The format of the file: PyTorch's, Keras's .h5, or this project's .npz, with latent kernels or
+# with one bit per binary weight (`zoo.weights.packed`).
 Format = Literal["pytorch", "keras", "npz", "packed"]
 # Who trained a set: the paper's authors, the packages of these names, this project ("zoo"), or
-# someone whose file `lqz convert` imported.
+# someone else, if `lqz convert` imported the file.
 Origin = Literal["authors", "larq-zoo", "torchvision", "zoo", "imported"]
-NO_LICENCE = "none stated"  # by those who trained a set
+NO_LICENCE = "none stated"  # those who trained the set state no licence
 
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """How an image becomes the network's input.
+    """How to make the network's input from an image.
 
     Attributes:
-        name: "larq-zoo" stands for larq-zoo's own function (bicubic, from a padded crop).
-        resize: shorter side in pixels before the centre crop; None: the image has the size.
+        name: name of the preprocessing; "larq-zoo" is larq-zoo's function (bicubic, from a padded
+            crop).
+        resize: shorter side in pixels before the centre crop; None if images already have `size`.
         size: height and width of the input.
-        mean, std: per channel, for pixel values in 0..1.
+        mean, std: values per channel, for pixel values in 0..1.
     """
 
     name: str
@@ -53,20 +54,21 @@ class WeightSet:
     Attributes:
         model, name: `MODEL(weights=name)` loads it.
         version: the file of a version never changes; a better file gets the next number.
-        dataset: what it was trained on.
+        dataset: the data set it was trained on.
         origin: who trained it.
-        licence: of the weights, as SPDX writes it, or NO_LICENCE.
+        licence: licence of the weights as an SPDX identifier, or NO_LICENCE.
         access: how to get it.
-        format: of the file at `address`.
-        preprocessing, classes: its preprocessing and its classes.
+        format: format of the file at `address`.
+        preprocessing, classes: names of its preprocessing and of its classes.
         where: where the file is, in words.
         address: the address for downloads.
-        file: its name there, where that is known.
-        bytes, sha256: of the file at `address`.
-        published_top1, published_top5: in percent.
-        measured_top1, measured_row: the figure measured here, and the first digits of the sha256
-            in its row in results/; of a packed set, that of the latent weights it was made from.
-        recipe: how it was trained, or is trained here.
+        file: the file's name there, if known.
+        bytes, sha256: size and sha256 of the file at `address`.
+        published_top1, published_top5: published accuracy in percent.
+        measured_top1, measured_row: the accuracy measured here, and the first digits of the sha256
+            in its row in results/. For a packed set it is the sha256 of the latent weights from
+            which the set was made.
+        recipe: how it was trained, or how to train it here.
         note: further remarks.
     """
 
@@ -94,16 +96,16 @@ class WeightSet:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes of the set."""
+        """Return the number of classes of the set."""
         return len(class_names(self.classes))
 
     @property
     def suffix(self) -> str:
-        """Of the file in the cache: Keras's files are kept as they are, others as .npz."""
+        """Return the suffix of the file in the cache: .h5 for Keras's files, .npz for others."""
         return ".h5" if self.format == "keras" else ".npz"
 
     def as_dict(self) -> dict[str, Any]:
-        """The attributes by name, as `lqz list --weights --json` prints them."""
+        """Return the attributes by name, as `lqz list --weights --json` prints them."""
         return asdict(self)
 
 
@@ -114,7 +116,7 @@ def _data() -> dict[str, Any]:
 
 @functools.cache
 def all_records() -> tuple[WeightSet, ...]:
-    """Every registered set: those that are shipped, then the others, in the order of the files."""
+    """Return every registered set: first the shipped ones, then the others, in file order."""
     shipped = json.loads(SHIPPED_RECORDS.read_text(encoding="utf-8"))
     return tuple(WeightSet(**record) for record in [*shipped, *_data()["sets"]])
 
@@ -126,40 +128,40 @@ def forget() -> None:
 
 
 def published_sets() -> list[WeightSet]:
-    """The sets that exist; those that were never published are left out."""
+    """Return the sets that exist, without those that were never published."""
     return [each for each in all_records() if each.access != "none published"]
 
 
 def records_of(model: str) -> list[WeightSet]:
-    """The sets of one model that exist."""
+    """Return the existing sets of one model."""
     return [each for each in published_sets() if each.model == model]
 
 
 def sets_of(model: str) -> tuple[str, ...]:
-    """The sets of one model as tables show them: name and access, "imagenet (manual download)"."""
+    """Return a model's sets as tables show them, such as "imagenet (manual download)"."""
     return tuple(f"{each.name} ({each.access})" for each in records_of(model))
 
 
 def measured_top1() -> dict[str, float]:
-    """The best accuracy measured here, in percent, of each model that has one."""
+    """Return the best accuracy measured here, in percent, for each model that has one."""
     measured = [(each.measured_top1, each.model) for each in all_records() if each.measured_top1]
     return {model: top1 for top1, model in sorted(measured)}
 
 
 def find_record(model: str, name: str) -> WeightSet | None:
-    """The record of a set, published or not; None if there is no such set."""
+    """Return the record of a set, published or not; None if there is no such set."""
     return next((each for each in all_records() if (each.model, each.name) == (model, name)), None)
 
 
 def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
-    """The set meant where only the model is named: called as its data set, else the first.
+    """Return the default set of a model: the set named like its data set, else the first.
 
     Args:
         model: the model's name in the catalog.
         importable: leave out sets that are part of this package.
 
     Returns:
-        None where no set is registered.
+        The record; None if no set is registered.
     """
     found = [
         each
@@ -171,7 +173,7 @@ def default_record(model: str, *, importable: bool = False) -> WeightSet | None:
 
 
 def imported_record(model: str, name: str) -> WeightSet:
-    """A record for a set that `lqz convert` wrote and nothing registered describes."""
+    """Return a record for a set that `lqz convert` wrote and that is not registered."""
     dataset = catalog.row(model).dataset
     return WeightSet(
         model=model,
@@ -187,12 +189,12 @@ def imported_record(model: str, name: str) -> WeightSet:
 
 
 def names_a_file(weights: str | Path) -> bool:
-    """Whether `weights` is a path; a plain word is always a set, even if a file has that name."""
+    """Return whether `weights` is a path. A plain word is a set, even if a file has that name."""
     return isinstance(weights, Path) or bool(Path(weights).suffix) or os.sep in weights
 
 
 def preprocessing(name: str) -> ImagePreprocessing:
-    """The preprocessing that records name so. Raises UnknownNameError for another name."""
+    """Return the preprocessing with this name in the records. Raises UnknownNameError."""
     known = _data()["preprocessing"]
     if name not in known:
         raise UnknownNameError("preprocessing", name, known)
@@ -203,9 +205,9 @@ def preprocessing(name: str) -> ImagePreprocessing:
 
 @functools.cache
 def class_names(classes: str) -> tuple[tuple[str, str], ...]:
-    """(identifier, name) of each class in the order of the output.
+    """Return (identifier, name) of each class in the order of the network's output.
 
-    ImageNet's are WordNet's: the synset's number and its first word.
+    For ImageNet they come from WordNet: the synset's number and its first word.
     """
     if classes == "imagenet":
         with IMAGENET_CLASSES.open(newline="", encoding="utf-8") as lines:

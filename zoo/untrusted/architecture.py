@@ -1,7 +1,7 @@
-"""The names that a saved model may use: layers that compute; nothing that runs code from the file.
+"""Check the names in a saved model: only layers that compute, nothing that runs code of the file.
 
-Keras builds a network from JSON that names classes and functions by module, and imports any module
-that is asked for. So every name is looked up in `names` before Keras sees it.
+Keras builds a network from JSON that names classes and functions by module, and imports every
+module that it names. So we look up each name in `names` before Keras reads it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from zoo.untrusted.opening import MOST_TEXT, require_memory, unsafe
 
 MOST_OBJECTS = 200_000  # dictionaries in one architecture
 MOST_DEPTH = 200
-SLACK = 2**16  # numbers that layers may hold besides what was saved, such as seeds
-OPTIMIZER = 4  # times the weights: their own and an optimizer's
+SLACK = 2**16  # numbers that layers may hold in addition to the saved ones, such as seeds
+OPTIMIZER = 4  # a model and its optimizer may have this many times the saved numbers
 
-# Values that are no class: Keras turns them into tuples, shapes and arrays of the numbers given.
+# Values that are not classes: Keras converts them to tuples, shapes and arrays.
 VALUES = frozenset(("__tuple__", "__ellipsis__", "TensorShape"))
 ARRAYS = frozenset(("__numpy__", "__tensor__"))
 NUMBER = re.compile(r"bool|b?float\d+|u?int\d+")
 
 
 def read_architecture(text: str | bytes, path: Path) -> dict[str, Any]:
-    """The JSON of an architecture. Raises FileError if it is too large or not JSON."""
+    """Parse the JSON of an architecture. Raises FileError if it is too large or not JSON."""
     if len(text) > MOST_TEXT:
         raise unsafe(path, f"its architecture has {len(text):,} bytes")
     try:
@@ -56,10 +56,10 @@ def check_architecture(found: Any, path: Path, trusted: Collection[str] = ()) ->
     Args:
         found: JSON values.
         path: the file, for the message.
-        trusted: names that the caller vouches for (`custom_objects`).
+        trusted: further names that the caller allows (`custom_objects`).
 
     Raises:
-        FileError: a name is on no list, or the architecture is absurdly large.
+        FileError: a name is in no list, or the architecture is far too large.
     """
     count = 0
     waiting = [(found, 0)]
@@ -89,7 +89,7 @@ def _check_object(value: dict[str, Any], path: Path, trusted: Collection[str]) -
         return
     if name == "function":
         names = [value.get("config")]
-        if registered not in (None, "", "function"):  # which Keras writes of registered ones
+        if registered not in (None, "", "function"):  # set for registered functions
             names.append(registered)
         if not all(isinstance(each, str) and each in {*FUNCTIONS, *trusted} for each in names):
             raise _refused(path, f"{module or '?'}.{value.get('config')}")
@@ -104,7 +104,7 @@ def _check_object(value: dict[str, Any], path: Path, trusted: Collection[str]) -
         if not isinstance(dtype, str) or not NUMBER.fullmatch(dtype):
             raise unsafe(path, "its architecture holds an array without numbers")
         return
-    # HDF5 has "zoo>BatchNorm" in place of a class's name.
+    # In HDF5 the name of a registered class is "zoo>BatchNorm".
     bare = str(name).rpartition(">")[2]
     if bare not in KERAS | LARQ | ZOO | REFUSED and isinstance(value.get("config"), dict):
         raise _unknown(path, bare)
@@ -120,7 +120,7 @@ def _check_object(value: dict[str, Any], path: Path, trusted: Collection[str]) -
 
 
 def _check_activations(value: dict[str, Any], path: Path, trusted: Collection[str]) -> None:
-    """HDF5 names functions by a bare word, which Keras looks up in more than a list."""
+    """Check activations in HDF5: Keras finds them by a bare word, and not only in one list."""
     for key in ("activation", "recurrent_activation"):
         word = value.get(key)
         if isinstance(word, str) and word not in {*FUNCTIONS, *ACTIVATIONS, *LARQ, *trusted}:
@@ -150,16 +150,16 @@ def _name(path: Path) -> str:
 
 @contextmanager
 def variables_within(numbers: int, path: Path) -> Iterator[None]:
-    """While a network is built, refuse variables that its file does not hold.
+    """Limit the variables of a network that is built in the block.
 
-    A few letters of an architecture can ask for more than any memory.
+    A short architecture can declare variables that do not fit in any memory.
 
     Args:
-        numbers: how many the file holds.
+        numbers: number of values in the file.
         path: the file, for the message.
 
     Raises:
-        FileError: the network has more, before memory is taken for them.
+        FileError: the network has more values; raised before memory is allocated for them.
     """
     import tensorflow as tf
 
@@ -182,7 +182,7 @@ def variables_within(numbers: int, path: Path) -> Iterator[None]:
 
 
 def check_outputs(model: Any, path: Path) -> None:
-    """Raise FileError if a layer's output for one image does not fit into half of the memory."""
+    """Raise FileError if a layer's output for one image does not fit in half of the memory."""
     for layer in model.layers:
         for shape in _shapes(getattr(layer, "output_shape", None)):
             numbers = 1

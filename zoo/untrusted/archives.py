@@ -1,4 +1,4 @@
-"""Zip archives and NumPy's .npz, which is one. Nothing here unpacks to disk or uses pickle."""
+"""Read zip archives and .npz, which is a zip. Nothing here unpacks to disk or uses pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.untrusted.opening import open_regular, require_memory, unsafe
 
 MOST_MEMBERS = 20_000
 MOST_DIRECTORY = 8 * 2**20  # bytes of an archive's table of contents
-MOST_DEFLATED = 1032  # bytes that one byte of deflate can stand for
+MOST_DEFLATED = 1032  # maximum number of bytes from one byte of deflate
 MOST_WORD = 4096  # bytes of a text in an .npz
 NUMBERS = "fiub"  # kinds of dtype: floats, integers, unsigned integers, booleans
 TEXTS = "US"
@@ -25,16 +25,16 @@ TEXTS = "US"
 
 @contextmanager
 def open_zip(path: Path, members: Collection[str] | None = None) -> Iterator[zipfile.ZipFile]:
-    """An archive whose table of contents is harmless.
+    """Open an archive after checking its table of contents.
 
     Args:
         path: the file.
-        members: the only names that may occur; None allows all that stay inside.
+        members: the only allowed names; None allows all names inside the archive.
 
     Raises:
-        FileError: it is no regular file; a member leads outside, occurs twice, is encrypted, or
-            declares more than it can hold; there are too many; they need more than the free memory.
-        zipfile.BadZipFile, OSError: it is no readable zip.
+        FileError: it is not a regular file; a member points outside, occurs twice, is encrypted, or
+            declares more than it can hold; there are too many members, or too little free memory.
+        zipfile.BadZipFile, OSError: it is not a readable zip.
     """
     with open_regular(path) as file:
         yield _checked(file, path, members)
@@ -42,7 +42,7 @@ def open_zip(path: Path, members: Collection[str] | None = None) -> Iterator[zip
 
 def _checked(file: BinaryIO, path: Path, members: Collection[str] | None) -> zipfile.ZipFile:
     size = os.fstat(file.fileno()).st_size
-    # What zipfile itself looks for: it then reads the whole table before it can be asked.
+    # Check the table's size first: the constructor of ZipFile reads the whole table.
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if not end:
         raise zipfile.BadZipFile("File is not a zip file")
@@ -85,14 +85,14 @@ def _require_inside(path: Path, name: str) -> None:
 
 
 def check_zip(path: Path, members: Collection[str] | None = None) -> None:
-    """Raise what `open_zip` raises."""
+    """Raise what `open_zip` raises, without keeping the archive open."""
     with open_zip(path, members):
         pass
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an .npz says of one of its arrays."""
+    """Shape and dtype of an array in an .npz."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -100,15 +100,15 @@ class Header:
 
 
 def read_npz_headers(path: Path) -> dict[str, Header]:
-    """Shape and dtype of every array of an .npz; no array is read. Raises as `read_npz_arrays`."""
+    """Return shape and dtype of each array; reads no array. Raises as `read_npz_arrays`."""
     return {key: header for key, header, _ in _npz(path, arrays=False)}
 
 
 def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz.
+    """Return every array of an .npz.
 
     Raises:
-        FileError: it is unsafe, damaged, or holds anything but plain numbers and short texts.
+        FileError: it is unsafe or damaged, or holds anything other than numbers and short texts.
     """
     return {key: array for key, _, array in _npz(path, arrays=True)}
 
@@ -116,14 +116,14 @@ def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
 def _npz(path: Path, arrays: bool) -> Iterator[tuple[str, Header, Any]]:
     try:
         with open_zip(path) as archive:
-            # All headers first: one bad array refuses the file before memory is taken for another.
+            # Check all headers first, so that a bad array is found before memory is allocated.
             headers = [_header(archive, member, path) for member in archive.infolist()]
             for member, header in zip(archive.infolist(), headers, strict=True):
                 array = _array(archive, member, header) if arrays else None
                 yield member.filename.removesuffix(".npy"), header, array
     except FileError:
         raise
-    except Exception as error:  # whatever zipfile, zlib and NumPy make of damaged bytes
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds
         raise FileError(
             f"'{printable(str(path))}' is not a readable .npz of weights: {one_line(error)}."
         ) from error
@@ -131,7 +131,7 @@ def _npz(path: Path, arrays: bool) -> Iterator[tuple[str, Header, Any]]:
 
 def _read_header(file: Any) -> Header:
     version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):  # 3.0 is for names of fields, which numbers have not
+    if version not in ((1, 0), (2, 0)):  # 3.0 is only for arrays with named fields
         raise ValueError(f"an array of format {version[0]}.{version[1]}")
     read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
     shape, fortran, dtype = read[version[0]](file)
@@ -152,7 +152,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> He
         what = "Python objects" if header.dtype.hasobject else f"the type {header.dtype}"
         raise ValueError(f"its array '{name}' holds {printable(what)}, not numbers")
     count = 1
-    for length in header.shape:  # Python's integers: NumPy's product would go round
+    for length in header.shape:  # Python's integers: NumPy's product could overflow
         if length < 0:
             raise ValueError(f"its array '{name}' has a negative size")
         count *= length
@@ -168,12 +168,12 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> He
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> np.ndarray:
     with archive.open(member) as file:
         _read_header(file)
-        content = file.read()  # to the end, where zipfile compares the checksum
+        content = file.read()  # at the end, zipfile compares the checksum
     order: Any = "F" if header.fortran else "C"
     return np.frombuffer(content, header.dtype).reshape(header.shape, order=order).copy()
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, as part of a sentence."""
+    """Return the text of an error, as part of a sentence."""
     text = str(error).strip()
     return printable(text.splitlines()[0].rstrip(".:")) if text else type(error).__name__

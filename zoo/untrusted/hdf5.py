@@ -1,4 +1,4 @@
-"""HDF5 files that hold only numbers and their names, without links to other files."""
+"""Open HDF5 files that hold only numbers and their names, without links to other files."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from zoo.untrusted.opening import MOST_TEXT, open_regular, require_memory, unsaf
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_OBJECTS = 50_000
 MOST_ATTRIBUTES = 1_000  # of one object
-# Filters that are part of every HDF5; any other may be a plug-in, which is a program.
+# Filters that are part of every HDF5 library; others may be plug-ins, which can run code.
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-SLACK = 2**16  # bytes of a chunk beyond its data set
-HEAP = b"GCOL\x01\x00\x00\x00"  # begins where texts without a fixed length are kept
+SLACK = 2**16  # bytes by which a chunk may be larger than its data set
+HEAP = b"GCOL\x01\x00\x00\x00"  # start of a block of texts with variable length
 BLOCK = 2**20
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file that was walked from end to end. Raises as `checked`; OSError if not HDF5."""
+    """Open an HDF5 file and check all of it. Raises as `checked`; OSError if it is not HDF5."""
     with open_regular(path) as file, checked(file, path) as content:
         yield content
 
 
 @contextmanager
 def checked(file: IO[bytes], path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file in an open file, or in a member of an archive.
+    """Check and open the HDF5 file in an open file, or in a member of an archive.
 
     Args:
         file: gives the bytes; must be able to seek.
-        path: what to call it.
+        path: the name for error messages.
 
     Raises:
-        FileError: it has a link or data outside, an unknown filter, more objects than allowed,
-            anything but numbers, or declares more than it holds or the free memory can.
-        OSError, RuntimeError: it is no readable HDF5 file.
+        FileError: it has links or data outside the file, an unknown filter, too many objects, or
+            anything other than numbers; or it declares more than it holds or than memory can hold.
+        OSError, RuntimeError: it is not a readable HDF5 file.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -55,7 +55,7 @@ def checked(file: IO[bytes], path: Path) -> Iterator[h5py.File]:
 
 
 def count_numbers(content: h5py.File) -> int:
-    """How many numbers all data sets of a checked file hold."""
+    """Return how many numbers all data sets of a checked file hold."""
     found = [0]
 
     def add(_: str, each: Any) -> None:
@@ -67,7 +67,7 @@ def count_numbers(content: h5py.File) -> int:
 
 
 def _largest_heap(file: IO[bytes]) -> int:
-    """An upper bound for the length of a text in an HDF5 file, found without reading one."""
+    """Return an upper bound for the length of a text in an HDF5 file, without reading a text."""
     position, largest, tail = file.tell(), 0, b""
     file.seek(0)
     while block := file.read(BLOCK):
@@ -83,11 +83,11 @@ def _largest_heap(file: IO[bytes]) -> int:
 
 
 class Walk:
-    """One walk through a file, which sums what it finds.
+    """One walk through a file, which checks each object and sums the declared bytes.
 
     Attributes:
-        path: what to call the file.
-        size: how many bytes it has.
+        path: the file's name in error messages.
+        size: number of bytes of the file.
         file: its bytes.
         seen: addresses of its groups and data sets.
         declared: bytes of all data sets so far.
@@ -100,8 +100,8 @@ class Walk:
         self.declared = 0
 
     def group(self, top: h5py.Group) -> None:
-        """Look at a group and all below it."""
-        waiting = [top]  # a list, not recursion: depth is the file's to choose
+        """Check a group and everything below it."""
+        waiting = [top]  # a list, not recursion: a file can have any depth
         while waiting:
             group = waiting.pop()
             self._once(group)
@@ -123,7 +123,7 @@ class Walk:
                     raise self._unsafe(f"'{shown}' is neither a group nor a data set")
 
     def _once(self, found: Any) -> None:
-        """Note an object: one that is linked twice could be a loop, or be read again and again."""
+        """Record an object; refuse a second link to it, which could be a loop or multiply reads."""
         info = h5py.h5o.get_info(found.id)
         key = (info.fileno, info.addr)
         if key in self.seen:
@@ -147,7 +147,7 @@ class Walk:
                 if attribute.dtype.kind not in NUMBERS + "S":
                     raise self._unsafe(f"its attribute '{shown}' is neither text nor a number")
             elif attribute.dtype.kind == "O" and count > 1:
-                # A few bytes each, and all of them may be the same large text.
+                # Each text needs only a few bytes in the file if all refer to one large text.
                 if self._largest_text is None:
                     self._largest_text = _largest_heap(self.file)
                 require_memory(count * self._largest_text, self.path)

@@ -1,4 +1,4 @@
-"""Keras's own files, .keras and .h5: a network with its weights, or weights alone."""
+"""Open Keras's files, .keras and .h5: a network with its weights, or only weights."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-MEMBERS = (METADATA, CONFIG, WEIGHTS)  # all that Keras 2 writes; others may hold pickles
+MEMBERS = (METADATA, CONFIG, WEIGHTS)  # the files that Keras 2 writes; others may hold pickles
 ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """A checked file, as long as it is open.
+    """An open, checked file.
 
     Attributes:
         weights: its numbers.
-        architecture: its JSON, as yet unchecked; None where it holds weights alone.
-        training: the JSON of how it was compiled, of HDF5 only; else None.
+        architecture: JSON of the network, not checked yet; None if the file holds only weights.
+        training: JSON of the compilation, in HDF5 files only; else None.
     """
 
     weights: h5py.File
@@ -49,10 +49,10 @@ class KerasFile:
 
 @contextmanager
 def open_keras(path: Path) -> Iterator[KerasFile]:
-    """A .keras or HDF5 file whose content is what its name says, with harmless numbers.
+    """Open a .keras or HDF5 file after checking that its format fits its name and it is safe.
 
     Raises:
-        FileError: it is unsafe, or its name says another format.
+        FileError: it is unsafe, or its name belongs to another format.
         OSError, RuntimeError, zipfile.BadZipFile, KeyError: it is damaged, or another kind of file.
     """
     if path.suffix not in SUFFIXES:
@@ -73,13 +73,13 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
     with open_zip(path) as archive:
         _check_members(archive, path)
         architecture = read_architecture(archive.read(CONFIG), path)
-        # In memory: each step back in a member of a zip reads it again from its start.
+        # Read it into memory: seeking back in a member of a zip reads it again from its start.
         with checked(io.BytesIO(archive.read(WEIGHTS)), path) as content:
             yield KerasFile(content, architecture, None)
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise FileError unless an archive holds what Keras 2 saves, and nothing else."""
+    """Raise FileError unless an archive holds exactly the members that Keras 2 saves."""
     names = archive.namelist()
     shown = printable(str(path))
     if CONFIG not in names:
@@ -95,10 +95,10 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a .keras file says of itself: Keras's version, and what others noted there.
+    """Return a .keras file's metadata: Keras's version, and entries added by others.
 
     Raises:
-        FileError: it is unsafe or damaged.
+        FileError: the file is unsafe or damaged.
     """
     try:
         with open_zip(path) as archive:
@@ -116,7 +116,7 @@ def _metadata(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
 
 
 def _require_keras2(version: Any, path: Path) -> None:
-    """Raise FileError for a file of a later Keras, whose layers are described in another way."""
+    """Raise FileError for a file of a later Keras, which describes layers in another way."""
     if isinstance(version, bytes):
         version = version.decode(errors="replace")
     major = str(version).partition(".")[0]
@@ -138,18 +138,18 @@ def _attribute(content: h5py.File, name: str, path: Path) -> dict[str, Any] | No
 
 
 def check_model(path: Path, trusted: Collection[str] = (), compile: bool = True) -> int:
-    """Check everything in a saved model, before anything of it is built.
+    """Check everything in a saved model before any part of it is built.
 
     Args:
         path: the file.
-        trusted: names of classes and functions that the caller vouches for.
-        compile: whether it will be compiled as it was; else that part is left out.
+        trusted: further names of classes and functions that the caller allows.
+        compile: whether the model will be compiled as saved; else that part is not checked.
 
     Returns:
-        How many numbers it holds.
+        The number of values in the file.
 
     Raises:
-        FileError: it holds weights alone, or anything that could run; and as `open_keras`.
+        FileError: it holds only weights, or something that could run code; and as `open_keras`.
     """
     with open_keras(path) as file:
         if file.architecture is None:
@@ -168,14 +168,14 @@ def check_model(path: Path, trusted: Collection[str] = (), compile: bool = True)
 
 
 def load_keras_model(path: Path, **arguments: Any) -> tf.keras.Model:
-    """`tf.keras.models.load_model` of a checked file; nothing in it is executed.
+    """Call `tf.keras.models.load_model` for a checked file; no code in it is executed.
 
     Args:
         path: a .keras or HDF5 file.
         arguments: Keras's `custom_objects` and `compile`.
 
     Raises:
-        FileError: it is unsafe, or not a readable model.
+        FileError: the file is unsafe, or not a readable model.
     """
     import tensorflow as tf
 
@@ -194,7 +194,7 @@ def load_keras_model(path: Path, **arguments: Any) -> tf.keras.Model:
         return model
     except FileError:
         raise
-    except Exception as error:  # whatever zipfile, h5py and Keras make of damaged files
+    except Exception as error:  # zipfile, h5py and Keras raise many kinds
         raise FileError(
             f"'{printable(str(path))}' is not a readable model: {one_line(error)}."
         ) from error

@@ -1,10 +1,9 @@
 """The classes and functions that a saved model may name. The lists are closed.
 
-Additions of later Keras versions are refused until they are listed here. Left out on purpose:
-Lambda and layers that hold operations or methods by name, which may be programs; StringLookup,
-TextVectorization and IntegerLookup, which read files. TFOpLambda and SlicingOpLambda are the
-layers of `x + y` and the
-like: OPERATIONS says which functions they may call.
+Additions of later Keras versions are refused until they are listed here. We leave out Lambda and
+layers that hold operations or methods by name, because these may run code; and StringLookup,
+TextVectorization and IntegerLookup, because they read files. TFOpLambda and SlicingOpLambda are
+layers of operators such as `x + y`; OPERATIONS lists the functions that they may call.
 """
 
 from __future__ import annotations
@@ -76,12 +75,12 @@ clip_by_value_activation xnor_weight_scale
 KERAS = frozenset(" ".join((_NETWORKS, _LAYERS, _OPERATORS, _VALUES, _TRAINING)).split())
 LARQ = frozenset(f"{_LARQ} {_LARQ_ZOO}".split())
 ZOO = frozenset(_ZOO.split())
-# Keras's own, which are refused although they are known.
+# Layers of Keras that are known and refused.
 REFUSED = frozenset(("Lambda", "StringLookup", "TextVectorization", "IntegerLookup", "TFSMLayer"))
 FUNCTIONS = frozenset(f"{_KERAS_FUNCTIONS} {_LARQ_FUNCTIONS}".split())
-# Classes that stand under "activation", as a bare word.
+# Classes that "activation" may name, as a bare word.
 ACTIVATIONS = frozenset(("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"))
-# TensorFlow's functions that an operator may call. Those of math and nn compute from numbers alone.
+# TensorFlow's functions that an operator may call. All in math and nn only compute with numbers.
 OPERATIONS = re.compile(
     r"(?:(?:__operators__|math|nn)\.\w+|cast|concat|expand_dims|clip_by_value|identity|pad|reshape"
     r"|reverse|squeeze|stack|tile|transpose)"

@@ -1,4 +1,4 @@
-"""Opens regular files only, and knows how much memory there is for them."""
+"""Open only regular files, and compare their size with the free memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import psutil
 
 from zoo.errors import FileError, printable
 
-MOST_BYTES = 4 * 2**30  # of a file, and of what it unpacks to; no set of weights here has more
-MOST_TEXT = 64 * 2**20  # of a JSON file
+MOST_BYTES = 4 * 2**30  # maximum size of a file, packed or unpacked; all our weights are smaller
+MOST_TEXT = 64 * 2**20  # maximum size of a JSON file
 CGROUP = Path("/sys/fs/cgroup")
 
 _KINDS = {
@@ -25,20 +25,20 @@ _KINDS = {
 
 
 def open_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> BinaryIO:
-    """Open a regular file for reading, without ever waiting for another process.
+    """Open a regular file for reading; never wait for another process.
 
     Args:
         path: the file; links are followed.
-        most_bytes: how large it may be.
+        most_bytes: maximum size of the file.
 
     Raises:
-        FileError: there is no such file, it is a pipe, device or folder, it is too large, or it
+        FileError: there is no such file; it is a pipe, a device or a folder; it is too large; or it
             cannot be read.
     """
     shown = printable(str(path))
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        # Opening a device can already have an effect: look first, and once more when it is open.
+        # Opening a device can already have an effect: check before and after opening.
         _require_regular(os.stat(path).st_mode, shown)
         file = os.fdopen(os.open(path, flags), "rb")
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
@@ -64,7 +64,7 @@ def _require_regular(mode: int, shown: str) -> None:
 
 
 def read_bytes(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """The content of a regular file. Raises FileError as `open_regular`, or if memory is short."""
+    """Return a regular file's bytes. Raises FileError as `open_regular`, or if memory is short."""
     with open_regular(path, most_bytes) as file:
         size = os.fstat(file.fileno()).st_size
         require_memory(size, path)
@@ -75,28 +75,28 @@ def read_bytes(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: str | Path, most_bytes: int = MOST_TEXT) -> str:
-    """The content of a regular UTF-8 file.
+    """Return the text of a regular UTF-8 file.
 
     Raises:
         FileError: as `read_bytes`.
-        UnicodeDecodeError: it is not UTF-8; a ValueError, as a JSON parser raises.
+        UnicodeDecodeError: it is not UTF-8. This is a ValueError, like the errors of JSON parsers.
     """
     return read_bytes(path, most_bytes).decode("utf-8")
 
 
 def available_memory() -> int:
-    """Bytes that this process can still take, by the machine's and the container's limits."""
+    """Return the bytes that this process can still allocate on this machine, in its container."""
     free = psutil.virtual_memory().available
     try:
         most = int((CGROUP / "memory.max").read_text())
         free = min(free, max(most - int((CGROUP / "memory.current").read_text()), 0))
-    except (OSError, ValueError):  # no cgroup of version 2, or no limit ("max")
+    except (OSError, ValueError):  # no cgroup version 2, or no limit ("max")
         pass
     return free
 
 
 def require_memory(needed: int, path: str | Path, most_bytes: int = MOST_BYTES) -> None:
-    """Raise FileError unless half of the free memory and `most_bytes` hold `needed` bytes."""
+    """Raise FileError if `needed` bytes exceed half of the free memory, or `most_bytes`."""
     if needed > most_bytes:
         raise FileError(
             f"'{printable(str(path))}' unpacks to {needed:,} bytes, more than the {most_bytes:,} "
@@ -111,5 +111,5 @@ def require_memory(needed: int, path: str | Path, most_bytes: int = MOST_BYTES) 
 
 
 def unsafe(path: str | Path, why: str) -> FileError:
-    """The error that says why a file is refused."""
+    """Return the error that says why a file is refused."""
     return FileError(f"'{printable(str(path))}' is unsafe: {why}.")

@@ -1,9 +1,9 @@
 """Weights in models: loading, saving, and exchanging them with PyTorch.
 
-Where the files come from is `zoo.pretrained`'s.
+`zoo.pretrained` finds and downloads the files.
 """
 
-# Imported at once: a lazy `torch_state` would be hidden by the module of the same name.
+# Not lazy: the module `torch_state` would hide a lazy function of the same name.
 from zoo.weights.load import load_features, load_weights, save_weights
 from zoo.weights.torch_state import load_torch_state, torch_state
 

@@ -1,4 +1,4 @@
-"""The two formats of PyTorch's files: a zip since 1.6, pickles and numbers in a row before."""
+"""Read the two formats of PyTorch's files: a zip since 1.6; before, pickles followed by numbers."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ class TorchFile:
     """The content of a file.
 
     Attributes:
-        content: what was given to `torch.save`; each tensor is a `Tensor`, which `array` reads.
-        block: gives the bytes of a storage; at least as many as the storage says.
+        content: the object given to `torch.save`; each tensor is a `Tensor`, which `array` reads.
+        block: returns the bytes of a storage, at least as many as the storage declares.
     """
 
     content: Any
     block: Callable[[Storage], memoryview]
 
     def array(self, tensor: Tensor) -> np.ndarray:
-        """The numbers of a tensor, of its type and shape; a view of the file's where it can be."""
+        """Return the numbers of a tensor, with its dtype and shape; a view without copying."""
         storage = tensor.storage
         if not tensor.size:
             return np.zeros(tensor.shape, storage.dtype)
         width = storage.dtype.itemsize
         offset = (storage.first + tensor.offset) * width
         strides = [each * width for each in tensor.strides]
-        # NumPy once more refuses what would lead out of the block.
+        # NumPy refuses a tensor that would reach outside the block.
         return np.ndarray(tensor.shape, storage.dtype, self.block(storage), offset, strides)
 
 
 def open_file(path: Path) -> TorchFile:
-    """Read a file of either format, all but the numbers of its tensors.
+    """Read a file of either format, without the numbers of its tensors.
 
     Raises:
         Refused: it refers to something that is neither a tensor nor plain data.
-        FileError: it is no regular file, too large, or an unsafe zip.
-        Damaged, OSError or another error of Python's: it is not as PyTorch writes files.
+        FileError: it is not a regular file, is too large, or is an unsafe zip.
+        Damaged, OSError or another Python error: it is not a file that PyTorch writes.
     """
     with open_regular(path) as file:
         zipped = file.read(2) == b"PK"
@@ -92,7 +92,7 @@ def _open_legacy(path: Path) -> TorchFile:
     start = [Unpickler().load(file) for _ in range(2)]
     if start != [LEGACY_MAGIC, LEGACY_VERSION]:
         raise Damaged("it does not begin like a PyTorch file")
-    Unpickler().load(file)  # the writer's byte order and sizes; what it wrote is little-endian
+    Unpickler().load(file)  # skip the writer's byte order and sizes: the numbers are little-endian
     unpickler = Unpickler()
     value = unpickler.load(file)
     keys = Unpickler().load(file)

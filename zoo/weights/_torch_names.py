@@ -1,7 +1,7 @@
-"""What the pickles in PyTorch's files may refer to, and what stands for it here.
+"""The names that pickles in PyTorch's files may use, and the objects that replace them here.
 
-A name in a file is looked up in `NAMES` and nothing is ever imported. Tensors become descriptions
-of where their numbers lie in the file; none of them is read.
+A name in a file is only looked up in `NAMES`; nothing is imported. A tensor becomes a description
+of the place of its numbers in the file; the numbers are not read.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-MOST_AXES = 32  # NumPy's
+MOST_AXES = 32  # NumPy's limit
 
 
 class Refused(Exception):
-    """The file needs something that is neither a tensor nor plain data; the text is its name."""
+    """The file needs something that is neither a tensor nor plain data; the text names it."""
 
 
 class Damaged(Exception):
-    """The file is not as PyTorch writes files; the text says in what."""
+    """The file is not a file that PyTorch writes; the text says why."""
 
 
 @dataclass(frozen=True)
 class StorageType:
-    """torch.FloatStorage and its like."""
+    """torch.FloatStorage and similar types."""
 
     dtype: np.dtype
 
@@ -36,10 +36,10 @@ class Storage:
     """A run of numbers in the file.
 
     Attributes:
-        key: which block of the file.
-        dtype: of its numbers.
-        numel: how many numbers.
-        first: which number of the block is the first (PyTorch before 0.4 saved parts of blocks).
+        key: key of the block in the file.
+        dtype: dtype of its numbers.
+        numel: number of its numbers.
+        first: index of its first number in the block (PyTorch before 0.4 saved parts of blocks).
     """
 
     key: str
@@ -59,12 +59,12 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """How many numbers it shows; with strides of 0 more than its storage holds."""
+        """Return how many numbers it has; with strides of 0 more than its storage holds."""
         return int(np.prod(self.shape, dtype=object))
 
     @property
     def end(self) -> int:
-        """How many numbers of its storage it needs."""
+        """Return how many numbers its storage must have."""
         if 0 in self.shape:
             return 0
         pairs = zip(self.shape, self.strides, strict=True)
@@ -73,7 +73,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """Something that the file may call, and what is done in its place."""
+    """A function that the file may call, and the function that we call instead."""
 
     make: Callable[..., Any]
 
@@ -82,7 +82,7 @@ _NUMPY_TYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4"
 
 
 class NumpyType:
-    """`numpy.dtype` of a number; the file gives its byte order afterwards."""
+    """`numpy.dtype` of a number; the file sets its byte order afterwards."""
 
     def __init__(self, name: Any, *rest: Any):
         if name not in _NUMPY_TYPES:
@@ -96,16 +96,16 @@ class NumpyType:
 
 
 def count(value: Any) -> int:
-    """`value`, which must be a whole number from 0 up."""
+    """Return `value`; it must be an integer of at least 0."""
     if type(value) is not int or value < 0:
         raise Damaged("a size is not a whole number from 0 up")
     return value
 
 
 def key_of(value: Any) -> Any:
-    """`value`, which must be fit as a dictionary's key.
+    """Return `value`; it must be a valid key of a dictionary.
 
-    A deeply nested tuple would end the process when it is hashed.
+    Hashing a deeply nested tuple would crash the process.
     """
     plain = (str, bytes, int, float, type(None))
     parts = value if isinstance(value, tuple) else (value,)
@@ -141,7 +141,7 @@ def _tensor_of_bytes(
     dtype: Any,
     *metadata: Any,
 ) -> Tensor:
-    """Numbers of a type that has no storage class; their storage is of bytes."""
+    """Return a tensor of a dtype without a storage class; its storage holds bytes."""
     if not isinstance(storage, Storage) or not isinstance(dtype, np.dtype) or storage.first:
         raise Damaged("a tensor has no storage or type")
     numel = storage.numel * storage.dtype.itemsize // dtype.itemsize
@@ -155,14 +155,14 @@ def _parameter(data: Any, *gradient: Any) -> Tensor:
 
 
 def _number(dtype: Any, content: Any) -> Any:
-    """A NumPy scalar, as training scripts keep the best accuracy."""
+    """Return a NumPy scalar; training scripts save the best accuracy in this form."""
     if not isinstance(dtype, NumpyType) or not isinstance(content, bytes):
         raise Damaged("a NumPy number has no type or content")
     return np.frombuffer(content, np.dtype(dtype.order + dtype.name), 1)[0].item()
 
 
 def _bytes(text: Any, encoding: Any) -> bytes:
-    """Pickle's protocol 2 has no bytes and writes them as text."""
+    """Return bytes; protocol 2 of pickle has no bytes and writes them as text."""
     if not isinstance(text, str) or encoding != "latin1":
         raise Damaged("bytes are in an unknown encoding")
     return text.encode("latin1")
@@ -218,7 +218,7 @@ NAMES: dict[str, StorageType | Call | np.dtype] = {
     "numpy._core.multiarray.scalar": Call(_number),  # since NumPy 2
     "_codecs.encode": Call(_bytes),
     "torch.storage.UntypedStorage": StorageType(np.dtype(np.uint8)),
-    # Before 0.4 the class said where the tensor was.
+    # Before 0.4, the class contained the tensor's device.
     **{
         f"{module}.{name}Storage": StorageType(np.dtype(dtype))
         for module in ("torch", "torch.cuda")

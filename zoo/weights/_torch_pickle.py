@@ -1,8 +1,8 @@
-"""An interpreter of the pickles in PyTorch's files, which cannot call anything of Python's.
+"""An interpreter for the pickles in PyTorch's files that cannot call Python code.
 
-`pickle.Unpickler` with a list of allowed names would not do: it still sets attributes of what is
-allowed, and allocates what an index of its memo says. Here `pickletools` splits a pickle into its
-opcodes, and each of them builds plain values. `zoo.weights._torch_names` has the names.
+`pickle.Unpickler` with a list of allowed names is not safe enough: it still sets attributes of
+allowed objects, and allocates memory for any index of its memo. Here `pickletools` splits a pickle
+into opcodes, and each opcode builds plain values. `zoo.weights._torch_names` has the names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo.weights._torch_names import (
     key_of,
 )
 
-# Opcodes whose argument is the value.
+# Opcodes that have the value as argument.
 _VALUES = {
     "INT",
     "BININT",
@@ -50,24 +50,24 @@ _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
 
 
 class Unpickler:
-    """Reads one pickle.
+    """Read one pickle.
 
     Attributes:
-        storages: the blocks of numbers that the pickle refers to, by their keys.
+        storages: the blocks of numbers that the pickle refers to, by key.
     """
 
     def __init__(self) -> None:
         self.storages: dict[str, Storage] = {}
         self._stack: list[Any] = []
-        self._outer: list[list[Any]] = []  # the stacks below the marks that are open
+        self._outer: list[list[Any]] = []  # the stacks below the open marks
         self._memo: dict[int, Any] = {}
 
     def load(self, file: IO[bytes]) -> Any:
-        """The value of the pickle that begins where `file` stands; `file` then stands at its end.
+        """Return the value of the pickle at the position of `file`; move `file` to its end.
 
         Raises:
             Refused: it refers to something that is not in `NAMES`.
-            Damaged, or an error of Python's: it is no pickle.
+            Damaged, or a Python error: it is not a pickle.
         """
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name in _VALUES:
@@ -204,15 +204,15 @@ class Unpickler:
         self._reduce(None)
 
     def _build(self, _: Any) -> None:
-        """The state of what stands below: nothing but a NumPy type's is of use."""
+        """Set the state of the object below on the stack; only a NumPy type uses it."""
         state, target = self._stack.pop(), self._stack[-1]
         if isinstance(target, NumpyType):
             target.set_state(state)
-        elif not isinstance(target, dict):  # an OrderedDict has versions of layers as attributes
+        elif not isinstance(target, dict):  # an OrderedDict may have layers' versions
             raise Damaged("a state is set on an object without one")
 
     def _binpersid(self, _: Any) -> None:
-        """A block of numbers: ("storage", type, key, device, numel[, (key, first, numel)])."""
+        """Push a block of numbers: ("storage", type, key, device, numel[, (key, first, numel)])."""
         kind, storage_type, key, _device, numel, *view = self._stack.pop()
         if kind != "storage" or not isinstance(storage_type, StorageType):
             raise Damaged("a reference is not to a storage")

@@ -1,4 +1,4 @@
-"""Files of weights: this project's .npz. Nothing in one is ever executed."""
+"""Read and write this project's files of weights, .npz. Nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from zoo.weights.packed import PACKED, binary_kernels, pack, unpack
 from zoo.weights.torch_layout import network_name
 from zoo.weights.torch_state import torch_state
 
-MODEL = "zoo.model"  # beside the arrays: whose they are
-CARD = "zoo.card"  # the network's card, as bytes of JSON
+MODEL = "zoo.model"  # entry with the model's Keras name
+CARD = "zoo.card"  # entry with the network's card, as bytes of JSON
 TORCH_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin")
-UNUSED = "zoo.unused/"  # before the keys of what PyTorch's file held and no variable takes
+UNUSED = "zoo.unused/"  # prefix of entries of PyTorch's file that no variable uses
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
-    """Write an .npz that is complete or not there."""
-    # In memory first: a ZipFile that meets a full disk complains once more when it is deleted.
+    """Write an .npz; after a failure there is no file."""
+    # Write it in memory first: on a full disk, a ZipFile would print an error when deleted.
     content = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, lambda file: file.write(content.getbuffer()))
@@ -49,9 +49,9 @@ def write_npz(
     Args:
         model: the model.
         path: the file.
-        unused: what PyTorch's file held that no variable takes, such as batch norm's counters.
+        unused: arrays of PyTorch's file that no variable uses, such as batch norm's counters.
         packed: whether to write one bit per binary weight (`zoo.weights.packed`).
-        card: how the network is used, which is kept in the file.
+        card: description of how to use the network; it is stored in the file.
     """
     name = {MODEL: np.array(network_name(model))}
     if card is not None:
@@ -64,7 +64,7 @@ def write_npz(
 
 
 def write_packed(model: tf.keras.Model, path: Path, card: NetworkCard | None = None) -> bool:
-    """Write a packed set of a model that has binary kernels; False if it has none."""
+    """Write a packed set of a model with binary kernels; return False if it has none."""
     if not binary_kernels(model):
         return False
     write_npz(model, path, packed=True, card=card)
@@ -72,7 +72,7 @@ def write_packed(model: tf.keras.Model, path: Path, card: NetworkCard | None = N
 
 
 def is_packed(path: Path) -> bool:
-    """Whether the file is a packed set, whatever else may be wrong with it."""
+    """Return whether the file is a packed set; its content may still be damaged."""
     try:
         with archives.open_zip(path) as archive:
             return f"{PACKED}.npy" in archive.namelist()
@@ -81,16 +81,16 @@ def is_packed(path: Path) -> bool:
 
 
 def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz.
+    """Return the arrays of an .npz.
 
     Args:
         path: the file.
-        model: the Keras name of the model that they are for. BiRealNet20's keys and shapes are
-            RealResNet20's, so that nothing but the name in the file tells the two apart.
+        model: the Keras name of the model that must be in the file. BiRealNet20 and RealResNet20
+            have the same keys and shapes, so only the name in the file distinguishes them.
 
     Raises:
-        WeightsError: it is no .npz, is damaged, holds anything but plain arrays, or is another
-            model's.
+        WeightsError: it is not an .npz, is damaged, holds anything other than plain arrays, or
+            belongs to another model.
     """
     state = read_arrays(path)
     state.pop(CARD, None)
@@ -103,7 +103,7 @@ def read_npz(path: Path, model: str | None = None) -> dict[str, np.ndarray]:
 
 
 def read_unused(path: Path) -> dict[str, np.ndarray]:
-    """What `write_npz` was given as `unused`. Raises WeightsError as `read_npz` does."""
+    """Return the argument `unused` of `write_npz`. Raises WeightsError as `read_npz` does."""
     return {
         key.removeprefix(UNUSED): value
         for key, value in read_arrays(path).items()
@@ -112,7 +112,7 @@ def read_unused(path: Path) -> dict[str, np.ndarray]:
 
 
 def describe_npz(path: Path) -> tuple[str | None, NetworkCard | None]:
-    """The Keras name of the model that an .npz is for, and its card; None for what it lacks.
+    """Return the Keras name of an .npz's model, and its card; None if it does not have one.
 
     Raises:
         WeightsError: as `read_npz` does.
@@ -130,7 +130,7 @@ def describe_npz(path: Path) -> tuple[str | None, NetworkCard | None]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Everything in an .npz, unpacked.
+    """Return all arrays in an .npz, unpacked if it is a packed set.
 
     Raises:
         WeightsError: the file is not an .npz file, is damaged or unsafe, or holds objects.
@@ -143,18 +143,18 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {**unpack(arrays, lambda size: require_memory(size, path)), **name}
     except FileError as error:
         raise WeightsError(str(error)) from error
-    except Exception as error:  # what NumPy and json make of arrays that are no packed set
+    except Exception as error:  # NumPy and json raise many kinds for damaged sets
         raise WeightsError(
             f"'{printable(str(path))}' is not a readable .npz of weights: {one_line(error)}."
         ) from error
 
 
 def check_zip(path: Path) -> None:
-    """Refuse an unsafe zip; nothing here unpacks one into files.
+    """Refuse an unsafe zip. Nothing here unpacks a zip to files.
 
     Raises:
         WeightsError: it is unsafe.
-        OSError, zipfile.BadZipFile: it is no readable zip.
+        OSError, zipfile.BadZipFile: it is not a readable zip.
     """
     try:
         archives.check_zip(path)
@@ -163,12 +163,12 @@ def check_zip(path: Path) -> None:
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a file that is unsafe or no file of weights, before a model is built for it.
+    """Refuse a file that is unsafe or not a file of weights, before a model is built for it.
 
-    The content of PyTorch's files is left to `zoo.weights.torch_file`.
+    `zoo.weights.torch_file` checks the content of PyTorch's files.
 
     Raises:
-        WeightsError: it is such a file.
+        WeightsError: the file is refused.
     """
     if path.suffix == ".npz":
         with readable(path):

@@ -1,4 +1,4 @@
-"""Imports a foreign file as a set: reads it, loads it into its model, checks it, writes it."""
+"""Import a foreign file as a set: read it, load it into its model, check it, write it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from zoo.weights.torch_state import latent, load_torch_state, torch_state, unuse
 
 @dataclass(frozen=True)
 class Parity:
-    """What was compared between a file and the model that took it.
+    """The comparison of a file with the model that loaded it.
 
     Attributes:
-        keys: of the file, all of them used.
-        variables: of the model, all of them set.
-        equal: whether the model, asked for its state, gives the file's numbers to the bit.
-        layers: convolutions and dense layers computed by NumPy from the file's numbers and by
-            Keras from the model's.
-        difference: the largest between the two, relative to the largest output.
+        keys: number of keys in the file; all of them are used.
+        variables: number of variables in the model; all of them are set.
+        equal: whether the model's state equals the file's numbers to the bit.
+        layers: number of convolutions and dense layers that were computed twice: by NumPy with the
+            file's numbers, and by TensorFlow with the model's.
+        difference: largest difference of the two results, relative to the largest output.
         finite: whether the whole network's output for a test image is finite.
     """
 
@@ -46,12 +46,12 @@ class Parity:
 
 
 def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> None:
-    """Check a fetched file against the model it is for, and write the set to `target`.
+    """Check a downloaded file against its model, and write the set to `target`.
 
     Raises:
-        WeightsError: it is not what it should be; nothing is written.
+        WeightsError: the file does not fit the model; nothing is written.
     """
-    # A file that cannot be read is refused before its model is built.
+    # Read the file first: an unreadable file is refused before its model is built.
     state = {}
     if format == "pytorch":
         state = torch_file.read(source)
@@ -68,7 +68,7 @@ def prepare(record: WeightSet, source: Path, format: Format, target: Path) -> No
 
 
 def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
-    """Compare `model` with the `state` of a PyTorch file that it has taken."""
+    """Compare `model` with the `state` of the PyTorch file that it has loaded."""
     own = torch_state(model)
     rng = np.random.default_rng(0)
     equal, layers, difference = True, 0, 0.0
@@ -105,7 +105,7 @@ def parity(model: tf.keras.Model, state: dict[str, np.ndarray]) -> Parity:
 
 
 def _convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """As PyTorch defines a convolution: (in, h, w) by (out, in, kh, kw), without padding."""
+    """Return PyTorch's convolution of (in, h, w) with (out, in, kh, kw), without padding."""
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], (1, 2))  # type: ignore[call-overload]
     return np.einsum("ihwkl,oikl->ohw", windows.astype("float64"), kernel, optimize=True)
 

@@ -1,4 +1,4 @@
-"""Keras's files of weights, .h5 and .keras. Nothing in either is ever executed."""
+"""Read Keras's files of weights, .h5 and .keras. Nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
     Args:
         model: the model.
         path: the file.
-        named: the file's model or, if it holds weights alone, its layers must bear the names of
-            `model`'s; larq-zoo's layers have names that change from process to process.
+        named: require the name of `model` in the file, or the names of its layers if the file
+            holds only weights. Use False for larq-zoo: its layers' names change from process to
+            process.
 
     Raises:
-        WeightsError: it is no such file, does not fit, or holds NaN; the model is as it was.
+        WeightsError: it is no such file, does not fit, or holds NaN; the model is unchanged.
     """
     with readable(path), open_keras(path) as file:
         if named:
@@ -47,24 +48,24 @@ def load_keras(model: tf.keras.Model, path: Path, *, named: bool = True) -> None
     except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         model.set_weights(before)
         raise no_weights(path, error) from error
-    except Exception as error:  # whatever h5py and Keras make of another model's or damaged files
-        model.set_weights(before)  # Keras sets layer by layer until one does not fit
+    except Exception as error:  # h5py and Keras raise many kinds
+        model.set_weights(before)  # Keras may have set some layers already
         raise _no_fit(model, path, error) from error
 
 
 def keras_features(
     model: tf.keras.Model, path: Path, head: Sequence[str], *, named: bool = True
 ) -> dict[str, np.ndarray]:
-    """The state of a network like `model` from a file that may have another head.
+    """Return the state of a network like `model` from a file that may have another head.
 
     Args:
-        model: a model of this zoo; it stays as it is.
+        model: a model of this zoo; it is not changed.
         path: the file.
         head: the layers that may differ.
-        named: whether the file's model must bear the name of `model`.
+        named: whether the file's model must have the name of `model`.
 
     Returns:
-        The authors' keys to arrays (`zoo.weights.torch_state`).
+        Arrays by the authors' keys (`zoo.weights.torch_state`).
 
     Raises:
         WeightsError: the features do not fit, or it is no such file.
@@ -94,7 +95,7 @@ def keras_features(
 def _by_layer(
     model: tf.keras.Model, group: h5py.Group, head: Sequence[str], path: Path
 ) -> dict[str, np.ndarray]:
-    """`keras_features` of HDF5 that names its layers."""
+    """Return `keras_features` of an HDF5 file that names its layers."""
     found = {}
     for name in map(_text, group.attrs["layer_names"]):
         layer = group[name]
@@ -105,7 +106,7 @@ def _by_layer(
     twin_layers = {layer.name: layer for layer in twin.layers if layer.weights}
     if alien := [name for name in found if name not in twin_layers and name not in head]:
         raise _of_another(path, f"another model (layer {printable(alien[0])})", model)
-    others: dict[str, np.ndarray] = {}  # of the head, with other shapes
+    others: dict[str, np.ndarray] = {}  # layers of the head with other shapes
     for name, layer in twin_layers.items():
         theirs = found.get(name)
         shapes = [tuple(each.shape) for each in layer.weights]
@@ -124,7 +125,7 @@ def _by_layer(
 
 
 def classifier_size(path: Path, classifier: str) -> int | None:
-    """The number of classes of the network in a Keras file; None if unknown.
+    """Return the number of classes of the network in a Keras file; None if unknown.
 
     Args:
         path: the file.
@@ -152,8 +153,10 @@ def classifier_size(path: Path, classifier: str) -> int | None:
 
 
 def last_size(path: Path) -> int | None:
-    """The length of the last array of a file whose layers are in order: of larq-zoo's models, whose
-    layers have no fixed names, the number of classes."""
+    """Return the length of the last array of a file with layers in order.
+
+    For larq-zoo's models, which have no fixed names of layers, this is the number of classes.
+    """
     with readable(path), open_keras(path) as file:
         group = file.weights.get("model_weights", file.weights)
         for name in reversed([_text(each) for each in group.attrs.get("layer_names", ())]):
@@ -164,14 +167,14 @@ def last_size(path: Path) -> int | None:
 
 
 def check_keras(path: Path) -> None:
-    """`check_weights` for a file that must be Keras's."""
+    """Do `check_weights` for a file that must be in a format of Keras."""
     with readable(path), open_keras(path):
         pass
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raise WeightsError in place of what reading a file's structure raises."""
+    """Turn the errors of reading a file's structure into WeightsError."""
     try:
         yield
     except FileError as error:
@@ -194,14 +197,17 @@ def _no_fit(model: tf.keras.Model, path: Path, error: Exception) -> WeightsError
 
 
 def _check_names(model: tf.keras.Model, file: KerasFile, path: Path) -> None:
-    """Refuse a file of another model. Layers' order and shapes do not tell: larq-zoo's Bi-Real Net
-    has those of the authors' and pads otherwise."""
+    """Refuse a file of another model, by its names.
+
+    Order and shapes of layers are not enough: larq-zoo's Bi-Real Net has the same as the authors',
+    but pads differently.
+    """
     if file.architecture is not None:
         found, own = file.architecture["config"]["name"], model.name
     else:
         group = file.weights.get("model_weights", file.weights)
         if "layer_names" not in group.attrs:
-            return  # a *.weights.h5, whose layers have no names
+            return  # a *.weights.h5 has no names of layers
         names = map(_text, group.attrs["layer_names"])
         found = [name for name in names if len(group[name].attrs["weight_names"])]
         own = [layer.name for layer in model.layers if layer.weights]

@@ -1,4 +1,4 @@
-"""Weights into models: from a path, or from a set found by `zoo.pretrained`."""
+"""Load weights into models, from a path or from a set found by `zoo.pretrained`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.weights.keras_file import classifier_size, keras_features, last_size, l
 from zoo.weights.torch_layout import network_name
 from zoo.weights.torch_state import load_torch_state, torch_state
 
-CLASSIFIER = "fc"  # the layer of most models that tells the classes apart
+CLASSIFIER = "fc"  # name of the classifier layer in most models
 
 
 def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = False) -> None:
@@ -29,12 +29,12 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
 
     Args:
         model: the model.
-        path: where to; it must end in .npz.
+        path: the file to write; its name must end in .npz.
         packed: write one bit per binary weight and one scale per filter instead of the latent
-            kernels: a 20th of the bytes, with a bit-identical forward pass.
+            kernels. This needs a 20th of the bytes and keeps the forward pass bit-identical.
 
     Raises:
-        WeightsError: the name ends otherwise, or the file cannot be written.
+        WeightsError: the name has another ending, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".npz":
@@ -47,10 +47,10 @@ def save_weights(model: tf.keras.Model, path: str | Path, *, packed: bool = Fals
 
 
 def find_weights(weights: str | Path, name: str) -> Path:
-    """The file that `weights` stands for, checked: a path, or a set of the model `name`.
+    """Find and check the file for `weights`: a path, or the name of a set of the model `name`.
 
-    A plain word without a suffix is a set, even if a file has that name. The search order is the
-    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR) and the authors' address.
+    A plain word without a suffix is a set, even if a file has that name. The search order is: the
+    package, the cache, a mirror (ZOO_WEIGHTS_MIRROR), the authors' address.
 
     Raises:
         WeightsError: the file or set does not exist, is unavailable, or is unsafe.
@@ -77,12 +77,13 @@ def find_weights(weights: str | Path, name: str) -> Path:
 
 
 def find_weights_here(weights: str | Path, name: str, *, required: bool = True) -> Path | None:
-    """As `find_weights`, but fetches nothing: None for a set that would be fetched now.
+    """Do the same as `find_weights` without downloads: None for a set that it would download.
 
     Args:
-        weights: as there.
-        name: as there.
-        required: raise an error, too, for a set that is not on this machine and cannot be fetched.
+        weights: see `find_weights`.
+        name: see `find_weights`.
+        required: also raise an error for a set that is not on this machine and that cannot be
+            downloaded.
     """
     if names_a_file(weights):
         return find_weights(weights, name)
@@ -93,11 +94,11 @@ def find_weights_here(weights: str | Path, name: str, *, required: bool = True) 
 
 
 def load_weights(model: tf.keras.Model, weights: str | Path, *, name: str | None = None) -> Path:
-    """Set every weight of `model` from a file or a registered set. Strict: all or nothing.
+    """Set every weight of `model` from a file or a registered set, or change nothing.
 
     Args:
         model: the model to set.
-        weights: path of an .npz written by `save_weights`, or of Keras's .h5 or .keras; else a
+        weights: path of an .npz written by `save_weights`, or of a Keras file (.h5, .keras); or a
             set's name.
         name: the model's name in the catalog, if it differs from `model.name`.
 
@@ -124,17 +125,18 @@ def load_features(
     head: Sequence[str] = (CLASSIFIER,),
     of_a_twin: bool = False,
 ) -> Path:
-    """Set the weights of `model` except a different head: for fine-tuning.
+    """Set the weights of `model` for fine-tuning; a head for other classes is not loaded.
 
     A classifier for other classes keeps its initial weights, with a warning if `weights` is a file.
-    Head weights in the file that `model` lacks are ignored. Everything else is strict.
+    Layers of the head that `model` does not have are ignored. All other weights must fit.
 
     Args:
         model: the model to set, one of this zoo.
         weights: as for `load_weights`.
         name: the model's name in the catalog, if it differs from `model.name`.
         head: the layers above the features; the first is the classifier.
-        of_a_twin: take the file of another model with the same layers, such as a real-valued twin.
+        of_a_twin: accept the file of another model with the same layers, such as a real-valued
+            variant.
 
     Returns:
         The file.
@@ -144,7 +146,7 @@ def load_features(
     """
     name = name or catalog_name(model)
     path = _readable_file(weights, name)
-    as_a_whole = None  # why a file of Keras's did not fit so
+    as_a_whole = None  # why a Keras file did not fit as a whole
     if path.suffix == ".npz":
         state = read_npz(path, None if of_a_twin else network_name(model))
     else:
@@ -163,7 +165,7 @@ def load_features(
     classifier = head[0]
     theirs, ours = (_classes(each, classifier) for each in (state, own))
     if ours and theirs not in (None, ours):
-        if names_a_file(weights):  # with a set's name it is what was asked for
+        if names_a_file(weights):  # no warning for a set's name: the user expects it
             warnings.warn(
                 f"'{path.name}' has {theirs} classes, not {ours}: {model.name} gets a new "
                 "classifier.",
@@ -177,10 +179,10 @@ def load_features(
 
 
 def catalog_name(model: tf.keras.Model) -> str:
-    """The catalog's name of a model of this zoo, from Keras's, which is in lower case.
+    """Return the catalog's name of a model of this zoo, from its lower-case Keras name.
 
     Raises:
-        WeightsError: it is called otherwise.
+        WeightsError: the model has another name.
     """
     for row in catalog.rows(origin="zoo"):
         if row.model.casefold() == model.name.casefold():
@@ -204,7 +206,7 @@ def _is_of_larq_zoo(name: str) -> bool:
 
 
 def larq_zoo_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
-    """A model of larq-zoo with a set of its own, found and checked like all others.
+    """Build a model of larq-zoo with one of its weight sets, found and checked like all others.
 
     Raises:
         WeightsError: the set is unavailable or does not fit.
@@ -222,11 +224,11 @@ def larq_zoo_model(row: catalog.Row, arguments: Mapping[str, Any]) -> tf.keras.M
         classes = last_size(path) or classes
         if has_top and arguments.get("num_classes", 1000) == classes:
             raise
-    # For other classes, everything except the classifier.
+    # For another number of classes, load everything except the classifier.
     full = function(weights=None, num_classes=classes)
     load_keras(full, path, named=False)
     own, values = model.get_weights(), full.get_weights()
-    features = len(own) - (2 if has_top else 0)  # all but the classifier's kernel and bias
+    features = len(own) - (2 if has_top else 0)  # without the classifier's kernel and bias
     shapes = [[value.shape for value in each[:features]] for each in (own, values)]
     if shapes[0] != shapes[1]:
         raise WeightsError(
@@ -249,15 +251,15 @@ def _without(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str
 
 
 def classes_of(path: Path, name: str, classifier: str) -> int | None:
-    """The number of classes of a weights file; None if unknown.
+    """Return the number of classes of a weights file; None if unknown.
 
     Args:
-        path: of a file of weights.
+        path: the file of weights.
         name: the model's name in the catalog.
-        classifier: the classifier layer.
+        classifier: the name of the classifier layer.
 
     Raises:
-        WeightsError: the file cannot be read or is another model's.
+        WeightsError: the file cannot be read or belongs to another model.
     """
     if path.suffix == ".npz":
         return _classes(read_npz(path, name.lower()), classifier)

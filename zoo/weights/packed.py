@@ -1,25 +1,26 @@
 """Packed sets: one bit per binary weight and one scale per filter; other weights are unchanged.
 
-A binary network computes with the signs of its latent kernels and, in some papers, with the mean of
-their magnitudes in each filter. A packed set holds these two, in a 20th of the bytes. Reading it
-gives latent kernels with which the network computes exactly the same numbers:
+A binary network computes with the signs of its latent kernels and, in some papers, with the mean
+magnitude in each filter. A packed set holds these two, in a 20th of the bytes. Reading it gives
+latent kernels with which the network computes exactly the same numbers:
 
-- Each weight has the sign with which the network computed. SD-BNN adds a shift to a filter before
-  it takes signs; the shift is less than a hundredth of the scale, and no magnitude is so small.
-- The mean of the magnitudes in a filter is its scale to the bit: they are multiples of one power of
-  two, so large that every sum of them is exact, in any order.
-- The magnitudes are spread from a hundredth of the scale to three times the scale, most of them
+- Each weight keeps its sign. SD-BNN adds a shift to a filter before it takes signs; the shift is
+  less than a hundredth of the scale, and every magnitude is larger than that.
+- The mean magnitude in a filter is equal to its scale, to the bit: the magnitudes are multiples of
+  one power of two that is so large that their sum is exact in any order.
+- The magnitudes are between a hundredth of the scale and three times the scale. Most of them are
   small, so that signs can flip. With equal magnitudes, fine-tuning on few images lost five points.
 
-The file is an .npz of few arrays: hundreds of small ones would take more than what they hold.
+The file is an .npz of few arrays: hundreds of small arrays would need more bytes for their headers
+than for their content.
 
     zoo.model    the model's name
     zoo.packed   the version of this format
     index        JSON, UTF-8: [key, shape, kind, filters] of each entry of the state_dict, in order
-    bits         of the entries of kind "bits", 8 to a byte: 1 is +; filter by filter, each as
-                 PyTorch orders it (in, height, width)
-    scales       float32, one for each filter of these
-    float32 ...  the entries of the other kinds, which are NumPy's types
+    bits         the entries of kind "bits", 8 weights per byte: 1 is +; filter by filter, each in
+                 PyTorch's order (in, height, width)
+    scales       float32, one for each of these filters
+    float32 ...  the entries of the other kinds; each kind is a NumPy dtype
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ VERSION = 1
 BITS = "bits"
 _KINDS = (BITS, "float32", "float64", "float16", "int64", "int32", "uint8", "bool")
 _MOST_AXES = 8
-_MOST_WEIGHTS = 2**16  # of a filter: more could not be spread in units of a float's last bit
-_LEAST = 2**16 // 90  # beside shares up to 2**16: more than a hundredth of any mean of them
-_BLOCK = 2**20  # weights that are spread at a time
+_MOST_WEIGHTS = 2**16  # per filter: more cannot be expressed in units of a float's last bit
+_LEAST = 2**16 // 90  # smallest share, where the largest is 2**16: over 1 % of any mean share
+_BLOCK = 2**20  # number of weights that are computed at a time
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class _Item:
 
 
 def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of a packed set of `model`, a model of this zoo, and of `more`.
+    """Return the arrays of a packed set with the state of `model`, of this zoo, and with `more`.
 
-    Every kernel is checked: a kernel that would not be bit-identical is stored unpacked.
+    Each kernel is checked: a kernel that would not be bit-identical is stored unpacked.
     """
     kernels = binary_kernels(model)
     index: list[_Item] = []
@@ -90,15 +91,15 @@ def pack(model: tf.keras.Model, more: Mapping[str, np.ndarray]) -> dict[str, np.
 def unpack(
     arrays: Mapping[str, np.ndarray], require: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """The state_dict in the arrays of a packed set, with latent kernels.
+    """Return the state_dict in the arrays of a packed set, with latent kernels.
 
     Args:
-        arrays: what the file holds.
-        require: is told how many bytes there will be, before room is made for them; it raises an
-            error where they are too many.
+        arrays: the arrays in the file.
+        require: called with the number of bytes before they are allocated; it raises an error if
+            they are too many.
 
     Raises:
-        ValueError or another error of Python's: they are not as `pack` makes them.
+        ValueError or another Python error: the arrays are not arrays that `pack` makes.
     """
     version = arrays[PACKED]
     if version.shape or version.dtype.kind not in "iu" or version != VERSION:
@@ -126,11 +127,11 @@ def unpack(
 
 
 def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Latent weights with these signs, whose mean magnitude in each filter is its scale to the bit.
+    """Return latent weights with these signs; each filter's mean magnitude is exactly its scale.
 
     Args:
         positive: bool (filters, n).
-        scales: float32 (filters,), each from 0 up and the quotient of a float32 by n.
+        scales: float32 (filters,), each at least 0, and equal to a float32 divided by n.
 
     Returns:
         float32 (filters, n).
@@ -140,7 +141,7 @@ def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
     for near in (np.nextafter(total, np.float32(np.inf)), np.nextafter(total, np.float32(0))):
         total = np.where(total / np.float32(n) == scales, total, near)
     mantissa, exponent = np.frexp(total)
-    units = (mantissa * 2**24).astype(np.int64)  # of the last bit
+    units = (mantissa * 2**24).astype(np.int64)  # total in units of its last bit
     kernel = np.empty(positive.shape, np.float32)
     rows = max(_BLOCK // n, 1)
     for start in range(0, len(kernel), rows):
@@ -151,14 +152,14 @@ def latent_kernel(positive: np.ndarray, scales: np.ndarray) -> np.ndarray:
 
 
 def _shared_out(totals: np.ndarray, n: int, first: int) -> np.ndarray:
-    """n whole numbers that add up to each of `totals`, none below a hundredth of their mean.
+    """Split each of `totals` into n integers, none below a hundredth of their mean.
 
-    They are as the squares of numbers drawn evenly from 0 to 1.
+    They are distributed like the squares of numbers drawn uniformly from [0, 1].
 
     Args:
-        totals: int64 (filters,), each 0 or from 2**23 up to 2**24.
-        n: how many, up to `_MOST_WEIGHTS`.
-        first: which filter of the kernel is the first here; every filter is shared out differently.
+        totals: int64 (filters,), each 0 or in [2**23, 2**24].
+        n: number of integers, at most `_MOST_WEIGHTS`.
+        first: index in the kernel of the first filter here; each filter is split differently.
     """
     position = np.arange(first * n, (first + len(totals)) * n).reshape(-1, n)
     shares = _LEAST + ((_mixed(position) >> 16) ** 2 >> 16)
@@ -168,9 +169,9 @@ def _shared_out(totals: np.ndarray, n: int, first: int) -> np.ndarray:
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Numbers below 2**32 as if drawn at random, the same everywhere and for ever.
+    """Return pseudo-random numbers below 2**32, the same on all machines and versions.
 
-    The last step of MurmurHash3, a public-domain hash.
+    This is the last step of MurmurHash3, a public-domain hash.
     """
     numbers = numbers & 0xFFFFFFFF
     for factor, shift in ((1, 16), (0x85EBCA6B, 13), (0xC2B2AE35, 16)):
@@ -180,7 +181,7 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
 
 
 def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
-    """Quantizer and entry of each binary kernel, by the entry's key."""
+    """Return quantizer and entry of each binary kernel, by the entry's key."""
     quantizers = {
         id(latent_variable(layer.kernel)): layer.kernel_quantizer
         for layer in model.layers
@@ -195,7 +196,10 @@ def binary_kernels(model: tf.keras.Model) -> dict[str, tuple[Any, Entry]]:
 
 
 def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndarray] | None:
-    """bool (filters, n) and float32 (filters,) of a kernel; None if it would not be equal."""
+    """Return signs, bool (filters, n), and scales, float32 (filters,), of a kernel.
+
+    None if the network would not compute the same numbers with them.
+    """
     assert entry.oihw is not None
     kernel = latent(entry.variable).astype("float32")
 
@@ -207,7 +211,7 @@ def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndar
     quantized = quantizer(tf.constant(kernel)).numpy()
     values = by_filter(quantized)
     scales = np.abs(values[:, 0])
-    if np.all(scales == 1):  # the scale is not computed with, and of use where training goes on
+    if np.all(scales == 1):  # the scale is used only if training continues
         total = np.abs(by_filter(kernel)).sum(axis=1, dtype="float64").astype("float32")
         scales = total / np.float32(values.shape[1])
     positive = values >= 0
@@ -218,7 +222,7 @@ def _signs_and_scales(quantizer: Any, entry: Entry) -> tuple[np.ndarray, np.ndar
 
 
 def _item(key: Any, shape: Any, kind: Any, filters: Any) -> _Item:
-    """A line of the index, checked by itself."""
+    """Return a line of the index after checking it."""
     numbers = [*shape, filters]
     if not isinstance(key, str) or kind not in _KINDS or len(shape) > _MOST_AXES:
         raise ValueError("its index is damaged")
@@ -233,7 +237,7 @@ def _item(key: Any, shape: Any, kind: Any, filters: Any) -> _Item:
 
 
 def _check(arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], filters: int) -> None:
-    """Refuse arrays that are not exactly what the index says."""
+    """Refuse arrays that do not match the index exactly."""
     wanted = {kind: ((size,), kind) for kind, size in sizes.items()}
     if BITS in sizes:
         wanted[BITS] = (((sizes[BITS] + 7) // 8,), "uint8")

@@ -1,4 +1,4 @@
-"""PyTorch's files: read without PyTorch and without executing anything in them, written with it."""
+"""Read PyTorch's files without PyTorch and without executing their content; write with PyTorch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from zoo.weights._torch_format import TorchFile, open_file
 from zoo.weights._torch_names import Refused, Tensor
 from zoo.weights.torch_layout import entries
 
-# Names under which training scripts store the weights, next to epoch, optimizer and so on; then the
-# names of averaged weights.
+# Keys of the weights in files of training scripts, which also hold epoch, optimizer and so on; then
+# the keys of averaged weights.
 WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -35,7 +35,7 @@ WRAPPERS = (
     "params",
 )
 AVERAGED = re.compile(r"(?<![a-z])(?:ema|swa)(?![a-z])|averag|shadow", re.IGNORECASE)
-# DataParallel's and AveragedModel's, torch.compile's, and of a network within a training module.
+# Prefixes of DataParallel and AveragedModel, of torch.compile, and of training modules.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
 AVERAGES = "n_averaged"  # AveragedModel's counter
 MOST_NESTED = 5
@@ -48,10 +48,9 @@ class Taken:
     """The weights in a PyTorch file.
 
     Attributes:
-        state: arrays by the authors' key names: whole numbers and truth values as they are, others
-            as float32.
-        entry: the entry of the file that they are; "" where the file holds nothing else.
-        others: the file's other entries that are weights, such as averaged ones.
+        state: arrays by the authors' keys: integers and booleans unchanged, others as float32.
+        entry: name of the file's entry with these weights; "" if the file holds nothing else.
+        others: the file's other entries with weights, such as averaged ones.
     """
 
     state: dict[str, np.ndarray]
@@ -60,28 +59,28 @@ class Taken:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The weights in a PyTorch file, by the authors' key names: `read_entry(path).state`."""
+    """Return the weights in a PyTorch file by the authors' keys: `read_entry(path).state`."""
     return read_entry(path).state
 
 
 def read_entry(path: Path, entry: str | None = None) -> Taken:
-    """The weights in a PyTorch file, and the name of their entry.
+    """Return the weights in a PyTorch file, and the name of their entry.
 
-    Takes both formats (before 1.6 and since: a zip), weights wrapped in a training script's
-    dictionaries, and keys with the prefixes of DataParallel, torch.compile and the like, in any
-    order.
+    It reads both formats (the old one, and a zip since 1.6). Weights may be inside the dictionaries
+    of a training script, and keys may have the prefixes of DataParallel, torch.compile and others,
+    in any order.
 
-    Nothing in the file is executed, and PyTorch is not needed: tensors, dictionaries, lists,
-    numbers and strings are read, everything else is refused by name.
+    Nothing in the file is executed, and PyTorch is not needed. Tensors, dictionaries, lists,
+    numbers and strings are read; everything else is refused by name.
 
     Args:
         path: the file.
-        entry: which of its weights to take, such as "state_dict_ema"; by default the trained
-            weights, not their averages.
+        entry: name of the entry with the weights, such as "state_dict_ema"; the default is the
+            trained weights, not their averages.
 
     Raises:
-        WeightsError: the file is not a PyTorch file, is damaged, holds more than plain numbers, or
-            has no such entry.
+        WeightsError: the file is not a PyTorch file, is damaged, holds objects other than plain
+            data, or has no such entry.
     """
     file = _open(path)
     found = _states(file.content)
@@ -89,12 +88,12 @@ def read_entry(path: Path, entry: str | None = None) -> Taken:
     tensors = _without_prefixes(found[taken])
     total = sum(each.size * max(each.storage.dtype.itemsize, 4) for each in tensors.values())
     try:
-        # A few numbers, repeated by strides of 0, would fill the memory.
+        # With strides of 0, a few numbers could be repeated until they fill the memory.
         require_memory(total, path)
         state = {key: _plain(file.array(value)) for key, value in tensors.items()}
     except FileError as error:
         raise WeightsError(str(error)) from error
-    except Exception as error:  # a checksum that is wrong, a file that is gone
+    except Exception as error:  # such as a wrong checksum or a removed file
         raise WeightsError(
             f"'{path}' is not a readable PyTorch file, or truncated: {one_line(error)}."
         ) from error
@@ -104,7 +103,7 @@ def read_entry(path: Path, entry: str | None = None) -> Taken:
 def with_counters(
     state: Mapping[str, np.ndarray], model: tf.keras.Model
 ) -> Mapping[str, np.ndarray]:
-    """`state` with batch norm's counters, which PyTorch before 0.4.1 did not write and none use."""
+    """Add batch norm's counters to `state`: PyTorch before 0.4.1 did not write them."""
     if any(key.endswith(COUNTER) for key in state):
         return state
     counters = (each.key for each in entries(model) if each.key.endswith(COUNTER))
@@ -149,7 +148,7 @@ def _open(path: Path) -> TorchFile:
         raise WeightsError(
             f"'{path}' holds more than numbers: it contains '{one_line(error)}', which is refused."
         ) from error
-    except Exception as error:  # whatever zipfile, pickletools and NumPy make of damaged bytes
+    except Exception as error:  # zipfile, pickletools and NumPy raise many kinds
         if isinstance(error, OSError) and error.errno is not None:
             raise WeightsError(f"'{path}' cannot be read: {error.strerror}.") from error
         raise WeightsError(
@@ -158,7 +157,7 @@ def _open(path: Path) -> TorchFile:
 
 
 def _states(loaded: Any) -> dict[str, dict[str, Tensor]]:
-    """Every mapping of names to tensors in what a training script saved, by its dotted name."""
+    """Return every mapping of names to tensors in a training script's file, by dotted name."""
     found: dict[str, dict[str, Tensor]] = {}
     seen: set[int] = set()  # a file may hold the same dictionary in many places
 
@@ -178,7 +177,7 @@ def _states(loaded: Any) -> dict[str, dict[str, Tensor]]:
 
 
 def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path) -> str:
-    """The name of the weights to take."""
+    """Return the name of the entry to use."""
     if entry is not None:
         if entry not in found:
             where = f"entry with weights in '{printable(str(path))}'"
@@ -192,21 +191,21 @@ def _chosen(found: Mapping[str, Any], entry: str | None, loaded: Any, path: Path
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
 
     def rank(name: str) -> tuple[bool, int, int]:
-        """First what was trained itself, then the names that scripts use, then the largest."""
+        """Sort key: first weights that are not averages, then known names, then the largest."""
         words = name.split(".")
         known = [WRAPPERS.index(word) for word in words if word in WRAPPERS]
         return bool(AVERAGED.search(name)), min(known, default=len(WRAPPERS)), -len(found[name])
 
     best = min(found, key=rank)
     if best and not rank(best)[0] and rank(best)[1] == len(WRAPPERS):
-        # Unknown name: it may belong to an optimizer.
+        # The name is unknown, so it may belong to an optimizer.
         held = ", ".join(printable(name, 40) for name in list(found)[:8])
         raise WeightsError(f"'{path}' holds no weights, only {held}.")
     return best
 
 
 def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The keys as the network itself has them, whatever wrapped it, and however often."""
+    """Return the tensors by the network's keys: remove all prefixes, also repeated ones."""
     state = dict(tensors)
     while True:
         keys = [key for key in state if key != AVERAGES]
@@ -222,5 +221,5 @@ def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _plain(value: np.ndarray) -> np.ndarray:
     if value.dtype.kind in "iub":
         return np.asarray(value, order="C")
-    with np.errstate(over="ignore"):  # infinity is refused where it is put into a model
+    with np.errstate(over="ignore"):  # infinity is refused when it is loaded into a model
         return np.asarray(value, "float32", order="C")

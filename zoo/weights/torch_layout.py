@@ -1,7 +1,7 @@
 """The authors' key names and shapes for the weights of our Keras layers.
 
-Layers have the names of the authors' modules, so a key is the layer's name and the parameter's.
-The tables below list the differences.
+Layers have the names of the authors' modules, so a key consists of the layer's name and the
+parameter's name. The tables below list the exceptions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from zoo.adapters import larq
 
-# Parameters: Keras's name to PyTorch's.
+# PyTorch's name of each parameter, by Keras's name.
 PARAMETERS = {
     "kernel": "weight",
     "bias": "bias",
@@ -27,7 +27,7 @@ PARAMETERS = {
     "alpha_bias": "alpha",  # SD-BNN's weight self-distribution
 }
 
-# ReActNet keeps its learned shifts in modules of their own around each PReLU and sign.
+# ReActNet keeps its learned shifts in separate modules around each PReLU and sign.
 REACT_MODULES = [
     (r"^(feature\.\d+)\.rsign([12])\.shift$", r"\1.move\g<2>1.bias"),
     (r"^(feature\.\d+)\.rprelu([12])\.shift_in$", r"\1.move\g<2>2.bias"),
@@ -39,7 +39,7 @@ REACT_MODULES = [
     (r"\.rprelu\.shift_out$", ".move2.bias"),
 ]
 
-# Kernels of these modules are stored flat, (O*I*kh*kw, 1), under "weights" ...
+# Kernels of these modules are stored flat, (O*I*kh*kw, 1), with the name "weights".
 FLAT_MODULES = {
     "reactnet": r"\.binary_(3x3|pw\w*)$",  # A, B, C
     "birealnet": r"\.binary_conv$",
@@ -51,15 +51,15 @@ FLAT_MODULES = {
 class Entry:
     """One key of a state_dict and the Keras variable that holds its value.
 
-    `variable` is None for what the authors' network stores and never uses.
+    `variable` is None for values that the authors' network stores but never uses.
     """
 
     key: str
     shape: tuple[int, ...]
     variable: Any = None
-    order: tuple[int, ...] | None = None  # axes of the Keras value, as PyTorch orders them
-    oihw: tuple[int, ...] | None = None  # set for convolution kernels, which may come flat
-    also: tuple[str, ...] = field(default=())  # other keys under which the value may stand
+    order: tuple[int, ...] | None = None  # axes of the Keras value in PyTorch's order
+    oihw: tuple[int, ...] | None = None  # set for convolution kernels, which may be flat
+    also: tuple[str, ...] = field(default=())  # other possible keys of the value
 
     def to_keras(self, value: np.ndarray) -> np.ndarray:
         if self.order is None:
@@ -73,12 +73,12 @@ class Entry:
 
 
 def network_name(model: tf.keras.Model) -> str:
-    """Which network a model is, also where its user gave it another name."""
+    """Return the name of a model's network, also if the user gave the model another name."""
     return getattr(model, "network_name", model.name)
 
 
 def entries(model: tf.keras.Model) -> list[Entry]:
-    """Every key of the authors' state_dict for `model`, in the order of its layers."""
+    """Return every key of the authors' state_dict for `model`, in the order of its layers."""
     found: list[Entry] = []
     for layer in model.layers:
         for variable in layer.weights:
@@ -115,7 +115,7 @@ def _entry(model_name: str, layer: tf.keras.layers.Layer, variable: Any) -> Entr
 
 
 def _stored_flat(model_name: str, layer: tf.keras.layers.Layer) -> bool:
-    # ... but by ReActNet-A's first stage, which keeps them as real convolutions.
+    # ReActNet-A's first stage does not store them flat: they are real convolutions there.
     if model_name.startswith("reactnet") and layer.kernel_quantizer is None:
         return False
     return any(
@@ -125,7 +125,7 @@ def _stored_flat(model_name: str, layer: tf.keras.layers.Layer) -> bool:
 
 
 def _unused(model: tf.keras.Model, layer: tf.keras.layers.Layer) -> list[Entry]:
-    """What the authors' modules hold besides, without any effect on the output."""
+    """Return further values of the authors' modules, which do not affect the output."""
     name = network_name(model)
     if name == "birealnet50" and layer.name == "layers.0.conv1":
         return [Entry("layers.0.down_conv1x1.weight", (64, 16, 1, 1))]

@@ -1,4 +1,4 @@
-"""Exchange of weights with the authors' PyTorch code, as mappings from key to array."""
+"""Exchange weights with the authors' PyTorch code, as mappings from key to array."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MOST_NAMED = 8
 def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Set every variable of `model` from a state_dict of the authors' code.
 
-    Strict: every key is used and every variable set, or nothing is changed. Kernels may be OIHW
-    or flat (the authors store some flat), depending on the key.
+    Either every key is used and every variable is set, or nothing is changed. Depending on the key,
+    kernels may be OIHW or flat (the authors store some flat).
 
     Args:
-        model: a model of this zoo, either stage, with its classifier or without.
-        state: the authors' key names to arrays; convolutions OIHW, dense layers (out, in).
+        model: a model of this zoo, of either stage, with or without its classifier.
+        state: arrays by the authors' keys; convolutions OIHW, dense layers (out, in).
 
     Raises:
         WeightsError: keys are missing or left over, a shape differs, or a value is not finite.
@@ -57,7 +57,7 @@ def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> 
             f"These weights do not fit {model.name} (another class count, width or input size?): "
             f"{_first(wrong)}."
         )
-    with np.errstate(over="ignore"):  # what is finite in the file may not be in the variable
+    with np.errstate(over="ignore"):  # a finite number in the file may overflow in the variable
         broken = [
             key
             for entry, key in matched
@@ -72,11 +72,11 @@ def load_torch_state(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> 
 
 
 def torch_state(model: tf.keras.Model) -> dict[str, np.ndarray]:
-    """The state_dict that the authors' code would hold for `model`: the inverse of the above.
+    """Return the state_dict of the authors' code for `model`: inverse of `load_torch_state`.
 
     Returns:
-        Key names to arrays. Values that the authors' network stores but never uses are zero; the
-        counter `num_batches_tracked` is an int64 scalar 0.
+        Arrays by key. Values that the authors' network stores but never uses are zero; the counter
+        `num_batches_tracked` is an int64 scalar 0.
     """
     state = {}
     for entry in entries(model):
@@ -89,7 +89,7 @@ def torch_state(model: tf.keras.Model) -> dict[str, np.ndarray]:
 
 
 def latent(variable: tf.Variable) -> np.ndarray:
-    """The stored value of a variable, unquantised even where larq wraps a binary kernel."""
+    """Return the stored value of a variable, not quantized even if larq wraps a binary kernel."""
     return latent_variable(variable).numpy()
 
 
@@ -107,7 +107,7 @@ def _first(items: list[str]) -> str:
 
 
 def unused(model: tf.keras.Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The entries of the authors' state_dict that no variable uses: counters, unused layers."""
+    """Return the entries of the authors' state_dict that no variable uses: counters, layers."""
     wanted = {entry.key: entry.shape for entry in entries(model) if entry.variable is None}
     found = {key: np.asarray(state[key]) for key in wanted if key in state}
     return {

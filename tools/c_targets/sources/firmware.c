@@ -1,8 +1,9 @@
-/* A network on a Cortex-M without an operating system: start-up, and images of bytes from a file of
- * the host (semihosting), for each its outputs, the digest of its signs and the time it took.
+/* A network on a Cortex-M without an operating system. After start-up it reads images of bytes from a
+ * file of the host (semihosting), and writes the outputs, the digest of the signs and the time of
+ * each image.
  *
- * The time is that of the MPS2 board's timer at 25 MHz. With -icount shift=0 an instruction takes
- * 1 ns, so 40 instructions are one tick. */
+ * The MPS2 board's timer measures the time at 25 MHz. With -icount shift=0 an instruction takes 1 ns,
+ * so 40 instructions are one tick. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,7 +38,7 @@ static int32_t open_file(const char *name, uint32_t length, uint32_t mode)
     return host(0x01, arguments);
 }
 
-static int32_t read_file(int32_t file, void *target, uint32_t size) /* bytes that are missing */
+static int32_t read_file(int32_t file, void *target, uint32_t size) /* returns the number of missing bytes */
 {
     const uint32_t arguments[] = {(uint32_t)file, (uint32_t)target, size};
     return host(0x06, arguments);
@@ -63,9 +64,9 @@ static uint32_t stack_used(void)
     return (uint32_t)((const char *)stack_top - (const char *)p);
 }
 
-static uint32_t since(uint32_t start) { return start - TIMER_VALUE; } /* it counts down */
+static uint32_t since(uint32_t start) { return start - TIMER_VALUE; } /* the timer counts down */
 
-/* Two million instructions, by which the timer is checked. */
+/* Run two million instructions, to check the timer. */
 static uint32_t calibrate(void)
 {
     const uint32_t start = TIMER_VALUE;
@@ -101,7 +102,7 @@ void reset(void)
     for (uint32_t *p = data_start; p != data_end;) *p++ = *from++;
     for (uint32_t *p = bss_start; p != bss_end;) *p++ = 0;
     for (uint32_t *p = stack_bottom; p < (uint32_t *)__builtin_frame_address(0) - 16;) *p++ = PAINT;
-    COPROCESSOR_ACCESS |= 0xfu << 20; /* the floating-point unit, for privileged and other code */
+    COPROCESSOR_ACCESS |= 0xfu << 20; /* enable the floating-point unit for all code */
     __asm__ volatile("dsb\n isb");
     run_all();
 }

@@ -1,4 +1,4 @@
-/* Images as float32 from standard input; for each its outputs and the digest of its signs. */
+/* Read images as float32 from standard input; write the outputs and the digest of signs of each. */
 #include <stdio.h>
 
 #include "network.h"
@@ -10,7 +10,7 @@ static float image[NETWORK_INPUTS], outputs[NETWORK_OUTPUTS];
 int main(int count, char **words)
 {
     (void)words;
-    if (count > 1) { /* the name of the instruction set */
+    if (count > 1) { /* print the name of the instruction set */
         puts(bnn_instructions());
         return 0;
     }

@@ -1,4 +1,4 @@
-/* A digest of all signs that the binary convolutions of a network see: FNV-1a, 32 bits. */
+/* A digest of all signs that the binary convolutions of a network read: FNV-1a, 32 bits. */
 #include "watch.h"
 
 uint32_t watched;

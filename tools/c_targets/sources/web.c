@@ -1,6 +1,7 @@
 /* A network as a WebAssembly module. JavaScript writes an image into the module's memory, calls
- * `run` or `run_bytes`, and reads the outputs. With -DBNN_WATCH=watch the import `signs` gets what
- * each binary convolution sees: address, height, width, channels, bytes from pixel to pixel. */
+ * `run` or `run_bytes`, and reads the outputs. With -DBNN_WATCH=watch the module calls the import
+ * `signs` with the input of each binary convolution: address, height, width, channels, bytes from
+ * pixel to pixel. */
 #include "bnn.h"
 #include "network.h"
 

@@ -1,4 +1,4 @@
-// What hosted.c does, for web.c's module in node: node web.mjs MODULE [instructions]
+// Do in node, with web.c's module, what hosted.c does: node web.mjs MODULE [instructions]
 import { readFileSync, writeSync } from "node:fs";
 
 let digest;

@@ -1,4 +1,4 @@
-"""Which processes train together, as TF_CONFIG or Slurm says."""
+"""The processes that train together, read from TF_CONFIG or Slurm."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Cluster:
 
 
 def cluster_from_environment() -> Cluster | None:
-    """What TF_CONFIG says, else Slurm's job step; None without either.
+    """Read the cluster from TF_CONFIG, else from Slurm's job step; None without either.
 
-    Raises InvalidValueError for a TF_CONFIG that is malformed.
+    Raises InvalidValueError if TF_CONFIG is malformed.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if text and text != "{}":
@@ -43,7 +43,7 @@ def cluster_from_environment() -> Cluster | None:
 
 
 def _slurm_number(name: str, default: int) -> int:
-    """A variable of Slurm's, a whole number of 0 or more."""
+    """Read a variable of Slurm: an integer of at least 0."""
     text = os.environ.get(f"SLURM_{name}", str(default))
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise InvalidValueError(
@@ -85,10 +85,10 @@ def _is_address(text: object) -> bool:
 
 
 def _from_slurm() -> Cluster:
-    # Below the ports that systems give out by themselves, and different for jobs that share a node.
+    # Below the ephemeral ports, and different for jobs that share a node.
     port = 12000 + _slurm_number("JOB_ID", 0) % 20000
     try:
-        # Which GPUs a task sees is Slurm's to say (--gpus-per-task): one placeholder each.
+        # Slurm decides which GPUs a task sees (--gpus-per-task), so we pass 1 for each task.
         tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False

@@ -1,9 +1,9 @@
-"""Workers find each other before TensorFlow joins them: each must be there, once, and be a worker.
+"""Workers find each other before TensorFlow joins them.
 
-TensorFlow would wait as well, but in one call, for up to an hour, deaf to all signals, and for
-whatever listens at an address. Here each worker listens at its own address and visits the others'.
-A visitor says "lqz NUMBER NONCE", the visited answers "lqz NUMBER"; a worker that TensorFlow has
-taken over already answers as gRPC does.
+TensorFlow can also wait for workers, but in one call of up to an hour that ignores all signals and
+accepts any server at an address. Here each worker listens at its own address and connects to the
+others. The client sends "lqz NUMBER NONCE" and the server answers "lqz NUMBER". A worker in which
+TensorFlow has already started answers as gRPC does.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from training.data.addresses import local_addresses, speaks_grpc
 from training.loop.distribution.cluster import Cluster
 from zoo.errors import RunError
 
-# The end of a worker's wait for the others, in monotonic time; kept over restarts.
+# When a worker stops waiting for the others, in monotonic time; kept over restarts.
 JOIN_UNTIL = "ZOO_JOIN_UNTIL"
-MOST_REFUSED = 5  # times that another worker has met this one in another process in between
+MOST_REFUSED = 5  # rounds in which another worker has meanwhile met this one as another process
 PATIENCE = 1.0  # seconds for an answer
 GREETING = re.compile(rb"lqz (\d+)(?: ([0-9a-f]+))?\n")
 TWICE = b"lqz twice\n"
 
 
 def join_until(minutes: float) -> float:
-    """When to stop waiting, in `time.monotonic`: as decided when this command first began to."""
+    """Return when to stop waiting, in `time.monotonic`; decided once, when this command started."""
     now = time.monotonic()
     try:
         return float(os.environ[JOIN_UNTIL])
@@ -39,15 +39,15 @@ def join_until(minutes: float) -> float:
 
 
 def meet(cluster: Cluster, minutes: float, until: float) -> None:
-    """Wait until every worker answers at its address, here or in TensorFlow already.
+    """Wait until every worker answers at its address, by this protocol or by TensorFlow's gRPC.
 
     Args:
         cluster: all workers.
-        minutes: to name in the error.
-        until: in `time.monotonic`.
+        minutes: the time limit, for the error message.
+        until: when to give up, in `time.monotonic`.
 
     Raises:
-        RunError: they did not all come in time, this worker's port is taken, something else answers
+        RunError: not all workers came in time, this worker's port is taken, something else answers
             at one of the addresses, or two processes are the same worker.
     """
     began, told, refused, nonce = time.monotonic(), False, 0, uuid.uuid4().hex
@@ -76,7 +76,10 @@ def meet(cluster: Cluster, minutes: float, until: float) -> None:
 
 
 class Door:
-    """Listens where TensorFlow will, at this worker's address alone if that is this machine's."""
+    """Listen on the port that TensorFlow will use.
+
+    If this worker's address is an address of this machine, listen at it only.
+    """
 
     def __init__(self, cluster: Cluster, nonce: str):
         self.index, self._nonces = cluster.index, {cluster.index: nonce}
@@ -88,7 +91,7 @@ class Door:
             if own:
                 family = socket.AF_INET6 if ":" in own[0] else socket.AF_INET
                 self._socket = socket.create_server((own[0], int(port)), family=family)
-            else:  # a name that is forwarded here, as a cluster manager gives
+            else:  # a name that a cluster manager forwards to this machine
                 family = socket.AF_INET6 if both else socket.AF_INET
                 self._socket = socket.create_server(
                     ("", int(port)), family=family, dualstack_ipv6=both
@@ -108,7 +111,7 @@ class Door:
         self._socket.close()
 
     def answer(self) -> None:
-        """Answer all who wait at the door. Raises RunError: two of them are the same worker."""
+        """Answer all waiting connections. Raises RunError if two processes are the same worker."""
         while True:
             try:
                 visitor = self._socket.accept()[0]
@@ -125,17 +128,18 @@ class Door:
                         visitor.sendall(TWICE)
                         if index == self.index:
                             raise _twice(index)
-                        self._nonces[index] = nonce  # it was started again, or there are two
+                        self._nonces[index] = nonce  # restarted, or a second process
                         continue
                     visitor.sendall(f"lqz {self.index}\n".encode())
 
 
 def _visit(address: str, index: int, own: int, nonce: str) -> str:
-    """Whether worker `index` is at an address: "here", "absent", or "twice" if it has met this
-    worker as another process since.
+    """Return whether worker `index` is at an address: "here", "absent" or "twice".
+
+    "twice" means that it has meanwhile met another process with this worker's index.
 
     Raises:
-        RunError: something else is there.
+        RunError: something else answers there.
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")

@@ -1,8 +1,8 @@
 """The devices of a run: one device, the GPUs of one machine, or several machines.
 
-Several processes, *workers*, form a cluster of `tf.distribute`; the first is the chief. The chief
-alone reads and writes the run's directory, and what it reads goes to the others over the network,
-so that the directory need not be shared.
+Several processes, *workers*, form a cluster of `tf.distribute`; the first is the chief. Only the
+chief reads and writes the run's directory. It sends what it reads to the others over the network,
+so the directory need not be shared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.loop.distribution.meeting import JOIN_UNTIL, join_until, meet
 from zoo.errors import InvalidValueError, RunError, WorkerLostError, ZooError
 from zoo.quiet import quiet_errors
 
-# TensorFlow's errors if a peer is gone, does not answer, or was restarted.
+# TensorFlow's errors if a peer has ended, does not answer, or was restarted.
 PEER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -36,8 +36,8 @@ PEER_ERRORS = (
     tf.errors.CancelledError,
 )
 SILENCE_ERRORS = (tf.errors.FailedPreconditionError, tf.errors.InternalError)
-FILE = re.compile(r"/[^;]*; ")  # how TensorFlow begins an error about a file
-JOINING = 120  # seconds for TensorFlow to join workers that are all there
+FILE = re.compile(r"/[^;]*; ")  # start of TensorFlow's errors about a file
+JOINING = 120  # seconds for TensorFlow to join workers that have all answered
 CHUNK = 2**24  # numbers in one exchange
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ T = TypeVar("T")
 class Workers:
     """The processes that train together, seen from one of them.
 
-    Every method but `quiet` must be called by all of them in the same order.
+    All workers must call every method except `quiet`, in the same order.
     """
 
     def __init__(
@@ -61,23 +61,23 @@ class Workers:
         return self.index == 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over all workers, the same on each; int64 or float64."""
+        """Return the sum over all workers, the same on each; int64 or float64."""
         if self.count == 1:
             return values
         with self.watching():
             return self.strategy.reduce("SUM", tf.constant(values), axis=None).numpy()
 
     def mean(self, values: np.ndarray, weight: float) -> np.ndarray:
-        """The mean of all workers' values, each with its weight; as it is for one worker."""
+        """Return the weighted mean of all workers' values; a single worker's values unchanged."""
         if self.count == 1:
             return values
         *sums, total = self.sum(np.array([*(values * weight), weight], np.float64))
         return np.array(sums) / max(total, 1)
 
     def from_chief(self, make: Callable[[], T]) -> T:
-        """What `make` gives on the chief, on every worker; called there only.
+        """Call `make` on the chief only; return its result on every worker.
 
-        An error that the user can put right is raised on all of them.
+        A ZooError of the chief is raised on all workers.
         """
         if self.count == 1:
             return make()
@@ -88,13 +88,13 @@ class Workers:
                 value = make()
             except (ZooError, OSError) as caught:
                 error = caught
-            # Between processes that run each other's TensorFlow graphs, pickle adds no risk.
+            # These processes already run each other's TensorFlow graphs, so pickle adds no risk.
             blob = pickle.dumps((value, None if error is None else str(error)))
         size = int(self.sum(np.array([len(blob)]))[0])
         words = np.zeros(-(-size // 8), np.int64)
         if self.is_chief:
             words = np.frombuffer(blob.ljust(8 * words.size, b"\0"), np.int64)
-        # The others add zeros: integers, as -0.0 would not survive.
+        # The others add zeros. We sum integers, because as floats -0.0 + 0.0 would become 0.0.
         parts = [self.sum(words[i : i + CHUNK]) for i in range(0, words.size, CHUNK)]
         value, text = pickle.loads(np.concatenate(parts).tobytes()[:size])
         if text is not None:
@@ -102,7 +102,7 @@ class Workers:
         return value
 
     def check_same(self, settings: dict[str, Any]) -> None:
-        """Raise RunError on all workers unless all have the same settings."""
+        """Raise RunError on all workers if their settings differ."""
         theirs = self.from_chief(lambda: settings)
         keys = sorted(k for k in {*theirs, *settings} if theirs.get(k) != settings.get(k))
         if not self.sum(np.array([len(keys)]))[0]:
@@ -119,7 +119,7 @@ class Workers:
         try:
             yield
         except tf.errors.OpError as error:
-            # A silent peer causes the same errors as a missing file, but the latter names a file.
+            # A silent peer and a missing file cause the same errors, but the second names a file.
             broken = isinstance(error, SILENCE_ERRORS) and not FILE.match(said(error))
             if self.cluster is None or not (broken or isinstance(error, PEER_ERRORS)):
                 raise
@@ -136,7 +136,7 @@ class Workers:
 
 
 def check_batch_size(batch_size: int, replicas: int) -> None:
-    """Raise InvalidValueError unless every replica gets as many images of a batch."""
+    """Raise InvalidValueError unless `replicas` divides the batch."""
     if batch_size % replicas:
         near = max(replicas, round(batch_size / replicas) * replicas)
         raise InvalidValueError(
@@ -146,22 +146,23 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
 
 
 def alone() -> Workers:
-    """One worker, which computes where TensorFlow does by itself."""
+    """Return a single worker, on TensorFlow's default device."""
     return Workers(tf.distribute.get_strategy())
 
 
 def connect(name: str, minutes: float = 10) -> Workers:
-    """The workers of a run, this process being one; blocks until all are there.
+    """Return the workers of a run, including this process; blocks until all have joined.
 
     Args:
         name: "one_device"; "mirrored", on all GPUs of this machine (without GPUs, on TensorFlow's
             logical CPU devices); "multi_worker", with the processes that TF_CONFIG or Slurm names;
-            "auto", the last of these for which there is more than one.
-        minutes: to wait for the other workers, now and whenever one is lost.
+            "auto", multi_worker if there are several processes, else mirrored if there are
+            several GPUs, else one_device.
+        minutes: how long to wait for the other workers, now and whenever one is lost.
 
     Raises:
         InvalidValueError: TF_CONFIG is malformed or missing.
-        WorkerLostError: the others are there but cannot be joined now, see `rejoin`.
+        WorkerLostError: the others answered but cannot be joined now, see `rejoin`.
     """
     cluster = _cluster_of(name)
     if cluster and len(cluster.addresses) > 1:
@@ -173,7 +174,7 @@ def connect(name: str, minutes: float = 10) -> Workers:
 
 
 def devices_of(name: str) -> int:
-    """How many devices would share a batch, see `connect`; asks no other worker.
+    """Return how many devices would share a batch, see `connect`; connects to no other worker.
 
     Raises:
         InvalidValueError: TF_CONFIG is malformed or missing.
@@ -188,7 +189,7 @@ def devices_of(name: str) -> int:
 
 
 def _cluster_of(name: str) -> Cluster | None:
-    """The processes that train together by the strategy of this name."""
+    """Return the processes that train together with the strategy of this name."""
     cluster = cluster_from_environment() if name in ("auto", "multi_worker") else None
     if cluster is None and name == "multi_worker":
         raise InvalidValueError(
@@ -198,7 +199,7 @@ def _cluster_of(name: str) -> Cluster | None:
     return cluster
 
 
-# --- coming together ------------------------------------------------------------------------------
+# --- joining the workers --------------------------------------------------------------------------
 
 
 def _join(cluster: Cluster, minutes: float) -> Workers:
@@ -231,13 +232,13 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
 
 
 def rejoin(minutes: float) -> None:
-    """Restart this process's command to join the others again; returns if it is too late.
+    """Restart this process's command to join the others again; returns if the time is over.
 
     TensorFlow cannot leave a cluster within a process.
     """
     if time.monotonic() >= join_until(minutes):
         return
-    time.sleep(1)  # where joining fails at once, again and again
+    time.sleep(1)  # avoid a busy loop if joining fails at once every time
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -245,9 +246,9 @@ def rejoin(minutes: float) -> None:
 
 @contextlib.contextmanager
 def _ending_at(cluster: Cluster, minutes: float, until: float) -> Iterator[None]:
-    """End the process, with a sentence and exit code 2, if the block is not through by then.
+    """End the process, with a sentence and exit code 2, if the block runs longer than `until`.
 
-    TensorFlow waits in C++ for workers that have gone since they were met, for up to an hour.
+    If a worker has ended since `meet`, TensorFlow waits for it in C++ for up to an hour.
     """
 
     def end() -> None:
@@ -265,7 +266,7 @@ def _ending_at(cluster: Cluster, minutes: float, until: float) -> Iterator[None]
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: Python's own handler waits until TensorFlow returns."""
+    """Let Ctrl-C end the process at once: Python's handler would wait until TensorFlow returns."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

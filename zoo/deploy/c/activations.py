@@ -1,4 +1,4 @@
-"""Rules of layers that change numbers by channel or one by one."""
+"""Rules for layers that compute per channel or per element."""
 
 from __future__ import annotations
 
@@ -141,8 +141,10 @@ ACTIVATIONS = _known_activations()
 
 
 def activated(graph: Graph, layer: Any, x: Value, activation: Any) -> Value:
-    """x through an activation, compared as an object, because a user's function may have any "
-    "name."""
+    """Return the activation of x.
+
+    The function is compared as an object, because a user's function may have any name.
+    """
     if activation is None:
         return x
     if isinstance(activation, tf.keras.layers.Layer):

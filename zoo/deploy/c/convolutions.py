@@ -1,4 +1,4 @@
-"""Rules of convolutions and dense layers: binary where input and kernel are signs."""
+"""Rules for convolutions and dense layers: binary if input and kernel are signs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _convolved(
             raise unsupported(layer, "a grouped binary convolution is not supported")
         fill = 0 if getattr(layer, "_is_native_padding", True) else 1 if pad_value >= 0 else -1
         bits = graph.signs(x)
-        bits.narrow &= where.dilations[1] == 1  # neighbours share a word
+        bits.narrow &= where.dilations[1] == 1  # neighbouring pixels share a word
         weights = signs.transpose(1, 2, 3, 0)
         graph.add(Window([], output, layer.name, Kind.BINARY, where, weights, 1, fill, 0, bits))
         scale = None if (sizes == 1).all() else sizes
@@ -90,7 +90,7 @@ def _convolved(
 
 
 def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
-    """The kernel of a grouped convolution as a full kernel with zeros between the groups."""
+    """Return a grouped convolution's kernel as a full kernel with zeros between the groups."""
     height, width, channels, filters = kernel.shape
     whole = np.zeros((height, width, channels * groups, filters))
     for group in range(groups):

@@ -1,4 +1,4 @@
-"""A schedule as C: constants, one struct per layer, and the calls."""
+"""Write a schedule as C: constants, one struct per layer, and the calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Source:
     Attributes:
         constants, layers, calls: lines of C.
         binary: the names of the binary convolutions, in order.
-        bytes: of the constants.
+        bytes: size of the constants in bytes.
     """
 
     def __init__(self, schedule: Schedule, memory: Memory):
@@ -63,7 +63,7 @@ class Source:
     # --- constants --------------------------------------------------------------------------------
 
     def constant(self, values: np.ndarray) -> str:
-        """The name of an array with these values, made once."""
+        """Return the name of an array with these values; equal arrays are written only once."""
         key = (values.dtype.name, values.tobytes())
         if key not in self._names:
             name = self._names[key] = f"c{len(self._names)}"
@@ -74,7 +74,7 @@ class Source:
         return self._names[key]
 
     def _channels(self, values: np.ndarray | None, rest: float = 0.0) -> str:
-        """Numbers by channel, filled up to whole vectors."""
+        """Return a constant of values per channel, padded to whole vectors."""
         if values is None:
             return "0"
         missing = filled(len(values)) - len(values)
@@ -90,7 +90,7 @@ class Source:
         (height, width, channels), (out_h, out_w, out_c) = self._input_shape(window), output.shape
         if (
             window.geometry.pointwise and not loop.quads
-        ):  # one row: nothing is different at the borders
+        ):  # treat all pixels as one row, as no border is special
             height, width, out_h, out_w = 1, height * width, 1, out_h * out_w
         where = window.geometry
         if window.signs is not None:
@@ -150,7 +150,7 @@ class Source:
         return self.constant(pack_depthwise(window.weights))
 
     def _step(self, step: Step, output: Value) -> str:
-        """One element of a layer's array of steps."""
+        """Return one element of a layer's array of steps."""
 
         def row(
             kind: str,
@@ -197,7 +197,7 @@ class Source:
                 flip = np.packbits(step.signs.flip[here], bitorder="little")
                 words = np.pad(flip, (0, filled(output.channels) // 8 - len(flip))).view("<u2")
                 signs = step.signs
-                # The last 16 channels of a word's 32 may be missing: zeros in their place.
+                # If a word's last 16 channels do not exist, write zeros in their place.
                 ends = step.channel + output.channels == signs.root.channels
                 half = signs.stride > 2 and filled(signs.root.channels) % 32
                 return row(
@@ -260,14 +260,14 @@ class Source:
 
 
 def _lines(values: np.ndarray) -> Iterable[str]:
-    """Initialisers, some a line. Nine digits give every float32 back."""
+    """Yield lines of initialisers. Nine digits represent every float32 exactly."""
     flat = values.reshape(-1)
     if values.dtype == np.float32:
         texts = [_float(number) for number in flat.tolist()]
         for start in range(0, len(texts), LANES):
             yield ", ".join(texts[start : start + LANES]) + ","
         return
-    digits = 2 * flat.itemsize  # as one array of characters: there may be millions
+    digits = 2 * flat.itemsize  # format them as one array: there may be millions
     text = np.frombuffer(flat.astype(flat.dtype.newbyteorder(">")).tobytes().hex().encode(), "u1")
     text = np.pad(text.reshape(-1, digits), [(0, 0), (2, 2)])
     text[:, :2], text[:, -2:] = np.frombuffer(b"0x", "u1"), np.frombuffer(b"u,", "u1")

@@ -1,7 +1,8 @@
 """The graph between a Keras model and C: feature maps and a few kinds of nodes.
 
-Everything is channels-last and of one image; a vector is a map of one pixel. `zoo.deploy.c.layers`
-makes the graph, `zoo.deploy.c.schedule` joins its nodes into the loops that the C code runs.
+Everything is channels-last and for one image; a vector is a map of one pixel.
+`zoo.deploy.c.layers` makes the graph, `zoo.deploy.c.schedule` joins its nodes into the loops that
+the C code runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def filled(channels: int) -> int:
-    """Channels of a map in memory: up to whole vectors."""
+    """Return the channels of a map in memory, rounded up to whole vectors."""
     return -(-channels // LANES) * LANES
 
 
@@ -40,7 +41,7 @@ class Value:
 
 
 class Kind(Enum):
-    """How a `Window` computes; the names of bnn.h."""
+    """The operation of a `Window`; the names are those in bnn.h."""
 
     BINARY = "BNN_BINARY"
     REAL = "BNN_REAL"
@@ -52,7 +53,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Geometry:
-    """The positions of a kernel, each (vertical, horizontal); `pads` are before the first pixel."""
+    """The geometry of a kernel as (vertical, horizontal); `pads` are before the first pixel."""
 
     kernel: tuple[int, int] = (1, 1)
     strides: tuple[int, int] = (1, 1)
@@ -61,13 +62,13 @@ class Geometry:
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output pixel comes from the input pixel at the same place."""
+        """Return whether each output pixel depends only on the input pixel at the same place."""
         return self == Geometry()
 
 
 @dataclass(eq=False)
 class Node:
-    """A computation of a value from other values."""
+    """A computation of one value from other values."""
 
     inputs: list[Value]
     output: Value
@@ -83,10 +84,10 @@ class Window(Node):
 
     Attributes:
         weights: REAL (h, w, in / groups, out), DEPTHWISE (h, w, c), BINARY (h, w, in, out).
-        groups: of REAL.
-        fill: the sign of BINARY's padding, 0 for none.
-        channel: where LOAD puts the input's first channel.
-        signs: what BINARY reads.
+        groups: groups of a REAL convolution.
+        fill: the sign of the padding of a BINARY convolution; 0 for zero padding.
+        channel: the output channel to which LOAD writes the input's first channel.
+        signs: the input of a BINARY convolution.
     """
 
     kind: Kind = Kind.LOAD
@@ -100,7 +101,7 @@ class Window(Node):
 
 @dataclass(eq=False)
 class Affine(Node):
-    """x * scale + shift by channel, either of them None for nothing; in float64."""
+    """x * scale + shift per channel in float64; either of them may be None."""
 
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
@@ -108,7 +109,7 @@ class Affine(Node):
 
 @dataclass(eq=False)
 class Scale(Node):
-    """x times numbers by pixel: `full` (h, w, c), `pixel` (h, w), or `row` (h,), `column` (w,)."""
+    """x times factors per pixel: `full` (h, w, c), `pixel` (h, w), or `row` (h,), `column` (w,)."""
 
     full: np.ndarray | None = None
     pixel: np.ndarray | None = None
@@ -118,14 +119,14 @@ class Scale(Node):
 
 @dataclass(eq=False)
 class PRelu(Node):
-    """x, or x * slope by channel where it is below 0."""
+    """x for x >= 0, else x * slope, with a slope per channel."""
 
     slope: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(eq=False)
 class Clip(Node):
-    """x clipped, with a slope beyond."""
+    """x clipped to [low, high], with a slope outside."""
 
     low: float = -LARGEST
     high: float = LARGEST
@@ -134,41 +135,41 @@ class Clip(Node):
 
 @dataclass(eq=False)
 class Function(Node):
-    """A function of each number, by its name in bnn.h."""
+    """A function of each element, by its name in bnn.h."""
 
     function: str = ""
 
 
 @dataclass(eq=False)
 class Combine(Node):
-    """The sum or product of two values, the second perhaps of one pixel."""
+    """The sum or product of two values; the second may have one pixel."""
 
     multiply: bool = False
 
 
 @dataclass(eq=False)
 class Concat(Node):
-    """Values one after another along the channels."""
+    """The concatenation of values along the channels."""
 
 
 @dataclass(eq=False)
 class Reorder(Node):
-    """The same numbers in another shape, or with the axes (h, w, c) in another order."""
+    """The same elements in another shape, or with the axes (h, w, c) in another order."""
 
     axes: tuple[int, int, int] | None = None
 
 
 @dataclass(eq=False)
 class Softmax(Node):
-    """Over the channels."""
+    """Softmax over the channels."""
 
 
 @dataclass(eq=False)
 class Signs:
-    """Bits (x >= threshold) ^ flip of a value, by channel.
+    """Bits (x >= threshold) ^ flip of a value, with a threshold and a flip per channel.
 
     Attributes:
-        narrow: whether a pixel of up to 16 channels may take 16 bits, else whole words of 32.
+        narrow: whether a pixel of up to 16 channels takes 16 bits; else it takes words of 32 bits.
     """
 
     root: Value
@@ -178,12 +179,12 @@ class Signs:
 
     @property
     def stride(self) -> int:
-        """Bytes of a pixel."""
+        """Return the bytes per pixel."""
         return 2 if self.narrow and self.root.channels <= 16 else 4 * -(-self.root.channels // 32)
 
 
 class Graph:
-    """Nodes in an order in which they can be computed."""
+    """Nodes in an order in which they can be computed: inputs first."""
 
     def __init__(self, image: Shape):
         self.image = Value(image)
@@ -192,8 +193,9 @@ class Graph:
         self._copy: Value | None = None
 
     def add(self, node: Node) -> Value:
-        """Append a node; its output."""
-        # Windows read the image where the caller has it; all but convolutions read whole vectors.
+        """Append a node; return its output."""
+        # Windows may read the caller's image directly. Except for convolutions they read whole
+        # vectors of channels.
         whole = self.image.channels % LANES == 0
         if not (isinstance(node, Window) and (whole or node.kind is Kind.REAL)):
             node.inputs = [self.loaded(value) for value in node.inputs]
@@ -201,13 +203,16 @@ class Graph:
         return node.output
 
     def affine(self, x: Value, scale: Any, shift: Any, name: str = "") -> Value:
-        """x * scale + shift; an affine map of an affine map is one."""
+        """Append x * scale + shift; return its output."""
         scale = None if scale is None else np.asarray(scale, np.float64)
         shift = None if shift is None else np.asarray(shift, np.float64)
         return self.add(Affine([x], Value(x.shape), name, scale, shift))
 
     def signs(self, x: Value) -> Signs:
-        """The signs of x, +1 for x >= 0, as a comparison of what x is an affine map of."""
+        """Return the signs of x, +1 for x >= 0.
+
+        If x is an affine map of another value, they are a comparison of that value.
+        """
         if id(x) not in self._signs:
             root, scale, shift = self.loaded(x), np.ones(x.channels), np.zeros(x.channels)
             while isinstance(root.maker, Affine | Clip):
@@ -216,13 +221,13 @@ class Graph:
                     shift = shift + (0 if maker.shift is None else scale * maker.shift)
                     scale = scale * (1 if maker.scale is None else maker.scale)
                 elif (shift != 0).any() or not maker.low < 0 < maker.high:
-                    break  # a clip around 0 keeps the sign, but not what is added to it
+                    break  # a clip keeps the sign only around 0 and without a shift
                 root = maker.inputs[0]
             self._signs[id(x)] = Signs(root, *thresholds(scale, shift))
         return self._signs[id(x)]
 
     def loaded(self, value: Value) -> Value:
-        """A value; of the image, a copy in the workspace with its channels filled up."""
+        """Return a value; for the image, a copy in the workspace with padded channels."""
         if value is not self.image:
             return value
         if self._copy is None:
@@ -232,13 +237,13 @@ class Graph:
 
 
 def thresholds(scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The float32 t for which (x >= t) says `scale * x + shift >= 0`, and where the contrary."""
+    """Return t, float32, and flip, so that ((x >= t) ^ flip) is `scale * x + shift >= 0`."""
     flip = scale < 0
     with np.errstate(divide="ignore", invalid="ignore"):
         turn = np.clip(-shift / scale, -LARGEST, LARGEST)
     turn = np.where(np.abs(turn) < SMALLEST, 0, turn)
     t = turn.astype(np.float32)
-    t = np.where(t < turn, np.nextafter(t, LARGEST), t)  # the smallest that is not below the turn
-    t = np.where(flip & (t == turn), np.nextafter(t, LARGEST), t)  # which itself is "at least 0"
+    t = np.where(t < turn, np.nextafter(t, LARGEST), t)  # the smallest float32 >= turn
+    t = np.where(flip & (t == turn), np.nextafter(t, LARGEST), t)  # turn itself gives +1
     always = np.where(shift >= 0, -LARGEST, LARGEST)
     return np.where(scale == 0, always, t).astype(np.float32), flip

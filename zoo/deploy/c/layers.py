@@ -1,4 +1,4 @@
-"""A Keras model as a graph."""
+"""Convert a Keras model to a graph."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zoo.errors import DeployError
 
 
 def build_graph(model: tf.keras.Model) -> tuple[Graph, Value]:
-    """The graph of a functional model with one input and one output, and its output.
+    """Return the graph of a functional model with one input and one output, and the output.
 
     Raises:
-        DeployError: a layer, or the structure of the model, cannot be written in C.
+        DeployError: a layer, or the structure of the model, cannot be exported to C.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise DeployError(

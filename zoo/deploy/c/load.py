@@ -1,4 +1,4 @@
-"""A network in C, compiled on this machine and called with NumPy arrays."""
+"""Compile a network in C on this machine and call it with NumPy arrays."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FLAGS = ("-std=c11", "-O3")
 
 
 class CNetwork:
-    """A compiled network: `network(images)` gives its outputs.
+    """A compiled network: `network(images)` returns its outputs.
 
     Attributes:
-        name: of the network in C.
-        input_shape, output_shape: of one image and of its outputs.
-        classes: their names, or None.
-        binary_convolutions: names of the layers.
+        name: name of the network in C.
+        input_shape, output_shape: shapes of one image and of its outputs.
+        classes: names of the classes, or None.
+        binary_convolutions: names of the binary convolutions.
         instructions: the instruction set that it uses on this machine.
     """
 
@@ -58,10 +58,10 @@ class CNetwork:
         return function
 
     def __call__(self, images: Any) -> np.ndarray:
-        """The outputs (batch, ...) of images (batch, ...), or those of one image.
+        """Return the outputs (batch, ...) of images (batch, ...), or the outputs of one image.
 
         Args:
-            images: normalised numbers; or uint8 from 0 to 255, which are normalised.
+            images: normalised values, or uint8 values from 0 to 255, which are normalised here.
 
         Raises:
             InvalidValueError: the shape is wrong, or the network does not accept bytes.
@@ -85,11 +85,11 @@ class CNetwork:
 
 
 def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> CNetwork:
-    """Compile what `to_c` wrote with this machine's C compiler, for NumPy arrays.
+    """Compile an export of `to_c` with this machine's C compiler, to call it with NumPy arrays.
 
     Args:
-        directory: of the export.
-        flags: the compiler's; the environment's CC names another compiler.
+        directory: the export's directory.
+        flags: flags for the compiler; the environment variable CC names another compiler.
 
     Raises:
         DeployError: there is no compiler, it fails, or the export is incomplete.
@@ -98,11 +98,11 @@ def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> C
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "network.so"
         compile_c(directory, library, flags)
-        return CNetwork(read_manifest(directory), library)  # the file may go once it is loaded
+        return CNetwork(read_manifest(directory), library)  # after loading, the file may be deleted
 
 
 def compile_c(directory: Path, library: Path, flags: Sequence[str] = FLAGS) -> None:
-    """Compile an export to a shared library, with the errors of `load_c`."""
+    """Compile an export to a shared library; raises the errors of `load_c`."""
     name = read_manifest(directory)["name"]
     compiler = find_compiler()
     command = [
@@ -125,7 +125,7 @@ def compile_c(directory: Path, library: Path, flags: Sequence[str] = FLAGS) -> N
 
 
 def find_compiler() -> list[str]:
-    """The command of a C compiler: the environment's CC, or the first that is installed."""
+    """Return the command of a C compiler: CC from the environment, or the first installed one."""
     named = shlex.split(os.environ.get("CC", ""))
     for command in [named] if named else [[name] for name in COMPILERS]:
         if shutil.which(command[0]):
@@ -135,10 +135,10 @@ def find_compiler() -> list[str]:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """An export's manifest, after a check of its files.
+    """Check an export's files and return its manifest.
 
     Raises:
-        DeployError: there is no export, or a file is missing or was changed.
+        DeployError: there is no export, or a file is missing or has changed.
     """
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Where each map lies in the workspace: maps that are not needed at the same time share bytes."""
+"""Place each map in the workspace; maps that are not needed at the same time share bytes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zoo.deploy.c.operations import Copy, Loop, Operation, Store
 from zoo.deploy.c.schedule import Schedule
 
 ALIGNMENT = 64
-GUARD = 64  # around signs: of 16-bit pixels, a word may begin before or end behind them
-AT_ONCE = 32  # pixels that a loop computes before it reads more, if it writes over its input
+GUARD = 64  # bytes around signs: words of 16-bit pixels may begin before them or end behind them
+AT_ONCE = 32  # pixels that a loop computes before it reads more, if it overwrites its input
 
 
 @dataclass(frozen=True)
 class Place:
-    """Bytes from the workspace's start, and from pixel to pixel."""
+    """Offset in bytes from the workspace's start, and stride in bytes from pixel to pixel."""
 
     offset: int
     stride: int
@@ -25,7 +25,7 @@ class Place:
 
 @dataclass(eq=False)
 class Block:
-    """Bytes that are in use from one operation to another.
+    """Bytes that are in use from operation `first` to operation `last`.
 
     Attributes:
         over: the block that this one may overwrite from its start.
@@ -41,10 +41,10 @@ class Block:
 
 
 class Memory:
-    """The plan of a schedule.
+    """The memory plan of a schedule.
 
     Attributes:
-        size: bytes of the workspace, without what aligning its start takes.
+        size: bytes of the workspace, without the bytes for aligning its start.
     """
 
     def __init__(self, schedule: Schedule):
@@ -66,7 +66,7 @@ class Memory:
         self.size = self._pack()
 
     def of(self, what: Value | Signs) -> Place:
-        """The place of a value or of signs."""
+        """Return the place of a value or of signs."""
         if isinstance(what, Signs):
             return Place(self._blocks[what].offset + GUARD, what.stride)
         if what is self._schedule.image:
@@ -75,15 +75,15 @@ class Memory:
         return Place(self._blocks[root].offset + 4 * channel, 4 * filled(self._width(root, what)))
 
     def at_once(self, loop: Loop) -> int:
-        """How many pixels the loop may compute before it reads more; 0 for any number."""
+        """Return how many pixels the loop may compute before it reads more; 0 for any number."""
         return AT_ONCE if loop in self._at_once else 0
 
     def is_view(self, operation: Operation) -> bool:
-        """Whether a copy leaves everything in its place."""
+        """Return whether a copy moves nothing in memory."""
         return isinstance(operation, Copy) and operation.node.output in self._same
 
     def _width(self, root: Value, what: Value) -> int:
-        """Channels of a pixel in memory: those of the concatenation a value is part of."""
+        """Return the channels of a pixel in memory; for a part, those of its concatenation."""
         if what in self._same:
             return what.channels
         while what in self._schedule.parts:
@@ -91,7 +91,7 @@ class Memory:
         return what.channels
 
     def _root(self, value: Value) -> tuple[Value, int]:
-        """The value whose bytes these are, and at which channel of it."""
+        """Return the value that contains `value` in memory, and the channel at which it begins."""
         channel = 0
         while value in self._schedule.parts or value in self._same:
             if value in self._same:
@@ -102,7 +102,7 @@ class Memory:
         return value, channel
 
     def _find_views(self, operations: list[Operation]) -> None:
-        """Reshapings of whole vectors, which are nothing in memory."""
+        """Find reshapings of whole vectors: they move nothing in memory."""
         for operation in operations:
             if not isinstance(operation, Copy) or not isinstance(operation.node, Reorder):
                 continue
@@ -128,9 +128,9 @@ class Memory:
         block.first, block.last = min(block.first, index), max(block.last, index)
 
     def _share(self, operations: list[Operation]) -> None:
-        """Let a loop's result replace a map that it is the last to read, pixel by pixel.
+        """Let a loop's result replace, pixel by pixel, a map that no later operation reads.
 
-        Both are then one block: 16 channels of a pixel are read before they are written.
+        Both then use one block: 16 channels of a pixel are read before they are written.
         """
         for index, operation in enumerate(operations):
             if not isinstance(operation, Loop):
@@ -177,10 +177,10 @@ class Memory:
         )
 
     def _overlap(self, loop: Loop, index: int) -> None:
-        """Let a window's result begin shortly before the map that it is made of and ends.
+        """Let a window's result overwrite its input, if no later operation reads the input.
 
-        Where a loop shrinks a map, its result grows more slowly than the input is read: both need
-        little more than the input alone, if pixels are computed in order and a few at a time.
+        If a loop shrinks a map, it writes more slowly than it reads. If it computes a few pixels at
+        a time and in order, input and result together need little more memory than the input.
         """
         window = loop.window
         stores = [step for step in loop.steps if isinstance(step, Store)]
@@ -233,10 +233,10 @@ class Memory:
             self._at_once.add(loop)
 
     def _pack(self) -> int:
-        """Give every block an offset: the largest first, each as close to the end as it fits."""
+        """Give every block an offset: the largest first, each as close to the end as possible."""
         placed: list[Block] = []
         for block in sorted(self._blocks.values(), key=lambda b: (-b.size, b.first)):
-            taken = []  # where the block cannot end, counted from the workspace's end
+            taken = []  # ranges in which the block cannot end, counted from the workspace's end
             for other in placed:
                 if other.first <= block.last and block.first <= other.last:
                     low, high = other.offset - block.size, other.offset + other.size

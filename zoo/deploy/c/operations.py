@@ -1,4 +1,4 @@
-"""What the C code runs: loops, which make 16 channels at a time and finish them in registers.
+"""The operations of the C code: copies, and loops over 16 channels at a time in registers.
 
 `zoo.deploy.c.schedule` builds them from a graph.
 """
@@ -20,7 +20,7 @@ class Store:
 
 @dataclass(eq=False)
 class StoreSigns:
-    """Write signs of the current value, channels from `channel` on of those of `signs`."""
+    """Write signs of the current value to the channels of `signs` from `channel` on."""
 
     signs: Signs
     channel: int = 0
@@ -28,7 +28,7 @@ class StoreSigns:
 
 @dataclass(eq=False)
 class StorePool:
-    """Write the mean of each 2x2 pixels to a map, from its channel `channel` on."""
+    """Write the mean of each 2x2 pixels to the channels of a map from `channel` on."""
 
     value: Value
     channel: int = 0
@@ -42,10 +42,10 @@ class Loop:
     """A window and the steps on its values.
 
     Attributes:
-        window: how the values are made.
-        steps: in order; a Node's first input is the current value, others are read.
+        window: the operation that computes the values.
+        steps: the steps in order; a Node's first input is the current value, others are read.
         head: the value after the last step.
-        quads: whether pixels are computed in fours, 2x2.
+        quads: whether pixels are computed in groups of 2x2.
     """
 
     window: Window
@@ -57,7 +57,7 @@ class Loop:
         self.head = self.window.output
 
     def insert(self, value: Value, step: Store | StoreSigns | StorePool) -> None:
-        """Insert a step where `value` is the current value."""
+        """Insert a step at the point where `value` is the current value."""
         position = 0
         if value is not self.window.output:
             position = 1 + next(
@@ -66,7 +66,7 @@ class Loop:
         self.steps.insert(position, step)
 
     def reads(self) -> list[Value | Signs]:
-        """The values that it reads."""
+        """Return the values that it reads."""
         read: list[Value | Signs] = list(self.window.inputs)
         if self.window.signs:
             read.append(self.window.signs)
@@ -76,7 +76,7 @@ class Loop:
         return read
 
     def writes(self) -> list[Value | Signs]:
-        """The values that it writes."""
+        """Return the values that it writes."""
         return [
             step.signs if isinstance(step, StoreSigns) else step.value
             for step in self.steps
@@ -86,7 +86,7 @@ class Loop:
 
 @dataclass(eq=False)
 class Copy:
-    """A node that moves numbers about, or softmax: no part of a loop."""
+    """A node outside of loops: one that moves elements in memory, or softmax."""
 
     node: Node
 
@@ -101,7 +101,7 @@ Operation = Loop | Copy
 
 
 def merged(steps: Iterable[Step]) -> list[Step]:
-    """Steps with neighbouring affine maps made one; a shift after a sum goes before it."""
+    """Merge neighbouring affine maps; a shift after a sum is merged with a map before the sum."""
     result: list[Step] = []
     for step in steps:
         if isinstance(step, Affine):

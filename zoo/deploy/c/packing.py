@@ -1,4 +1,4 @@
-"""Weights in the order in which the kernels read them: 16 filters side by side."""
+"""Pack weights in the order in which the kernels read them: 16 filters side by side."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from zoo.deploy.c.graph import LANES, filled
 
 
 def pack_signs(kernel: np.ndarray, stride: int) -> np.ndarray:
-    """Signs (h, w, in, out) as uint32 (blocks, words, 16): bit 1 is +1, the first one is lowest.
+    """Pack signs (h, w, in, out) to uint32 (blocks, words, 16): 1 is +1, the lowest bit is first.
 
-    A pixel takes `stride` bytes and a row of pixels whole words, filled up with zeros as in the
-    image, so that they do not differ.
+    A pixel takes `stride` bytes, and a row of pixels takes whole words. Both are padded with zeros
+    like the image, so that padding bits do not differ.
     """
     height, width, channels, filters = kernel.shape
     bits = np.zeros((filled(filters), height, width, 8 * stride), np.uint8)
@@ -23,7 +23,7 @@ def pack_signs(kernel: np.ndarray, stride: int) -> np.ndarray:
 
 
 def pack_real(kernel: np.ndarray) -> np.ndarray:
-    """A kernel (h, w, in, out) as the bits of float32 (blocks, h, w, in, 16)."""
+    """Pack a kernel (h, w, in, out) to the bits of float32 (blocks, h, w, in, 16)."""
     missing = filled(kernel.shape[3]) - kernel.shape[3]
     padded = np.pad(kernel, [(0, 0), (0, 0), (0, 0), (0, missing)]).astype(np.float32)
     blocks = padded.reshape(*kernel.shape[:3], -1, LANES)
@@ -31,12 +31,12 @@ def pack_real(kernel: np.ndarray) -> np.ndarray:
 
 
 def pack_depthwise(kernel: np.ndarray) -> np.ndarray:
-    """A kernel (h, w, channels) as the bits of float32 (blocks, h, w, 16)."""
+    """Pack a kernel (h, w, channels) to the bits of float32 (blocks, h, w, 16)."""
     missing = filled(kernel.shape[2]) - kernel.shape[2]
     padded = np.pad(kernel, [(0, 0), (0, 0), (0, missing)]).astype(np.float32)
     return _bits(padded.reshape(*kernel.shape[:2], -1, LANES).transpose(2, 0, 1, 3))
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
-    """float32 as the whole numbers of the same bits, which compilers read much faster."""
+    """Return float32 values as integers with the same bits: compilers read these much faster."""
     return np.ascontiguousarray(values).view(np.uint32)

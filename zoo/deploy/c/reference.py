@@ -1,6 +1,6 @@
-"""Computes a graph with NumPy: the result of the rules, before it becomes C.
+"""Compute a graph with NumPy, before it becomes C.
 
-The export compares it with Keras; this needs no compiler.
+The export compares the result with Keras. This checks the rules without a compiler.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ FUNCTIONS = {
 
 
 def check_graph(model: tf.keras.Model, graph: Graph, output: Value) -> float:
-    """By how much a graph differs from its model on a random image (relative L2).
+    """Return how much a graph differs from its model on a random image (relative L2).
 
     Raises:
-        DeployError: it computes something else.
+        DeployError: the graph computes something else.
     """
 
     def alone(call: Call, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -66,7 +66,7 @@ def check_graph(model: tf.keras.Model, graph: Graph, output: Value) -> float:
 
 
 def computed(graph: Graph, given: dict[Value, np.ndarray], output: Value) -> np.ndarray:
-    """The value `output` of a graph, (h, w, c), from values of one image."""
+    """Compute the value `output` of a graph, (h, w, c), from given values for one image."""
     known = {
         value: np.asarray(each, np.float32).reshape(value.shape) for value, each in given.items()
     }
@@ -117,7 +117,7 @@ def _compute(node: Node, known: dict[Value, np.ndarray]) -> Any:
 
 
 def _window(node: Window, x: np.ndarray) -> np.ndarray:
-    """A convolution, pooling or copy: over the pixels of the kernel, one after another."""
+    """Compute a convolution, pooling or copy, one pixel of the kernel after another."""
     weights = None if node.weights is None else node.weights.astype(np.float32)
     output = np.zeros(node.output.shape, np.float32)
     match node.kind:
@@ -151,9 +151,9 @@ def _window(node: Window, x: np.ndarray) -> np.ndarray:
 
 
 def _taps(node: Window, x: np.ndarray, fill: float) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-    """For each pixel of the kernel, what it meets at each place, (h, w, c) of the output's size."""
+    """Yield, for each pixel of the kernel, the input at each output position, (h, w, c)."""
     where = node.geometry
-    last, pads = [], []  # of each axis: the last pixel where the kernel begins; pixels put around
+    last, pads = [], []  # by axis: start of the last window; padding before, behind
     for axis in range(2):
         last.append((node.output.shape[axis] - 1) * where.strides[axis])
         reach = last[axis] + (where.kernel[axis] - 1) * where.dilations[axis] + 1

@@ -1,4 +1,4 @@
-"""Simplifies a graph: removes unused nodes and makes concatenations free."""
+"""Simplify a graph: remove unused nodes and make concatenations free."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from zoo.deploy.c.graph import (
 
 
 def rewritten(graph: Graph, output: Value) -> list[Node]:
-    """The nodes that the output needs, in order, with concatenations that are written in place."""
+    """Return the nodes that the output needs, in order; concatenations are written in place."""
     return _through_concatenations(_split_concatenations(_live(graph, output)))
 
 
 def _live(graph: Graph, output: Value) -> list[Node]:
-    """Nodes that the output needs, in order."""
+    """Return the nodes that the output needs, in order."""
     needed, live = {output}, []
     for node in reversed(graph.nodes):
         if node.output in needed:
@@ -41,7 +41,7 @@ def _live(graph: Graph, output: Value) -> list[Node]:
 
 
 def _split_concatenations(nodes: list[Node]) -> list[Node]:
-    """Concatenations that cannot be written in place, as sums of parts among zeros."""
+    """Replace concatenations that cannot be written in place by sums of zero-padded parts."""
     placed: set[Value] = set()
     result: list[Node] = []
     for node in nodes:
@@ -76,7 +76,7 @@ def _replace_output(node: Node, output: Value) -> None:
 
 
 def _through_concatenations(nodes: list[Node]) -> list[Node]:
-    """What changes a concatenation by channel changes its parts instead, which are in registers."""
+    """Apply per-channel nodes to the parts, before the concatenation: parts are in registers."""
     users: dict[Value, list[Node]] = defaultdict(list)
     for node in nodes:
         for value in node.inputs:
@@ -110,7 +110,7 @@ def _through_concatenations(nodes: list[Node]) -> list[Node]:
 
 
 def _by_part(node: Node, concat: Concat) -> list[Node] | None:
-    """A node by channel as one for each part of a concatenation; None where it is no such node."""
+    """Split a per-channel node into one for each part of a concatenation; None for other nodes."""
     made: list[Node] = []
     channel = 0
     for value in concat.inputs:

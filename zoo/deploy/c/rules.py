@@ -1,4 +1,4 @@
-"""The rule for a Keras layer, chosen by its class, and functions that rules share."""
+"""Choose the rule for a Keras layer by its class; functions that rules share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.errors import DeployError
 keras = tf.keras.layers
 Rule = Callable[[Graph, Any, Sequence[Value]], Value]
 RULES: dict[type, Rule] = {}
-# The class of the layer that Keras makes of `x + y`.
+# The class of the layer that Keras makes for `x + y`.
 OPERATOR: type = type((tf.keras.Input((1,)) + tf.keras.Input((1,))).node.layer)
 
 
@@ -35,12 +35,12 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
 
 
 def rule_of(layer: Any) -> Rule:
-    """The rule of a layer's class, or of a base class whose computation it does not change.
+    """Return the rule of a layer's class, or of a base class with the same computation.
 
     Raises:
-        DeployError: the code that computes the layer is not known.
+        DeployError: the code that computes the layer is unknown.
     """
-    # Keras gives each function layer its own `call`; the rule checks the function.
+    # Keras gives each layer for an operator a new `call`; the rule checks the function.
     cls = OPERATOR if type(layer) is OPERATOR else known_class(layer, RULES)
     if cls is None:
         raise unsupported(layer, reason(layer, RULES))
@@ -48,7 +48,7 @@ def rule_of(layer: Any) -> Rule:
 
 
 def as_image(shape: Any) -> Shape:
-    """A Keras shape (batch, h, w, c) or (batch, c) as (h, w, c)."""
+    """Convert a Keras shape (batch, h, w, c) or (batch, c) to (h, w, c)."""
     sizes = tuple(int(size) for size in shape[1:])
     if len(sizes) not in (1, 3):
         raise DeployError(
@@ -58,12 +58,12 @@ def as_image(shape: Any) -> Shape:
 
 
 def numbers(weight: Any) -> np.ndarray:
-    """A weight as float64, so that folding several into one rounds once."""
+    """Return a weight as float64, so that folding several weights rounds only once."""
     return np.asarray(tf.convert_to_tensor(weight), np.float64)
 
 
 def same_padding(size: int, span: int, step: int) -> int:
-    """Pixels before the first in TensorFlow's "same"; the one over stands behind."""
+    """Return the padding before the image in TensorFlow's "same"; an odd pixel goes behind it."""
     return max((-(-size // step) - 1) * step + span - size, 0) // 2
 
 

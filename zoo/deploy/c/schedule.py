@@ -1,9 +1,9 @@
-"""A graph as loops: the work of each loop, the stored values, and the order.
+"""Convert a graph to loops: the work of each loop, the stored values, and the order.
 
-A node that changes numbers in place (batch norm, shortcut, activation) joins the loop that makes
-its input, if nothing else reads that input but signs, which are written on the way. So a binary
-convolution, its batch norm, the shortcut, the activation and the next convolution's signs are one
-pass, and of the values between them only those are stored that something else reads.
+A node that works on each element (batch norm, shortcut, activation) joins the loop that computes
+its input, if only this node and signs read that input; the loop writes the signs on the way. So a
+binary convolution, its batch norm, the shortcut, the activation and the next convolution's signs
+are one pass. Values between them are stored only if another loop reads them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from zoo.deploy.c.rewriting import rewritten
 
 
 class Schedule:
-    """The operations of a graph in order, and where each concatenation's parts lie.
+    """The operations of a graph in order, and the places of each concatenation's parts.
 
     Attributes:
         operations: loops and copies.
-        parts: by value, the concatenation it is written into and at which channel.
+        parts: for each part, the concatenation that contains it, and its first channel there.
     """
 
     def __init__(self, graph: Graph, output: Value):
@@ -82,14 +82,14 @@ class Schedule:
         return loop
 
     def _load(self, value: Value) -> Loop:
-        """A new loop that begins by reading a value."""
+        """Make a new loop that begins by reading a value."""
         return self._loop(Window([value], Value(value.shape), "load"))
 
     def _join(self, node: Node) -> None:
-        """Let the loop that makes an input of `node` go on with it."""
+        """Append `node` to the loop that computes one of its inputs."""
         candidates = node.inputs[:1] if not isinstance(node, Combine) else node.inputs
         candidates = [value for value in candidates if value.shape == node.output.shape]
-        # A convolution's result is joined rather than a copy's: it would be stored otherwise.
+        # Prefer to join a convolution to a copy: otherwise its result would have to be stored.
         candidates.sort(key=lambda value: -self._worth(value))
         for value in candidates:
             loop = self._loops.get(value)
@@ -119,7 +119,7 @@ class Schedule:
         return -1 if loop is None else order.index(loop.window.kind)
 
     def _depends(self, value: Value, loop: Loop) -> bool:
-        """Whether `value` can only be made after something that `loop` makes."""
+        """Return whether computing `value` needs a result of `loop`."""
         seen: set[int] = set()
         waiting: list[Operation] = self._made_by(value)
         while waiting:
@@ -148,7 +148,7 @@ class Schedule:
         self._signs_done.add(signs)
         root = signs.root
         parts = root.maker.inputs if isinstance(root.maker, Concat) else []
-        # Of parts that only the concatenation reads, or if `rewritten` dissolved it.
+        # Only the concatenation reads the parts, or `rewritten` removed the concatenation.
         inside = all(
             part in self._loops
             and (self._users[part] == [root.maker] or root.maker not in self._nodes)
@@ -168,7 +168,7 @@ class Schedule:
             self._makers[signs].append(self._loops[value])
 
     def _pool_at_once(self) -> None:
-        """Let a pointwise loop write 2x2 means instead of what only a pooling reads."""
+        """Let a pointwise loop write 2x2 means, if only a mean pooling reads its result."""
         for pooling in list(self.operations):
             if not isinstance(pooling, Loop) or pooling.steps:
                 continue
@@ -210,7 +210,7 @@ class Schedule:
         for operation in self.operations:
             needed |= {read for read in operation.reads() if isinstance(read, Value)}
         waiting = list(needed)
-        while waiting:  # a concatenation is its parts
+        while waiting:  # instead of a concatenation, its parts are stored
             value = waiting.pop()
             if isinstance(value.maker, Concat):
                 waiting += value.maker.inputs
@@ -220,7 +220,7 @@ class Schedule:
                 self._loops[value].insert(value, Store(value))
 
     def _sorted(self) -> list[Operation]:
-        """Every operation after those whose results it reads."""
+        """Return the operations in order: each comes after the operations that it depends on."""
         done: list[Operation] = []
         state: dict[int, bool] = {}
         for first in self.operations:

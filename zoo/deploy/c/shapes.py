@@ -1,4 +1,4 @@
-"""Rules of sums, shapes and poolings."""
+"""Rules for sums, shapes and poolings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoo.deploy.c.rules import (
 
 
 def combined(graph: Graph, layer: Any, inputs: Sequence[Value], multiply: bool) -> Value:
-    """The sum or product; smaller ones are stretched over pixels, as a gate is."""
+    """Return the sum or product; a value of one pixel, such as a gate, is broadcast."""
     first, *others = sorted(inputs, key=lambda x: -x.pixels)
     for other in others:
         if other.channels != first.channels or other.pixels not in (1, first.pixels):
@@ -59,7 +59,7 @@ def operator(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 
 @rule(keras.Lambda)
 def identity(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
-    # larq-zoo gives places in the graph names by such layers.
+    # larq-zoo uses such layers to name points in the graph.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
         raise unsupported(layer, "a Lambda layer is only supported if it returns its input")
     return inputs[0]

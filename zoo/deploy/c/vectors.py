@@ -1,4 +1,4 @@
-"""Test images that an export holds, with Keras's outputs: the C program checks itself by them."""
+"""Test images with Keras's outputs: the exported C program checks itself with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VECTORS = 2
 
 
 def vector_bytes(number: int, count: int) -> np.ndarray:
-    """The bytes of a test image, by a hash that main.c computes as well."""
+    """Return the bytes of a test image, from a hash that main.c computes too."""
     x = (np.arange(count, dtype=np.uint64) + np.uint64(number * count)).astype(np.uint32)
     x = x * np.uint32(2654435761)
     x ^= x >> np.uint32(16)
@@ -23,7 +23,7 @@ def vector_bytes(number: int, count: int) -> np.ndarray:
 
 
 def vector_image(number: int, count: int, table: np.ndarray | None) -> np.ndarray:
-    """The test image as the network takes it, flat."""
+    """Return the test image as the network's input, flat."""
     pixels = vector_bytes(number, count)
     if table is None:
         return (pixels.astype(np.float32) - np.float32(128)) / np.float32(64)
@@ -31,7 +31,7 @@ def vector_image(number: int, count: int, table: np.ndarray | None) -> np.ndarra
 
 
 def expected_outputs(model: tf.keras.Model, count: int, table: np.ndarray | None) -> str:
-    """Keras's outputs for the test images, as C."""
+    """Return Keras's outputs for the test images, as C."""
     from zoo.deploy.c.emit import _lines
 
     images = np.stack([vector_image(number, count, table) for number in range(VECTORS)])

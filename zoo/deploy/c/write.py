@@ -1,4 +1,4 @@
-"""The directory of a network in C."""
+"""Write the directory of a network in C."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SOURCES = Path(__file__).parent / "sources"
 KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_steps.h", "bnn_vectors.h")
 MANIFEST = "model.json"  # written last: a directory without it is not complete
-FORMAT = 1  # of the manifest
-# Of C and C++, and main.
+FORMAT = 1  # version of the manifest
+# Keywords of C and C++, and main.
 _KEYWORDS = """
 alignas alignof and asm auto bool break case catch char class const constexpr continue default
 delete do double else enum explicit export extern false float for friend goto if inline int long
@@ -39,15 +39,15 @@ KEYWORDS = frozenset(_KEYWORDS.split())
 
 @dataclass(frozen=True)
 class Export:
-    """What `to_c` wrote.
+    """The result of `to_c`.
 
     Attributes:
-        directory: where.
-        name: of the network in C.
+        directory: the export's directory.
+        name: name of the network in C.
         binary: the names of its binary convolutions, in order.
-        workspace: bytes that the caller gives.
+        workspace: bytes of workspace that the caller must provide.
         constants: bytes of its weights and other constants.
-        difference: from Keras's output, of a random image (relative L2), before it became C.
+        difference: difference of the graph's output from Keras's for a random image (relative L2).
     """
 
     directory: Path
@@ -76,18 +76,16 @@ def to_c(
 
     Args:
         model: a built functional model for one image size, with one input and one output.
-        directory: made, with the directories above it. It replaces an earlier export there.
-        name: a C identifier, the prefix of what NAME.h declares; by default the model's name.
+        directory: the directory to write; missing parents are made, an earlier export is replaced.
+        name: a C identifier, the prefix of all names in NAME.h; the default is the model's name.
         classes: a name for each output, for NAME_class.
         mean, std: per-channel values with which NAME_run_uint8 normalises byte images after a
-        division
-            by 255.
+            division by 255.
         ram, flash: upper limits in bytes for the workspace and the constants; no limit by default.
 
     Raises:
         DeployError: a layer is not supported, a size is not fixed, the name is not a C identifier,
-        the
-            network needs more memory than it may take, or the directory cannot be written. Nothing
+            the network exceeds `ram` or `flash`, or the directory cannot be written. Then nothing
             is left behind.
     """
     check_exportable(model)
@@ -184,7 +182,7 @@ def to_c(
 
 
 def checked_name(name: str) -> str:
-    """`name`, if it may begin the names in a C program; else a DeployError."""
+    """Return `name` if it can be the prefix of names in a C program; else raise DeployError."""
     good = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name) and name not in KEYWORDS
     if not good or name.lower() == "bnn" or name.lower().startswith("bnn_"):
         raise DeployError(
@@ -195,7 +193,7 @@ def checked_name(name: str) -> str:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise a DeployError unless an export can be written there; changes nothing."""
+    """Raise DeployError if no export can be written there; change nothing."""
     if directory.exists() or directory.is_symlink():
         if not directory.is_dir():
             raise DeployError(f"'{directory}' is not a directory.")
@@ -215,7 +213,7 @@ def check_directory(directory: Path) -> None:
 
 
 def _write_directory(directory: Path, fill: Any) -> None:
-    """Fill a new directory beside it, and put that in its place when it is complete."""
+    """Fill a new directory beside `directory`, and rename it when it is complete."""
     try:
         files.write_directory(directory, fill)
     except OSError as error:
@@ -225,7 +223,7 @@ def _write_directory(directory: Path, fill: Any) -> None:
 
 
 def _filled(text: str, values: dict[str, Any], conditions: dict[str, bool]) -> str:
-    """A template with its @names@ replaced, and without `@if x@ ... @end@` that do not apply."""
+    """Fill a template: replace its @names@, and remove `@if x@ ... @end@` if x is false."""
     for condition, holds in conditions.items():
         pattern = rf"(?ms)^@if {condition}@\n(.*?)^@end@\n"
         text = re.sub(pattern, r"\1" if holds else "", text)
@@ -233,7 +231,7 @@ def _filled(text: str, values: dict[str, Any], conditions: dict[str, bool]) -> s
 
 
 def _string(text: str) -> str:
-    """A C string; what is not ASCII in bytes of UTF-8, written so that nothing joins them."""
+    """Return a C string literal; bytes that are not printable ASCII become three-digit escapes."""
     out = ""
     for byte in text.encode("utf-8"):
         plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
@@ -246,7 +244,10 @@ def _comment(text: str) -> str:
 
 
 def _table(channels: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray | None:
-    """What each byte becomes, float32 (channels, 256), as `zoo.preprocess_input` computes it."""
+    """Return the normalised value of each byte, float32 (channels, 256).
+
+    The values are those of `zoo.preprocess_input`.
+    """
     if not len(mean) == len(std) == channels:
         return None
     pixels = np.arange(256, dtype=np.float32)[None] / np.float32(255)

@@ -1,1 +1,1 @@
-"""Larq Compute Engine, for ARM."""
+"""Export to Larq Compute Engine, for ARM."""

@@ -1,4 +1,4 @@
-"""A Keras model as one TensorFlow function that the flatbuffer converters understand."""
+"""Convert a Keras model to one TensorFlow function that the flatbuffer converters understand."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from zoo.deploy.lce.flatbuffer import input_key, output_key
 from zoo.deploy.walk import Call, calls
 
 keras = tf.keras.layers
-OTHERS = ("tf_keras.", "larq", "zoo.")  # modules of layers that are not the user's own
+OTHERS = ("tf_keras.", "larq", "zoo.")  # modules of layers that users did not write
 
 
 def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
-    """A module whose `infer` is a concrete function of images (1, h, w, c), weights constants.
+    """Return a module; its `infer` is a concrete function of images (1, h, w, c).
+
+    Weights are constants of this function.
 
     Args:
-        mirrored: mirror convolutions if this turns their zero padding into TensorFlow's "same".
+        mirrored: mirror convolutions if their zero padding then becomes TensorFlow's "same".
     """
     signature = [
         tf.TensorSpec([1, *image.shape[1:]], image.dtype, name=input_key(index))
@@ -40,19 +42,19 @@ def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
             inputs = [values[key] for key in call.inputs]
             values.update(zip(call.outputs, computed(call, inputs, mirrored), strict=True))
         return {
-            # An identity each: of one tensor that is given twice, or is an input.
+            # An identity each: a tensor may be an output twice, or also be an input.
             output_key(index): tf.identity(values[id(output)])
             for index, output in enumerate(model.outputs)
         }
 
     module = tf.Module()
     module.infer = infer.get_concrete_function()
-    module.read = list(module.infer.variables)  # by layers that have no form here
+    module.read = list(module.infer.variables)  # by layers without an entry in FORMS
     return module
 
 
 def is_binary_convolution(layer: Any) -> bool:
-    """Whether input and kernel of a layer are signs, up to a factor per filter."""
+    """Return whether input and kernel of a layer are signs, up to a factor per filter."""
     if not isinstance(layer, tf.keras.layers.Conv2D):
         return False
     if not is_sign(getattr(layer, "input_quantizer", None)):
@@ -62,14 +64,14 @@ def is_binary_convolution(layer: Any) -> bool:
 
 
 def binary_layers(model: tf.keras.Model) -> list[Any]:
-    """The layers of every binary convolution, one for each time it is called."""
+    """Return the layers of all binary convolutions, once for each call."""
     return [
         call.layer for call in calls(model) if call.inputs and is_binary_convolution(call.layer)
     ]
 
 
 def computed(call: Call, inputs: list[tf.Tensor], mirrored: bool) -> list[tf.Tensor]:
-    """The outputs of a call: in a form that the converter understands, else by the layer's code."""
+    """Return a call's outputs, in a form for the converter if there is one, else by its layer."""
     with tf.name_scope(scope_of(call.layer.name)):
         cls = known_class(call.layer, FORMS)
         if cls is not None and call.plain:
@@ -78,18 +80,18 @@ def computed(call: Call, inputs: list[tf.Tensor], mirrored: bool) -> list[tf.Ten
 
 
 def layers_by_their_code(model: tf.keras.Model) -> list[str]:
-    """Names of the user's own layers: a converter may not know what they compute."""
+    """Return the names of layers that users wrote: a converter may not support their operations."""
     own = [c.layer for c in calls(model) if c.inputs and known_class(c.layer, FORMS) is None]
     return [each.name for each in own if not type(each).__module__.startswith(OTHERS)]
 
 
 def scope_of(name: str) -> str:
-    """A layer's name as TensorFlow's graphs allow it."""
+    """Return a layer's name, changed to be valid in TensorFlow's graphs."""
     return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_./-]", "_", name).lstrip("_/-") or "layer"
 
 
 def _constant(weight: Any) -> Any:
-    """A weight's value now, so that the graph has no variables."""
+    """Return a weight's current value, so that the graph has no variables."""
     with tf.init_scope():
         return tf.convert_to_tensor(weight).numpy()
 
@@ -103,13 +105,13 @@ def _convolution(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
     if axes:
         x = _mirrored(x, axes)
     if signed and mirrored and _too_small(layer, x.shape[1:3]):
-        x = 2 * tf.cast(x >= 0, tf.float32) - 1  # what the converter does not know as a sign
+        x = 2 * tf.cast(x >= 0, tf.float32) - 1  # the converter does not see a sign here
     elif signed:
-        x = tf.sign(tf.sign(x) + 0.1)  # what it does
+        x = tf.sign(tf.sign(x) + 0.1)  # the converter sees a sign here
     elif getattr(layer, "input_quantizer", None) is not None:
         x = layer.input_quantizer(x)
     if not getattr(layer, "_is_native_padding", True):
-        # larq pads with other values than 0 before it quantises; the converter wants it behind.
+        # larq pads with nonzero values before quantizing; the converter expects it afterwards.
         value = float(layer.pad_values)
         if signed:
             value = 1.0 if value >= 0 else -1.0
@@ -128,13 +130,13 @@ def _convolution(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 
 def _too_small(layer: Any, size: Any) -> bool:
-    """Whether an image of this size has to be padded to hold the kernel even once."""
+    """Return whether an image of this size is smaller than the kernel."""
     spans = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
     return layer.padding != "valid" and any(n < span for n, span in zip(size, spans, strict=True))
 
 
 def _axes_to_mirror(layer: Any, size: Any) -> list[int] | None:
-    """Axes (1 vertical, 2 horizontal) whose mirroring gives "same" padding; None if none does."""
+    """Return the axes (1 vertical, 2 horizontal) to mirror for "same"; None if impossible."""
     axes = []
     for axis, (pixels, kernel, stride, dilation) in enumerate(
         zip(size, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True), start=1
@@ -152,7 +154,7 @@ def _axes_to_mirror(layer: Any, size: Any) -> list[int] | None:
 
 
 def _mirrored(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
-    for axis in axes:  # one at a time: the runtime's operation takes one
+    for axis in axes:  # one at a time: the runtime's operation accepts only one
         x = tf.reverse(x, [axis])
     return x
 
@@ -165,7 +167,7 @@ def _same_convolution(layer: Any, x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor
     def convolve(part: tf.Tensor, weights: np.ndarray) -> tf.Tensor:
         return tf.nn.conv2d(part, weights, layer.strides, "SAME", dilations=layer.dilation_rate)
 
-    if layer.groups == 1:  # even a split into one part would hide the sign from the converter
+    if layer.groups == 1:  # a split, even into one part, hides the sign
         return convolve(x, kernel)
     parts = zip(
         tf.split(x, layer.groups, axis=-1), np.split(kernel, layer.groups, axis=-1), strict=True
@@ -186,7 +188,7 @@ def _batch_norm(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 
 def _prelu(x: tf.Tensor, slope: np.ndarray) -> tf.Tensor:
-    # What the converter knows as PReLU, if the slope has all axes but the batch's.
+    # The converter recognises this as PReLU if the slope has all axes except the batch axis.
     slope = slope.reshape([1] * (x.shape.rank - 2) + [-1])
     return tf.nn.relu(x) + tf.nn.relu(-x) * -slope
 
@@ -206,9 +208,9 @@ def _learnable_shift(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
 
 
 def _learned_scale(layer: Any, x: tf.Tensor, mirrored: bool) -> tf.Tensor:
-    # One factor after another, as G itself would be larger than the network. What is reshaped
-    # between keeps the converter from multiplying them, and from fusing into an LceBconv2d what has
-    # more than one number per channel, which the runtime then refuses.
+    # One factor after another, because G itself would be larger than the network. The reshapes in
+    # between stop the converter from multiplying the factors, and from fusing factors with more
+    # than one number per channel into an LceBconv2d, which the runtime would refuse.
     _, height, width, channels = x.shape
     views = {
         (height, 1, 1): ((height, width * channels), (height, 1)),

@@ -1,13 +1,13 @@
-"""Keras models as flatbuffers for Larq Compute Engine, whose binary kernels run on 64-bit ARM.
+"""Export Keras models to Larq Compute Engine, which has binary kernels for 64-bit ARM.
 
-The converter makes an `LceBconv2d` of a convolution of signs, but only where its zero padding is
-TensorFlow's "same"; elsewhere it silently leaves a float convolution. PyTorch's symmetric
-padding at stride 2 pads before the first pixel, where "same" pads behind the last. So such a
-convolution is mirrored: with the image and the kernel mirrored, the padding is that of "same", and
-the result is mirrored back. This is exact and costs no memory.
+The converter turns a convolution of signs into an `LceBconv2d`, but only if its zero padding is
+TensorFlow's "same"; otherwise it silently leaves a float convolution. At stride 2, PyTorch's
+symmetric padding pads before the first pixel, but "same" pads behind the last. So we mirror such a
+convolution: with image and kernel mirrored, the padding is equal to "same", and the result is
+mirrored back. This is exact and needs no memory.
 
-If a padded image is smaller than the kernel, the runtime's `LceBconv2d` silently gives wrong
-sums: such a convolution stays in float32 and is refused or allowed.
+If a padded image is smaller than the kernel, the runtime's `LceBconv2d` silently gives wrong sums.
+Such a convolution stays in float32, which `allow_float` must allow.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ OPERATION = "LceBconv2d"
 def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
     """Convert a functional Keras model, one image at a time.
 
-    Every convolution whose input and kernel are signs becomes an `LceBconv2d`, which is counted.
+    Every convolution with signs as input and kernel becomes an `LceBconv2d`; their number is
+    checked.
 
     Args:
         model: a built functional model for one image size.
-        allow_float: leave a binary convolution that cannot be converted in float32.
+        allow_float: keep a binary convolution in float32 if it cannot be converted.
 
     The file is compared with the Keras model on a random image before it is returned.
 
     Returns:
-        The contents of a `.tflite` file, to be run by Larq Compute Engine's interpreter. Inputs and
-        outputs have the model's order, and in the signature Keras's names.
+        The contents of a `.tflite` file for Larq Compute Engine's interpreter. Inputs and outputs
+        have the model's order, and Keras's names in the signature.
 
     Raises:
         DeployError: a binary convolution could not be converted (all are named), a size is not
@@ -56,7 +57,7 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
 
 
 def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[bytes, float]:
-    """`to_lce`, and by how much the result differs from Keras (relative L2)."""
+    """Call `to_lce`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     model = in_float32(model)
     lce = module_of("lce", "This format")
@@ -88,9 +89,9 @@ def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[by
 
 
 def to_tflite(model: tf.keras.Model) -> bytes:
-    """The model as a plain float `.tflite`, one image at a time, for comparison.
+    """Convert the model to a plain float `.tflite`, one image at a time, for comparison.
 
-    Inputs and outputs have the model's order, and in the signature Keras's names. The file is
+    Inputs and outputs have the model's order, and Keras's names in the signature. The file is
     compared with the Keras model on a random image before it is returned.
 
     Raises:
@@ -100,7 +101,7 @@ def to_tflite(model: tf.keras.Model) -> bytes:
 
 
 def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
-    """`to_tflite`, and by how much the result differs from Keras (relative L2)."""
+    """Call `to_tflite`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     model = in_float32(model)
     import tensorflow as tf
@@ -116,7 +117,7 @@ def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
 
     def run(images: list[np.ndarray]) -> list[np.ndarray]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a successor, in every process
+            warnings.simplefilter("ignore", UserWarning)  # it recommends a successor
             interpreter = tf.lite.Interpreter(model_content=flatbuffer)
         interpreter.allocate_tensors()
         for detail, image in zip(interpreter.get_input_details(), images, strict=True):
@@ -130,7 +131,7 @@ def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
 
 @contextlib.contextmanager
 def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
-    """Turn what a converter or an interpreter raises into a DeployError; print nothing."""
+    """Turn errors of a converter or an interpreter into a DeployError; print nothing."""
     from zoo.deploy.lce._layers import layers_by_their_code
 
     try:
@@ -138,7 +139,7 @@ def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
             yield
     except ZooError:
         raise
-    except Exception as error:  # of C++, of many classes
+    except Exception as error:  # errors of C++ have many classes
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         reason = text.partition("<unknown>")[0].rstrip(". ")
         place = re.search(r'fused\["(\w+):", "([^"@]+)', str(error))
@@ -153,7 +154,7 @@ def _one_sentence(runtime: str, model: tf.keras.Model) -> Iterator[None]:
 def _difference(
     model: tf.keras.Model, run: Callable[[list[np.ndarray]], list[np.ndarray]], mirrored: bool
 ) -> float:
-    """By how much an export differs from Keras on a random image; raises DeployError if wrong."""
+    """Return how much an export differs from Keras on a random image; DeployError if wrong."""
     from zoo.deploy._check import check_export, random_inputs
     from zoo.deploy._signs import takes_signs
     from zoo.deploy.lce._layers import computed
@@ -166,12 +167,12 @@ def _difference(
 
 
 def count_binary_convolutions(flatbuffer: bytes) -> int:
-    """How many operations of a `.tflite` are binary convolutions."""
+    """Return how many operations of a `.tflite` are binary convolutions."""
     return sum(name == OPERATION for name, _ in operations(flatbuffer))
 
 
 def _float_layers(flatbuffer: bytes, expected: Sequence[Any]) -> list[str]:
-    """Names of the layers of `expected` that a float convolution of the flatbuffer computes."""
+    """Return the names of those layers in `expected` that became a float convolution."""
     from zoo.deploy.lce._layers import scope_of
 
     convolutions = [names for name, names in operations(flatbuffer) if name == "CONV_2D"]

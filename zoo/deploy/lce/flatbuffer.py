@@ -1,5 +1,4 @@
-"""The content of a `.tflite` file: operations, notes, and the order and names of inputs and "
-"outputs."""
+"""Read and change a `.tflite` file: operations, notes, order and names of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import numpy as np
 
 
 def operations(flatbuffer: bytes) -> list[tuple[str, list[str]]]:
-    """Each operation's name, and the names of the tensors it reads and writes."""
+    """Return each operation's name, and the names of the tensors that it reads and writes."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -27,7 +26,7 @@ def operations(flatbuffer: bytes) -> list[tuple[str, list[str]]]:
 
 
 def custom_operations(flatbuffer: bytes) -> set[str]:
-    """Names of the operations that are not TFLite's own."""
+    """Return the names of the operations that are not part of TFLite."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -35,20 +34,20 @@ def custom_operations(flatbuffer: bytes) -> set[str]:
 
 
 def input_key(index: int) -> str:
-    """What the converter is told an input is called: Keras's names may hold what it refuses."""
+    """Return an input's name for the converter: it refuses characters that Keras allows."""
     return f"in{index:04d}"
 
 
 def output_key(index: int) -> str:
-    """The same for an output."""
+    """Return an output's name for the converter."""
     return f"out{index:04d}"
 
 
 def arranged(flatbuffer: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """A converted file with inputs and outputs in the model's order, and under these names.
+    """Return a converted file with inputs and outputs in the model's order and with these names.
 
-    Converters sort them by name, or as the graph happens to be. The file's signature must call
-    them `input_key(0)`, ... and `output_key(0)`, ...
+    Converters sort them by name, or in the order of the graph. In the file's signature their names
+    must be `input_key(0)`, ... and `output_key(0)`, ...
     """
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -65,7 +64,7 @@ def arranged(flatbuffer: bytes, inputs: Sequence[str], outputs: Sequence[str]) -
 
 
 def with_note(flatbuffer: bytes, name: str, text: str) -> bytes:
-    """The file with a text in its metadata, which runtimes ignore."""
+    """Return the file with a text added to its metadata, which runtimes ignore."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -78,7 +77,7 @@ def with_note(flatbuffer: bytes, name: str, text: str) -> bytes:
 
 
 def read_note(flatbuffer: bytes, name: str) -> str | None:
-    """A text that `with_note` put into a file, or None."""
+    """Return the text that `with_note` added to a file, or None."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer)
@@ -98,7 +97,7 @@ def _packed(model: Any) -> bytes:
 
 
 def _renamed(maps: list[Any], keys: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """The tensors of a signature in the order of `keys`; their entries get `names`."""
+    """Return the tensors of a signature in the order of `keys`; set `names` in its entries."""
     by_key = {each.name.decode(): each for each in maps}
     maps[:] = [by_key[key] for key in keys]
     for each, name in zip(maps, names, strict=True):

@@ -1,1 +1,1 @@
-"""Export to ONNX, for engines that read nothing else."""
+"""Export to ONNX, for engines that read only this format."""

@@ -1,8 +1,9 @@
-"""Keras models as ONNX files, for the many engines that read them.
+"""Export Keras models to ONNX files, which many engines read.
 
 ONNX has no 1-bit type and no binary convolution: kernels are stored as float32 with two values
-for each filter, and activations are signs in float32. The file computes the same network, and is
-neither smaller nor faster than a float network's: `to_c`, `to_openvino` and `to_lce` are for that.
+for each filter, and activations are signs in float32. The file computes the same network, but it is
+neither smaller nor faster than a float network. For small and fast networks, use `to_c`,
+`to_openvino` or `to_lce`.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from zoo.quiet import quiet_errors
 if TYPE_CHECKING:
     import tensorflow as tf
 
-OPSET = 17  # of 2022, which every engine of today reads
+OPSET = 17  # from 2022; all current engines read it
 BATCH = "batch"
 
 
 def to_onnx(model: tf.keras.Model, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The model as an ONNX file, for batches of any size.
+    """Convert the model to an ONNX file, for batches of any size.
 
     Inputs and outputs have Keras's names and order: images (batch, h, w, c), float32. ONNX Runtime
     compares the file with the Keras model on a random image before it is returned.
 
     Args:
         model: a built functional model for one image size.
-        metadata: texts to keep in the file, by name, such as the names of the classes.
+        metadata: texts to store in the file, by name, such as the names of the classes.
 
     Raises:
-        DeployError: a layer has no form in ONNX, a size is not fixed, the outputs differ from
-            Keras's, or the extra `onnx` is not installed.
+        DeployError: a layer cannot be expressed in ONNX, a size is not fixed, the outputs differ
+            from Keras's, or the extra `onnx` is not installed.
     """
     return checked_onnx(model, metadata)[0]
 
@@ -47,7 +48,7 @@ def to_onnx(model: tf.keras.Model, metadata: Mapping[str, str] | None = None) ->
 def checked_onnx(
     model: tf.keras.Model, metadata: Mapping[str, str] | None = None
 ) -> tuple[bytes, float]:
-    """`to_onnx`, and by how much the result differs from Keras (relative L2)."""
+    """Call `to_onnx`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     require("onnx", "--format onnx")
     model = in_float32(model)
@@ -69,7 +70,7 @@ def checked_onnx(
 
 
 def _converted(model: tf.keras.Model, metadata: Mapping[str, str]) -> bytes:
-    """What tf2onnx makes of the model's graph, with Keras's names of inputs and outputs."""
+    """Convert the model's graph with tf2onnx, with Keras's names of inputs and outputs."""
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -81,7 +82,7 @@ def _converted(model: tf.keras.Model, metadata: Mapping[str, str]) -> bytes:
 
     def infer(*images: tf.Tensor) -> list[tf.Tensor]:
         outputs = tf.nest.flatten(model(list(images), training=False))
-        # An identity each: of one tensor that is given twice, or is an input.
+        # An identity each: a tensor may be an output twice, or also be an input.
         return [tf.identity(each, f"zoo_out{index}") for index, each in enumerate(outputs)]
 
     function = tf.function(infer, input_signature=signature, autograph=False)
@@ -106,7 +107,7 @@ def _converted(model: tf.keras.Model, metadata: Mapping[str, str]) -> bytes:
 
 
 def _unique(names: list[str], taken: list[str]) -> list[str]:
-    """The names, each once: an output may be an input, or another output once more."""
+    """Return unique names: an output may also be an input, or may occur twice."""
     seen = set(taken)
     found = []
     for name in names:
@@ -119,13 +120,13 @@ def _unique(names: list[str], taken: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _one_sentence(model: tf.keras.Model) -> Iterator[None]:
-    """Turn what the converter or the runtime raises into a DeployError; print nothing."""
+    """Turn errors of the converter or the runtime into a DeployError; print nothing."""
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with quiet_errors():
             yield
     except ZooError:
         raise
-    except Exception as error:  # of C++ and Python, of many classes
+    except Exception as error:  # errors of C++ and Python have many classes
         reason: Any = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise DeployError(f"ONNX cannot hold or run '{model.name}': {reason}.") from error

@@ -1,4 +1,4 @@
-"""The metadata of an ONNX file, read before ONNX Runtime reads the file."""
+"""Read the metadata of an ONNX file, before ONNX Runtime reads the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.extras import require
 
 
 def read_note(content: bytes, name: str) -> str | None:
-    """A text of the file's metadata, or None."""
+    """Return a text from the file's metadata, or None."""
     for entry in _parsed(content).metadata_props:
         if entry.key == name:
             return entry.value
@@ -17,7 +17,7 @@ def read_note(content: bytes, name: str) -> str | None:
 
 
 def check_self_contained(content: bytes, shown: str) -> None:
-    """Raise FileError for a file that has weights read from other files."""
+    """Raise FileError if the file's weights are stored in other files."""
     model = _parsed(content)
     tensors = list(model.graph.initializer)
     graphs = [model.graph]

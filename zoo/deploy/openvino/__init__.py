@@ -1,1 +1,1 @@
-"""OpenVINO, for x86."""
+"""Export to OpenVINO, for x86."""

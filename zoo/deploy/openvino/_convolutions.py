@@ -1,4 +1,4 @@
-"""Convolutions and dense layers: binary where input and kernel are signs, else in float32."""
+"""Convolutions and dense layers: binary if input and kernel are signs, else in float32."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
         raise unsupported(layer, f"its input is a feature map of {pixels[0]}x{pixels[1]} pixels")
     kernel = numbers(quantized_kernel(layer)).T
     if pixels or getattr(layer, "input_quantizer", None) is not None:
-        # As a convolution of one pixel, which has binary kernels and needs no reshaping.
+        # Compute it as a convolution of one pixel: this has binary kernels and needs no reshaping.
         image = reshaped(x, (*x.shape[:2], 1, 1))
         y = _convolved(layer, image, kernel[:, :, None, None], POINTWISE, binary)
         return _finished(layer, reshaped(y, (*y.shape[:2], *pixels)))
@@ -50,7 +50,7 @@ def dense(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 
 def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary: bool) -> Value:
-    """x or its sign, convolved."""
+    """Return the convolution of x or of its sign."""
     batch, _, *pixels = x.shape
     reach = [
         (size - 1) * step + 1 for size, step in zip(kernel.shape[2:], where.dilations, strict=True)
@@ -65,7 +65,7 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
         if x.shift is not None and (padded or where.groups > 1):
             image = x.output()
         else:
-            # Without padding, a scale and a shift of the input go through to the output.
+            # Without padding, a scale and a shift of the input can move to the output.
             term = x.one_term()
             if term.scale is None or where.groups > 1:
                 image = x.settled()
@@ -89,13 +89,13 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
     if where.pad_value:
         if not binary:
             raise unsupported(layer, "a float convolution must be padded with 0")
-        x = Value([Term(x.output())], x.shape)  # turned channels would need padding of -1
+        x = Value([Term(x.output())], x.shape)  # inverted channels would need padding with -1
     image, turned = x.signs(binary)
     numerals = signs if signs is not None and binary else kernel
     if turned.any():
         numerals = numerals * per_group(np.where(turned, -1, 1), where.groups, len(kernel))
     if binary and (missing := -kernel.shape[1] % BYTE):
-        # The image's channels of -1, an even number, cancel one another at every pixel.
+        # The image's added channels of -1 are an even number and cancel each other at every pixel.
         extra = np.ones((len(kernel), missing, *kernel.shape[2:]))
         extra[:, ::2] = -1
         numerals = np.concatenate([numerals, extra], axis=1)
@@ -104,7 +104,7 @@ def _convolved(layer: Any, x: Value, kernel: np.ndarray, where: Geometry, binary
 
 
 def per_group(channels: np.ndarray, groups: int, filters: int) -> np.ndarray:
-    """One number per input channel as what multiplies a kernel (out, in / groups, h, w)."""
+    """Return numbers per input channel in a shape to multiply a kernel (out, in/groups, h, w)."""
     parts = channels.reshape(groups, 1, -1, 1, 1)
     return np.broadcast_to(parts, (groups, filters // groups, *parts.shape[2:])).reshape(
         filters, -1, 1, 1
@@ -112,7 +112,7 @@ def per_group(channels: np.ndarray, groups: int, filters: int) -> np.ndarray:
 
 
 def kernel_sum(kernel: np.ndarray, shift: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    """What a constant input of `shift` per channel gives; `scale` is already in the kernel."""
+    """Return the output for a constant input `shift` per channel; the kernel contains `scale`."""
     plain = (
         kernel
         if scale is None
@@ -124,7 +124,7 @@ def kernel_sum(kernel: np.ndarray, shift: np.ndarray, scale: np.ndarray | None) 
 
 
 def _geometry(layer: Any, shape: Sequence[int]) -> Geometry:
-    """Where the kernel goes: PyTorch's padding for the zoo's layer, else TensorFlow's."""
+    """Return the kernel's geometry: PyTorch's padding for the zoo's layer, else TensorFlow's."""
     sides = [(0, 0), (0, 0)]
     spans = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
     if layer.padding == "same" and isinstance(layer, ours.SymmetricConv2D):
@@ -144,13 +144,13 @@ def _geometry(layer: Any, shape: Sequence[int]) -> Geometry:
 
 
 def same_padding(size: int, span: int, step: int) -> tuple[int, int]:
-    """TensorFlow's "same": the pixel over stands behind."""
+    """Return TensorFlow's "same" padding (before, behind); an odd pixel goes behind."""
     total = max((-(-size // step) - 1) * step + span - size, 0)
     return total // 2, total - total // 2
 
 
 def _finished(layer: Any, y: Value) -> Value:
-    """Bias and activation."""
+    """Apply the layer's bias and activation."""
     if layer.use_bias:
         y = y.affine(None, numbers(layer.bias))
     return activated(layer, y, layer.activation)

@@ -1,4 +1,4 @@
-"""How each Keras layer of the zoo continues an OpenVINO graph, by the layer's class."""
+"""Functions that append a Keras layer to an OpenVINO graph, by the layer's class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ keras = tf.keras.layers
 
 
 def builds(*classes: type) -> Callable[[Builder], Builder]:
-    """Register a function for layers that the code of these classes computes."""
+    """Register a function for layers that are computed by the code of these classes."""
 
     def register(function: Builder) -> Builder:
         BUILDERS.update(dict.fromkeys(classes, function))
@@ -34,15 +34,14 @@ def builds(*classes: type) -> Callable[[Builder], Builder]:
 
 
 def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True) -> Value:
-    """The output of `layer`.
+    """Return the output of `layer`.
 
     Args:
         binary: False computes binary convolutions in float32, for comparison.
-        plain: whether it is called with its inputs alone.
+        plain: whether the layer is called only with its inputs.
 
     Raises:
-        DeployError: the layer's code is unknown, or OpenVINO's operations cannot express
-            it.
+        DeployError: the layer's code is unknown, or OpenVINO's operations cannot express it.
     """
     cls = known_class(layer, BUILDERS)
     if cls is None:
@@ -57,7 +56,7 @@ def unsupported(layer: Any, reason: str) -> DeployError:
 
 
 def numbers(weight: Any) -> np.ndarray:
-    """A weight as float64, so that folding several into one rounds once."""
+    """Return a weight as float64, so that folding several weights rounds only once."""
     return np.asarray(tf.convert_to_tensor(weight), np.float64)
 
 
@@ -66,7 +65,7 @@ def node_value(node: Any, like: Value | None = None, **changes: Any) -> Value:
     return Value([Term(node.output(0))], shape, **changes)
 
 
-# --- layers that are numbers per channel ----------------------------------------------------------
+# --- layers that compute per channel --------------------------------------------------------------
 
 
 @builds(keras.BatchNormalization, ours.BatchNorm)
@@ -100,7 +99,7 @@ def learned_scale(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if layer.case == "case1":
         return x.affine(numbers(layer.folded()), None)
-    # The factors stay apart in the file, where G would be larger than the network; OpenVINO
+    # The factors stay separate in the file, because G would be larger than the network. OpenVINO
     # multiplies them once, when it compiles the model.
     factor: Any = None
     for each in layer.parts():
@@ -144,7 +143,7 @@ _NAMED: dict[str, Callable[[Any], Any]] = {
     "exponential": ops.exp,
     "softmax": lambda x: ops.softmax(x, 1),
 }
-# By the functions themselves: another function may have the same name.
+# By function, not by name: another function may have the same name.
 ACTIVATIONS: dict[Any, Callable[[Any], Any]] = {
     tf.keras.activations.get(name): make for name, make in _NAMED.items()
 }
@@ -165,7 +164,7 @@ def activated(layer: Any, x: Value, activation: Any) -> Value:
     name = getattr(activation, "__name__", type(activation).__name__)
     try:
         make = ACTIVATIONS.get(activation)
-    except TypeError:  # cannot be looked up
+    except TypeError:  # it is not hashable
         make = None
     if make is None:
         whose = f"is not Keras's own '{name}' and" if name in _NAMED else f"'{name}'"
@@ -227,7 +226,7 @@ def multiply(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 @builds(keras.Lambda)
 def identity(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
-    # larq-zoo gives places in the graph names by such layers.
+    # larq-zoo uses such layers to name points in the graph.
     if layer.function(layer.input, **(layer.arguments or {})) is not layer.input:
         raise unsupported(layer, "a Lambda layer is only supported if it returns its input")
     return inputs[0]
@@ -271,11 +270,11 @@ def reshape(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 
 def reshaped(x: Value, shape: Sequence[int]) -> Value:
-    """x in another shape with the same channels; what is pending stays so."""
+    """Return x in another shape with the same channels; pending affine parts stay pending."""
     if tuple(shape) == tuple(x.shape):
         return x
     if x.shape[2:] == (1, 1) and len(shape) == 2:
-        # OpenVINO reorders the memory of tensors that it reshapes, even of a single pixel.
+        # Not reshape: OpenVINO would reorder the memory of the tensor, even for a single pixel.
         node = ops.reduce_max(x.settled(), ops.constant(np.array([2, 3])), False)
     else:
         node = ops.reshape(x.settled(), ops.constant(np.array(shape)), False)
@@ -287,6 +286,6 @@ def permute(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     if len(x.shape) != 4:
         raise unsupported(layer, "only feature maps can be permuted")
-    # Keras's axes (batch, h, w, c) in the order of this graph, and back.
+    # Convert between Keras's axes (batch, h, w, c) and the order of this graph.
     axes = np.array([0, 2, 3, 1])[[0, *layer.dims]][[0, 3, 1, 2]]
     return node_value(ops.transpose(x.output(), ops.constant(axes)))

@@ -1,4 +1,4 @@
-"""Pooling and padding layers, continued from `_ov_layers`."""
+"""Pooling and padding layers, a continuation of `_layers`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def average_pool(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     node = ops.avg_pool(
         x.settled(), list(layer.strides), list(low), list(high), list(layer.pool_size), True
     )
-    return node_value(node, shift=x.shift)  # a mean over pixels that exist keeps a constant
+    return node_value(node, shift=x.shift)  # the mean over existing pixels does not change a shift
 
 
 def _padding(layer: Any, shape: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
@@ -72,7 +72,7 @@ def subsample_pad(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
     missing = layer.filters - x.channels
     low, high = missing // 2, missing - missing // 2
-    # A pooling of one pixel is a subsampling that keeps OpenVINO's channels-last memory.
+    # Subsample by a pooling of one pixel: this keeps OpenVINO's channels-last memory.
     strides = [layer.strides] * 2
     node = ops.max_pool(x.settled(), strides, [1, 1], [0, 0], [0, 0], [1, 1]).output(0)
     if missing:

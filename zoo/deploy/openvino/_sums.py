@@ -1,4 +1,4 @@
-"""Sums and concatenations of `Value`s, which put off making nodes."""
+"""Sums and concatenations of `Value`s, which make nodes as late as possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.deploy.openvino._values import Convolution, Term, Value, plus
 
 
 def added(values: Sequence[Value]) -> Value:
-    """The sum of tensors; smaller ones are stretched over pixels, as a gate is."""
+    """Return the sum of tensors; a tensor of one pixel, such as a gate, is broadcast."""
     shape = tuple(max(sizes) for sizes in zip(*(value.shape for value in values), strict=True))
     terms, shift = [], None
     for value in values:
@@ -22,10 +22,10 @@ def added(values: Sequence[Value]) -> Value:
 
 
 def concatenated(values: Sequence[Value]) -> Value:
-    """Tensors one after another along the channels.
+    """Concatenate tensors along the channels.
 
-    Convolutions that read the same become one, and what is added to them is put together before:
-    so nothing is left to do after the concatenation but what the plugin fuses.
+    Convolutions with the same input become one, and the values to add to them are concatenated
+    first. So only operations that the plugin fuses remain after the concatenation.
     """
     batch, _, *size = values[0].shape
     shape = (batch, sum(value.channels for value in values), *size)
@@ -40,7 +40,7 @@ def concatenated(values: Sequence[Value]) -> Value:
 
 
 def _joined(numbers: Sequence[Any], values: Sequence[Value], neutral: Any) -> Any:
-    """Per-channel numbers one after another, `neutral` for None; None if all are."""
+    """Concatenate per-channel numbers, with `neutral` for None; None if all are None."""
     if all(each is None for each in numbers):
         return None
     pairs = zip(numbers, values, strict=True)

@@ -1,12 +1,12 @@
 """Keras tensors during the construction of an OpenVINO graph: sums with pending affine parts.
 
-Batch norms, learned scales and shifts become numbers here, and nodes only where nothing absorbs
-them: a sign takes them into its threshold, a sum and a pooling pass them on, a real convolution
-takes them into its kernel. What is left is what the CPU plugin fuses into a binary convolution: one
+Batch norms, learned scales and shifts become numbers here. They become nodes only if nothing
+absorbs them: a sign absorbs them in its threshold, a real convolution in its kernel, and a sum and
+a pooling pass them on. The rest is what the CPU plugin can fuse into a binary convolution: one
 scale, one sum, one shift, one PReLU.
 
-Feature maps are channels-first here, as OpenVINO's operations want them, whatever the memory's
-order; per-channel numbers belong to axis 1 of both (batch, c, h, w) and (batch, c).
+Feature maps are channels-first here, as OpenVINO's operations require, for any order in memory.
+Per-channel numbers belong to axis 1 of (batch, c, h, w) and of (batch, c).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from openvino import opset15 as ops
 
 Numbers = np.ndarray  # float64, of shape (c,)
 
-# What a threshold moves by for "greater or equal" where it is 0. The next float of 0 is denormal,
-# and TensorFlow as well as OpenVINO may take denormal numbers for 0.
+# A threshold of 0 moves by this number for "greater or equal". The float next to 0 is denormal, and
+# TensorFlow and OpenVINO may treat denormal numbers as 0.
 SMALLEST = np.finfo(np.float32).tiny
 LARGEST = np.finfo(np.float32).max
 
-# The plugin's binary kernels read whole bytes of channels; of fewer they compute wrong numbers.
+# The plugin's binary kernels read whole bytes of channels; with fewer they compute wrong numbers.
 BYTE = 8
 
 
@@ -34,8 +34,8 @@ def constant(values: Any) -> Any:
 
 
 def bit_constant(bits: np.ndarray) -> Any:
-    """A 1-bit constant, packed row-major with the lowest bit first."""
-    # The tensor owns its memory: one that shared a NumPy array's would outlive the array.
+    """Return a 1-bit constant, packed row-major with the lowest bit first."""
+    # The tensor owns its memory: if it shared a NumPy array's memory, it would outlive the array.
     tensor = ov.Tensor(ov.Type.u1, ov.Shape(bits.shape))
     tensor.data.reshape(-1)[:] = np.packbits(bits.reshape(-1), bitorder="little")
     return ops.constant(tensor)
@@ -43,7 +43,7 @@ def bit_constant(bits: np.ndarray) -> Any:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a convolution's kernel goes: pixels (vertical, horizontal)."""
+    """The geometry of a convolution's kernel, in pixels (vertical, horizontal)."""
 
     strides: tuple[int, int]
     pads_begin: tuple[int, int]
@@ -62,10 +62,10 @@ class Convolution:
     """A convolution that becomes a node when its output is first needed.
 
     Attributes:
-        image: what it reads; of a binary one signs, 0 for -1 and 1 for +1.
-        kernel: (out, in / groups, h, w); of a binary one -1 and +1.
+        image: its input; for a binary convolution signs, 0 for -1 and 1 for +1.
+        kernel: (out, in / groups, h, w); for a binary convolution -1 and +1.
         binary: whether both of its operands have one bit.
-        name: the Keras layer's; of layers made one, their names joined by "+".
+        name: the Keras layer's name; if layers were merged, their names joined by "+".
     """
 
     image: Any
@@ -76,7 +76,7 @@ class Convolution:
     nodes: dict[bytes | None, Any] = field(default_factory=dict)
 
     def output(self, scale: Numbers | None) -> tuple[Any, Numbers | None]:
-        """The node, and what of `scale` is still to be multiplied by."""
+        """Return the node, and the part of `scale` that is not yet included in it."""
         folded = None if self.binary else scale
         key = None if folded is None else folded.tobytes()
         if key not in self.nodes:
@@ -101,7 +101,7 @@ class Convolution:
         return node.output(0)
 
     def can_join(self, other: Convolution) -> bool:
-        """Whether one convolution can compute both."""
+        """Return whether one convolution can compute both."""
         return (
             not self.nodes
             and not other.nodes
@@ -126,9 +126,9 @@ class Value:
     """A Keras tensor: the sum of `terms`, plus one number per channel.
 
     Attributes:
-        terms: what is summed.
+        terms: the terms of the sum.
         shape: (batch, c, h, w) or (batch, c).
-        shift: what is added, None for nothing.
+        shift: the added numbers; None for nothing.
     """
 
     terms: list[Term]
@@ -142,13 +142,13 @@ class Value:
         return self.shape[1]
 
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
-        """Per-channel numbers in a shape that multiplies this."""
+        """Return per-channel numbers in a shape that can multiply this value."""
         return numbers.reshape(1, -1, *[1] * (len(self.shape) - 2))
 
     def one_term(self) -> Term:
-        """This as a single term: a sum becomes nodes, its shift stays pending."""
+        """Return this value as a single term: a sum becomes nodes, its shift stays pending."""
         if len(self.terms) > 1:
-            # A convolution comes first: the plugin adds the other operand into its output.
+            # A convolution comes first: the plugin then adds the other operand to its output.
             first, *others = sorted(self.terms, key=lambda term: isinstance(term.source, ov.Output))
             total = self._scaled(first)
             for term in others:
@@ -157,13 +157,13 @@ class Value:
         return self.terms[0]
 
     def settled(self) -> Any:
-        """A node of this without its shift."""
+        """Return a node for this value without its shift."""
         node = self._scaled(self.one_term())
         self.terms = [Term(node)]
         return node
 
     def output(self) -> Any:
-        """A node of all of this."""
+        """Return a node for this value."""
         if self.emitted is None:
             node = self.settled()
             if self.shift is not None:
@@ -180,23 +180,23 @@ class Value:
         return ops.multiply(node, constant(self.broadcast(scale))).output(0)
 
     def affine(self, scale: Numbers | None, shift: Numbers | None) -> Value:
-        """This times `scale` plus `shift`; makes no node."""
+        """Return this value times `scale` plus `shift`; makes no node."""
         if scale is not None and len(self.terms) > 1:
             self.one_term()
         terms = [Term(term.source, times(term.scale, scale)) for term in self.terms]
         return Value(terms, self.shape, plus(times(self.shift, scale, absent=None), shift))
 
     def signs(self, binary: bool) -> tuple[Any, np.ndarray]:
-        """The signs of this as bits, or as -1 and +1; turned round in the channels marked True.
+        """Return the signs of this value as bits, or as -1 and +1, and the inverted channels.
 
-        A batch norm with a negative factor turns the comparison round. The kernel's signs of these
-        channels are turned as well, which leaves every product as it is. Bits come with channels of
-        -1 behind up to a multiple of `BYTE`.
+        A batch norm with a negative factor inverts the comparison. The kernel's signs in these
+        channels are inverted too, so every product stays the same. Bits are padded with channels of
+        -1 to a multiple of `BYTE` channels.
         """
         if binary not in self._signs:
             term = self.one_term()
             if isinstance(term.source, Convolution) and not term.source.binary:
-                self.settled()  # whoever else reads it shares the node with the scale folded in
+                self.settled()  # other readers then share the node with the folded scale
                 term = self.terms[0]
             source = term.source
             if isinstance(source, Convolution):
@@ -207,10 +207,10 @@ class Value:
             if missing := -self.channels % BYTE if binary else 0:
                 source = with_empty_channels(source, len(self.shape), missing)
                 threshold = np.pad(threshold, (0, missing), constant_values=LARGEST)
-            # One constant for both limits: with two, the plugin may fuse the sign into a binary
-            # convolution that also adds a shortcut, and then computes wrong numbers. A number per
-            # channel even where all are the same: with one alone, the sign of an image may come out
-            # as float32 in place of bits, and the binary convolution reads beyond it.
+            # Use one constant for both limits: with two, the plugin may fuse the sign into a binary
+            # convolution that also adds a shortcut, and then computes wrong numbers. Use a number
+            # per channel even if all are equal: with a single number, the sign of an image may be
+            # float32 instead of bits, and the binary convolution reads beyond its end.
             limit = constant(self.broadcast(threshold))
             if binary:
                 node = ops.fake_quantize(source, limit, limit, constant(0), constant(1), 2)
@@ -221,7 +221,7 @@ class Value:
 
 
 def with_empty_channels(node: Any, rank: int, count: int) -> Any:
-    """`node` with `count` channels of 0 behind."""
+    """Return `node` with `count` channels of 0 appended."""
     begin, end = np.zeros((2, rank), np.int64)
     end[1] = count
     sides = ops.constant(begin), ops.constant(end)
@@ -229,30 +229,30 @@ def with_empty_channels(node: Any, rank: int, count: int) -> Any:
 
 
 def times(numbers: Any, scale: Any, absent: Any = 1) -> Any:
-    """Product where None stands for 1 (or, with absent=None, a None of `numbers` for 0)."""
+    """Return the product; None means 1 (or, with absent=None, a None of `numbers` means 0)."""
     if numbers is None:
         return None if absent is None else scale
     return numbers if scale is None else numbers * scale
 
 
 def plus(left: Any, right: Any) -> Any:
-    """Sum where None stands for 0."""
+    """Return the sum; None means 0."""
     if left is None or right is None:
         return right if left is None else left
     return left + right
 
 
 def thresholds(scale: Numbers, shift: Numbers) -> tuple[np.ndarray, np.ndarray]:
-    """The float32 t for which `x > t` says `scale * x + shift >= 0`, and where the contrary.
+    """Return t, float32, and falling, so that ((x > t) != falling) is `scale * x + shift >= 0`.
 
-    A `FakeQuantize` gives its upper value for x > t, larq's sign +1 for x >= 0: t is the float
-    below the one where the sign turns. Where the scale is 0, no x is or every x is above t.
+    `FakeQuantize` gives its upper value for x > t, but larq's sign gives +1 for x >= 0. So t is the
+    float below the one at which the sign changes. If the scale is 0, t is below or above every x.
     """
     falling = scale < 0
     with np.errstate(divide="ignore", invalid="ignore"):
         turn = np.clip(-shift / scale, -LARGEST, LARGEST)
     nearest = turn.astype(np.float32)
-    # The largest float32 below the turn; where it falls, the turn itself still gives "at least 0".
+    # The largest float32 below the turn; if falling, t may be the turn, which itself gives +1.
     too_high = np.where(falling, nearest > turn, nearest >= turn)
     t = np.where(too_high, np.nextafter(nearest, -LARGEST), nearest)
     t = np.where(~falling & (np.abs(turn) < SMALLEST), -SMALLEST, t)

@@ -1,4 +1,4 @@
-"""OpenVINO's models compiled for this CPU, and whether their binary convolutions run as such."""
+"""Compile OpenVINO's models for this CPU, and check that binary convolutions use binary kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def openvino_runtime() -> Any:
-    """The module `openvino`; a DeployError that names the extra if it is not installed."""
+    """Return the module `openvino`; a DeployError names the extra if it is not installed."""
     return module_of("openvino", "This format")
 
 
@@ -25,12 +25,12 @@ def compile_openvino(
 ) -> openvino.CompiledModel:
     """Compile for this CPU in float32, and warn if a convolution falls back to a reference kernel.
 
-    OpenVINO's own default rounds to bfloat16 on some CPUs, where a sign may then flip.
+    OpenVINO's default rounds to bfloat16 on some CPUs, which may flip signs.
 
     Args:
-        model: what `to_openvino` gave, or the path of an `.xml`.
-        threads: the most threads to use; None leaves it to OpenVINO.
-        properties: more of OpenVINO's, such as PERFORMANCE_HINT="THROUGHPUT".
+        model: the result of `to_openvino`, or the path of an `.xml`.
+        threads: the maximum number of threads; None lets OpenVINO choose.
+        properties: further OpenVINO properties, such as PERFORMANCE_HINT="THROUGHPUT".
     """
     ov = openvino_runtime()
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", **properties}
@@ -42,7 +42,7 @@ def compile_openvino(
 
 
 def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) -> int:
-    """Look for binary convolutions that do not run in binary kernels.
+    """Search for binary convolutions that do not run in binary kernels.
 
     Args:
         compiled: a model compiled for the CPU.
@@ -56,7 +56,7 @@ def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) ->
             each inference, or the CPU has no AVX2.
 
     Raises:
-        DeployError: the same, with `strict`.
+        DeployError: instead of the warning, with `strict`.
     """
 
     def kind(node: Any) -> str:
@@ -72,7 +72,8 @@ def check_compiled(compiled: openvino.CompiledModel, *, strict: bool = False) ->
         found += 1
         kernel = node.get_rt_info()["primitiveType"].astype(str)
         name = node.get_friendly_name()
-        # Kernels are reordered once, when compiling; results must be, to be channels-last.
+        # Ignore kernels, which are reordered once when compiling, and the model's results, which
+        # must be reordered to channels-last.
         beside = [node.input_value(0).get_node()]
         beside += [
             each

@@ -1,4 +1,4 @@
-"""Keras models as OpenVINO models with binary convolutions on x86 (AVX2, AVX-512).
+"""Export Keras models to OpenVINO models with binary convolutions on x86 (AVX2, AVX-512).
 
 OpenVINO's CPU plugin has kernels for a `BinaryConvolution` of packed bits. It uses them, and
 they are exact, if the signs come from a `FakeQuantize` with two levels 0 and 1, the kernel is a
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import openvino
     import tensorflow as tf
 
-Scaling = tuple[np.ndarray, np.ndarray] | None  # mean and deviation by which images are normalised
-MOST_CHECKED = 4  # random images that Keras computes as well
+Scaling = tuple[np.ndarray, np.ndarray] | None  # mean and deviation for normalising images
+MOST_CHECKED = 4  # random images that are compared with Keras
 
 
 def to_openvino(
@@ -43,18 +43,18 @@ def to_openvino(
 ) -> openvino.Model:
     """Convert a functional Keras model for one batch size.
 
-    Every convolution whose input and kernel are signs becomes a `BinaryConvolution` with a 1-bit
-    kernel. Its sums are exactly Keras's; batch norms, scales and shifts are folded into thresholds,
-    kernels and each other, which rounds differently.
+    Every convolution with signs as input and kernel becomes a `BinaryConvolution` with a 1-bit
+    kernel. Its sums are exactly equal to Keras's. Batch norms, scales and shifts are folded into
+    thresholds, kernels and each other, which rounds differently.
 
     Args:
         model: a built functional model for one image size.
         batch_size: the batch size.
         preprocess: take images (batch, height, width, channels) of uint8 from 0 to 255 and
             normalise them inside the graph.
-        binary: False computes binary convolutions in float32, to compare with.
+        binary: False computes binary convolutions in float32, for comparison.
         mean: per-channel values that `preprocess` subtracts after a division by 255.
-        std: per-channel values by which it then divides.
+        std: per-channel values by which `preprocess` then divides.
 
     The result is compared with the Keras model on random images before it is returned.
 
@@ -76,7 +76,7 @@ def checked_openvino(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
 ) -> tuple[openvino.Model, float]:
-    """`to_openvino`, and by how much the result differs from Keras (relative L2)."""
+    """Call `to_openvino`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model, batch_size)
     openvino_runtime()
     model = in_float32(model)
@@ -119,8 +119,8 @@ def _converted(
 
 
 def _builders() -> dict[type, Any]:
-    """How each kind of layer is built."""
-    # All of these register the layers they build.
+    """Return the functions that build each kind of layer."""
+    # Importing these modules registers the layers that they build.
     from zoo.deploy.openvino import (
         _convolutions,  # noqa: F401
         _pooling,  # noqa: F401
@@ -131,7 +131,7 @@ def _builders() -> dict[type, Any]:
 
 
 def _parameter(shape: Sequence[int], kind: Any = None) -> tuple[Any, Any]:
-    """An input (batch, h, w, c) or (batch, c), and its value in float32 with channels first."""
+    """Return an input (batch, h, w, c) or (batch, c), and its value: float32, channels first."""
     import openvino as ov
     from openvino import opset15 as ops
 
@@ -145,7 +145,7 @@ def _parameter(shape: Sequence[int], kind: Any = None) -> tuple[Any, Any]:
 
 
 def _image(tensor: Any, batch_size: int, scaling: Scaling) -> tuple[Any, Any]:
-    """An input of the model, and its value."""
+    """Return an input of the model, and its value."""
     import openvino as ov
 
     shape = [batch_size, *tensor.shape[1:]]
@@ -181,7 +181,7 @@ def _result(name: str, value: Any) -> Any:
 def _difference(
     model: tf.keras.Model, converted: openvino.Model, batch_size: int, scaling: Scaling
 ) -> float:
-    """By how much an export differs from Keras on random images; raises DeployError if wrong."""
+    """Return how much an export differs from Keras on random images; DeployError if wrong."""
     from zoo.deploy._check import check_export, random_inputs
     from zoo.deploy._signs import takes_signs
 
@@ -214,9 +214,9 @@ def _run(converted: openvino.Model, inputs: list[np.ndarray]) -> list[np.ndarray
 
 
 def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tuple[Path, Path]:
-    """Write `directory`/model.xml and model.bin, which holds a binary kernel at 1 bit per weight.
+    """Write `directory`/model.xml and model.bin, with 1 bit per weight of binary kernels.
 
-    The directory is created if it does not exist; OpenVINO needs only the path of model.xml.
+    The directory is created if it does not exist; to load it, give OpenVINO the path of model.xml.
 
     Raises:
         DeployError: the directory cannot be written.
@@ -227,7 +227,7 @@ def save_openvino(model: openvino.Model, directory: str | PathLike[str]) -> tupl
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with drafted(graph) as draft:
-            # OpenVINO's own message of a directory that cannot be written says less.
+            # If the directory is not writable, this error says more than OpenVINO's.
             draft.with_suffix(".bin").open("ab").close()
             ov.save_model(model, draft, compress_to_fp16=False)
             tree = ElementTree.parse(draft)

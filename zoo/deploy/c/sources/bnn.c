@@ -1,4 +1,4 @@
-/* See bnn.h. The instruction set is chosen when compiled, and among x86's when run. */
+/* See bnn.h. The instruction set is chosen at compile time; on x86 also at run time. */
 #include "bnn.h"
 
 #include <float.h>
@@ -31,11 +31,11 @@
 #else
 #define BNN_UNROLL
 #endif
-/* For each of P pixels. A bound that is known before P is lets compilers unroll the loop early enough
- * to keep arrays of pixels in registers. */
+/* For each of P pixels. PIXELS is known to compilers earlier than P. So they unroll the loop early
+ * enough to keep arrays of pixels in registers. */
 #define EACH BNN_UNROLL for (int i = 0; i < PIXELS; ++i) if (i < P)
 
-/* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 leave instruction sets out. */
+/* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 exclude instruction sets. */
 #if defined(BNN_ONLY_PORTABLE)
 #elif defined(__GNUC__) && defined(__x86_64__)
 #define BNN_X86
@@ -48,9 +48,9 @@
 #include <wasm_simd128.h>
 #endif
 
-/* Pixels that go through a layer together, and parts of regions among them. The weights are read once
- * for all of them: CHUNK pixels where these are many, FEW where they stay in the nearest cache anyway,
- * beside what the steps read and write. -DCHUNK takes less stack. */
+/* Pixels that are computed together in a layer, and the parts of regions among them. They share one
+ * reading of the weights. Layers with many weights compute CHUNK pixels together. Others compute FEW:
+ * then weights, inputs and outputs stay in the nearest cache. A smaller -DCHUNK needs less stack. */
 #ifndef CHUNK
 #define CHUNK 256
 #endif
@@ -59,18 +59,18 @@
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
-/* How many times 16 filters of a dense layer are computed together; PIXELS or fewer. */
+/* How many blocks of 16 filters of a dense layer are computed together; at most PIXELS. */
 #define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
-/* The part of a kernel that lies in the image: `rows` times `columns` runs of `length` words. */
+/* The part of a kernel that is inside the image: `rows` times `columns` runs of `length` words. */
 typedef struct {
     int32_t rows, columns, length;
     ptrdiff_t row, column;            /* bytes from run to run in the input */
     int32_t w_row, w_column;          /* words from run to run in a filter's weights */
     int32_t first, filter;            /* words before the part; words of a whole filter */
     int32_t top, left, bottom, right; /* the part, in positions of the kernel */
-    uint32_t first_mask, last_mask;   /* of runs of 16-bit pixels: what counts of a run's ends */
-    float signs;                      /* how many signs are in the part */
+    uint32_t first_mask, last_mask;   /* runs of 16-bit pixels: masks of the first and last word */
+    float signs;                      /* number of signs in the part */
 } bnn_taps;
 
 BNN_INLINE const float *bnn_floats(const unsigned char *p)
@@ -122,8 +122,9 @@ static uint32_t bnn_popcount(uint32_t x)
     return ((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }
 
-/* What a sum of signs is before the differing bits are taken from it twice, where the padding is no
- * zero: the number of signs, and `fill` times the weights' signs outside of the image. */
+/* Compute the start value of a sum of signs if the padding is not zero: the number of signs inside
+ * the image, plus `fill` times the weights' signs outside. Twice the number of differing bits is
+ * subtracted from it later. */
 static void bnn_base(const bnn_layer *layer, const bnn_taps *taps, int32_t block, float *base)
 {
     const int32_t halves = layer->in_stride / 2, columns = layer->kernel_w;
@@ -147,9 +148,9 @@ static void bnn_base(const bnn_layer *layer, const bnn_taps *taps, int32_t block
 }
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* g++ 12 says so of its own immintrin.h */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* g++ 12 warns about its own immintrin.h */
 #endif
-#if !defined(BNN_ARM) && !defined(BNN_WEB) /* which always have theirs */
+#if !defined(BNN_ARM) && !defined(BNN_WEB) /* these always have a vector instruction set */
 #define BNN_SET BNN_PORTABLE
 #include "bnn_vectors.h"
 #include "bnn_layers.h"
@@ -228,7 +229,7 @@ static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
 
 #include "bnn_regions.h"
 
-/* All channels of a batch: the weights of 16 filters are read once and serve all of its pixels. */
+/* Compute all channels of a batch: the weights of 16 filters are read once for all its pixels. */
 static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch, unsigned char *ws)
 {
     const int32_t blocks = (layer->out_c + 15) / 16;

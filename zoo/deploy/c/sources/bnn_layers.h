@@ -2,8 +2,8 @@
 
 #include "bnn_steps.h"
 
-/* Sums of signs: 16 filters, one in each lane, times P pixels. Each weight is read once for all
- * pixels, each word of a pixel is broadcast to all filters. */
+/* Compute sums of signs: 16 filters, one in each lane, times P pixels. Each weight is read once for
+ * all pixels; each word of a pixel is broadcast to all filters. */
 TARGET BNN_INLINE void V(binary)(const int P, V(f) *v, const unsigned char *const *at,
                                  const bnn_taps *taps, const uint32_t *weights, const V(f) base)
 {
@@ -33,8 +33,8 @@ TARGET BNN_INLINE void V(binary)(const int P, V(f) *v, const unsigned char *cons
     EACH v[i] = F_SUMS(v[i], count[i]);
 }
 
-/* The same for pixels of 16 signs, two to a word. A row of the kernel may begin or end within a
- * word: the half outside is masked, whatever the neighbouring pixel there holds. */
+/* The same for pixels of 16 signs, two per word. A row of the kernel may begin or end in the middle
+ * of a word: then the other half, which belongs to a neighbouring pixel, is masked. */
 TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const *at,
                                 const bnn_taps *taps, const uint32_t *weights, const V(f) base)
 {
@@ -93,8 +93,9 @@ TARGET BNN_INLINE void V(real)(const int P, V(f) *v, const unsigned char *const 
     EACH v[i] = sum[i];
 }
 
-/* The same of one pixel and P times 16 filters, as a dense layer has them: sums that do not wait for
- * each other, and weights read as P streams. In the order of V(real), and equal to it. */
+/* The same for one pixel and P times 16 filters, for dense layers: the sums do not depend on each
+ * other, and the weights are read as P streams. The order of additions and the result are equal to
+ * those of V(real). */
 TARGET BNN_INLINE void V(dense)(const int P, V(f) *sum, const unsigned char *at, const bnn_taps *taps,
                                 const float *weights)
 {
@@ -106,7 +107,7 @@ TARGET BNN_INLINE void V(dense)(const int P, V(f) *sum, const unsigned char *at,
     }
 }
 
-/* One pixel of a pooling or a depthwise convolution; channels lie in lanes as they do in memory. */
+/* Compute one pixel of a pooling or a depthwise convolution; each lane is a channel. */
 TARGET BNN_INLINE V(f) V(window)(const bnn_layer *layer, const bnn_taps *taps,
                                  const unsigned char *at, const int32_t block)
 {
@@ -129,21 +130,21 @@ TARGET BNN_INLINE V(f) V(window)(const bnn_layer *layer, const bnn_taps *taps,
     return v;
 }
 
-/* 16 channels of a pixel, moved by layer->channel; zeros where there are none. */
+/* Load 16 channels of a pixel, shifted by layer->channel; zeros for channels that do not exist. */
 TARGET BNN_INLINE V(f) V(moved)(const bnn_layer *layer, const unsigned char *at, int32_t c)
 {
     float lane[16] = {0};
     const int32_t start = c < layer->channel ? layer->channel - c : 0;
     const int32_t end = layer->channel + layer->in_c - c < 16 ? layer->channel + layer->in_c - c : 16;
     const unsigned char *from = at + 4 * (ptrdiff_t)(c + start - layer->channel);
-    if (end - start == 8) /* half, as between 16 and 32 channels; of a constant size, a copy is fast */
+    if (end - start == 8) /* half a vector, a frequent case: copies of a constant size are fast */
         memcpy(lane + start, from, 8 * sizeof *lane);
     else if (end > start)
         memcpy(lane + start, from, (size_t)(end - start) * sizeof *lane);
     return F_LOAD(lane);
 }
 
-/* 16 channels of P pixels: what the layer's kind computes, then the steps. */
+/* Compute 16 channels of P pixels: the layer's operation, then its steps. */
 TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_taps *taps,
                                 const unsigned char *const *at, const ptrdiff_t *px,
                                 const int32_t block, const float *base, unsigned char *ws)
@@ -184,7 +185,7 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
     V(steps)(P, layer, v, px, block, ws);
 }
 
-/* `blocks` times 16 filters of a dense layer. */
+/* Compute `blocks` times 16 filters of a dense layer. */
 TARGET BNN_INLINE void V(dense_blocks)(const bnn_layer *layer, const bnn_taps *taps,
                                        const unsigned char *at, const ptrdiff_t *px, int32_t block,
                                        int32_t blocks, unsigned char *ws)
@@ -199,8 +200,8 @@ TARGET BNN_INLINE void V(dense_blocks)(const bnn_layer *layer, const bnn_taps *t
     }
 }
 
-/* 16 channels of up to CHUNK pixels that have the same positions of the kernel in the image; of one
- * pixel of a dense layer, `blocks` times as many. */
+/* Compute 16 channels of up to CHUNK pixels with the same positions of the kernel in the image. For
+ * the one pixel of a dense layer, compute `blocks` times 16 channels. */
 TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *taps,
                                       const unsigned char *const *at, const ptrdiff_t *px,
                                       int32_t pixels, int32_t block, int32_t blocks,

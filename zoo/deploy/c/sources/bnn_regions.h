@@ -1,7 +1,7 @@
 /* Pixels whose kernels have the same positions in the image, and batches of them. Included by
  * bnn.c. */
 
-/* Outputs from `first` on whose kernels have the same positions [from, to) in the image. */
+/* Outputs [first, last) with the same kernel positions [from, to) in the image. */
 typedef struct { int32_t first, last, from, to; } bnn_range;
 
 static void bnn_positions(int32_t output, int32_t inputs, int32_t kernel, int32_t stride,
@@ -19,7 +19,7 @@ static bnn_range bnn_range_from(int32_t first, int32_t outputs, int32_t inputs, 
 {
     bnn_range range = {first, first + 1, 0, 0};
     bnn_positions(first, inputs, kernel, stride, pad, dilation, &range.from, &range.to);
-    if (range.from == 0 && range.to == kernel) { /* up to the last whose kernel ends inside */
+    if (range.from == 0 && range.to == kernel) { /* up to the last output with its whole kernel inside */
         range.last = (inputs - 1 - (kernel - 1) * dilation + pad) / stride + 1;
         if (range.last > outputs) range.last = outputs;
         return range;
@@ -36,7 +36,7 @@ static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
 {
     bnn_taps taps;
     const bool binary = layer->kind == BNN_BINARY, real = layer->kind == BNN_REAL;
-    /* Words of a position: of a pixel's signs, of the channels that a filter sees, or one. */
+    /* Words per position: a pixel's signs, the channels that a filter reads, or one. */
     const int32_t words = binary ? layer->in_stride / 4 : real ? layer->group_in : 1;
     taps.top = y.from, taps.bottom = y.to, taps.left = x.from, taps.right = x.to;
     taps.row = (ptrdiff_t)layer->dilation_h * layer->in_w * layer->in_stride;
@@ -64,16 +64,16 @@ static bnn_taps bnn_taps_of(const bnn_layer *layer, bnn_range y, bnn_range x)
     return taps;
 }
 
-/* Pixels on their way through a layer: parts of regions, each with its own taps. */
+/* Pixels that are computed together: parts of regions, each with its own taps. */
 typedef struct {
-    const unsigned char *at[CHUNK]; /* where the first word of a pixel's window lies */
+    const unsigned char *at[CHUNK]; /* address of the first word of each pixel's window */
     ptrdiff_t px[CHUNK];
     bnn_taps taps[PARTS];
-    int32_t ends[PARTS]; /* in `at` and `px` */
+    int32_t ends[PARTS]; /* the end of each part in `at` and `px` */
     int32_t parts;
 } bnn_batch;
 
-/* Add pixels of a region to a batch, up to `most` of them in all; how many. */
+/* Add pixels of a region to a batch, until it has `most` pixels; return how many were added. */
 static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned char *input,
                         bnn_range y, bnn_range x, int32_t first, int32_t most)
 {
@@ -105,7 +105,7 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
         const int32_t top = row * layer->stride_h - layer->pad_h + taps->top * layer->dilation_h;
         const int32_t left =
             column * layer->stride_w - layer->pad_w + taps->left * layer->dilation_w;
-        /* Where nothing of the kernel lies in the image, nothing is read. */
+        /* If no part of the kernel is inside the image, nothing is read. */
         const unsigned char *at = empty ? input
             : input + ((ptrdiff_t)top * layer->in_w + left) * layer->in_stride - before;
         const int32_t number = row * layer->out_w;
@@ -121,8 +121,9 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
     return count;
 }
 
-/* How many pixels of a layer go into a batch. Steps read and write 16 channels of each, then the next
- * 16: of FEW pixels, all of them stay in the nearest cache, unless many weights pass through it. */
+/* Return how many pixels of a layer are in a batch. Steps read and write 16 channels of each pixel,
+ * then the next 16. With FEW pixels all channels stay in the nearest cache, unless many weights
+ * replace them. */
 static int32_t bnn_most(const bnn_layer *layer)
 {
     const int32_t words = layer->kind == BNN_BINARY ? (layer->in_stride + 3) / 4

@@ -1,6 +1,6 @@
 /* The steps of a layer in one instruction set; see bnn_vectors.h. Included by bnn_layers.h. */
 
-/* The steps of few networks or layers. */
+/* Run a step that only few networks or layers have. */
 TARGET BNN_INLINE void V(rare_step)(const int P, const bnn_layer *layer, const bnn_step *s, V(f) *v,
                                     const ptrdiff_t *px, const int32_t block, unsigned char *ws)
 {
@@ -29,14 +29,14 @@ TARGET BNN_INLINE void V(rare_step)(const int P, const bnn_layer *layer, const b
         }
         break;
     }
-    case BNN_FUNCTION: { /* by memory, as no value may stay in a register during the call */
+    case BNN_FUNCTION: { /* through memory: the call keeps no vector registers */
         float lanes[16 * PIXELS];
         EACH F_STORE(lanes + 16 * i, v[i]);
         bnn_functions(s->stride, lanes, 16 * P);
         EACH v[i] = F_LOAD(lanes + 16 * i);
         break;
     }
-    case BNN_POOL: /* pixels come in fours, two above two: at once, or one pair after the other */
+    case BNN_POOL: /* pixels are in groups of 2x2, in one call or as two pairs */
         for (int i = 0; i + (PIXELS < 4 ? 2 : 4) <= P; i += PIXELS < 4 ? 2 : 4) {
             const int32_t number = (int32_t)px[i], row = number / layer->out_w;
             const int32_t column = number % layer->out_w;
@@ -79,10 +79,10 @@ TARGET BNN_INLINE void V(sign)(const int P, const bnn_layer *layer, const bnn_st
     }
 }
 
-/* Run the layer's steps on channels `16 * block` and following of P pixels, numbers `px`.
+/* Run the layer's steps on the 16 channels from `16 * block` of the P pixels with numbers `px`.
  *
- * The usual kinds are asked for one after the other, in the order in which networks have them: one
- * round of the loop does for most layers, and each branch goes the same way in a whole layer. */
+ * The loop tests the usual kinds in their usual order in networks. So one iteration is enough for
+ * most layers, and each branch goes the same way in a whole layer. */
 TARGET BNN_INLINE void V(steps)(const int P, const bnn_layer *layer, V(f) *v,
                                 const ptrdiff_t *px, const int32_t block, unsigned char *ws)
 {

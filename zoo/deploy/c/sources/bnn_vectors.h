@@ -1,8 +1,9 @@
 /* Vectors of 16 lanes in one instruction set, for bnn_layers.h.
  *
- * Included by bnn.c once for each set, with BNN_SET naming it. `f` holds 16 floats, `words` 16
- * words of 32 signs, `counts` how many bits differ so far: whole numbers where the machine counts
- * the bits of a word (AVX-512), else bytes, which hold BURST words of up to 8 each.
+ * bnn.c includes this file once for each set, which BNN_SET names. `f` holds 16 floats, `words` 16
+ * words of 32 signs, and `counts` the number of differing bits so far. Counts are integers if the
+ * machine can count the bits of a word (AVX-512). Otherwise they are bytes, which can count the bits
+ * of BURST words, up to 8 bits each.
  */
 #if BNN_SET == BNN_AVX512
 #define V(name) bnn_##name##_avx512
@@ -26,7 +27,7 @@ typedef __m512i V(counts);
 #define F_REACHES(v, t) ((uint16_t)_mm512_cmp_ps_mask(v, t, _CMP_GE_OQ))
 #define W_LOAD(p) _mm512_loadu_si512(p)
 #define C_ZERO() _mm512_setzero_si512()
-/* VPOPCNTDQ (Intel, 2019; AMD, 2022): exclusive or with a broadcast word, popcount, sum. */
+/* Exclusive or with a broadcast word, popcount (VPOPCNTDQ: Intel, 2019; AMD, 2022), sum. */
 #define C_COUNT(c, w, x) \
     _mm512_add_epi32(c, _mm512_popcnt_epi32(_mm512_xor_si512(w, _mm512_set1_epi32((int)(x)))))
 /* 0x28 is (w ^ x) & mask. */
@@ -53,7 +54,7 @@ TARGET BNN_INLINE V(words) V(load)(const uint32_t *p)
     w.h = _mm256_loadu_si256((const __m256i *)(const void *)(p + 8));
     return w;
 }
-/* The bits of each byte, by a table of 16 in a register (Mula, Kurz, Lemire: 1611.07612). */
+/* Count the bits of each byte, with a table of 16 in a register (Mula, Kurz, Lemire: 1611.07612). */
 TARGET BNN_INLINE __m256i V(bits)(__m256i x)
 {
     const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
@@ -97,7 +98,7 @@ TARGET BNN_INLINE __m256 V(wide)(__m256i c)
     V(pair)(_mm256_fmadd_ps((a).l, (b).l, (c).l), _mm256_fmadd_ps((a).h, (b).h, (c).h))
 #define F_MIN(a, b) V(pair)(_mm256_min_ps((a).l, (b).l), _mm256_min_ps((a).h, (b).h))
 #define F_MAX(a, b) V(pair)(_mm256_max_ps((a).l, (b).l), _mm256_max_ps((a).h, (b).h))
-/* A float's first bit is its sign: it chooses in the blend. */
+/* The blend chooses by a float's first bit, its sign. */
 #define F_PRELU(v, a) \
     V(pair)(_mm256_blendv_ps((v).l, _mm256_mul_ps((v).l, (a).l), (v).l), \
             _mm256_blendv_ps((v).h, _mm256_mul_ps((v).h, (a).h), (v).h))
@@ -113,7 +114,7 @@ TARGET BNN_INLINE __m256 V(wide)(__m256i c)
             _mm256_fnmadd_ps(V(wide)((c).h), _mm256_set1_ps(2.0f), (base).h))
 
 #elif BNN_SET == BNN_NEON || BNN_SET == BNN_WASM
-/* Four vectors of four lanes; the two sets differ by the names of their instructions alone. */
+/* Four vectors of four lanes; the two sets differ only in the names of their instructions. */
 #define TARGET
 #define PIXELS 4
 #define BURST 31
@@ -210,13 +211,13 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #undef FOUR
 #define BNN_BY_FUNCTION
 
-#else /* portable C: a word's bits, added up in its own bytes (Warren, Hacker's Delight, 5-1) */
+#else /* portable C: sum a word's bits in its own bytes (Warren, Hacker's Delight, 5-1) */
 #define V(name) bnn_##name##_portable
 #define TARGET
 #if UINTPTR_MAX > 0xffffffffu
 #define PIXELS 4
 #else
-#define PIXELS 2 /* microcontrollers: fewer values that wait on the stack */
+#define PIXELS 2 /* microcontrollers: fewer values are spilled to the stack */
 #endif
 #define BURST 31
 #define BURSTS 1

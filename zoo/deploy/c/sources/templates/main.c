@@ -16,13 +16,13 @@
 #include "@name@_vectors.h"
 #include "bnn.h"
 
-/* A sign next to zero may turn by rounding, and what follows then differs a little. */
+/* Rounding may flip a sign near zero; then the following values differ a little. */
 #define TOLERANCE 0.05
 
 static unsigned char workspace[@NAME@_WORKSPACE];
 static float logits[@NAME@_OUTPUTS];
 
-/* The same hash as in the exporter: test images need no file. */
+/* The same hash as in the exporter, so test images need no file. */
 static uint8_t test_byte(int number, uint32_t i)
 {
     uint32_t x = (i + (uint32_t)number * @NAME@_INPUTS) * 2654435761u;

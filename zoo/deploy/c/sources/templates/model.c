@@ -7,8 +7,8 @@
 
 @layers@
 
-/* -DBNN_WATCH=look calls `look` before each layer, which can read the layer's input: the signs that
- * a binary convolution sees lie at `workspace + layer->input`. */
+/* -DBNN_WATCH=look calls `look` before each layer. It can read the layer's input: the input signs of
+ * a binary convolution are at `workspace + layer->input`. */
 #ifdef BNN_WATCH
 void BNN_WATCH(const bnn_layer *layer, const unsigned char *workspace);
 #define bnn_run(layer, image, ws) (BNN_WATCH(layer, ws), bnn_run(layer, image, ws))

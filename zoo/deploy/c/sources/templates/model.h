@@ -17,10 +17,10 @@ extern "C" {
 
 /* Compute the outputs of one image.
  *
- * image: @NAME@_INPUTS numbers by row, column and channel, normalised as in training.
- * logits: takes @NAME@_OUTPUTS numbers.
- * workspace: @NAME@_WORKSPACE bytes at any address. Nothing in it needs to be set before or kept
- *     after. Calls with different workspaces may run at the same time.
+ * image: @NAME@_INPUTS numbers in the order row, column, channel, normalised as in training.
+ * logits: receives @NAME@_OUTPUTS numbers.
+ * workspace: @NAME@_WORKSPACE bytes at any address. They need no initialisation and may be reused
+ *     after the call. Calls with different workspaces may run at the same time.
  */
 void @name@_run(const float *image, float *logits, void *workspace);
 
@@ -30,7 +30,7 @@ void @name@_run_uint8(const uint8_t *image, float *logits, void *workspace);
 
 @end@
 @if classes@
-/* The name of an output, 0 for numbers that are none. */
+/* Return the name of an output; 0 if there is no output with this number. */
 const char *@name@_class(int number);
 
 @end@

@@ -1,4 +1,4 @@
-/* What Keras computes of the test images, which main.c makes. */
+/* Keras's outputs for the test images, which main.c makes. */
 #ifndef @NAME@_VECTORS_H
 #define @NAME@_VECTORS_H
 

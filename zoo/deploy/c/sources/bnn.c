@@ -34,6 +34,7 @@
 /* For each of P pixels. PIXELS is known to compilers earlier than P. So they unroll the loop early
  * enough to keep arrays of pixels in registers. */
 #define EACH BNN_UNROLL for (int i = 0; i < PIXELS; ++i) if (i < P)
+#define EACH_BLOCK BNN_UNROLL for (int b = 0; b < BLOCKS; ++b) if (b < blocks)
 
 /* -DBNN_ONLY_PORTABLE and -DBNN_NO_AVX512 exclude instruction sets. */
 #if defined(BNN_ONLY_PORTABLE)
@@ -59,7 +60,7 @@
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
-/* How many blocks of 16 filters of a dense layer are computed together; at most PIXELS. */
+/* How many blocks of 16 filters of one pixel are computed together; at most PIXELS. */
 #define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
 /* The part of a kernel that is inside the image: `rows` times `columns` runs of `length` words. */
@@ -233,10 +234,8 @@ static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
 static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch, unsigned char *ws)
 {
     const int32_t blocks = (layer->out_c + 15) / 16;
-    const bool dense = layer->kind == BNN_REAL && batch->ends[batch->parts - 1] == 1
-        && layer->group_in == layer->in_c && layer->kernel_h * layer->kernel_w == 1
-        && batch->taps->rows * batch->taps->columns == 1;
-    const int32_t step = dense ? DENSE : 1;
+    const bool real = layer->kind == BNN_REAL && layer->group_in == layer->in_c;
+    const int32_t step = !real ? 1 : batch->ends[batch->parts - 1] == 1 ? DENSE : 2;
 #ifdef _OPENMP
 #pragma omp parallel for
 #endif

@@ -75,22 +75,28 @@ TARGET BNN_INLINE void V(pairs)(const int P, V(f) *v, const unsigned char *const
     EACH v[i] = F_SUMS(v[i], count[i]);
 }
 
-/* The same in float32. */
-TARGET BNN_INLINE void V(real)(const int P, V(f) *v, const unsigned char *const *at,
+/* The same in float32, for `blocks` times 16 filters (1 or BLOCKS). Each broadcast value serves all of
+ * them: a processor with two loads and two products a cycle would else wait for its loads. */
+TARGET BNN_INLINE void V(real)(const int P, const int blocks, V(f) *v, const unsigned char *const *at,
                                const bnn_taps *taps, const float *weights)
 {
-    V(f) sum[PIXELS];
-    EACH sum[i] = F_ALL(0.0f);
+    const ptrdiff_t filter = 16 * (ptrdiff_t)taps->filter;
+    V(f) sum[BLOCKS][PIXELS];
+    EACH_BLOCK EACH sum[b][i] = F_ALL(0.0f);
     for (int32_t row = 0; row < taps->rows; ++row)
         for (int32_t column = 0; column < taps->columns; ++column) {
             const float *w = weights + 16 * (ptrdiff_t)(row * taps->w_row + column * taps->w_column);
             ptrdiff_t offset = row * taps->row + column * taps->column;
             for (int32_t n = taps->length; n > 0; --n, w += 16, offset += 4) {
-                const V(f) x = F_LOAD(w);
-                EACH sum[i] = F_MADD(F_ALL(bnn_float(at[i] + offset)), x, sum[i]);
+                V(f) x[BLOCKS];
+                EACH_BLOCK x[b] = F_LOAD(w + b * filter);
+                EACH {
+                    const V(f) pixel = F_ALL(bnn_float(at[i] + offset));
+                    EACH_BLOCK sum[b][i] = F_MADD(pixel, x[b], sum[b][i]);
+                }
             }
         }
-    EACH v[i] = sum[i];
+    EACH_BLOCK EACH v[b * PIXELS + i] = sum[b][i];
 }
 
 /* The same for one pixel and P times 16 filters, for dense layers: the sums do not depend on each
@@ -107,27 +113,33 @@ TARGET BNN_INLINE void V(dense)(const int P, V(f) *sum, const unsigned char *at,
     }
 }
 
-/* Compute one pixel of a pooling or a depthwise convolution; each lane is a channel. */
-TARGET BNN_INLINE V(f) V(window)(const bnn_layer *layer, const bnn_taps *taps,
-                                 const unsigned char *at, const int32_t block)
+/* Compute P pixels of a pooling or a depthwise convolution; each lane is a channel. */
+TARGET BNN_INLINE void V(window)(const int P, const bnn_layer *layer, const bnn_taps *taps, V(f) *v,
+                                 const unsigned char *const *at, const int32_t block)
 {
-    const bool maximum = layer->kind == BNN_MAXIMUM;
-    V(f) v = F_ALL(maximum ? -FLT_MAX : 0.0f);
-    for (int32_t row = 0; row < taps->rows; ++row)
-        for (int32_t column = 0; column < taps->columns; ++column) {
-            const V(f) x = F_LOAD(bnn_floats(at + row * taps->row + column * taps->column));
-            if (layer->kind == BNN_DEPTHWISE) {
-                const float *w = (const float *)layer->weights
-                    + 16 * (ptrdiff_t)(block * layer->kernel_h * layer->kernel_w
-                                       + taps->first + row * taps->w_row + column * taps->w_column);
-                v = F_MADD(x, F_LOAD(w), v);
-            } else {
-                v = maximum ? F_MAX(v, x) : F_ADD(v, x);
-            }
+#define EACH_TAP(value) \
+    for (int32_t row = 0; row < taps->rows; ++row) \
+        for (int32_t column = 0; column < taps->columns; ++column) { \
+            const ptrdiff_t tap = row * taps->row + column * taps->column + 64 * (ptrdiff_t)block; \
+            value; \
         }
-    if (layer->kind == BNN_MEAN && taps->rows * taps->columns > 1)
-        v = F_MUL(v, F_ALL(1.0f / (float)(taps->rows * taps->columns)));
-    return v;
+#define X F_LOAD(bnn_floats(at[i] + tap))
+    const V(f) first = F_ALL(layer->kind == BNN_MAXIMUM ? -FLT_MAX : 0.0f);
+    EACH v[i] = first;
+    if (layer->kind == BNN_MAXIMUM) {
+        EACH_TAP(EACH v[i] = F_MAX(v[i], X))
+    } else if (layer->kind == BNN_DEPTHWISE) {
+        const float *weights = (const float *)layer->weights
+            + 16 * (ptrdiff_t)(block * layer->kernel_h * layer->kernel_w + taps->first);
+        EACH_TAP(const V(f) w = F_LOAD(weights + 16 * (row * taps->w_row + column * taps->w_column));
+                 EACH v[i] = F_MADD(X, w, v[i]))
+    } else {
+        const float count = (float)(taps->rows * taps->columns);
+        EACH_TAP(EACH v[i] = F_ADD(v[i], X))
+        if (count > 1.0f) EACH v[i] = F_MUL(v[i], F_ALL(1.0f / count));
+    }
+#undef X
+#undef EACH_TAP
 }
 
 /* Load 16 channels of a pixel, shifted by layer->channel; zeros for channels that do not exist. */
@@ -166,7 +178,7 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
         const unsigned char *moved[PIXELS];
         const ptrdiff_t first = 4 * (c / layer->group_out * layer->group_in);
         EACH moved[i] = at[i] + first;
-        V(real)(P, v, moved, taps,
+        V(real)(P, 1, v, moved, taps,
                 (const float *)layer->weights + 16 * (taps->first + block * taps->filter));
         break;
     }
@@ -180,18 +192,19 @@ TARGET BNN_INLINE void V(group)(const int P, const bnn_layer *layer, const bnn_t
         }
         break;
     default:
-        EACH v[i] = V(window)(layer, taps, at[i] + 4 * c, block);
+        V(window)(P, layer, taps, v, at, block);
     }
     V(steps)(P, layer, v, px, block, ws);
 }
 
-/* Compute `blocks` times 16 filters of a dense layer. */
+/* Compute `blocks` times 16 filters of one pixel. */
 TARGET BNN_INLINE void V(dense_blocks)(const bnn_layer *layer, const bnn_taps *taps,
                                        const unsigned char *at, const ptrdiff_t *px, int32_t block,
                                        int32_t blocks, unsigned char *ws)
 {
     V(f) v[DENSE];
-    const float *weights = (const float *)layer->weights + 16 * (ptrdiff_t)(block * taps->filter);
+    const float *weights = (const float *)layer->weights
+        + 16 * (ptrdiff_t)(taps->first + block * taps->filter);
     if (blocks == DENSE)
         V(dense)(DENSE, v, at, taps, weights);
     for (int32_t i = 0; i < blocks; ++i) {
@@ -200,40 +213,55 @@ TARGET BNN_INLINE void V(dense_blocks)(const bnn_layer *layer, const bnn_taps *t
     }
 }
 
-/* Compute 16 channels of up to CHUNK pixels with the same positions of the kernel in the image. For
- * the one pixel of a dense layer, compute `blocks` times 16 channels. */
+/* Compute BLOCKS times 16 filters of PIXELS pixels. */
+TARGET BNN_INLINE void V(real_blocks)(const bnn_layer *layer, const bnn_taps *taps,
+                                      const unsigned char *const *at, const ptrdiff_t *px,
+                                      int32_t block, unsigned char *ws)
+{
+    V(f) v[BLOCKS * PIXELS];
+    V(real)(PIXELS, BLOCKS, v, at, taps,
+            (const float *)layer->weights + 16 * (ptrdiff_t)(taps->first + block * taps->filter));
+    for (int b = 0; b < BLOCKS; ++b) V(steps)(PIXELS, layer, v + b * PIXELS, px, block + b, ws);
+}
+
+/* Compute `blocks` times 16 channels of up to CHUNK pixels with the same positions of the kernel in
+ * the image. */
 TARGET BNN_NEVER_INLINE void V(chunk)(const bnn_layer *layer, const bnn_taps *taps,
                                       const unsigned char *const *at, const ptrdiff_t *px,
                                       int32_t pixels, int32_t block, int32_t blocks,
                                       unsigned char *ws)
 {
     float outside[16], *base = 0;
-    int32_t i = 0;
-    if (blocks > 1) {
+    int32_t done = 0;
+    if (blocks > 1 && pixels == 1 && taps->rows * taps->columns == 1) {
         V(dense_blocks)(layer, taps, at[0], px, block, blocks, ws);
         return;
     }
-    if (layer->kind == BNN_BINARY && layer->fill != 0) bnn_base(layer, taps, block, base = outside);
-    for (; i + PIXELS <= pixels; i += PIXELS)
-        V(group)(PIXELS, layer, taps, at + i, px + i, block, base, ws);
-    if (PIXELS > 8 && i + 8 <= pixels) {
-        V(group)(PIXELS > 8 ? 8 : 1, layer, taps, at + i, px + i, block, base, ws);
-        i += 8;
+    if (BLOCKS > 1 && blocks == BLOCKS)
+        for (; done + PIXELS <= pixels; done += PIXELS)
+            V(real_blocks)(layer, taps, at + done, px + done, block, ws);
+    for (; blocks > 0; --blocks, ++block) {
+        int32_t i = done;
+        if (layer->kind == BNN_BINARY && layer->fill != 0)
+            bnn_base(layer, taps, block, base = outside);
+        for (; i + PIXELS <= pixels; i += PIXELS)
+            V(group)(PIXELS, layer, taps, at + i, px + i, block, base, ws);
+        if (PIXELS > 4 && i + 4 <= pixels) {
+            V(group)(PIXELS > 4 ? 4 : 1, layer, taps, at + i, px + i, block, base, ws);
+            i += 4;
+        }
+        if (PIXELS > 2 && i + 2 <= pixels) {
+            V(group)(PIXELS > 2 ? 2 : 1, layer, taps, at + i, px + i, block, base, ws);
+            i += 2;
+        }
+        if (i < pixels) V(group)(1, layer, taps, at + i, px + i, block, base, ws);
     }
-    if (PIXELS > 4 && i + 4 <= pixels) {
-        V(group)(PIXELS > 4 ? 4 : 1, layer, taps, at + i, px + i, block, base, ws);
-        i += 4;
-    }
-    if (PIXELS > 2 && i + 2 <= pixels) {
-        V(group)(PIXELS > 2 ? 2 : 1, layer, taps, at + i, px + i, block, base, ws);
-        i += 2;
-    }
-    if (i < pixels) V(group)(1, layer, taps, at + i, px + i, block, base, ws);
 }
 
 #undef V
 #undef TARGET
 #undef PIXELS
+#undef BLOCKS
 #undef BURST
 #undef BURSTS
 #undef F_LOAD

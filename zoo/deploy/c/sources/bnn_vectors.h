@@ -9,6 +9,7 @@
 #define V(name) bnn_##name##_avx512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,fma,popcnt")))
 #define PIXELS 8
+#define BLOCKS 2
 #define BURST INT32_MAX
 #define BURSTS 0
 typedef __m512 V(f);
@@ -41,6 +42,7 @@ typedef __m512i V(counts);
 #define V(name) bnn_##name##_avx2
 #define TARGET __attribute__((target("avx2,fma,popcnt")))
 #define PIXELS 4
+#define BLOCKS 1
 #define BURST 31
 #define BURSTS 1
 typedef struct { __m256 l, h; } V(f);
@@ -117,6 +119,7 @@ TARGET BNN_INLINE __m256 V(wide)(__m256i c)
 /* Four vectors of four lanes; the two sets differ only in the names of their instructions. */
 #define TARGET
 #define PIXELS 4
+#define BLOCKS 1
 #define BURST 31
 #define BURSTS 1
 #if BNN_SET == BNN_NEON
@@ -219,6 +222,7 @@ BNN_INLINE V(f) V(sums)(V(f) base, V(counts) c)
 #else
 #define PIXELS 2 /* microcontrollers: fewer values are spilled to the stack */
 #endif
+#define BLOCKS 1
 #define BURST 31
 #define BURSTS 1
 typedef struct { float v[16]; } V(f);

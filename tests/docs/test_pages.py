@@ -98,7 +98,9 @@ return found;
 """
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "width", [pytest.param(w, marks=[pytest.mark.slow] * (w == 800)) for w in WIDTHS]
+)
 def test_nothing_sticks_out_of_a_page(site, browser, width):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",

@@ -11,6 +11,8 @@ from zoo import catalog
 from zoo.errors import UnknownNameError
 from zoo.pretrained.records import sets_of
 
+QUICK = {"BinaryAlexNet", "QuickNetSmall"}
+
 
 def test_rows_are_those_of_the_table():
     with catalog.TABLE.open(newline="", encoding="utf-8") as lines:
@@ -20,7 +22,13 @@ def test_rows_are_those_of_the_table():
 
 
 # Ours are counted where the default networks are built, in models/test_every_model.py.
-@pytest.mark.parametrize("row", catalog.rows(origin="larq-zoo"), ids=lambda row: row.model)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=[] if row.model in QUICK else [pytest.mark.slow], id=row.model)
+        for row in catalog.rows(origin="larq-zoo")
+    ],
+)
 def test_model_has_the_counts_of_its_row(row):
     model = zoo.get_model(row.model, weights=None)
     counted = zoo.profile(model)

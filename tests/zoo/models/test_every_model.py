@@ -52,7 +52,15 @@ def is_binary(name: str) -> bool:
     return ROWS[name].family != "real-valued"
 
 
-@pytest.mark.parametrize("name", ALL, scope="class")
+# One network of each kind of block; the others are deeper, wider, or of another family's parts.
+EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
+EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
+QUICK_OR_DEEP = [
+    pytest.param(name, marks=[] if name in EACH_BLOCK else [pytest.mark.slow]) for name in ALL
+]
+
+
+@pytest.mark.parametrize("name", QUICK_OR_DEEP, scope="class")
 class TestDefault:
     """The model as the public function builds it, at the paper's image size."""
 
@@ -103,14 +111,6 @@ class TestDefault:
         dense = [each for each in model.layers if type(each) is tf.keras.layers.Dense]
         assert dense[-1].units == (1000 if ROWS[name].dataset == "imagenet" else 10)
         assert not hasattr(dense[-1], "kernel_quantizer")
-
-
-# One network of each kind of block; the others are deeper, wider, or of another family's parts.
-EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
-EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
-QUICK_OR_DEEP = [
-    pytest.param(name, marks=[] if name in EACH_BLOCK else [pytest.mark.slow]) for name in ALL
-]
 
 
 @pytest.mark.parametrize("name", QUICK_OR_DEEP, scope="class")

@@ -114,6 +114,26 @@ def test_every_kind_of_layer(instructions, compiled, tmp_path):
     assert relative(network(batch), model(batch, training=False)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("pooling", "size"),
+    [
+        (layers.MaxPooling2D(3, 2, padding="same"), (73, 70)),
+        (layers.AveragePooling2D(2), (74, 66)),
+        (layers.MaxPooling2D(5, 3), (71, 81)),
+    ],
+)
+def test_a_convolution_and_its_pooling_run_in_turns(pooling, size, compiled, tmp_path):
+    """Where the map between them is large."""
+    image = tf.keras.Input((*size, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(40, 3, padding="same")(image))
+    x = symmetric(16, 3)(pooling(x))
+    model = turned(randomize(tf.keras.Model(image, x, name="stem")))
+    network = compiled(model, tmp_path / "c")
+    assert "bnn_run_pair(&layer_0, &layer_1" in (tmp_path / "c" / "stem.c").read_text()
+    batch = images(model, 2)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
 def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
     image = tf.keras.Input((8, 8, 32))
     x = layers.Conv2D(32, 1)(image)

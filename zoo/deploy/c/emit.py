@@ -48,9 +48,16 @@ class Source:
         self._memory = memory
         self._image = schedule.image
         self._names: dict[tuple[str, bytes], str] = {}
+        paired = False
         for operation in schedule.operations:
             if isinstance(operation, Loop):
                 self._loop(operation)
+                index = len(self.layers) - 1
+                if paired:
+                    self.calls[-2:] = [
+                        f"bnn_run_pair(&layer_{index - 1}, &layer_{index}, image, ws);"
+                    ]
+                paired = operation in memory.pairs
             elif not memory.is_view(operation):
                 self._copy(operation)
         output = schedule.output

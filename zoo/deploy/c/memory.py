@@ -45,6 +45,7 @@ class Memory:
 
     Attributes:
         size: bytes of the workspace, without the bytes for aligning its start.
+        pairs: the loops that run in turns with the next one.
     """
 
     def __init__(self, schedule: Schedule):
@@ -58,6 +59,11 @@ class Memory:
                 self._use(value, index)
         self._use(schedule.output, len(operations))
         self._use(schedule.image, 0)
+        self.pairs = set(schedule.pairs())
+        for index, operation in enumerate(operations):
+            if operation in self.pairs:  # it still reads while the next operation writes
+                for value in operation.reads():
+                    self._use(value, index + 1)
         self._share(operations)
         self._at_once: set[Loop] = set()
         for index, operation in enumerate(operations):

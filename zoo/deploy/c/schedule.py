@@ -9,6 +9,8 @@ are one pass. Values between them are stored only if another loop reads them.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from zoo.deploy.c.graph import (
 )
 from zoo.deploy.c.operations import Copy, Loop, Operation, Store, StorePool, StoreSigns
 from zoo.deploy.c.rewriting import rewritten
+
+LARGE = 2**19  # bytes of a map that does not fit into the nearest cache
 
 
 class Schedule:
@@ -202,6 +206,27 @@ class Schedule:
                 loop.insert(part, StorePool(window.output, channel))
                 self._makers[window.output].append(loop)
                 channel += part.channels
+
+    def pairs(self) -> Iterator[Loop]:
+        """Yield the loops that can run in turns with the next one, some rows at a time.
+
+        These are convolutions of real values whose large map only a pooling reads: together they
+        read it from a near cache.
+        """
+        for one, other in pairwise(self.operations):
+            if (
+                isinstance(one, Loop)
+                and isinstance(other, Loop)
+                and one.window.kind is Kind.REAL
+                and other.window.kind in (Kind.MAXIMUM, Kind.MEAN)
+                and not one.window.geometry.pointwise
+                and not other.window.geometry.pointwise
+                and not any(isinstance(step, Combine) for step in other.steps)
+                and other.window.inputs[0] in one.writes()
+                and other.window.inputs[0] not in self.parts
+                and 4 * one.window.output.pixels * one.window.output.channels > LARGE
+            ):
+                yield one
 
     # --- what is stored, and the order ------------------------------------------------------------
 

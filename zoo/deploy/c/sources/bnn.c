@@ -60,6 +60,7 @@
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
+#define STRIP 4 /* rows of a pair's second layer that are computed together */
 /* How many blocks of 16 filters of one pixel are computed together; at most PIXELS. */
 #define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
@@ -246,7 +247,9 @@ static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch,
                       step < blocks - block ? step : blocks - block, ws);
 }
 
-void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
+/* Compute the rows [first, last) of a layer's output. */
+static void bnn_rows(const bnn_layer *layer, const float *image, unsigned char *workspace,
+                     int32_t first, int32_t last)
 {
     const int set = bnn_set();
     const unsigned char *input = layer->input == BNN_IMAGE
@@ -254,9 +257,10 @@ void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspac
     const int32_t most = bnn_most(layer);
     bnn_batch batch;
     batch.parts = 0;
-    for (bnn_range y = {0, 0, 0, 0}; y.last < layer->out_h;) {
+    for (bnn_range y = {0, first, 0, 0}; y.last < last;) {
         y = bnn_range_from(y.last, layer->out_h, layer->in_h, layer->kernel_h, layer->stride_h,
                            layer->pad_h, layer->dilation_h);
+        if (y.last > last) y.last = last;
         for (bnn_range x = {0, 0, 0, 0}; x.last < layer->out_w;) {
             x = bnn_range_from(x.last, layer->out_w, layer->in_w, layer->kernel_w, layer->stride_w,
                                layer->pad_w, layer->dilation_w);
@@ -271,6 +275,27 @@ void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspac
         }
     }
     if (batch.parts > 0) bnn_compute(set, layer, &batch, workspace);
+}
+
+void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
+{
+    bnn_rows(layer, image, workspace, 0, layer->out_h);
+}
+
+void bnn_run_pair(const bnn_layer *layer, const bnn_layer *next, const float *image,
+                  unsigned char *workspace)
+{
+    int32_t done = 0;
+    for (int32_t row = 0; row < next->out_h; row += STRIP) {
+        const int32_t end = row + STRIP < next->out_h ? row + STRIP : next->out_h;
+        const int32_t below = (end - 1) * next->stride_h - next->pad_h
+            + (next->kernel_h - 1) * next->dilation_h + 1;
+        const int32_t needed =
+            end == next->out_h || below > layer->out_h ? layer->out_h : below > done ? below : done;
+        bnn_rows(layer, image, workspace, done, needed);
+        bnn_rows(next, image, workspace, row, end);
+        done = needed;
+    }
 }
 
 unsigned char *bnn_aligned(void *workspace)

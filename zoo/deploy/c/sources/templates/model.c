@@ -12,6 +12,8 @@
 #ifdef BNN_WATCH
 void BNN_WATCH(const bnn_layer *layer, const unsigned char *workspace);
 #define bnn_run(layer, image, ws) (BNN_WATCH(layer, ws), bnn_run(layer, image, ws))
+#define bnn_run_pair(layer, next, image, ws) \
+    (bnn_run(layer, image, ws), bnn_run(next, image, ws))
 #endif
 
 static void run(const float *image, float *logits, unsigned char *ws)

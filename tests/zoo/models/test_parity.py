@@ -49,7 +49,7 @@ UNUSED = {
     "birealnet50": r"^layers\.0\.down_conv1x1\.weight$",
     "sdbnn_resnet18_imagenet_stage1": r"\.alpha$",
 }
-# Large networks without stored numbers take minutes in float64.
+# Large networks without stored numbers, which take minutes in float64, are left to the slow tier.
 SLOW_IN_FLOAT64 = [name for name in LISTINGS if name not in NUMBERED and not name.endswith("cifar")]
 IN_FLOAT64 = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_IN_FLOAT64 else [])
@@ -229,7 +229,7 @@ class TestRecordedChecks:
             assert np.linalg.norm(gradients[key]) == pytest.approx(norm, rel=1e-6), key
 
 
-@pytest.mark.parametrize("name", LISTINGS, scope="class")
+@pytest.mark.parametrize("name", IN_FLOAT64, scope="class")
 class TestState:
     @pytest.fixture(scope="class")
     def model(self, name):

@@ -153,3 +153,15 @@ def test_lighting_is_rounded_like_the_sum():
     for index, shift in enumerate(shifts):
         expected = np.rint(np.clip(pixels.astype(np.float32) + shift, 0, 255))
         np.testing.assert_array_equal(light.on(index, pixels), expected)
+
+
+def test_an_epoch_that_is_left_keeps_few_crops(make, folder):
+    prep = make(RandomResizedCropFlip, input_shape=(24, 24, 3))
+    data = make(ImageFolder, data_dir=str(folder))
+    pipeline = InputPipeline(data, prep, batch_size=6, seed=4, cache="none", photographs="pillow")
+    epochs = [iter(pipeline.train(epoch)) for epoch in (0, 1)]
+    for batches in zip(*epochs, strict=True):  # two at a time do not disturb each other
+        assert batches[0]["image"].shape == batches[1]["image"].shape
+    for epoch in range(2, 8):
+        next(iter(pipeline.train(epoch)))
+    assert {epoch for epoch, _ in pipeline._threads._waiting} <= {6, 7}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from training.data.crops_in_threads import CHUNK, CropsInThreads
 from training.data.encoded import EncodedImages, reading
 from training.data.philox import uniform
-from training.data.photographs import RandomCrops
 from training.data.preprocessing import ImagePreprocessing
 from training.data.storage import EncodedSplit
 from zoo.errors import DatasetError
@@ -23,7 +23,7 @@ def decoded(
     key: int | None,
     fetch: Callable | None = None,
     classes: int | None = None,
-    crops: RandomCrops | None = None,
+    crops: CropsInThreads | None = None,
 ) -> tf.data.Dataset:
     """Return batches of any size: "image" (before normalisation), "label" int32, "position" int64.
 
@@ -48,18 +48,23 @@ def decoded(
     # About 1 MB of pixels: large enough that a chunk's overhead is small, and small enough to
     # share the work among cores.
     chunk = max(1, min(32, 2**20 // math.prod(shape)))
-    if crops is not None:
-        chunk = 32  # less of the time goes into what Pillow does not do
 
-    def decode(positions, records):
+    def fetched(positions, records):
         examples = fetch(records) if fetch else records
         if classes is not None:
             labels = tf.cast(examples["label"], tf.int64)
             known = (labels >= 0) & (labels < classes)
             positions = tf.boolean_mask(positions, known)
             examples = {k: tf.boolean_mask(each, known) for k, each in examples.items()}
-        if crops is not None and key is not None:
-            return _cut(crops, key, positions, examples["image"], preprocessing.output(examples))
+        return positions, examples
+
+    def encoded(positions, records):
+        positions, examples = fetched(positions, records)
+        labels = preprocessing.output(examples)
+        return {"image": examples["image"], "label": labels, "position": positions}
+
+    def decode(positions, records):
+        positions, examples = fetched(positions, records)
         if key is not None:
             keys = tf.fill(tf.shape(positions), key)
             seeds = tf.stack([keys, tf.cast(positions, tf.int32)], axis=1)
@@ -73,24 +78,9 @@ def decoded(
             readable.concatenate(tf.data.Dataset.from_tensors(nothing)).take(1).get_single_element()
         )
 
+    if crops is not None and key is not None:
+        return crops.of(records.batch(CHUNK).map(encoded), key)
     return records.batch(chunk).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _cut(
-    crops: RandomCrops, key: int, positions: tf.Tensor, files: tf.Tensor, labels: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Return a chunk of `decoded`, made by Pillow."""
-
-    def pixels(files: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return crops.pixels(files.tolist(), key, positions)
-
-    images, kept = tf.numpy_function(pixels, [files, positions], [tf.uint8, tf.int64])
-    kept = tf.ensure_shape(kept, [None])
-    return {
-        "image": tf.ensure_shape(images, [None, *crops.shape]),
-        "label": tf.gather(labels, kept),
-        "position": tf.gather(positions, kept),
-    }
 
 
 @dataclass(frozen=True)

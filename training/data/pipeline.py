@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import storage
+from training.data.crops_in_threads import CropsInThreads
 from training.data.decoding import DecodedSplit, check_first_image, decoded
 from training.data.encoded import EncodedImages, reading, shuffled
 from training.data.order import Order
@@ -89,6 +90,7 @@ class InputPipeline:
         elif self.data_service:
             dataset.read_without_python()
         self.crops = preprocessing.random_crops() if photographs == "pillow" else None
+        self._threads = CropsInThreads(self.crops) if self.crops else None
         self.local_batch_size = batch_size // shard[1]
         self.steps_per_epoch = self.num_train // batch_size
         self.validation_steps = math.ceil(self.num_validation / batch_size)
@@ -129,7 +131,7 @@ class InputPipeline:
         else:
             data = self._from_stream(positions, key)
         classes, fetch = self.dataset.num_classes, self._fetch(split)
-        data = decoded(data, self.preprocessing, key, fetch, classes, self.crops)
+        data = decoded(data, self.preprocessing, key, fetch, classes, self._threads)
         data = data.rebatch(size, drop_remainder=True).take(steps)
         if self.data_service:
             service = tf.data.experimental.service

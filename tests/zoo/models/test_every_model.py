@@ -55,6 +55,7 @@ def is_binary(name: str) -> bool:
 # One network of each kind of block; the others are deeper, wider, or of another family's parts.
 EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
 EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
+DIFFERENT = [name for name in ALL if name in EACH_BLOCK]
 QUICK_OR_DEEP = [
     pytest.param(name, marks=[] if name in EACH_BLOCK else [pytest.mark.slow]) for name in ALL
 ]
@@ -181,7 +182,7 @@ class TestSmall:
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
-@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in DIFFERENT])
 def test_without_binary_weights_no_kernel_is_one_bit(name):
     stage1 = build(name, binary_weights=False)
     assert one_bit_layers(stage1) == set()
@@ -220,7 +221,7 @@ ARGUMENTS = [
     for name in ALL
     for argument in arguments_of(name)
     if argument != "weights"
-    if name in EACH_BLOCK or name == lightest(ROWS[name].family, argument)
+    if name in DIFFERENT or name == lightest(ROWS[name].family, argument)
 ]
 
 
@@ -247,7 +248,7 @@ def test_argument_changes_the_model(name, argument, monkeypatch):
     assert same == ((name, argument) in WITHOUT_EFFECT)
 
 
-@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in DIFFERENT])
 def test_weights_argument_takes_what_save_weights_wrote(name, tmp_path):
     original = randomize(build(name))
     save_weights(original, tmp_path / "all.npz")
@@ -321,7 +322,7 @@ KINDS_OF_LAYERS = [
     tiered(name)
     if ROWS[name].family in ("ReActNet", "XNOR-Net++", "SD-BNN")
     else pytest.param(name, marks=pytest.mark.slow)
-    for name in ALL
+    for name in DIFFERENT
 ]
 
 
@@ -335,7 +336,7 @@ def test_arguments_survive(name, variant, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", DIFFERENT)
 def test_arguments_survive_in_saved_model(name, tmp_path):
     round_trip(name, "all", ["saved_model"], tmp_path)
 
@@ -376,7 +377,7 @@ def test_mixed_precision(name, kind):
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL])
+@pytest.mark.parametrize("name", [of_two_families(name) for name in DIFFERENT])
 def test_other_uses(name):
     shape = image_shape(name, odd=True)
     features = build(name, include_top=False, input_shape=shape)
@@ -402,7 +403,9 @@ def open_sizes(name: str) -> dict[str, Any]:
 FIXED_SIZE = ("SDBNNVGGSmall", "XNORNetPlusPlusAlexNet")  # their classifier takes every pixel
 
 
-@pytest.mark.parametrize("name", [of_two_families(name) for name in ALL if name not in FIXED_SIZE])
+@pytest.mark.parametrize(
+    "name", [of_two_families(name) for name in DIFFERENT if name not in FIXED_SIZE]
+)
 def test_open_image_size(name):
     open_size = randomize(build(name, input_shape=(None, None, 3), **open_sizes(name)))
     fixed = build(name, input_shape=(37, 43, 3), **open_sizes(name))

@@ -27,7 +27,7 @@ from training.terminal import (
 from zoo.errors import UnknownNameError, WorkerLostError, ZooError
 from zoo.quiet import debugging
 
-# Where each command is defined, and its line in `lqz --help`, which therefore imports no command.
+# Where each command is defined, and its line in `lqz --help`: so the help imports no command.
 COMMANDS = {
     "list": (
         "training.commands.list:list_models",
@@ -62,7 +62,7 @@ UNHEARD = 141  # 128 + SIGPIPE
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called; larq-zoo's tasks are commands too."""
+    """A group that imports a command when it is called. larq-zoo's tasks are commands too."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -129,8 +129,8 @@ def _run(args: Sequence[str] | None) -> int:
         return error.exit_code
     except click.Abort as error:
         if isinstance(error.__cause__, EOFError):
-            raise error.__cause__ from None  # click takes it for Ctrl-D; here it is a bug
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends at once and prints nothing
+            raise error.__cause__ from None  # click treats EOFError as Ctrl-D; here it is a bug
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except ZooError as error:
@@ -152,7 +152,7 @@ def _run(args: Sequence[str] | None) -> int:
 
 
 def fault_of_the_machine(error: BaseException) -> str | None:
-    """One sentence for what the system refused: files, disk, memory; None for anything else."""
+    """Return a sentence for an error of files, disk or memory; None for any other error."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         disk = "No space left" in str(error)
         what = "The disk is full" if disk else "There is not enough memory"
@@ -165,7 +165,7 @@ def fault_of_the_machine(error: BaseException) -> str | None:
 
 
 def larq_zoo_command(info: TaskInfo) -> click.Command:
-    """A task of larq-zoo as a command, as larq-zoo's own `lqz` has it."""
+    """Return a task of larq-zoo as a command, as in larq-zoo's `lqz`."""
 
     @click.command(info.name, context_settings=OPEN, add_help_option=False)
     @click.argument("settings", nargs=-1, type=click.UNPROCESSED)

@@ -1,4 +1,4 @@
-"""The terminal: tables that fit it, text that cannot steer it, and no noise of TensorFlow's."""
+"""The terminal: tables that fit it, text without control characters, no TensorFlow messages."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ import click
 from zoo.errors import ZooError
 from zoo.quiet import absent, import_tensorflow
 
-NEEDED_FILES = 64  # descriptors that TensorFlow and a run have open at once, with room to spare
+NEEDED_FILES = 64  # more descriptors than TensorFlow and a run have open at once
 NEEDED_ADDRESSES = 3 * 2**30  # bytes; TensorFlow alone maps 2.1 GiB
 
-# TensorFlow imports them where they are installed, for what no command uses: its converter of JAX's
-# functions, distortions of images, tables as inputs.
+# TensorFlow imports these packages if they are installed. No command needs them: they convert JAX
+# functions, distort images and read tables.
 UNUSED_PACKAGES = ("jax", "pandas", "scipy")
 
 OPEN = {"ignore_unknown_options": True}  # --key and --no-key are settings, not options
 
 
 def prepare_standard_streams() -> None:
-    """Give this process three streams that can be used, whatever it was started with.
+    """Make the three standard streams usable, even if the process was started with closed ones.
 
-    A closed one would give its number to the next file that is opened, and what libraries print
-    would go there. Text that a stream's encoding lacks is written as escapes.
+    The next opened file would take the number of a closed stream, and libraries would print into
+    that file. A character that a stream's encoding lacks is written as an escape.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
-        if stream is None:  # closed when Python began
+        if stream is None:  # it was closed when Python started
             setattr(sys, name, os.fdopen(number, "w", errors="backslashreplace", closefd=False))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 class _Heedless(io.FileIO):
-    """Standard output that goes on where nobody reads it any more, or its disk is full."""
+    """Standard output that accepts writes even if its reader left or its disk is full."""
 
     def write(self, data: Any) -> int:
         try:
@@ -59,7 +59,7 @@ class _Heedless(io.FileIO):
 
 
 def unheard(error: OSError) -> None:
-    """Send what is still written to standard output nowhere, and say why unless its reader left."""
+    """Discard all later standard output; print the reason, unless the reader left."""
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), 1)
     if not isinstance(error, BrokenPipeError):
@@ -69,10 +69,10 @@ def unheard(error: OSError) -> None:
 
 @contextmanager
 def outliving_readers() -> Iterator[None]:
-    """While the block runs, a standard output that breaks ends nothing: a training matters more."""
+    """Ignore a broken standard output while the block runs, so that it does not stop a training."""
     before = sys.stdout
     if not isinstance(before, io.TextIOWrapper) or before is not sys.__stdout__:
-        yield  # a notebook or a test reads it
+        yield  # a notebook or a test has replaced it
         return
     with suppress(OSError):
         before.flush()
@@ -88,7 +88,7 @@ def outliving_readers() -> Iterator[None]:
 
 
 def check_limits() -> None:
-    """Raise ZooError where the system's limits for this process leave TensorFlow no room."""
+    """Raise ZooError if the system's limits for this process are too low for TensorFlow."""
     files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most_files if most_files != resource.RLIM_INFINITY else max(files, 4096)
     if files != resource.RLIM_INFINITY and files < wanted:
@@ -108,8 +108,10 @@ def check_limits() -> None:
 
 
 def plain(text: str) -> str:
-    """Text that may hold a file's name or content, for a terminal: what would steer it is shown as
-    an escape. Line ends and tabs stay."""
+    """Replace control characters by escapes, so that `text` can be printed on a terminal.
+
+    `text` may contain a file's name or content. Line ends and tabs stay.
+    """
     return "".join(
         each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
         for each in text
@@ -117,34 +119,34 @@ def plain(text: str) -> str:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without the noise it makes; ZOO_DEBUG=1 shows it.
+    """Import TensorFlow without its start-up messages; ZOO_DEBUG=1 shows them.
 
     Raises:
-        ZooError: the system's limits for this process leave it no room.
+        ZooError: the system's limits for this process are too low for TensorFlow.
     """
     check_limits()
-    # larq warns of binary kernels without `kernel_constraint`, which no paper has: only our small
+    # larq warns about binary kernels without `kernel_constraint`. No paper has one: only our small
     # networks clip latent weights.
     logging.getLogger("larq").setLevel(logging.ERROR)
     with absent(UNUSED_PACKAGES):
         import_tensorflow()
-    gc.freeze()  # what was imported stays: no later search for garbage need look at it
+    gc.freeze()  # imported objects stay; later garbage collections need not search them
 
 
 def on_terminal() -> bool:
-    """Whether a person is looking at the output."""
+    """Return whether the output goes to a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def has_room() -> bool:
-    """Whether wide tables fit: on a wide terminal, and wherever lines may be long."""
+    """Return whether wide tables fit: on a wide terminal, and in files and pipes."""
     return not on_terminal() or shutil.get_terminal_size().columns >= 130
 
 
 def print_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
 ) -> None:
-    """A table fitted to the terminal; elsewhere plain lines with nothing folded or cut."""
+    """Print a table that fits the terminal; elsewhere print each row as one whole line."""
     rows = [[plain(cell) for cell in row] for row in rows]
     if on_terminal():
         from rich import box
@@ -154,7 +156,7 @@ def print_table(
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
         for column, head in enumerate(heads):
-            # Text folds; figures and the names in front do not.
+            # Text is folded; figures and the first column are not.
             widest = max((len(row[column]) for row in rows), default=0)
             whole = widest if column in right or column == 0 else None
             justify: JustifyMethod = "right" if column in right else "left"

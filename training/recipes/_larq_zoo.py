@@ -18,7 +18,7 @@ from zoo.weights.load import load_weights
 
 
 class LarqZooFactory(ModelFactory):
-    """What our recipes need beside a factory of larq-zoo; a class of this goes before it."""
+    """Add what our recipes need to a larq-zoo factory; put it before that factory in the bases."""
 
     default_num_classes: ClassVar[int] = 1000
     catalog_name: ClassVar[str]
@@ -35,8 +35,8 @@ class LarqZooFactory(ModelFactory):
         return getattr(getattr(self, "preprocessing", None), "input_shape", None)
 
     def build(self) -> tf.keras.models.Model:
-        # Layers have no names there but Keras's, which count through the process: from the start,
-        # so that a run's weights have the same names when it continues.
+        # larq-zoo does not name its layers, so Keras numbers them through the whole process. Start
+        # the numbers again, so that a run's weights have the same names when it continues.
         tf.keras.backend.reset_uids()
         arguments = {
             name: getattr(self, name)
@@ -58,7 +58,7 @@ class LarqZooFactory(ModelFactory):
         return self._ending(model) if self.include_top else model
 
     def _ending(self, model: tf.keras.Model) -> tf.keras.Model:
-        """`model`, which ends with a softmax, with `classifier_activation` in its place."""
+        """Return `model` with `classifier_activation` instead of its final softmax."""
         if self.classifier_activation == "softmax":
             return model
         logits = model.layers[-1].input
@@ -68,7 +68,7 @@ class LarqZooFactory(ModelFactory):
         return tf.keras.Model(model.inputs, outputs, name=model.name)
 
 
-# Whose class is not called as the model is.
+# Models with a factory class of another name.
 CLASSES = {"RealToBinaryNet": "RealToBinNetBNNFactory"}
 
 
@@ -81,7 +81,7 @@ def _adapted(row: catalog.Row) -> type:
 
 
 def __getattr__(name: str) -> type:
-    """The factory of a model of larq-zoo, made when it is first asked for: BinaryAlexNetFactory."""
+    """Return the factory of a larq-zoo model, such as BinaryAlexNetFactory; made on first use."""
     for row in catalog.rows(origin="larq-zoo"):
         if name == f"{row.model}Factory":
             return _adapted(row)

@@ -1,4 +1,4 @@
-"""Networks that a recipe builds: of this zoo with other arguments, and larq-zoo's."""
+"""Networks that a recipe builds: this zoo's with other arguments, and larq-zoo's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from zoo.weights.load import classes_of
 def network(
     factory: Any, field: str, recipe: str, overrides: Mapping[str, Any]
 ) -> Callable[..., tf.keras.Model]:
-    """A function that rebuilds a configured factory's model, with logits as output.
+    """Return a function that rebuilds a configured factory's model, with logits as output.
 
     Args:
         factory: the component.
-        field: where the recipe has it, for errors.
+        field: the recipe's field that holds it, for errors.
         recipe: the recipe's name, for errors.
         overrides: arguments of the model.
 
@@ -40,11 +40,11 @@ def network(
 
 
 def file_of(factory: Any, find: Callable[..., Path | None]) -> Path | None:
-    """The file of the weights that a factory gives its network; None without any.
+    """Return the file of the weights that a factory loads; None if it loads no file.
 
     Args:
         factory: the component.
-        find: gives the file of weights by their name and the model's, or None.
+        find: returns the file for the name of the weights and the name of the model, or None.
     """
     if factory.weights is None:
         return None
@@ -55,7 +55,7 @@ def file_of(factory: Any, find: Callable[..., Path | None]) -> Path | None:
 
 
 def check_classes(teacher: Any, path: Path, classes: int) -> None:
-    """Raise InvalidValueError for a teacher whose weights know another number of classes."""
+    """Raise InvalidValueError if the teacher's weights have another number of classes."""
     if not isinstance(teacher, ZooFactory):
         return  # Keras's applications refuse other classes themselves
     name = teacher.catalog_name

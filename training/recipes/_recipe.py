@@ -34,7 +34,7 @@ from zoo.models import ZooFactory
 
 
 class Recipe(TrainingValues, RunSettings):
-    """A training. A recipe of a paper is a subclass that restates the values that the paper has."""
+    """A training. The recipe of a paper is a subclass with the values of that paper."""
 
     # Name of the stage that trains the network as it is saved.
     last_stage: ClassVar[str] = "binary"
@@ -46,10 +46,10 @@ class Recipe(TrainingValues, RunSettings):
 
     @classmethod
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Settings that follow from those in `conf`, which beat them: see `derived`."""
+        """Return the settings that follow from `conf`. `conf` has priority: see `derived`."""
         dataset = conf.get("dataset")
         if fold(str(dataset)) == fold(TFDS.__name__):
-            dataset = configured_part(cls, "dataset", conf)  # it knows the size of its images
+            dataset = configured_part(cls, "dataset", conf)  # the object knows its image size
         known = dict(preprocessing_of(dataset)) if "dataset" in conf else {}
         if cls.derived.__func__ is not Recipe.derived.__func__:  # type: ignore[attr-defined]
             chosen = cls.derived(configured_part(cls, "dataset", conf), conf)
@@ -58,16 +58,17 @@ class Recipe(TrainingValues, RunSettings):
 
     @classmethod
     def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
-        """Settings that the recipe chooses by looking at its data set, before the run; none here.
+        """Return settings that the recipe chooses from its data set before the run; here none.
 
-        `conf` holds those that are set, which beat them; the plan tells which were chosen.
+        `conf` holds the settings that the user gave; they have priority. The plan prints the chosen
+        ones.
         """
         return {}
 
     # --- stages -----------------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
-        """The stages, in order; the last gives the network."""
+        """Return the stages, in order; the last one trains the network that is saved."""
         last = self.stage(self.last_stage)
         if self.has_teacher:
             last = replace(last, teacher="teacher", label_smoothing=0.0)
@@ -91,7 +92,7 @@ class Recipe(TrainingValues, RunSettings):
         return [self.teacher_stage(), *stages] if self.has_teacher else stages
 
     def stage(self, name: str, **changes: Any) -> Stage:
-        """A stage of this recipe's values, but for `changes`."""
+        """Return a stage with this recipe's values, except for `changes`."""
         values: dict[str, Any] = {
             "build": self.network(),
             "epochs": self.epochs,
@@ -112,7 +113,7 @@ class Recipe(TrainingValues, RunSettings):
         return Stage(name, **(values | changes))
 
     def learning_rate_schedule(self) -> schedules.Schedule:
-        """The course of the learning rate over the last stage's epochs, those on crops included."""
+        """Return the schedule of the last stage's epochs, including the epochs on crops."""
         if self.schedule != "steps":
             return schedules.named(self.schedule)
         if not self.divide_every:
@@ -124,14 +125,14 @@ class Recipe(TrainingValues, RunSettings):
 
     @property
     def has_teacher(self) -> bool:
-        """Whether a teacher gives the targets."""
+        """Return whether a teacher computes the targets."""
         try:
             return base_getattr(self, "teacher") is not None
         except AttributeError:  # no class was chosen
             return False
 
     def teacher_stage(self) -> Stage:
-        """Trains the teacher, or takes it as it is, with weights."""
+        """Return the teacher's stage: it trains the teacher, or has 0 epochs if it has weights."""
         weights = base_getattr(self, "teacher").weights
         if weights is None and not self.teacher_epochs:
             raise InvalidValueError(
@@ -151,7 +152,7 @@ class Recipe(TrainingValues, RunSettings):
         )
 
     def planned_stages(self) -> list[Stage]:
-        """The stages as they are run: in this machine's precision, from `initialize_from`."""
+        """Return the stages for the run: with this machine's precision and `initialize_from`."""
         bfloat16 = self._computes_in_bfloat16()
         stages = [replace(stage, bfloat16=bfloat16) for stage in self.stages()]
         if self.crop_epochs:
@@ -162,7 +163,7 @@ class Recipe(TrainingValues, RunSettings):
                     f"which are {height}x{width}: give a smaller crop_size, or crop_epochs=0."
                 )
             stages[-1:] = on_crops_first(stages[-1], self.crop_epochs, self.crop_size, channels)
-            try:  # now, not after hours: weights may belong to single pixels
+            try:  # now, not after hours: a network with weights per pixel cannot train on crops
                 stages[-2].build()
             except InvalidValueError as error:
                 raise InvalidValueError(
@@ -192,15 +193,15 @@ class Recipe(TrainingValues, RunSettings):
         """Check the weights that the networks are built with; called before training.
 
         Args:
-            find: gives the file of weights by their name and the model's, such as `find_weights`,
-                or None.
+            find: returns the file for the name of the weights and the name of the model, or None;
+                such as `find_weights`.
 
         Returns:
-            Those of "model" and "teacher" for whose weights there is no file.
+            "model", "teacher" or both, if they have weights but no file for them.
 
         Raises:
             WeightsError: there are no such weights.
-            InvalidValueError: a teacher's know other classes than the data set's.
+            InvalidValueError: a teacher's weights have other classes than the data set.
         """
         absent = []
         for part in ("model", "teacher") if self.has_teacher else ("model",):
@@ -213,28 +214,27 @@ class Recipe(TrainingValues, RunSettings):
         return frozenset(absent)
 
     def network(self, field: str = "model", **overrides: Any) -> Callable[..., tf.keras.Model]:
-        """A function that rebuilds the component `field` with other arguments, with logits as "
-        "output."""
+        """Return a function that rebuilds the component `field` with other arguments and with
+        logits as output."""
         return network(base_getattr(self, field), field, type(self).__name__, overrides)
 
-    # --- what a run stores
-    # -------------------------------------------------------------------------
+    # --- what a run stores ------------------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved recipe: what determines the result."""
+        """Return the resolved recipe: all settings that determine the result."""
         settings = {k: v for k, v in resolved(self).items() if k not in OPERATIONAL}
         return {"task": type(self).__name__, **settings}
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The settings of `config` that say where the same data lies, which may move."""
+        """Return the keys of `config` that only say where the data are; the data may move."""
         published = isinstance(base_getattr(self, "dataset"), (Cifar10, ImageNet))
         return ("dataset.data_dir", "dataset.download") if published else ()
 
     @property
     def directory(self) -> Path:
-        """Where the run is kept: `output_dir`, else a folder named for the recipe's digest."""
+        """Return the run's directory: `output_dir`, else a name with the recipe's digest."""
         if self.output_dir is not None:
             return expanded(self.output_dir)
         dataset = type(base_getattr(self, "dataset")).__name__
@@ -242,11 +242,11 @@ class Recipe(TrainingValues, RunSettings):
 
     @property
     def digest(self) -> str:
-        """Of the resolved recipe without `places`: eight hexadecimal digits."""
+        """Return the digest of `config` without `places`: eight hexadecimal digits."""
         return saved_config.digest(self.config, self.places)
 
     def introduction(self) -> str:
-        """The run's first line."""
+        """Return the run's first line."""
         dataset = self.dataset
         return (
             f"Training {type(self).__name__} on {dataset.title}: "
@@ -271,16 +271,17 @@ class Recipe(TrainingValues, RunSettings):
     def train(
         self, program: StageWriter | None = None, state: StageState | None = None
     ) -> TrainedRun | None:
-        """`run`, with training programs (Zookeeper lets `run` have no arguments).
+        """Train as `run` does, with training programs (Zookeeper allows `run` no arguments).
 
         Args:
-            program: writes the next unfinished stage instead; then None is returned.
-            state: what was trained elsewhere: its stage goes on from there.
+            program: writes the next unfinished stage as a program. Then nothing is trained and
+                None is returned.
+            state: what a program has trained elsewhere; its stage continues from there.
         """
         return execute(self.plan(), program, state)
 
     def plan(self) -> Plan:
-        """The recipe as a run sees it."""
+        """Return everything that a run needs."""
         return Plan(
             recipe=type(self).__name__,
             config=self.config,
@@ -303,7 +304,7 @@ class Recipe(TrainingValues, RunSettings):
 
     @property
     def model_name(self) -> str:
-        """Of the network that is trained, as in the catalog."""
+        """Return the catalog's name of the network that is trained."""
         return component_name(type(base_getattr(self, "model")))
 
     def _computes_in_bfloat16(self) -> bool:

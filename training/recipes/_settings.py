@@ -50,7 +50,7 @@ class RunSettings:
 
     @property
     def options(self) -> RunOptions:
-        """The settings as a run takes them."""
+        """Return these settings in the form that a run needs."""
         return RunOptions(**{each.name: getattr(self, each.name) for each in fields(RunOptions)})
 
 

@@ -1,4 +1,4 @@
-"""Teachers from `tf.keras.applications`, with their own preprocessing inside.
+"""Teachers from `tf.keras.applications`, which include their preprocessing.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -21,7 +21,7 @@ from zoo.weights.files import check_keras
 
 
 def applications() -> dict[str, str]:
-    """Every network of `tf.keras.applications`, with the module that holds its preprocessing."""
+    """Return the networks of `tf.keras.applications`, each with the module of its preprocessing."""
     found = {}
     for module_name in dir(tf.keras.applications):
         module = getattr(tf.keras.applications, module_name)
@@ -36,8 +36,8 @@ def applications() -> dict[str, str]:
 class KerasApplicationFactory(ModelFactory):
     """A network of `tf.keras.applications`, e.g. `teacher.application=ResNet50`.
 
-    Takes images as the recipes prepare them, pixels normalised by torchvision's mean and standard
-    deviation, brings them back to [0, 255] and applies the network's own preprocessing.
+    It takes images as the recipes prepare them: normalised by torchvision's mean and standard
+    deviation. It converts the pixels back to [0, 255] and applies the network's preprocessing.
     """
 
     default_num_classes = 1000
@@ -60,7 +60,7 @@ class KerasApplicationFactory(ModelFactory):
 
     @classmethod
     def setting_for(cls, name: str) -> str | None:
-        """The setting that chooses the network someone calls `name`; or None."""
+        """Return the setting that selects the network `name`; None if there is no such network."""
         known = [each for each in applications() if fold(each) == fold(name)]
         return f"application={known[0]}" if known else None
 
@@ -85,7 +85,7 @@ class KerasApplicationFactory(ModelFactory):
                 classes=self.num_classes,
                 classifier_activation=self.classifier_activation,
             )
-        except Exception as error:  # of a failed download Keras raises no other class
+        except Exception as error:  # Keras raises a plain Exception if a download fails
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise WeightsError(
                 f"The weights '{self.weights}' of the teacher {self.application} cannot be loaded: "

@@ -1,4 +1,4 @@
-"""The settings that affect a training's result: a recipe is a table of their values.
+"""The settings that affect the result of a training. A recipe is a table of their values.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -20,13 +20,13 @@ from zoo.limits import above, at_least, one_of
 
 
 class TrainingValues:
-    """All settings of a training. The defaults switch off everything that a paper must ask for.
+    """All settings that affect the result. By default, every method of a paper is switched off.
 
-    `training.settings.saved_config` knows these defaults: they are left out of a recipe's digest.
+    `training.settings.saved_config` knows these defaults and leaves them out of a recipe's digest.
     A type limits the values of one setting; `training.loop.check_plan` checks combinations.
     """
 
-    # What the component fields below can be: the names, and where each is defined.
+    # The valid components of each component field below: names, and where each is defined.
     components: ClassVar[Mapping[str, Mapping[str, str]]] = COMPONENTS
 
     # Data set: Cifar10, ImageNet, ImageFolder, FashionMNIST (in the package) or tfds:NAME.

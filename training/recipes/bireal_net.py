@@ -77,7 +77,7 @@ class BiRealNetPaper(Recipe):
     leak: Annotated[float, at_least(0)] = Field(0.1)
 
     def stages(self) -> list[Stage]:
-        """The four stages of the paper; the last gives the network."""
+        """Return the four stages of the paper; the last one trains the network that is saved."""
         if self.crop_epochs:
             raise InvalidValueError(
                 "This recipe's last stage trains only batch norm: give crop_epochs=0."

@@ -1,4 +1,4 @@
-"""Fine-tuning on a folder of images of one's own; a recipe of this project, of no paper.
+"""Fine-tuning on a folder of the user's images. This recipe is ours; it follows no paper.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """
@@ -24,7 +24,7 @@ from zoo.models.reactnet import ReActNet20Factory
 from zoo.pretrained.records import default_record, find_record, names_a_file, preprocessing
 from zoo.weights.files import describe_npz
 
-LOOKED_AT = 32  # images, for their size
+LOOKED_AT = 32  # number of images read to find their typical size
 
 
 @task
@@ -36,7 +36,7 @@ class FineTune(Recipe):
     """
 
     dataset = ComponentField(ImageFolder)
-    # Evaluation uses the whole image; its colours do not change.
+    # resize=32: evaluation uses the whole image. lighting=0: the colours do not change.
     preprocessing = ComponentField(
         RandomResizedCropFlip, input_shape=(32, 32, 3), resize=32, lighting=0.0
     )
@@ -52,11 +52,11 @@ class FineTune(Recipe):
 
     @classmethod
     def derived(cls, dataset: Dataset, conf: Mapping[str, Any]) -> Mapping[str, Choice]:
-        """Settings derived from the trained weights and from the number and size of the images."""
+        """Choose settings from the trained weights and from the number and size of the images."""
         found = _start(conf)
         weights = conf.get("initialize_from", found["initialize_from"].value)
         size = _size(_model(conf), weights)
-        # Whatever size the images have, also where a data set's own recipes only shift them.
+        # For images of any size. It also replaces PadCropFlip, the default of some data sets.
         found["preprocessing"] = Choice("RandomResizedCropFlip", "crops of the images, resized")
         found["preprocessing.input_shape"] = Choice(
             (size, size, 3), "the size used to train the weights"
@@ -73,14 +73,14 @@ class FineTune(Recipe):
 
 
 def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
-    """Batch size, epochs and learning rate for a number of training images, above 0.
+    """Choose batch size, epochs and learning rate for a number of training images.
 
-    Few images need many epochs, but fewer steps than many images. A batch is a tenth of few
-    images, and divides their number if possible.
+    A small data set needs more epochs than a large one, but fewer steps. A batch is a tenth of the
+    images, within 8 to 64, and divides their number if possible.
 
     Args:
-        images: their number.
-        batch: where the user chose the batch size.
+        images: their number, above 0.
+        batch: the batch size, if the user chose it.
     """
     if batch is None:
         about = min(max(images // 10, 8), 64, images)
@@ -100,9 +100,14 @@ def by_number(images: int, batch: int | None = None) -> dict[str, Choice]:
 
 
 def by_size(shorter: int, size: int) -> dict[str, Choice]:
-    """How small a part of an image is cut out, by its shorter side and the network's image size.
+    """Choose the smallest crop, as a fraction of an image's area.
 
-    A part has as many pixels as the network takes where the image has enough.
+    The smallest crop has about as many pixels as the network's images; the fraction stays within
+    0.35 to 0.8.
+
+    Args:
+        shorter: typical shorter side of the images, in pixels.
+        size: height and width of the network's images.
     """
     low = round(min(max((size / shorter) ** 2, 0.35), 0.8), 2)
     why = f"crops of images whose shorter side has {shorter} pixels"
@@ -110,7 +115,7 @@ def by_size(shorter: int, size: int) -> dict[str, Choice]:
 
 
 def _model(conf: Mapping[str, Any]) -> str:
-    """The catalog's name of the network in `conf`."""
+    """Return the catalog's name of the network in `conf`."""
     chosen = conf.get("model", ReActNet20Factory)
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", type(chosen).__name__)
     names = {fold(row.model): row.model for row in catalog.rows()}
@@ -118,10 +123,10 @@ def _model(conf: Mapping[str, Any]) -> str:
 
 
 def _start(conf: Mapping[str, Any]) -> dict[str, Choice]:
-    """The trained weights that `conf` does not name."""
+    """Choose the trained weights to start from: the default set of the network in `conf`."""
     try:
         record = default_record(_model(conf))
-    except ZooError:  # no such model, which is said when it is chosen
+    except ZooError:  # no such model: a later check raises this error
         record = None
     name = record.name if record else None
     why = f"the trained set of {_model(conf)}" if name else f"{_model(conf)} has no trained set"
@@ -129,11 +134,11 @@ def _start(conf: Mapping[str, Any]) -> dict[str, Choice]:
 
 
 def _size(model: str, weights: Any) -> int:
-    """Height and width of the images that the weights were trained on."""
+    """Return the height and width of the images that the weights were trained on."""
     if weights is not None and names_a_file(weights):
         try:
             _, card = describe_npz(weights)
-        except (ZooError, OSError, ValueError):  # another format, or no file: which is said later
+        except (ZooError, OSError, ValueError):  # another format, or no file: a later check raises
             card = None
         if card and card.preprocessing:
             return card.preprocessing.size
@@ -143,7 +148,7 @@ def _size(model: str, weights: Any) -> int:
 
 
 def _shorter_side(dataset: Any) -> int | None:
-    """The median shorter side of some training images, in pixels; None where none can be read."""
+    """Return the median shorter side of some training images; None if no image can be read."""
     from PIL import Image
 
     found = []
@@ -152,6 +157,6 @@ def _shorter_side(dataset: Any) -> int | None:
         try:
             with warnings.catch_warnings(), Image.open(io.BytesIO(example["image"])) as image:
                 found.append(min(image.size))
-        except Exception:  # whatever Pillow makes of a damaged file: the run names it
+        except Exception:  # Pillow raises many classes for a damaged file; the run reports it
             continue
     return int(np.median(found)) if found else None

@@ -1,4 +1,4 @@
-"""The best binary network that an hour on two cores buys; a recipe of this project, of no paper.
+"""The best binary network after one hour on two cores. This recipe is ours; it follows no paper.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """

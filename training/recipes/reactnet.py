@@ -1,7 +1,7 @@
 """ReActNet's training (2003.03488, section 5.1, and the authors' code).
 
-Only a teacher's soft labels (the distributional loss); first binary activations with real
-weights, then everything binary; Adam with linear decay.
+The only targets are a teacher's soft labels (the distributional loss). The first stage has binary
+activations and real weights; in the second, everything is binary. Adam with linear decay.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """

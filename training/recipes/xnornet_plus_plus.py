@@ -1,5 +1,7 @@
-"""XNOR-Net++'s training (1909.13863, section 4). The authors released no code; the figures are
-recalled from the paper and the batch size is a stated choice.
+"""XNOR-Net++'s training (1909.13863, section 4).
+
+The authors released no code. The figures are recalled from the paper, not read from it; the batch
+size is our choice.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.
 """

@@ -1,4 +1,4 @@
-"""How a picture of matplotlib becomes a file."""
+"""Write a matplotlib figure to a file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, which replaces the file at `path`.
+    """Write a PNG that replaces the file at `path`.
 
-    A character that the font lacks is drawn as a box, without a warning on the screen: names of
-    classes are in any language.
+    Names of classes can be in any language. A character that the font lacks is drawn as a box,
+    without a warning.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s).*Glyph .* missing", UserWarning)

@@ -1,4 +1,4 @@
-"""Arguments of a model of the catalog: read, checked, and the model built with them.
+"""Read and check the arguments of a catalog model, and build the model with them.
 
 Importing this imports no TensorFlow.
 """
@@ -20,17 +20,17 @@ from zoo.errors import InvalidValueError, UnknownNameError, WeightsError
 from zoo.files import expanded
 from zoo.pretrained.records import names_a_file
 
-PREFIX = "model."  # as recipes have it before the settings of their network
+PREFIX = "model."  # recipes write it before the settings of their network
 NO_WEIGHTS = "none"
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """`key=value` as arguments of a model, with or without "model." in front.
+    """Read `key=value` words as arguments of a model, with or without "model." in front.
 
     `weights` is None for random weights, and absent if not given.
 
     Raises:
-        InvalidValueError: a word is no setting, or a key is given twice.
+        InvalidValueError: a word is not key=value, or a key is given twice.
     """
     options: dict[str, Any] = {}
     for key, value in parse_arguments(words).items():
@@ -44,7 +44,7 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
 
 
 def without_word(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` with None in place of the word "none" for the weights."""
+    """Return `options` with None instead of the word "none" for the weights."""
     found = dict(options)
     if str(found.get("weights", "")).casefold() == NO_WEIGHTS:
         found["weights"] = None
@@ -52,12 +52,12 @@ def without_word(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    """What the function of the model `name` takes. Imports TensorFlow."""
+    """Return the parameters of the function of the model `name`. Imports TensorFlow."""
     return inspect.signature(catalog.row(name).function()).parameters
 
 
 def typed_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the model `name`, texts read as their types say; UnknownNameError for others."""
+    """Convert texts to the types of the model's arguments; UnknownNameError for an unknown one."""
     valid = parameters(name)
     for key in options:
         if key not in valid:
@@ -68,8 +68,12 @@ def typed_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_early(name: str, options: Mapping[str, Any]) -> None:
-    """Raise UnknownNameError for an argument that the model `name` lacks, and WeightsError for a
-    file of weights that does not exist: what can be seen without TensorFlow."""
+    """Make the checks that need no TensorFlow.
+
+    Raises:
+        UnknownNameError: the model `name` lacks an argument.
+        WeightsError: the file of weights does not exist.
+    """
     valid = _stub().get(name)
     for key in options:
         if valid and key not in valid:
@@ -78,14 +82,14 @@ def check_early(name: str, options: Mapping[str, Any]) -> None:
 
 
 def check_weights_file(weights: Any) -> None:
-    """Raise WeightsError for the path of a file that does not exist; sets and None pass."""
+    """Raise WeightsError if `weights` is the path of a file that does not exist."""
     if isinstance(weights, str | Path) and names_a_file(weights) and not expanded(weights).exists():
         raise WeightsError(f"There is no weights file '{weights}'.")
 
 
 @cache
 def _stub() -> Mapping[str, list[str]]:
-    """The arguments of this zoo's models, by name, as type checkers read them."""
+    """Return the argument names of this zoo's models from the type stub."""
     stub = Path(zoo.__file__).with_suffix(".pyi")
     body = ast.parse(stub.read_text(encoding="utf-8")).body if stub.is_file() else []
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
@@ -93,13 +97,13 @@ def _stub() -> Mapping[str, list[str]]:
 
 
 def build_model(name: str, options: Mapping[str, Any]) -> Any:
-    """The model `name`, after a look at whether it takes these arguments."""
-    row = catalog.row(name)  # raises for an unknown name, before the wait for TensorFlow
+    """Check the arguments and build the model `name` with them."""
+    row = catalog.row(name)  # raises for an unknown name before TensorFlow is loaded
     load_tensorflow()
     options = typed_arguments(name, options)
     try:
         return zoo.get_model(name, **options)
     except (TypeError, ValueError) as error:
         if row.origin == "zoo":
-            raise  # ours refuse values with a ZooError, so this is a bug
+            raise  # our models raise ZooErrors for wrong values, so this is a bug
         raise InvalidValueError(str(error).partition("\n")[0]) from error

@@ -1,4 +1,4 @@
-"""What a shell offers when a name is begun; imports no TensorFlow."""
+"""Shell completion of names. Importing this imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 
 def models(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Models of the catalog, in whatever case they are begun, and files."""
+    """Return the catalog's models that begin like `begun`, in any case; without any, files."""
     from zoo import catalog
 
     names = [] if os.sep in begun else [row.model for row in catalog.rows()]
@@ -17,7 +17,7 @@ def models(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[C
 
 
 def tasks(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Recipes of `lqz train`."""
+    """Return the recipes of `lqz train` that begin like `begun`."""
     from training.settings.discovery import recipe_tasks
 
     return _beginning([task.name for task in recipe_tasks()], begun)

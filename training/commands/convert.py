@@ -97,14 +97,14 @@ def convert(
 
 
 def _format_of(path: Path, row: catalog.Row) -> str:
-    """What kind of file a user gives; what is named otherwise may be PyTorch's."""
+    """Return the format of the user's file; files with unknown suffixes are read as PyTorch's."""
     if path.suffix in (".h5", ".hdf5", ".keras") or row.origin == "larq-zoo":
         return "keras"
     return "npz" if path.suffix == ".npz" else "pytorch"
 
 
 def _registered_name(model: str, imports: bool) -> str:
-    """The set meant where none is named; with `imports` one that can be imported."""
+    """Return the default set's name; with `imports`, that of the default set to import."""
     from zoo.pretrained.records import default_record
 
     found = default_record(model, importable=imports)
@@ -173,7 +173,7 @@ def _import(
         _report(imports.parity(model, state), file)
     suffix = ".h5" if row.origin == "larq-zoo" else ".npz"
     with lock(cache.home() / "locks" / f"{row.model}-{name}.lock"):
-        _refuse_to_replace(row, name, force)  # another process may have been faster
+        _refuse_to_replace(row, name, force)  # another process may have stored it meanwhile
         with keeping(row.model, name, suffix, file.name, digest) as draft:
             if suffix == ".h5":
                 shutil.copyfile(file, draft)
@@ -202,7 +202,7 @@ def _refuse_to_replace(row: catalog.Row, name: str, force: bool) -> None:
 
 
 def _report(parity: Any, file: Path) -> None:
-    """Print the parity check; WeightsError if it failed."""
+    """Print the parity check; raise WeightsError if it failed."""
     click.echo(
         f"{file.name}: all {parity.keys} keys used, all {parity.variables} variables set, "
         f"{'equal to the bit' if parity.equal else 'NOT EQUAL'}.\n"
@@ -215,7 +215,7 @@ def _report(parity: Any, file: Path) -> None:
 
 
 def _say_entries(taken: Any, file: Path) -> None:
-    """Where a file holds several sets of weights: which was taken."""
+    """Print which set of weights is used, if the file holds several."""
     if taken.others:
         others = ", ".join(printable(each, 60) for each in taken.others[:8])
         click.echo(

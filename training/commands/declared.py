@@ -1,8 +1,8 @@
-"""What the source of a recipe says of its settings, checked before the wait for TensorFlow.
+"""Check a recipe's settings against its source code, before TensorFlow is loaded.
 
-Recipes and their components are classes that need TensorFlow to be imported. Their fields stand in
-the source, so a slip in a name or a value can be answered at once. What cannot be read there is
-left to `training.settings.configuration`, which knows all.
+Importing recipes and their components imports TensorFlow, which takes seconds. Their fields are
+written in the source, so a wrong name or value can be reported at once. Whatever cannot be read
+from the source is checked later by `training.settings.configuration`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from zoo.errors import UnknownNameError
 WEIGHTS = ("initialize_from", "model.weights", "teacher.weights")
 FIELDS = ("Field", "ComponentField")
 UNKNOWN: Any = object()  # a type that only the imported class knows
-# What types are written with. Any other name is the class of something that needs TensorFlow.
+# The names in type annotations. Any other name is a class that needs TensorFlow.
 NAMES: dict[str, Any] = {
     **{name: getattr(typing, name) for name in typing.__all__},
     **{name: getattr(limits, name) for name in ("above", "at_least", "one_of")},
@@ -49,11 +49,11 @@ NAMES: dict[str, Any] = {
 
 
 def check_settings(task: TaskInfo, conf: Mapping[str, Any]) -> None:
-    """Raise the ZooError that `configure_task` would, where the source is enough to see it.
+    """Raise the ZooError that `configure_task` would raise, if the source shows the mistake.
 
     Args:
         task: a recipe.
-        conf: its settings, as `parse_assignments` gives them.
+        conf: its settings, as `parse_assignments` returns them.
     """
     declared = keys_of(task.name, conf)
     if declared is None:
@@ -71,10 +71,10 @@ def check_settings(task: TaskInfo, conf: Mapping[str, Any]) -> None:
 
 
 def keys_of(recipe: str, conf: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The settings of a recipe with their types, given its components; None if these are unknown.
+    """Return a recipe's settings and their types; None if its components are not in the source.
 
     Raises:
-        UnknownNameError: `conf` names a component that there is not.
+        UnknownNameError: `conf` names a component that does not exist.
     """
     if recipe not in _classes():  # a task of another package
         return None
@@ -90,26 +90,26 @@ def keys_of(recipe: str, conf: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _chosen(recipe: str, part: str, conf: Mapping[str, Any]) -> str | None:
-    """The class of a part; None if there is none."""
+    """Return the class name of a part; None if there is no part, "" if the name is unknown."""
     value = conf.get(part)
     if value is None or value == "None":
         if part == "preprocessing" and "dataset" in conf and part not in conf:
             return _reading(recipe, str(_chosen(recipe, "dataset", conf)))
         return None if part in conf else _default(recipe, part)
     if not isinstance(value, str):
-        return ""  # which is no class
+        return ""  # not the name of a class
     known = COMPONENTS[part]
     for name, place in known.items():
         cls = place.rpartition(":")[2]
         if fold(value) in (fold(name), fold(cls)):
             return cls
     if part == "teacher":
-        return ""  # perhaps a network of Keras's, which it knows
+        return ""  # possibly a network of Keras; only Keras knows their names
     raise UnknownNameError(part.replace("dataset", "data set"), str(value), known)
 
 
 def _reading(recipe: str, dataset: str) -> str | None:
-    """The preprocessing that follows from the data set; a recipe that derives it keeps its own."""
+    """Return the data set's preprocessing; for a recipe with `derived`, the recipe's own."""
     derives = [_target(each) for each in _classes()[recipe][0].body]
     if "derived" in derives:
         return _default(recipe, "preprocessing")
@@ -129,7 +129,7 @@ def _default(recipe: str, part: str) -> str | None:
 
 @cache
 def _classes() -> dict[str, tuple[ast.ClassDef, str]]:
-    """The classes by name, with their files: of our recipes and components, and their bases."""
+    """Return the classes of our recipes, components and their bases by name, with their files."""
     inside = Path(training.__file__).parent
     files = [
         *sorted((inside / "recipes").glob("*.py")),
@@ -147,13 +147,13 @@ def _classes() -> dict[str, tuple[ast.ClassDef, str]]:
 
 
 def _of_package(package: str, *names: str) -> Iterator[Path]:
-    spec = importlib.util.find_spec(package)  # the package alone: a module's would import it
+    spec = importlib.util.find_spec(package)  # for a submodule, find_spec would import the package
     for folder in spec.submodule_search_locations or () if spec else ():
         yield from (Path(folder) / name for name in names)
 
 
 def _statements(name: str) -> Iterator[ast.stmt]:
-    """What stands in a class and its bases, the nearest first."""
+    """Yield the statements of a class and of its bases, the class first."""
     node, _ = _classes().get(name, (None, ""))
     if node is not None:
         yield from node.body
@@ -162,7 +162,7 @@ def _statements(name: str) -> Iterator[ast.stmt]:
 
 
 def _fields(name: str) -> dict[str, Any]:
-    """The fields of a class, inherited ones included, and their types."""
+    """Return the fields of a class with their types, including inherited ones."""
     found: dict[str, Any] = {}
     for statement in _statements(name):
         kind = _annotation(statement)
@@ -172,7 +172,7 @@ def _fields(name: str) -> dict[str, Any]:
 
 
 def _components(part: str, name: str) -> list[str]:
-    """Keys of a part's own components, which only the imported class knows."""
+    """Return the keys of the components inside a part; only the imported class knows them."""
     return [
         f"{part}.{_target(each)}"
         for each in _statements(name)
@@ -188,7 +188,10 @@ def _target(statement: ast.stmt) -> str:
 
 
 def _annotation(statement: ast.stmt) -> ast.expr | None:
-    """The type of a field; None for what is none, or only gives a value to an inherited one."""
+    """Return the type of a field; None if the statement does not declare a field.
+
+    A statement that only gives an inherited field another value does not declare one.
+    """
     if isinstance(statement, ast.AnnAssign):
         return statement.annotation if _function(statement.value) in FIELDS else None
     if isinstance(statement, ast.FunctionDef):

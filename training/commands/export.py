@@ -108,7 +108,7 @@ def export(
     find(model)
     check_output(output, kind)
     found = resolve(model, read_options(arguments))
-    network = found.model(logits=kind == "c")  # the C code gives logits, unless asked otherwise
+    network = found.model(logits=kind == "c")  # the C code returns logits by default
     card = _card(found, network)
     write: dict[str, Callable[[], int]] = {
         "openvino": lambda: _openvino(network, output, batch, preprocess, found, card),
@@ -129,7 +129,7 @@ def export(
 
 
 def check_output(output: Path, kind: str) -> None:
-    """Raise a ZooError unless `output` can be written, before minutes of converting."""
+    """Raise a ZooError if `output` cannot be written; called before minutes of conversion."""
     if suffix := SUFFIXES.get(kind):
         if output.suffix != suffix:
             article = "an" if kind == "onnx" else "a"
@@ -153,13 +153,13 @@ def check_output(output: Path, kind: str) -> None:
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file, or of all files in a directory."""
+    """Return the bytes of a file, or of all files in a directory."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _card(found: Network, network: Any) -> ExportCard:
-    """What the export says of itself: only of trained weights what their classes are called."""
+    """Return the card of the export; it has class names only for trained weights."""
     from training.settings.field_types import to_json
 
     record = found.record
@@ -183,7 +183,7 @@ def _openvino(
     scaling: dict[str, Any] = {"mean": how.mean, "std": how.std} if preprocess and how else {}
     converted, difference = checked_openvino(network, batch, preprocess=preprocess, **scaling)
     if names := _names(found, network):
-        # Where OpenVINO's tools look for them: words between spaces.
+        # OpenVINO's tools read the labels from this entry, separated by spaces.
         labels = " ".join(name.replace(" ", "_") for name in names)
         converted.set_rt_info(labels, ["model_info", "labels"])
     save_openvino(converted, output)
@@ -208,13 +208,13 @@ def _c(network: Any, output: Path, found: Network, card: ExportCard, **options: 
     if how:
         options |= {"mean": how.mean, "std": how.std}
     exported = to_c(network, output, classes=_names(found, network), **options)
-    write_card(output, card, ("model.json",))  # which has the digests of the others
+    write_card(output, card, ("model.json",))  # model.json has the digests of the other files
     _say(exported.difference)
     return len(exported.binary)
 
 
 def _names(found: Network, network: Any) -> list[str] | None:
-    """The names of the classes; None where they are not known, and for random weights."""
+    """Return the names of the classes; None if they are unknown or the weights are random."""
     names = found.card.names
     fits = names is not None and network.output_shape[1:] == (len(names),)
     return names if fits and found.file is not None else None

@@ -12,25 +12,25 @@ from zoo import catalog
 from zoo.card import NetworkCard, card_of_record
 from zoo.pretrained.records import WeightSet, default_record, imported_record
 
-# A model of the catalog, a run, a file of a whole network, a file of weights.
+# A model of the catalog, a run directory, a file of a whole network, a file of weights.
 Kind = Literal["catalog", "run", "model", "weights"]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that a command was given: all that is known of it before it is built.
+    """The network that the user named: everything known about it before it is built.
 
     Attributes:
-        given: what the user wrote.
-        kind: what it is.
-        name: in the catalog where it has one, else Keras's or the file's.
-        path: of the run or the file; None for the catalog.
-        file: of its weights; None where they are random.
-        weights: what to call them: the set and the file; "" where they are random.
-        record: of the set, where it is a registered one.
+        given: the user's text.
+        kind: what the text names.
+        name: the network's name in the catalog; if it has none, Keras's name or the file's.
+        path: the run or the file; None for the catalog.
+        file: the file of its weights; None if they are random.
+        weights: a label for messages: the set and the file; "" if the weights are random.
+        record: the registered set of the weights, if there is one.
         card: its class names and preprocessing.
-        arguments: with which it is built, where the catalog builds it.
-        build: gives the Keras model; with True, without the activation of its classifier.
+        arguments: the arguments of the model's function, if it is built by one.
+        build: returns the Keras model; `build(True)` leaves out the classifier's activation.
     """
 
     given: str
@@ -45,20 +45,19 @@ class Network:
     build: Callable[[bool], Any] = field(repr=False, default=lambda logits: None)
 
     def model(self, *, logits: bool = False) -> Any:
-        """The Keras model; with `logits`, without a softmax at its end where the user did not ask
-        for one."""
+        """Build the Keras model; with `logits`, without a final softmax unless the user set it."""
         return self.build(logits)
 
     @property
     def sha256(self) -> str:
-        """Of the file of its weights; "" where they are random."""
+        """Return the SHA-256 of the file of its weights; "" if they are random."""
         from zoo.files import sha256
 
         return sha256(self.file) if self.file else ""
 
 
 def completed(card: NetworkCard | None, row: catalog.Row | None) -> NetworkCard:
-    """A card, and what it lacks as the catalog's model has it on its own data set."""
+    """Return `card`, with missing entries taken from the catalog model's default weight set."""
     if row is None:
         return card or NetworkCard()
     of_row = card_of_record(default_record(row.model) or imported_record(row.model, row.dataset))
@@ -74,6 +73,6 @@ def completed(card: NetworkCard | None, row: catalog.Row | None) -> NetworkCard:
 
 
 def catalog_row(keras_name: str) -> catalog.Row | None:
-    """The row of a model of ours, which Keras knows in lower case; None for another's."""
+    """Return our model's catalog row for its Keras name, in any case; None for other models."""
     rows = {row.model.casefold(): row for row in catalog.rows(origin="zoo")}
     return rows.get(keras_name.casefold())

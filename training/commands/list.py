@@ -11,7 +11,7 @@ from training.terminal import has_room, print_table
 from zoo.errors import UnknownNameError
 
 DETAILS = (("paper", "paper"), ("data set", "dataset"), ("origin", "origin"))
-# Heading, name in the catalog's row, unit, decimals.
+# Heading, attribute of the catalog's row, unit, decimals.
 FIGURES = (
     ("top-1 %", "top1", 1, 2),
     ("params M", "params", 1e6, 2),

@@ -14,7 +14,7 @@ from zoo.pretrained.records import NO_LICENCE, WeightSet
 
 
 def rows(models: list[str]) -> list[WeightSet]:
-    """The sets of these models, registered or imported here; one row for a model without any."""
+    """Return the registered and imported sets of these models; an empty one for a model without."""
     found = []
     imported = [pair for pair in cache.cached_sets() if not records.find_record(*pair)]
     for model in models:
@@ -61,7 +61,7 @@ def show_weights(models: list[str], as_json: bool) -> None:
 
 
 def _none(model: str) -> WeightSet:
-    """What stands in the table for a model of which no set was published."""
+    """Return an empty set, the table's row for a model without a published set."""
     from zoo import catalog
 
     dataset = catalog.row(model).dataset

@@ -1,7 +1,7 @@
-"""The network that a command names: in the catalog, a run, or a file. One way for all commands.
+"""Find the network that the user names: in the catalog, a run or a file. All commands use this.
 
-    kind = find(text)                     what it is, at once, without TensorFlow
-    network = resolve(text, options)      what is known of it: weights, classes, preprocessing
+    kind = find(text)                     what the text names, at once, without TensorFlow
+    network = resolve(text, options)      weights, classes, preprocessing
     network.model()                       the Keras model
 
 Importing this imports no TensorFlow.
@@ -31,14 +31,14 @@ NAMEABLE = "a model of `lqz list`, a run directory, or a .keras, .h5 or .npz fil
 
 @dataclass(frozen=True)
 class Found:
-    """What a text names.
+    """What the user's text names.
 
     Attributes:
-        kind: a model of the catalog, a run, a file of a whole network, or one of weights; "export"
-            for what `lqz export` wrote.
-        row: of the catalog, for "catalog".
-        set_name: of its weights, where "MODEL/SET" was given.
-        path: of the run or the file.
+        kind: a model of the catalog, a run, a file of a whole network, or a file of weights;
+            "export" for the output of `lqz export`.
+        row: the catalog's row, for kind "catalog".
+        set_name: the name of its weights, if the text was "MODEL/SET".
+        path: the run or the file.
     """
 
     kind: Kind | Literal["export"]
@@ -51,14 +51,14 @@ class Found:
 
 
 def find(text: str, *, exports: bool = False) -> Found:
-    """What `text` names. Imports no TensorFlow.
+    """Find out what `text` names. Imports no TensorFlow.
 
     Args:
-        text: what the user wrote.
-        exports: whether the command takes what `lqz export` wrote.
+        text: the user's text.
+        exports: whether the command accepts the output of `lqz export`.
 
     Raises:
-        ZooError: nothing; or something from which no network can be built.
+        ZooError: `text` names nothing, or something from which no network can be built.
     """
     names = {row.model: row for row in catalog.rows()}
     if text in names:
@@ -70,7 +70,7 @@ def find(text: str, *, exports: bool = False) -> Found:
             return Found("catalog", names[model], set_name)
         if os.sep in text or path.suffix:
             raise RunError(f"There is no '{printable(text)}': give {NAMEABLE}.")
-        return Found("catalog", catalog.row(text))  # raises, offering the nearest name
+        return Found("catalog", catalog.row(text))  # raises an error with the most similar name
     if kind := kind_of(path):
         if exports:
             return Found("export", path=path)
@@ -90,7 +90,7 @@ def find(text: str, *, exports: bool = False) -> Found:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # longer than any path, or with a NUL
+    except (OSError, ValueError):  # too long for a path, or it contains a NUL
         return False
 
 
@@ -98,16 +98,16 @@ def _exists(path: Path) -> bool:
 
 
 def resolve(text: str, options: Mapping[str, Any], *, needs_weights: bool = True) -> Network:
-    """The network that `text` names, with arguments of its function. Loads TensorFlow.
+    """Return the network that `text` names, with arguments of its function. Loads TensorFlow.
 
-    Without `weights` among the options, a model of the catalog has its default set; None stands for
-    random ones, which no other word gives.
+    If `options` has no `weights`, a model of the catalog gets its default set. Only None gives
+    random weights.
 
     Args:
         text: a model of the catalog, "MODEL/SET", a run directory, or a file.
-        options: arguments, as `training.commands.arguments.read_options` gives them.
-        needs_weights: False for a command whose answer does not depend on them: then the default
-            set need not be had, and the weights are random unless the user names some.
+        options: arguments, as `training.commands.arguments.read_options` returns them.
+        needs_weights: False if the command's output does not depend on the weights. Then the
+            default set is not fetched, and the weights are random unless the user names some.
 
     Raises:
         ZooError: something does not exist, cannot be read, or does not fit.
@@ -213,7 +213,7 @@ def _is_here(record: WeightSet) -> bool:
 
 
 def _built(row: catalog.Row, arguments: Mapping[str, Any], file: Path | None, logits: bool) -> Any:
-    """The model with exactly these weights: a classifier for other classes would be random."""
+    """Build the model and load the weights strictly, so that no classifier stays random."""
     from zoo.weights.load import load_weights
 
     arguments = dict(arguments)

@@ -29,7 +29,7 @@ PREPROCESSING = "preprocessing"
 
 @dataclass(frozen=True)
 class Classifier:
-    """What looks at the images: a network of Keras, or an export of one."""
+    """The network that classifies the images: a Keras network, or an export."""
 
     name: str
     card: NetworkCard
@@ -73,7 +73,7 @@ def predict(model: str, images: Sequence[str], trust_program: bool) -> None:
     from zoo.pretrained.records import preprocessing
 
     if chosen is not None:
-        preprocessing(str(chosen))  # a wrong name is told now, not after the wait for TensorFlow
+        preprocessing(str(chosen))  # raises for a wrong name, before TensorFlow is loaded
     if found.kind == "export":
         assert found.path
         load_tensorflow()
@@ -145,7 +145,7 @@ def _preprocessing(network: Classifier, chosen: Any) -> ImagePreprocessing:
 
 
 def _probabilities(runner: Runner, image: np.ndarray, how: ImagePreprocessing) -> np.ndarray:
-    """What the network says of an image; of a network that gives logits, their softmax."""
+    """Return the network's probabilities for an image; of logits, the softmax."""
     from zoo.deploy.runners import are_probabilities, as_pixels, softmax
     from zoo.preprocessing import preprocess
 

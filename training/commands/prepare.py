@@ -1,4 +1,4 @@
-"""`lqz prepare`: a data set from its publisher's files."""
+"""`lqz prepare`: prepare a data set from its publisher's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that a command finds in runs and files, as `training.commands.network` has them."""
+"""Networks in runs and files, for `training.commands.network`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Stages = list[tuple[Path, StageResult]]
 
 
 def of_run(given: str, run: Path) -> Network:
-    """The network that a finished run trained. Raises RunError for anything else."""
+    """Return the network that a finished run trained. Raise RunError for any other directory."""
     _, stages = read_run(run)
     folder, result = stages[-1]
     weights = folder / result.weights
@@ -57,7 +57,7 @@ def of_run(given: str, run: Path) -> Network:
 
 
 def of_model(given: str, path: Path) -> Network:
-    """The network in a .keras or .h5 file; of one that a run saved at its end, the run's."""
+    """Return the network in a .keras or .h5 file; if a run saved the file, the run's network."""
     if is_run(path.parent) and any(path.parent.glob(f"*/{path.stem}.npz")):
         return of_run(given, path.parent)
     name, row = path.stem, catalog_row(path.stem)
@@ -69,7 +69,7 @@ def of_model(given: str, path: Path) -> Network:
             found.append(_loaded(path, False))
         return without_softmax(found[0]) if logits else found[0]
 
-    if card is None or row is None:  # its name says what it is
+    if card is None or row is None:  # the name inside the file tells which network it is
         name = build(False).name
         row = catalog_row(name)
     return Network(
@@ -87,10 +87,10 @@ def of_model(given: str, path: Path) -> Network:
 
 
 def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
-    """The network of an .npz, by the model's name in it, and the arguments that are known.
+    """Return the network of an .npz file, from the model's name and the arguments stored in it.
 
     Raises:
-        WeightsError: as `row_of_weights`.
+        WeightsError: see `row_of_weights`.
     """
     from zoo.untrusted.architecture import variables_within
     from zoo.weights.files import read_npz
@@ -131,10 +131,10 @@ def of_weights(given: str, path: Path, options: Mapping[str, Any]) -> Network:
 
 
 def row_of_weights(given: str, path: Path) -> catalog.Row:
-    """The catalog's row of the model whose weights an .npz holds.
+    """Return the catalog's row of the model that the weights of an .npz file belong to.
 
     Raises:
-        WeightsError: the file does not say whose they are, or is no such file.
+        WeightsError: the file does not record a known model, or is not a file of weights.
     """
     from zoo.weights.files import describe_npz
 
@@ -152,7 +152,7 @@ def row_of_weights(given: str, path: Path) -> catalog.Row:
 
 
 def card_beside(weights: Path) -> NetworkCard | None:
-    """The card of a weights file: its own, else that of the run in which it lies."""
+    """Return the card in a weights file; if it has none, the card of the run that contains it."""
     if weights.suffix == ".npz":
         from zoo.weights.files import describe_npz
 
@@ -171,10 +171,10 @@ def card_beside(weights: Path) -> NetworkCard | None:
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
-    """The resolved recipe of a finished run, and its stages in order with their directories.
+    """Return the resolved recipe of a finished run, and its stages in order with their directories.
 
     Raises:
-        RunError: it is no run, or not finished, or damaged.
+        RunError: it is not a run, or not finished, or damaged.
     """
     try:
         if not (path / CONFIG).exists():
@@ -201,7 +201,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Stages]:
 
 
 def _saved(run: Path, last: StageResult) -> Path:
-    """The model that a run saves at its end."""
+    """Return the path of the model that a run saves at its end."""
     return (run / last.weights).with_suffix(".keras")
 
 
@@ -213,7 +213,7 @@ def _loaded(path: Path, logits: bool) -> Any:
 
 
 def without_softmax(model: Any) -> Any:
-    """`model` without a softmax at its end: among rounded probabilities there are ties."""
+    """Return `model` without a final softmax, because rounded probabilities can be equal."""
     import tensorflow as tf
 
     last = model.layers[-1]

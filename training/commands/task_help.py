@@ -1,4 +1,4 @@
-"""`lqz train TASK --help`: the settings of a task, common ones first, at any width."""
+"""`lqz train TASK --help`: the common settings of a task, or all, for any terminal width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.terminal import on_terminal
 if TYPE_CHECKING:
     from training.settings.fields import FieldInfo
 
-# What most runs are given; the others are shown on request.
+# The settings that users change most often; --help-all shows the others.
 COMMON = (
     "dataset",
     "dataset.data_dir",
@@ -37,28 +37,28 @@ PARTS = {
 }
 TRAINING, RUN = "Training", "Run directory and hardware"
 INDENT = "      "
-BESIDE = 110  # columns from which an explanation stands beside its setting
-NAME_WIDTH = 44  # of a setting there
+BESIDE = 110  # from this width, an explanation is printed beside its setting
+NAME_WIDTH = 44  # width of the column of settings in that layout
 
 
 def columns() -> int:
-    """Of the terminal; elsewhere enough for an explanation beside its setting."""
+    """Return the terminal's width; without a terminal, enough for the wide layout."""
     return shutil.get_terminal_size().columns if on_terminal() else BESIDE
 
 
 def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything: bool) -> None:
-    """Print the docstring of a task and what can be set in it.
+    """Print the docstring of a task and its settings.
 
     Args:
         cls: the task.
-        conf: what is set, which may choose components with settings of their own.
-        command: that runs the task.
-        everything: show all settings, not the common ones alone.
+        conf: the settings that the user gave; they may choose components, which have settings too.
+        command: the command that runs the task.
+        everything: show all settings, not only the common ones.
     """
     from training.settings.fields import fields
 
     width = columns()
-    # A class without a docstring would show that of its base, written for another purpose.
+    # inspect.getdoc would return the base's docstring for a class without one.
     doc = inspect.cleandoc(cls.__doc__) if cls.__doc__ else ""
     click.echo(f"Usage: {command} [key=value ...]\n")
     for paragraph in doc.split("\n\n") if doc else []:
@@ -75,7 +75,7 @@ def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything:
 
 
 def _groups(infos: Iterable[FieldInfo], operational: Sequence[str]) -> dict[str, list[FieldInfo]]:
-    """The settings by the headings that they stand under, in order."""
+    """Group the settings by the headings that they are printed under, in order."""
     found: dict[str, list[FieldInfo]] = {title: [] for title in (TRAINING, *PARTS.values(), RUN)}
     for info in infos:
         part, _, inner = info.key.partition(".")
@@ -90,7 +90,7 @@ def _groups(infos: Iterable[FieldInfo], operational: Sequence[str]) -> dict[str,
 def _print_group(title: str, infos: Iterable[FieldInfo], width: int) -> None:
     click.echo(f"{title}:")
     for info in infos:
-        default = info.default.strip("'")  # as one would type it
+        default = info.default.strip("'")  # as the user would type it
         setting = f"{info.key}={default}" if default else info.key
         doc = _explanation(info)
         if width < BESIDE:

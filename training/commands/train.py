@@ -1,4 +1,4 @@
-"""`lqz train`: train by a recipe, or list the recipes; tasks of larq-zoo run the same way."""
+"""`lqz train`: train with a recipe, or list the recipes. larq-zoo's tasks run the same way."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def train(
 
         conf = parse_assignments(settings)
         if not (expanded(str(conf.get("output_dir", ""))) / "config.json").is_file():
-            check_settings(info, {**began, **conf})  # now, not after the wait
+            check_settings(info, {**began, **conf})  # before TensorFlow is loaded
     load_tensorflow()
 
     def run(task: Any) -> None:
@@ -147,11 +147,11 @@ def run_task(
     Args:
         cls: the task.
         settings: as key=value.
-        command: that runs it, for its help.
-        shown: show "common" or "all" settings instead.
-        dry_run: show what would be done instead.
-        run: what to do with the configured task.
-        began: the settings of the run that is continued; `settings` beat them.
+        command: the command that runs it, for its help.
+        shown: "common" or "all" prints these settings and runs nothing.
+        dry_run: print the plan and run nothing.
+        run: runs the configured task.
+        began: the settings of the run that is continued; `settings` have priority.
     """
     from training.settings.configuration import configure_task
 
@@ -170,9 +170,10 @@ def run_task(
 
 
 def _as_it_began(task: str, conf: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the run in `output_dir`, if it began when recipes had other defaults.
+    """Return the settings of the run in `output_dir`, if it began when recipes had other defaults.
 
-    So the command that began it still continues it. What `conf` sets is left out, with its parts.
+    So the command that started a run also continues it. Settings in `conf` are left out, and so are
+    the settings of components that `conf` replaces.
     """
     run = expanded(str(conf.get("output_dir", "")))
     if "output_dir" not in conf or not (run / "config.json").is_file():

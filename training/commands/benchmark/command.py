@@ -102,7 +102,7 @@ def benchmark(
             try:
                 for each in measure(network, kinds, counts, batches, rounds, per_layer, course):
                     found += each
-            finally:  # also where Ctrl-C or an error cuts it short: what is finished is kept
+            finally:  # also after Ctrl-C or an error: keep what is finished
                 if found:
                     course.hide()
                     report.print_rows(found, per_layer)
@@ -126,9 +126,9 @@ def measure(
     per_layer: bool,
     course: Course,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Of one model, for each batch size and number of threads the rows of all runtimes.
+    """Measure one model: yield the rows of all runtimes for each batch size and number of threads.
 
-    `course` is told what is done.
+    `course` shows the progress.
     """
     import numpy as np
 
@@ -180,9 +180,9 @@ def measure(
 
 
 def mix_signs(model: Any) -> None:
-    """Give kernels whose signs are all +1, as most start, random signs.
+    """Give random signs to kernels that have only +1; most kernels start so.
 
-    A file holds equal kernels once: that of an untrained network would be smaller than it ever is.
+    A file stores equal kernels only once, so the file of an untrained network would be too small.
     """
     import numpy as np
 
@@ -204,7 +204,7 @@ def _compared(
     course: Course,
     what: str,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Each runtime's figures, measured in turns; `what` names the batch size and the threads."""
+    """Measure the runtimes in turns; `what` names the batch size and the threads for messages."""
     from training.commands.benchmark.session import Worker, measure_in_turns, spread
 
     with ExitStack() as stack:
@@ -231,10 +231,10 @@ def _compared(
 
 
 def agreement(outputs: Any, expected: np.ndarray) -> dict[str, float]:
-    """How far a runtime's outputs are from Keras's.
+    """Compare a runtime's outputs with Keras's.
 
-    Rounding turns a sign that is next to zero, and the difference grows from layer to layer: a few
-    percent are no error with random weights. The tests compare convolution by convolution.
+    Rounding can flip the sign of a value near zero, and the difference grows from layer to layer.
+    With random weights, a few percent are not an error. The tests compare each convolution.
     """
     import numpy as np
 

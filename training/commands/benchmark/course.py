@@ -12,7 +12,7 @@ from training.terminal import on_terminal, plain
 
 
 class Course:
-    """A line on a terminal, drawn over and over; elsewhere a line for each model."""
+    """On a terminal, one line that is updated; elsewhere one line for each model."""
 
     def __init__(self, models: int, threads: Sequence[int], batches: Sequence[int]):
         self._models, self._begun = models, 0
@@ -21,7 +21,7 @@ class Course:
         self._since = time.monotonic()
 
     def begin(self, model: str, text: str) -> None:
-        """Tell that a model comes next."""
+        """Show which model comes next."""
         self._begun += 1
         self._name = f"{plain(model)} ({self._begun} of {self._models})"
         if on_terminal():
@@ -30,7 +30,7 @@ class Course:
             click.echo(f"Measuring {self._name} ...", err=True)
 
     def say(self, text: str) -> None:
-        """Tell what is done now."""
+        """Show the current step."""
         if not on_terminal():
             return
         from rich.console import Console
@@ -40,11 +40,11 @@ class Course:
         self._shown = True
 
     def done(self) -> None:
-        """Tell that all runtimes are measured with one batch size and number of threads."""
+        """Count one batch size and number of threads as measured in all runtimes."""
         self._finished += 1
 
     def hide(self) -> None:
-        """Make room for a table."""
+        """Erase the line, so that a table can be printed."""
         if self._shown:
             click.echo("\r\x1b[2K", nl=False)
             self._shown = False

@@ -13,10 +13,10 @@ INCHES, DPI = (7.0, 5.0), 120
 
 
 def points(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of published networks, at the fewest threads and the smallest batch, with their top-1.
+    """Return the rows with the fewest threads and smallest batch, with the published top-1.
 
-    A network with other operations than the catalog's was built with other arguments: its accuracy
-    is not known.
+    Networks without a published accuracy are left out. So are networks whose operations differ from
+    the catalog's: they were built with other arguments, and their accuracy is not known.
     """
     known = {row.model: row for row in catalog.rows()}
     found = []
@@ -50,7 +50,7 @@ def draw(path: Path, title: str, rows: Sequence[dict[str, Any]]) -> bool:
         for runtime in runtimes:
             mine = [p for p in found if (p["dataset"], p["runtime"]) == (dataset, runtime)]
             axes.scatter([p["ms"] for p in mine], [p["top1"] for p in mine], label=runtime)
-            if runtime == runtimes[0]:  # one name a model is enough
+            if runtime == runtimes[0]:  # write each model's name only once
                 for p in mine:
                     axes.annotate(
                         p["model"],

@@ -1,4 +1,4 @@
-"""A model as the files that the runtimes read."""
+"""Write a model as the files that the runtimes read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANING = {
 
 
 def prepare(runtime: str, model: Any, batch: int, folder: Path) -> Path:
-    """Write what `runtime` reads to `folder`; the path to read.
+    """Write the model for `runtime` into `folder`; return the path that the runtime reads.
 
     Raises:
         DeployError: the model cannot be converted, or the runtime is not installed.

@@ -44,7 +44,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its instruction sets, the packages' versions, the commit and the command."""
+    """Return processor, instruction sets, versions of packages, commit and command."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -72,7 +72,7 @@ def describe(about: dict[str, Any]) -> str:
 
 
 def print_rows(rows: Rows, per_layer: bool) -> None:
-    """A table of measurements; with `per_layer` one of layers for each."""
+    """Print a table of measurements; with `per_layer`, also a table of layers for each."""
     heads = (
         "model",
         "runtime",
@@ -131,7 +131,7 @@ def write_json(path: Path, about: dict[str, Any], rows: Rows) -> None:
 
 
 def write_csv(path: Path, about: dict[str, Any], rows: Rows) -> None:
-    """A row per measurement, with the processor and OpenVINO's version in each."""
+    """Write a row per measurement; each names the processor and the runtimes' versions."""
     extra = {
         "cpu": about["cpu"],
         "openvino": about["versions"].get("openvino", ""),
@@ -145,12 +145,12 @@ def write_csv(path: Path, about: dict[str, Any], rows: Rows) -> None:
 
 
 def layers_path(path: Path) -> Path:
-    """Where the times per kind of layer stand that belong to the CSV file `path`."""
+    """Return the path for the times per kind of layer, beside the CSV file `path`."""
     return path.with_name(f"{path.stem}_layers.csv")
 
 
 def write_layers_csv(path: Path, rows: Rows) -> None:
-    """A row per kind of layer of each measurement that has any."""
+    """Write a row per kind of layer, for each measurement that has layers."""
     shared = ("model", "threads", "batch")
     lines = [
         {name: row[name] for name in shared} | layer

@@ -14,22 +14,22 @@ from typing import Any
 
 from zoo.errors import DeployError
 
-BURST = 0.1  # seconds that a runtime computes before the next has its turn
+BURST = 0.1  # seconds that a runtime computes in one turn
 
 
 class Worker:
-    """A runtime with a model, in a process of its own.
+    """A separate process with one runtime and one model.
 
     Attributes:
         load_s: seconds to read and compile the model and to compute once.
-        outputs: what it computed of the images.
-        seconds: every time measured so far.
+        outputs: the outputs for the images.
+        seconds: all times measured so far.
     """
 
     def __init__(self, kind: str, path: Path, threads: int, images: Path):
         self.kind = kind
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
-        # OpenMP of other libraries follows the number of threads, too.
+        # This also sets the number of OpenMP threads in other libraries.
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
             [
@@ -46,7 +46,7 @@ class Worker:
             stderr=self._errors,
             text=True,
             env=environment,
-            start_new_session=True,  # Ctrl-C is this process's to hear; it ends the worker
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends the worker
         )
         self.seconds: list[float] = []
         try:
@@ -57,7 +57,7 @@ class Worker:
         self.load_s, self.outputs = loaded["load_s"], loaded["outputs"]
 
     def measure(self, runs: int) -> float:
-        """Add `runs` times to `seconds`; their median."""
+        """Measure `runs` times, add the times to `seconds` and return their median."""
         new = self.ask(do="time", runs=runs)["seconds"]
         self.seconds += new
         return statistics.median(new)
@@ -69,7 +69,7 @@ class Worker:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended; its last output gives the reason
+            pass  # the worker has ended; its last output gives the reason
         return self._answer()
 
     def _answer(self) -> Any:
@@ -85,7 +85,7 @@ class Worker:
 
     def close(self) -> None:
         if self._process.poll() is None:
-            self._process.kill()  # it has nothing to keep, and may compute for seconds
+            self._process.kill()  # it has nothing to save and may compute for seconds
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 stream.close()
@@ -108,13 +108,13 @@ def measure_in_turns(
     rounds: int,
     tell: Callable[[int, int], None] = lambda index, turn: None,
 ) -> None:
-    """Let every worker compute for a moment, round by round, so that all see the same machine.
+    """Let the workers measure in turns, round by round, so that all run under the same conditions.
 
-    `tell` is called with the number of the worker and of the round before each measurement.
+    Before each measurement, `tell` is called with the index of the worker and of the round.
     """
     runs = [max(1, int(BURST / worker.measure(1))) for worker in workers]
     for worker in workers:
-        worker.seconds.clear()  # that was the warm-up
+        worker.seconds.clear()  # the first measurement was the warm-up
     for turn in range(rounds):
         order = range(len(workers))
         for index in order if turn % 2 == 0 else reversed(order):
@@ -123,7 +123,7 @@ def measure_in_turns(
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Median, quartiles and minimum in milliseconds."""
+    """Return median, quartiles and minimum in milliseconds."""
     times = [1e3 * value for value in seconds]
     quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
     return {

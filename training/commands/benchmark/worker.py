@@ -1,7 +1,7 @@
-"""One runtime with one model in a process of its own, which obeys lines of JSON.
+"""A process with one runtime and one model; it executes requests, which are lines of JSON.
 
-A process for each runtime, so that peak memory and thread settings are its own. Only one of them
-computes at a time. Run by `training.commands.benchmark.session`.
+Each runtime has a separate process, so that its peak memory and thread settings are separate. Only
+one process computes at a time. `training.commands.benchmark.session` starts it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Run = Callable[[Images], np.ndarray]
 
 
 def peak_memory() -> int:
-    """The most memory this process has held, in bytes."""
+    """Return the peak memory of this process in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux; its getrusage also counts the process that started this one
+    if status.exists():  # Linux, where getrusage also counts the parent process
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -82,7 +82,7 @@ RUNTIMES = {
 
 
 def layer_times(path: str, threads: int, images: Images, runs: int = 30) -> list[dict[str, Any]]:
-    """Median milliseconds per kind of layer, from OpenVINO's performance counters."""
+    """Return median milliseconds per kind of layer, from OpenVINO's performance counters."""
     from zoo.deploy import compile_openvino
 
     compiled = compile_openvino(path, threads, PERFORMANCE_HINT="LATENCY", PERF_COUNT=True)
@@ -109,7 +109,7 @@ def layer_times(path: str, threads: int, images: Images, runs: int = 30) -> list
 def serve(
     kind: str, path: str, threads: int, images: Images, answer: Callable[[Any], None]
 ) -> None:
-    """Load the model, then do what each line of standard input says."""
+    """Load the model, then execute the request in each line of standard input."""
     prepare = RUNTIMES[kind](path, threads)
     before, start = peak_memory(), time.perf_counter()
     run = prepare()
@@ -119,7 +119,7 @@ def serve(
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "time":
-            run(images)  # the last runtime's memory is in the caches
+            run(images)  # not measured: the CPU caches still hold another runtime's data
             seconds = []
             for _ in range(request["runs"]):
                 start = time.perf_counter()

@@ -33,7 +33,7 @@ Pass = Callable[[Any, Callable[[int, float, float], None]], tuple[Any, np.ndarra
 class EvaluationSettings:
     """Settings of an evaluation."""
 
-    # What the next two can be: the names, and where each is defined.
+    # The valid components of the next two fields: names, and where each is defined.
     components: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "dataset": DATASETS,
         "preprocessing": PREPROCESSING,
@@ -56,7 +56,7 @@ class EvaluationSettings:
 
     @classmethod
     def preset(cls, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The settings that come with the data set that `conf` names."""
+        """Return the settings that follow from the data set in `conf`."""
         chosen = fold(str(conf.get("dataset")))
         if chosen == fold(TFDS.__name__):
             known = preprocessing_of(configured_part(cls, "dataset", conf))
@@ -65,14 +65,14 @@ class EvaluationSettings:
 
     @property
     def dataset_name(self) -> str:
-        """The data set in one word; folders of images go by the folder's name as well."""
+        """Return the data set's name; for ImageFolder, with the name of the folder."""
         kind = self.dataset.title
         folder = isinstance(self.dataset, ImageFolder)
         return f"{kind}:{self.dataset.root.resolve().name}" if folder else kind
 
 
 def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
-    """Raise ZooError unless the network takes these images and tells these classes apart."""
+    """Raise ZooError if the network does not fit these images or this number of classes."""
     takes, given = model.input_shape[1:], tuple(evaluate.preprocessing.input_shape)
     if len(takes) != 3 or any(a not in (None, b) for a, b in zip(takes, given, strict=True)):
         raise InvalidValueError(
@@ -90,7 +90,7 @@ def require_fit(model: tf.keras.Model, evaluate: EvaluationSettings) -> None:
 
 @dataclass(frozen=True)
 class OnePass:
-    """What the bar of an evaluation shows: a network that sees every image once."""
+    """What the progress bar of an evaluation shows: one pass over the images."""
 
     name: str
     batch_size: int
@@ -98,7 +98,7 @@ class OnePass:
 
 
 def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, Any]:
-    """One pass over every validation image: what `AccuracyPass.run` gives.
+    """Evaluate all validation images once; return the result of `AccuracyPass.run`.
 
     Raises:
         ZooError: images do not fit or cannot be read, or the network gives NaN.
@@ -110,13 +110,13 @@ def measure(model: tf.keras.Model, evaluate: EvaluationSettings) -> dict[str, An
 
 
 def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, InputPipeline]:
-    """Let `run` see every validation image once; what it makes of them, and the pipeline.
+    """Give `run` every validation image once; return its result and the pipeline.
 
     Args:
-        evaluate: which images, and how they are made.
-        title: of the bar.
-        run: is given the batches and the bar's `update`, and gives its result and the positions
-            that it saw.
+        evaluate: the data set and the preprocessing.
+        title: the title of the progress bar.
+        run: takes the batches and the bar's `update`; returns its result and the positions of the
+            images that it saw.
 
     Raises:
         ZooError: images do not fit or cannot be read.
@@ -130,7 +130,7 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
         seed=0,
         cache="none",
         corrupt_share=evaluate.corrupt_share,
-        # The pipeline refuses batches of more than all training images, which do not matter here.
+        # The pipeline refuses a batch larger than the training set, although it is not used here.
         batch_size=min(evaluate.batch_size, dataset.num_examples(dataset.train_split)),
     )
     once = OnePass(title, pipeline.batch_size)
@@ -146,6 +146,6 @@ def one_pass(evaluate: EvaluationSettings, title: str, run: Pass) -> tuple[Any, 
 
 
 def depends_on(evaluate: EvaluationSettings) -> dict[str, Any]:
-    """Data set and preprocessing as JSON values: what the result depends on."""
+    """Return data set and preprocessing as JSON values: the result depends on them."""
     own = ("batch_size", "corrupt_share", "accept_other_data")
     return {key: value for key, value in resolved(evaluate).items() if key not in own}

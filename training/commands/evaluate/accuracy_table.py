@@ -1,4 +1,4 @@
-"""`results/*.csv`: measured accuracies, each with what is needed to measure it again."""
+"""`results/*.csv`: measured accuracies, each with all facts that a repetition needs."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ class AccuracyRow:
     """One network's measured accuracy: a line of `accuracy.csv`.
 
     Attributes:
-        model: its name in the catalog where it has one.
-        params: how many parameters it has, which tells narrower variants apart.
-        dataset: the component; of an ImageFolder with the folder's name ("ImageFolder:photos").
+        model: the network's name in the catalog, if it has one.
+        params: number of parameters; it distinguishes narrower variants.
+        dataset: the component; for ImageFolder with the folder's name ("ImageFolder:photos").
         split: the part of the data set that was evaluated.
-        images: how many were evaluated.
-        top1, top5: percent.
-        published_top1: of the catalog, if that is of the same data set, in percent.
+        images: number of evaluated images.
+        top1, top5: accuracy in percent.
+        published_top1: the catalog's figure in percent, if it is for the same data set.
         gap: top1 - published_top1, in points.
-        weights_sha256: of the weights' file; of a set without a file, of its values.
-        weights: that file's name, or the set's.
+        weights_sha256: hash of the weights' file; for a set without a file, of its values.
+        weights: the name of that file or of the set.
         recipe: the configuration that made the network, as JSON: the resolved recipe of a run,
-            else the arguments of its constructor.
-        evaluation: data set and preprocessing it was evaluated with, as JSON.
-        epochs: of each stage ("teacher=6 binary=10"); empty for weights from elsewhere.
-        train_top1: of the last stage on the images it trained on, in percent.
-        train_seconds: spent on all stages.
-        trained_by: the shortest command that trains so; empty for weights from elsewhere.
-        devices: which epochs of each stage ran where; empty for weights from elsewhere and for runs
-            from before this was noted.
-        seed: of the training.
-        commit: of the code that evaluated, with "+dirty" if it was changed since; "unknown"
-            outside a checkout.
-        command: what was typed.
-        date: of the evaluation, UTC.
+            or else the arguments of the model's function.
+        evaluation: data set and preprocessing of the evaluation, as JSON.
+        epochs: epochs of each stage ("teacher=6 binary=10"); empty for weights from elsewhere.
+        train_top1: accuracy of the last stage on its training images, in percent.
+        train_seconds: training time of all stages.
+        trained_by: the shortest command for this training; empty for weights from elsewhere.
+        devices: which epochs of each stage ran on which devices; empty for weights from elsewhere
+            and for older runs, which did not record it.
+        seed: seed of the training.
+        commit: commit of the evaluating code, with "+dirty" if it has uncommitted changes;
+            "unknown" outside a checkout.
+        command: the command that the user typed.
+        date: date of the evaluation, UTC.
         tensorflow, larq: versions.
     """
 
@@ -78,7 +78,7 @@ class AccuracyRow:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Rows of the same key are measurements of the same thing: the later one stays."""
+        """Return what was measured: a new row replaces an older row with the same key."""
         return self.model, self.weights_sha256, self.dataset, self.split
 
 
@@ -87,14 +87,14 @@ class Row(Protocol):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Of two rows with the same key, the later one stays."""
+        """Return what was measured: a new row replaces an older row with the same key."""
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 def read_rows(path: Path) -> list[AccuracyRow]:
-    """The rows of a table of accuracies; none where there is no such file.
+    """Return the rows of a table of accuracies; an empty list if there is no such file.
 
     Raises:
         ResultsError: the file cannot be read or is not such a table.
@@ -103,7 +103,7 @@ def read_rows(path: Path) -> list[AccuracyRow]:
 
 
 def rows_of(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
-    """The rows of a table of this kind; none where there is no such file.
+    """Return the rows of a table of this kind; an empty list if there is no such file.
 
     Raises:
         ResultsError: the file cannot be read or is not such a table.
@@ -120,10 +120,10 @@ def rows_of(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
 
 
 def write_row(path: Path, row: Row) -> None:
-    """Put `row` into the table: replace the row with the same key, else append.
+    """Put `row` into the table: replace the row with the same key, or append.
 
-    The file is replaced as a whole, so a reader never sees half of one; processes that write at the
-    same time wait for each other.
+    The whole file is replaced at once, so a reader never sees a partial file. Processes that write
+    at the same time wait for each other.
     """
     require_writable(path, ResultsError)
     with FileLock(path.with_name(f".{path.name}.lock")):
@@ -135,7 +135,7 @@ def write_row(path: Path, row: Row) -> None:
 
 
 def origin() -> dict[str, str]:
-    """What a row says of the code and the day: commit, date, tensorflow, larq."""
+    """Return the columns commit, date, tensorflow and larq of a row."""
     return {
         "commit": commit(PACKAGE),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -145,8 +145,11 @@ def origin() -> dict[str, str]:
 
 
 def commit(package: Path) -> str:
-    """The commit of the checkout that holds `package`: 40 hex digits, "+dirty" where the package
-    or the `zoo` beside it has changes or new files; "unknown" where it is not under git."""
+    """Return the commit of the checkout that contains `package`.
+
+    It has 40 hexadecimal digits, and "+dirty" if the package or the `zoo` beside it has changes or
+    new files. It is "unknown" if the package is not under git.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -155,7 +158,7 @@ def commit(package: Path) -> str:
         return done.stdout.strip()
 
     try:
-        # A package installed within someone's checkout is not of that checkout.
+        # A package that is installed inside another checkout does not belong to that checkout.
         git("ls-files", "--error-unmatch", "__init__.py")
         changes = git("status", "--porcelain", "--", ".", "../zoo")
         return git("rev-parse", "HEAD") + ("+dirty" if changes else "")
@@ -165,7 +168,7 @@ def commit(package: Path) -> str:
 
 def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -> AnyRow:
     if kind is AccuracyRow:
-        line = {"devices": "", **line}  # tables from before there was this column
+        line = {"devices": "", **line}  # older tables do not have this column
 
     def value(name: str, form: str) -> object:
         if form.endswith("| None") and not line[name]:
@@ -175,7 +178,7 @@ def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -
     try:
         if set(line) != set(_names(kind)) or None in line.values():
             raise ValueError("its columns have changed")
-        # Annotations are text here, which is how they can be compared.
+        # In this file annotations are texts, so `value` compares texts.
         return kind(**{name: value(name, form) for name, form in _names(kind).items()})
     except ValueError as error:
         raise ResultsError(
@@ -185,7 +188,7 @@ def _parsed(line: dict[str, str], path: Path, number: int, kind: type[AnyRow]) -
 
 
 def _names(kind: Any) -> dict[str, str]:
-    """The columns of a table, and the type of each in words."""
+    """Return the columns of a table, each with its type as text."""
     return {field.name: str(field.type) for field in fields(kind)}
 
 

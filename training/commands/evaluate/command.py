@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from training.commands.evaluate.accuracy_table import AccuracyRow
     from training.commands.evaluate.trained_network import TrainedNetwork
 
-MOST_CLASSES, WORST_CLASSES = 20, 10  # that are all shown; shown of more
-DEFAULT = "results/accuracy.csv"  # accuracy_table.ACCURACY, which --help need not import
+MOST_CLASSES, WORST_CLASSES = 20, 10  # up to 20 classes all are shown; of more, the 10 worst
+DEFAULT = "results/accuracy.csv"  # equals accuracy_table.ACCURACY, which --help does not import
 EXPORTS = "results/exports.csv"  # export_table.EXPORTS
 
 
@@ -94,7 +94,7 @@ def evaluate(
     differs from Keras on more images than allowed.
     """
     if record and "=" in record and not record.endswith(".csv"):
-        record, settings = DEFAULT, [record, *settings]  # `--record weights=x`: click took it
+        record, settings = DEFAULT, [record, *settings]  # for `--record weights=x`
     if record and not record.endswith(".csv"):
         raise InvalidValueError(f"--record writes a .csv file, not '{record}'; put it last.")
     if picture and picture.suffix.lower() != ".png":
@@ -158,7 +158,10 @@ def evaluate(
 
 
 def picture_path(network: TrainedNetwork, evaluation: EvaluationSettings) -> Path:
-    """Where the confusion matrix goes: with a run, and never over the picture of other images."""
+    """Return the path of the confusion matrix: in the run's directory, if there is a run.
+
+    A picture for other images than the run's gets a new name, so it replaces no other picture.
+    """
     if network.directory is None:
         return Path(f"confusion-{network.name}.png")
     if network.same_images:
@@ -204,7 +207,7 @@ def _evaluate_export(
 def make_row(
     network: TrainedNetwork, evaluation: EvaluationSettings, result: dict[str, Any], command: str
 ) -> AccuracyRow:
-    """The result as a row of the table."""
+    """Return the result as a row of the table."""
     from training.commands.evaluate.accuracy import depends_on
     from training.commands.evaluate.accuracy_table import AccuracyRow, origin
     from training.data.conventions import COMPONENTS
@@ -245,12 +248,12 @@ def make_row(
 
 
 def compact(value: Any) -> str:
-    """JSON without spaces."""
+    """Return JSON without spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def print_classes(confusion: np.ndarray, names: Sequence[str]) -> None:
-    """Accuracy of each class, or of the worst where there are many."""
+    """Print the accuracy of each class; if there are many, of the worst."""
     counts = confusion.sum(1)
     right = confusion.diagonal()
     present = [label for label in range(len(names)) if counts[label]]

@@ -18,10 +18,10 @@ class Changed:
     """An image whose class differs from Keras's.
 
     Attributes:
-        position: of the image in its split.
-        label: its class.
-        keras, export: what each took it for.
-        margin: Keras's figure of its own class minus that of the export's class.
+        position: position of the image in its split.
+        label: its true class.
+        keras, export: the classes that Keras and the export predict.
+        margin: Keras's output for the class it predicts, minus its output for the export's class.
     """
 
     position: int
@@ -33,14 +33,14 @@ class Changed:
 
 @dataclass
 class Side:
-    """Keras, or an export, over all images.
+    """The figures of Keras or of an export over all images.
 
     Attributes:
-        right: images whose class was found.
-        batches: images and seconds of each.
-        difference: the largest of one figure, of an export from Keras.
-        probabilities: whether an export gives them; None before the first image.
-        changed: images of an export.
+        right: number of correctly classified images.
+        batches: images and seconds of each batch.
+        difference: an export's largest difference of a single output from Keras.
+        probabilities: whether an export returns probabilities; None before the first batch.
+        changed: the images that an export classifies differently.
     """
 
     right: int = 0
@@ -51,18 +51,18 @@ class Side:
 
     @property
     def images_per_second(self) -> float:
-        """How fast it was, without the first of several batches, in which runtimes set up."""
+        """Return the speed without the first of several batches, which includes set-up."""
         images, seconds = map(sum, zip(*(self.batches[1:] or self.batches), strict=True))
         return images / seconds
 
 
 class Comparison:
-    """One pass over a data set with a network of Keras and exports of it.
+    """One pass over a data set with a Keras network and its exports.
 
     Args:
-        keras: gives logits, or what else the network ends with.
-        exports: by name.
-        mean, std: by which the images are normalised.
+        keras: returns the network's outputs, usually logits.
+        exports: the exports by name.
+        mean, std: the normalisation of the images.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Comparison:
     def run(
         self, batches: Iterable[Mapping[str, Any]], update: Callable[[int, float, float], None]
     ) -> tuple[Comparison, np.ndarray]:
-        """The comparison, and the positions that were seen.
+        """Compare all batches; return the comparison and the positions of the images.
 
         Raises:
             ZooError: Keras's network or an export outputs NaN or infinity.
@@ -118,7 +118,7 @@ class Comparison:
 def _compare(
     side: Side, logits: np.ndarray, found: np.ndarray, labels: np.ndarray, positions: np.ndarray
 ) -> None:
-    """Add a batch to what is known of an export."""
+    """Add a batch to the figures of an export."""
     if side.probabilities is None:
         side.probabilities = are_probabilities(found)
     own = are_probabilities(logits)

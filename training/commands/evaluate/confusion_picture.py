@@ -10,22 +10,22 @@ import numpy as np
 from training.commands._pictures import save_figure
 
 DPI = 100
-MOST_NUMBERS, MOST_NAMES = 20, 60  # classes up to which cells hold counts, and axes names
+MOST_NUMBERS, MOST_NAMES = 20, 60  # most classes for counts in the cells, for names on the axes
 
 
 def side(classes: int) -> int:
-    """Width and height of the picture in pixels."""
+    """Return the width and height of the picture in pixels."""
     return int(DPI * min(14, max(5, 2.5 + 0.45 * classes)))
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> None:
-    """Write a PNG of `side(classes)` pixels: each row shaded by its shares of the class's images.
+    """Write a PNG of `side(classes)` pixels; the shade of a cell is its share of its row.
 
     Args:
         counts: int [classes, classes], images by class (row) and predicted class (column).
-        names: of the classes.
-        title: above the picture.
-        path: of the file, which is replaced.
+        names: names of the classes.
+        title: text above the picture.
+        path: the file; an existing file is replaced.
     """
     from matplotlib.figure import Figure  # takes half a second; without pyplot no display is needed
 
@@ -37,7 +37,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str, path: P
     shading = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(shading, ax=axes, shrink=0.7, label="share of the class")
     axes.set(xlabel="predicted", ylabel="class")
-    # Names come from the user: '$' in them must not start a formula.
+    # Names come from the user; a '$' in them must not start a formula.
     axes.set_title(title, parse_math=False)
     if classes <= MOST_NAMES:
         axes.set_xticks(range(classes), names, rotation=90, parse_math=False)

@@ -1,4 +1,4 @@
-"""`results/exports.csv`: how exports compare with the networks that they were made from."""
+"""`results/exports.csv`: comparisons of exports with their Keras networks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ EXPORTS = Path("results") / "exports.csv"
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One export beside Keras on a data set: a line of `exports.csv`.
+    """One export compared with Keras on a data set: a line of `exports.csv`.
 
     Attributes:
-        model: its name in the catalog where it has one.
-        weights: the file's name, or the set's and the file's.
-        weights_sha256: of that file.
-        format: of the export: c, openvino, lce, tflite, onnx or saved_model.
-        dataset, split, images: what both were given.
-        keras_top1, top1: of Keras and of the export, percent.
-        changed: images whose class is another one than Keras's.
-        margin: the largest of Keras's logit of its own class minus that of the export's, over the
-            changed images; None where there are none.
-        changed_images: those images: [position, Keras's class, the export's, margin] each, as JSON.
-        difference: the largest of one figure of one image.
-        figures: what the export gives: logits or probabilities.
-        keras_images_per_second, images_per_second: measured in the same pass, with all that the
-            machine did besides; `lqz benchmark` measures speed.
-        bytes: of the export's files.
-        runtime: what ran it.
-        commit: of the code that evaluated.
-        command: what was typed.
-        date: of the evaluation, UTC.
+        model: the network's name in the catalog, if it has one.
+        weights: the name of the file, or of the set and the file.
+        weights_sha256: hash of that file.
+        format: format of the export: c, openvino, lce, tflite, onnx or saved_model.
+        dataset, split, images: the images that both classified.
+        keras_top1, top1: accuracy of Keras and of the export in percent.
+        changed: number of images that the export classifies differently from Keras.
+        margin: the largest margin of the changed images; None if there are none. The margin is
+            Keras's logit for the class it predicts, minus its logit for the export's class.
+        changed_images: those images as JSON: a list of [position, Keras's class, export's class,
+            margin].
+        difference: the largest difference of a single output.
+        figures: what the export returns: logits or probabilities.
+        keras_images_per_second, images_per_second: measured in this pass, on a machine that may do
+            other work; use `lqz benchmark` to measure speed.
+        bytes: total size of the export's files.
+        runtime: the runtime that ran the export.
+        commit: commit of the evaluating code.
+        command: the command that the user typed.
+        date: date of the evaluation, UTC.
         tensorflow, larq: versions.
     """
 
@@ -61,5 +62,5 @@ class ExportRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Rows of the same key are measurements of the same thing: the later one stays."""
+        """Return what was measured: a new row replaces an older row with the same key."""
         return self.model, self.weights_sha256, self.format, self.dataset, self.split

@@ -22,8 +22,8 @@ from zoo.deploy.runners import Runner, keras_runner, load_export
 from zoo.errors import DeployError, InvalidValueError, WeightsError, printable
 from zoo.files import require_writable
 
-MOST_IMAGES = 20  # whose class changed, that are shown
-TOLERANCE = 0.2  # percent of the images whose class may be another
+MOST_IMAGES = 20  # number of changed images that are printed
+TOLERANCE = 0.2  # percentage of the images that may have another class
 
 
 def evaluate_export(
@@ -36,19 +36,19 @@ def evaluate_export(
     table: Path | None,
     command: str,
 ) -> bool:
-    """Compare an export with Keras over every validation image, print it, and record it.
+    """Compare an export with Keras on all validation images; print and record the result.
 
     Args:
-        path: of the export.
+        path: the export.
         conf: fields of `EvaluationSettings`.
-        against: the network of Keras; None: what the export says it was made from.
+        against: the Keras network; None for the network that the export records.
         trusted: whether an export that is a program may run.
-        tolerance: percent of the images whose class may be another than Keras's; None: TOLERANCE.
-        table: where to record it, if anywhere.
-        command: what was typed.
+        tolerance: percentage of the images whose class may differ from Keras's; None for TOLERANCE.
+        table: the table that the result is recorded in; None for no record.
+        command: the command that the user typed.
 
     Returns:
-        Whether that is within the tolerance.
+        Whether the result is within the tolerance.
 
     Raises:
         ZooError: something does not exist, is damaged, or does not fit.
@@ -86,10 +86,10 @@ def evaluate_export(
 
 
 def source_of(path: Path, card: ExportCard | None) -> str:
-    """What the network of Keras is called, by the export itself.
+    """Return the Keras network that the export records, as MODEL/SET.
 
     Raises:
-        InvalidValueError: it does not say, or it is no set that can be found by its name.
+        InvalidValueError: the export records no network, or no set of weights with a name.
     """
     shown = printable(str(path))
     if card is None:
@@ -111,7 +111,7 @@ def source_of(path: Path, card: ExportCard | None) -> str:
 
 
 def _check_weights(card: ExportCard | None, network: TrainedNetwork, given: bool) -> None:
-    """Say that Keras has other weights than the export; an error unless they were asked for."""
+    """Raise WeightsError for other weights than the export's; if the user named them, print it."""
     if card is None or not card.sha256 or card.sha256 == network.sha256:
         return
     what = (
@@ -124,7 +124,7 @@ def _check_weights(card: ExportCard | None, network: TrainedNetwork, given: bool
 
 
 def require_same_ends(runner: Runner, keras: Runner, name: str) -> None:
-    """Raise a DeployError unless an export takes and gives what Keras's network does."""
+    """Raise a DeployError if an export's input or output sizes differ from the Keras network's."""
     sizes = zip(runner.input_shape, keras.input_shape, strict=True)
     if any(None not in pair and pair[0] != pair[1] for pair in sizes):
         raise DeployError(
@@ -139,7 +139,7 @@ def require_same_ends(runner: Runner, keras: Runner, name: str) -> None:
 
 
 def format_of(path: Path) -> str:
-    """The format of an export, as `lqz export --format` has it."""
+    """Return the format of an export, as in `lqz export --format`."""
     kind = kind_of(path)
     if kind == "tflite":
         from zoo.deploy import count_binary_convolutions
@@ -149,7 +149,7 @@ def format_of(path: Path) -> str:
 
 
 def print_sides(found: Comparison, side: Side) -> None:
-    """Both accuracies and speeds."""
+    """Print the accuracies and speeds of Keras and of the export."""
     both = (found.keras, side)
     print_table(
         ("", "Keras", "export"),
@@ -164,7 +164,7 @@ def print_sides(found: Comparison, side: Side) -> None:
 
 
 def print_changed(side: Side, evaluation: EvaluationSettings, pipeline: InputPipeline) -> None:
-    """The images whose class is another one, those of the largest margins first."""
+    """Print the images that have another class than in Keras, the largest margins first."""
     if not side.changed:
         return
     shown = sorted(side.changed, key=lambda each: -each.margin)[:MOST_IMAGES]
@@ -189,7 +189,7 @@ def print_changed(side: Side, evaluation: EvaluationSettings, pipeline: InputPip
 
 
 def within(found: Comparison, side: Side, tolerance: float | None) -> bool:
-    """Say how many classes changed; whether that is within the tolerance."""
+    """Print how many images changed their class; return whether it is within the tolerance."""
     allowed = TOLERANCE if tolerance is None else tolerance
     share = 100 * len(side.changed) / found.images
     passed = share <= allowed + 1e-9
@@ -209,7 +209,7 @@ def make_row(
     path: Path,
     command: str,
 ) -> ExportRow:
-    """The result as a row of the table."""
+    """Return the result as a row of the table."""
     side = found.exports[name]
     changed: Sequence[Any] = [
         (each.position, each.keras, each.export, float(f"{each.margin:.3g}"))
@@ -240,6 +240,6 @@ def make_row(
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of an export: of its file, or of all files of its folder."""
+    """Return the bytes of an export: of its file, or of all files of its folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

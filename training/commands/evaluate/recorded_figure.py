@@ -1,4 +1,4 @@
-"""What an accuracy is compared with: the run's figure, the table's, the set's or the paper's."""
+"""The figure to compare an accuracy with: the run's, the table's, the set's or the paper's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN_TOLERANCE, PUBLISHED_TOLERANCE = 0.1, 0.5  # points of top-1
 
 @dataclass(frozen=True)
 class Recorded:
-    """A figure to compare with: top1 in percent, where it stands, and the default tolerance."""
+    """A figure to compare with: top1 in percent, its source, and the default tolerance."""
 
     top1: float
     source: str
@@ -34,10 +34,10 @@ def recorded_figure(
     before: Sequence[AccuracyRow],
     table: Path,
 ) -> Recorded | None:
-    """What `row` is to be compared with: the run's own figure, else the table's, else that of the
-    set's record, else the paper's.
+    """Return the figure that `row` is compared with; None if there is none.
 
-    Each only where it is of the same part of the same data set.
+    The order is: the run's own figure, the table's, the figure in the set's record, the paper's. A
+    figure is used only if it is for the same part of the same data set.
     """
     dataset = evaluation.dataset
     trained_on = (network.recipe.get("dataset"), network.recipe.get("dataset.validation_split"))
@@ -60,7 +60,7 @@ def recorded_figure(
 
 
 def recorded_with_set(network: TrainedNetwork, row: AccuracyRow) -> Recorded | None:
-    """The figure in the package's record of the set, if it was measured on this data set."""
+    """Return the figure in the package's record of the set, if it is for this data set."""
     from training.data.conventions import COMPONENTS
 
     record = network.record
@@ -73,13 +73,13 @@ def recorded_with_set(network: TrainedNetwork, row: AccuracyRow) -> Recorded | N
 
 
 def compare(top1: float, recorded: Recorded | None, tolerance: float | None) -> bool:
-    """Say how far `top1` is from the recorded figure; whether that is within the tolerance."""
+    """Print the difference from the recorded figure; return whether it is within the tolerance."""
     if recorded is None:
         click.echo("No accuracy is recorded for these weights on these images.")
         return True
     allowed = recorded.tolerance if tolerance is None else tolerance
     difference = top1 - recorded.top1
-    # Figures are decimals: 88.5 - 88.4 is a little more than 0.1.
+    # Floats round: 88.5 - 88.4 is a little more than 0.1.
     passed = abs(difference) <= allowed + 1e-9
     click.echo(
         f"Difference {difference:+.2f} points from the {recorded.top1:.2f} % {recorded.source}: "

@@ -1,4 +1,4 @@
-"""The network that `lqz evaluate` looks at, and the data set it is evaluated on."""
+"""The network that `lqz evaluate` evaluates, and the data set."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class TrainedNetwork:
     """A network with weights.
 
     Attributes:
-        name: in the catalog where it has one.
-        model: gives logits.
-        weights: the file's name, or the set's and the file's.
-        sha256: of that file.
-        recipe: what made it, as JSON values.
-        record: of the set, where it is a registered one.
-        directory: of the run that made it, else None.
-        stages: of that run.
-        same_images: whether it is evaluated on the images that the run was validated on.
+        name: the network's name in the catalog, if it has one.
+        model: the Keras model, which returns logits.
+        weights: the name of the file, or of the set and the file.
+        sha256: hash of that file.
+        recipe: the configuration that made it, as JSON values.
+        record: the registered set of the weights, if there is one.
+        directory: the directory of the run that made it, or None.
+        stages: the stages of that run.
+        same_images: whether the evaluation uses the images that the run was validated on.
     """
 
     name: str
@@ -61,7 +61,7 @@ class TrainedNetwork:
 
 
 def load(text: str, conf: Mapping[str, Any]) -> tuple[TrainedNetwork, EvaluationSettings]:
-    """The network that `text` stands for, and what `conf` says of the rest.
+    """Return the network that `text` names and the settings of its evaluation.
 
     Args:
         text: a model of the catalog, a run's directory, or a file.
@@ -112,7 +112,7 @@ def _from_catalog(
     evaluate = configure_task(EvaluationSettings, settings)
     dataset = evaluate.dataset
     folder = isinstance(dataset, ImageFolder) and "dataset.validation_split" not in conf
-    if folder and dataset.is_flat:  # this set has seen none of it
+    if folder and dataset.is_flat:  # these weights were not trained on any part of the folder
         dataset.take_whole()
     if found.path is None or not ((card := card_beside(found.path)) and card.arguments):
         options.setdefault("input_shape", evaluate.preprocessing.input_shape)
@@ -138,7 +138,7 @@ def _from_run(
     assert network.path
     path = network.path
     config, stages = read_run(path)
-    # What the command line replaces, it replaces with all settings of it.
+    # If the command line replaces a component, all settings of that component are replaced.
     replaced = [
         key
         for key in ("dataset", "preprocessing")
@@ -169,7 +169,7 @@ def _from_run(
 
 
 def _take_held_out(dataset: Any, trained_on: Any) -> None:
-    """Evaluate a folder of images whole, unless the run was trained on images of it."""
+    """Evaluate all images of a folder, unless the run was trained on images in it."""
     if isinstance(dataset, ImageFolder):
         known = None if trained_on is None else expanded(str(trained_on)).resolve()
         if dataset.root.resolve() != known:
@@ -177,10 +177,10 @@ def _take_held_out(dataset: Any, trained_on: Any) -> None:
 
 
 def _check_data(run: Path, evaluate: EvaluationSettings, given: bool) -> bool:
-    """Whether the validation images are the run's; RunError if their classes are others.
+    """Return whether the validation images are the run's; raise RunError for other classes.
 
     Args:
-        given: whether the command line says what to evaluate on: then it may be other images.
+        given: whether the command line names the data; then the images may differ.
     """
     dataset = evaluate.dataset
     if not given and began_before(run):

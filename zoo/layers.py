@@ -1,7 +1,7 @@
 """The papers' building blocks that Keras and larq do not have.
 
-Everything is channels-last. Layers that replace PyTorch layers pad symmetrically, like
-PyTorch; TensorFlow's "same" pads nothing on the upper left at stride 2.
+All tensors are channels-last. Layers that replace PyTorch layers pad symmetrically, like PyTorch.
+At stride 2, TensorFlow's "same" pads an even-sized image less at the top and left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ register = tf.keras.utils.register_keras_serializable(package="zoo")
 
 @contextmanager
 def _without_constraint_warning() -> Iterator[None]:
-    """larq warns of binary kernels without a constraint; the papers have none."""
+    """Switch off larq's warning about binary kernels without a constraint; the papers use none."""
     logger = logging.getLogger("larq.layers_base")
     before, logger.disabled = logger.disabled, True
     try:
@@ -37,9 +37,9 @@ def _without_constraint_warning() -> Iterator[None]:
 class SymmetricConv2D(larq.QuantConv2D):
     """larq's QuantConv2D with PyTorch's symmetric zero padding of `kernel_size // 2`.
 
-    The input is quantised first and padded then, so that the padding of a binary convolution is 0
-    and not +1. Without quantizers it is a real-valued convolution. No bias; "same" by default. A
-    dilated kernel gets `dilation_rate` times this padding.
+    The layer pads after it quantises the input, so that the padding of a binary convolution is 0
+    and not +1. Without quantizers it is a real-valued convolution. By default it has no bias and
+    "same" padding. A dilated kernel gets `dilation_rate` times this padding.
 
     Args: those of `larq.layers.QuantConv2D`.
 
@@ -73,20 +73,20 @@ class SymmetricConv2D(larq.QuantConv2D):
         super().build(input_shape)
         quantizer = self.kernel_quantizer
         if isinstance(quantizer, tf.keras.layers.Layer) and not quantizer.built:
-            # A quantizer's own weights (SD-BNN's alpha) are made with the layer's, not in a trace.
+            # Create a quantizer's own weights (SD-BNN's alpha) here, not later during tracing.
             with tf.name_scope(self.name):
                 quantizer.build(self.kernel.shape)
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         padding = self.padding.upper()
         if padding == "SAME" and self.strides != (1, 1) and self.kernel_size != (1, 1):
-            # TensorFlow's "same" is symmetric at stride 1 only. Padding by hand is three times as
-            # fast to train as explicit paddings, whose gradients oneDNN does not take.
+            # TensorFlow's "same" is symmetric only at stride 1. A separate tf.pad trains three
+            # times as fast as explicit paddings: oneDNN does not compute the gradients of those.
             top, left = (size // 2 for size in self.kernel_size)
             inputs = tf.pad(inputs, [[0, 0], [top, top], [left, left], [0, 0]])
             padding = "VALID"
 
-        # In stage 1 only the input is signs, and a real kernel's rounding would enter the gradient.
+        # Not in the first stage: the kernel is real there, and rounding it would change gradients.
         binary = self.input_quantizer is not None and self.kernel_quantizer is not None
         scaled = getattr(self.kernel_quantizer, "scaled", True)
 
@@ -96,7 +96,7 @@ class SymmetricConv2D(larq.QuantConv2D):
 
         if self.groups == 1:
             return compute(inputs, kernel)
-        # TensorFlow has no gradient of a grouped convolution on the CPU.
+        # TensorFlow has no CPU gradient for grouped convolutions.
         parts = zip(
             tf.split(inputs, self.groups, axis=-1),
             tf.split(kernel, self.groups, axis=-1),
@@ -105,13 +105,13 @@ class SymmetricConv2D(larq.QuantConv2D):
         return tf.concat([compute(x, k) for x, k in parts], axis=-1)
 
     def _jit_compiled_convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Keras has groups compiled by XLA, of which the above has no need."""
+        """Replace Keras's method for groups, which compiles by XLA; this is not needed here."""
         return self.convolution_op(inputs, kernel)
 
 
 @register
 class SymmetricMaxPool2D(tf.keras.layers.Layer):
-    """Max pooling 3x3, stride 2, padded on every side by one pixel of minus infinity (PyTorch's).
+    """Max pooling 3x3 with stride 2, padded like PyTorch by one pixel of minus infinity per side.
 
     Input: (batch, height, width, c). Output: (batch, ceil(height / 2), ceil(width / 2), c).
     """
@@ -123,9 +123,9 @@ class SymmetricMaxPool2D(tf.keras.layers.Layer):
 
 @register
 class LearnableShift(tf.keras.layers.Layer):
-    """x + b with one learned b per channel, from 0: the shift of ReActNet's RSign (2003.03488).
+    """x + b, with one b per channel, learned from 0: the shift of ReActNet's RSign (2003.03488).
 
-    The sign itself is the input quantizer of the convolution that follows.
+    The input quantizer of the next convolution applies the sign.
 
     Input and output: (..., channels).
     """
@@ -173,7 +173,7 @@ class RPReLU(tf.keras.layers.Layer):
 
 @register
 class LeakyClip(tf.keras.layers.Layer):
-    """clip(x, -1, 1) with a slope beyond +-1: what Bi-Real Net pretrains with (1808.00278, 3.4).
+    """clip(x, -1, 1) with a slope beyond +-1, for Bi-Real Net's pretraining (1808.00278, 3.4).
 
     Args:
         slope: derivative outside [-1, 1]; 0 is the plain clip.
@@ -196,8 +196,8 @@ class LeakyClip(tf.keras.layers.Layer):
 class SubsamplePad(tf.keras.layers.Layer):
     """The shortcut without parameters of CIFAR-10 ResNets (option A of 1512.03385).
 
-    Every `strides`-th pixel, with zero channels on both sides up to `filters` channels. If their
-    number is odd, the last side gets one more.
+    It takes every `strides`-th pixel and adds zero channels on both sides, up to `filters`
+    channels. If the number of zero channels is odd, the end gets one more.
 
     Input: (batch, height, width, c), c <= filters. Output: (batch, ceil(height / strides),
     ceil(width / strides), filters).
@@ -216,7 +216,7 @@ class SubsamplePad(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = self.filters - inputs.shape[-1]
         sides = [missing // 2, missing - missing // 2]
-        # inputs[:, ::strides, ::strides], whose gradient is slow.
+        # Equals inputs[:, ::strides, ::strides], but its gradient is faster.
         strided = tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
         return tf.pad(strided, [[0, 0], [0, 0], [0, 0], sides])
 
@@ -233,8 +233,8 @@ class LearnedScale(tf.keras.layers.Layer):
     - case3: G = a (x) b, b in R^(h x w);
     - case4: G = a (x) b (x) c, b in R^h, c in R^w.
 
-    All factors start at 1 and are learned; G is `initial` times their product. `folded()` is G as
-    one tensor, by which inference multiplies; so cases 2 to 4 cost the same.
+    All factors are learned, from 1; G is `initial` times their product. Inference multiplies by
+    `folded()`, which is G as one tensor, so cases 2 to 4 take the same time.
 
     Input and output: (batch, h, w, c); h and w must be known except in case1.
     """
@@ -273,14 +273,14 @@ class LearnedScale(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def parts(self) -> list[tf.Tensor]:
-        """The factors of G, in their shapes."""
+        """Return the factors of G, in their shapes."""
         # `initial` is separate from the learned factors: Adam's step does not depend on their
         # magnitude.
         first, *others = self.factors
         return [first * self.initial, *others]
 
     def folded(self) -> tf.Tensor:
-        """G, of shape (c,) in case1 and (h, w, c) otherwise."""
+        """Return G, of shape (c,) in case1 and (h, w, c) otherwise."""
         product, *others = self.parts()
         for part in others:
             product = product * part

@@ -1,9 +1,9 @@
 """The four papers' estimators, as larq quantizers.
 
-Each quantizer maps real numbers to two values per filter and replaces the derivative of the sign,
-which is zero almost everywhere, by an estimate. `ApproximateSign` and `StraightThroughSign` are
-larq's `approx_sign` and `ste_sign` to the bit, with gradients in half the passes over memory:
-masks use `relu` and its gradient, because TensorFlow's `where` is slow.
+Each quantizer maps real numbers to two values per filter. The derivative of the sign is zero almost
+everywhere, so each replaces it by an estimate. `ApproximateSign` and `StraightThroughSign` are
+bit-identical to larq's `approx_sign` and `ste_sign`, but their gradients need half the passes over
+memory: masks use `relu` and its gradient, because TensorFlow's `where` is slow.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Gradient = Callable[[tf.Tensor], tf.Tensor]
 
 
 def _wide(x: tf.Tensor) -> tf.Tensor:
-    """16-bit floats as float32: a mean over thousands of weights needs the precision."""
+    """Convert 16-bit floats to float32: a mean over thousands of weights needs the precision."""
     return tf.cast(x, tf.float32) if x.dtype.size == 2 else x
 
 
 def _filter_axes(kernel: tf.Tensor) -> list[int]:
-    """All axes but the last: a Keras kernel is HWIO, so its filters are the last axis."""
+    """Return all axes except the last: a Keras kernel is HWIO, with the filters last."""
     return list(range(kernel.shape.rank - 1))
 
 
 def where_within_one(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """dy where |x| <= 1, else 0."""
+    """Return dy where |x| <= 1, else 0."""
     above_one = 1 + float(dtypes.finfo(x.dtype.as_numpy_dtype).eps)
     return tf.raw_ops.ReluGrad(gradients=dy, features=above_one - tf.abs(x))
 
@@ -54,7 +54,7 @@ def _scaled_sign(kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
 
 
 def register(quantizer: type) -> type:
-    """Make a class known to Keras, also by its bare name: larq looks for that in HDF5 files."""
+    """Register a class with Keras, also by its bare name: larq looks it up so for HDF5 files."""
     larq.register_keras_custom_object(quantizer)
     return tf.keras.utils.register_keras_serializable(package="zoo")(quantizer)
 
@@ -90,9 +90,10 @@ class StraightThroughSign(_Registered):
 class ScaledSign(_Registered):
     r"""`mean(|w|) * sign(w)`, the mean over each filter (Bi-Real Net and ReActNet, authors' code).
 
-    The gradient to w is that of the binary kernel where `|w| <= 1`, else 0: the scale neither
-    multiplies it nor is differentiated. larq's `magnitude_aware_sign` has the same values and the
-    magnitude-aware gradient of the paper (1808.00278, section 3.3), which multiplies by the scale.
+    The gradient to w equals that of the binary kernel where `|w| <= 1`, else it is 0. The scale
+    does not multiply the gradient and is not differentiated. larq's `magnitude_aware_sign` has the
+    same values, but the paper's magnitude-aware gradient (1808.00278, section 3.3), which it
+    multiplies by the scale.
 
     Input and output: a kernel of shape (h, w, in, out), any float dtype.
     """
@@ -111,7 +112,7 @@ class EDESign(_Registered):
     once per epoch (see `training.loop.schedules`); it is not a weight and is not saved.
 
     Args:
-        t: the sharpness to start with, > 0. 1 makes the estimate the derivative of tanh.
+        t: the initial sharpness, > 0. With t = 1 the estimate is the derivative of tanh.
 
     Input and output: of any shape, any float dtype; sign(0) = 1.
     """
@@ -125,7 +126,7 @@ class EDESign(_Registered):
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        return []  # `t` is a hyper-parameter that a schedule moves, not a weight
+        return []  # `t` is not a weight but a hyper-parameter that a schedule changes
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         t = tf.cast(self.t, inputs.dtype)
@@ -149,13 +150,13 @@ class EDESign(_Registered):
 class SelfDistributionSign(_Registered):
     r"""SD-BNN's weight self-distribution: `sign(w + sigmoid(alpha) * 0.01 * mean(w))`.
 
-    2103.02394, section on WSD. The mean is over each filter and is not differentiated; `alpha`,
-    one per filter, is learned from 0. There is no scaling factor.
+    Source: 2103.02394, section on WSD. The mean is over each filter and is not differentiated. Each
+    filter has one `alpha`, learned from 0. There is no scaling factor.
 
     Args:
         estimator: "ste" (gradient 1 where the shifted weight lies in [-1, 1]; ImageNet) or "ede"
             (see `EDESign`; CIFAR-10).
-        t: sharpness of the "ede" estimator to start with.
+        t: initial sharpness of the "ede" estimator.
 
     Input and output: a kernel of shape (h, w, in, out), any float dtype.
     """
@@ -168,8 +169,8 @@ class SelfDistributionSign(_Registered):
         self.ede = EDESign(t, dtype=self._dtype_policy) if estimator == "ede" else None
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        # larq counts multiply-accumulates for every weight of a convolution whose name does not
-        # say "bias". This one shifts the kernel and multiplies nothing at inference.
+        # For every weight of a convolution, larq counts multiply-accumulates unless its name
+        # contains "bias". This weight shifts the kernel and multiplies nothing at inference.
         self.alpha = self.add_weight(
             "alpha_bias", shape=(input_shape[-1],), initializer="zeros", trainable=True
         )

@@ -13,7 +13,7 @@ from zoo.models._slots import real_initializer
 
 
 def factories() -> dict[str, type[ZooFactory]]:
-    """The factory of every model of this zoo, by the model's name, in the catalog's order."""
+    """Return the factory of every model of this zoo by the model's name, in the catalog's order."""
     return {
         row.model: getattr(importlib.import_module(row.module), f"{row.model}Factory")
         for row in catalog.rows(origin="zoo")

@@ -1,7 +1,7 @@
-"""The code that all networks share: the factory that builds a Keras model.
+"""The code that all networks share: the base of the factories that build Keras models.
 
-A network's file holds Zookeeper factories. A factory's `features` computes a feature map from the
-image; the rest (input, classifier, weights) is here.
+The file of a network contains Zookeeper factories. A factory's `features` computes a feature map
+from the image; the rest (input, classifier, weights) is here.
 """
 
 import math
@@ -20,14 +20,14 @@ from zoo.models._slots import real_initializer, slot
 
 
 def scaled_channels(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
-    """Channel counts multiplied by `width`, none of them below 1."""
+    """Return the channel counts multiplied by `width`; InvalidValueError if one rounds to 0."""
     if not (math.isfinite(width) and round(min(channels) * width) >= 1):
         raise InvalidValueError(f"width={width} leaves no channels; try 0.25, 0.5, 1 or 2.")
     return tuple(round(count * width) for count in channels)
 
 
 def check_activation(argument: str, name: str) -> None:
-    """Raise UnknownNameError unless Keras knows the activation."""
+    """Raise UnknownNameError if Keras does not know the activation."""
     try:
         tf.keras.activations.get(name)
     except ValueError:
@@ -37,7 +37,7 @@ def check_activation(argument: str, name: str) -> None:
 
 
 def check_input_tensor(tensor: Any) -> None:
-    """Raise InvalidValueError unless it is Keras 2's, (batch, height, width, channels)."""
+    """Raise InvalidValueError if it is not a Keras 2 tensor (batch, height, width, channels)."""
     refuse_keras3("input_tensor", tensor)
     if not _is_keras_tensor(tensor):
         raise InvalidValueError(
@@ -52,21 +52,21 @@ def check_input_tensor(tensor: Any) -> None:
 
 
 class ZooFactory(ModelFactory):
-    """Base of every factory, on larq-zoo's ModelFactory (fields `dataset`, `num_classes`, ...)."""
+    """Base class of all factories. larq-zoo's ModelFactory has `dataset` and further fields."""
 
     default_input_shape: Tuple[int, int, int] = (224, 224, 3)
     default_num_classes = 1000
     default_weights: Optional[str] = "imagenet"
     classifier_name = "fc"
-    # Layers with weights that `pool` adds, which a model without top lacks.
+    # Layers with weights that `pool` adds; a model without top does not have them.
     head: Tuple[str, ...] = ()
 
     # The slots. Each family's file sets them; `zoo.models._slots` describes valid values.
-    input_quantizer: Any = None  # of binary convolutions: the sign of activations
-    kernel_quantizer: Any = None  # the sign of their kernels, except in the first stage
-    kernel_initializer: Any = None  # initial latent kernels
+    input_quantizer: Any = None  # the sign of the activations before binary convolutions
+    kernel_quantizer: Any = None  # the sign of binary kernels; not used in the first stage
+    kernel_initializer: Any = None  # initial values of latent kernels
     kernel_constraint: Any = None  # limits latent kernels after each training step
-    batch_norm_momentum = 0.9  # of the running statistics: PyTorch's 0.1
+    batch_norm_momentum = 0.9  # for the running statistics; PyTorch calls the same value 0.1
 
     # In a training task, the image size follows the task's preprocessing.
     preprocessing: Optional[Preprocessing] = ComponentField(allow_missing=True)
@@ -101,11 +101,11 @@ class ZooFactory(ModelFactory):
     # --- what a network defines -------------------------------------------------------------------
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
-        """The feature map of shape (batch, h, w, c) for the image x."""
+        """Return the feature map of shape (batch, h, w, c) for the image x."""
         raise NotImplementedError
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
-        """From feature map to the classifier's input, (batch, c)."""
+        """Convert the feature map to the classifier's input, (batch, c)."""
         return tf.keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
 
     # --- building blocks --------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class ZooFactory(ModelFactory):
     def real_conv(
         self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str, **kwargs: Any
     ) -> tf.Tensor:
-        """Real-valued convolution, padding `size // 2`, no bias."""
+        """Apply a real-valued convolution with padding `size // 2` and without bias."""
         kwargs.setdefault("kernel_initializer", real_initializer())
         return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
 
@@ -127,7 +127,10 @@ class ZooFactory(ModelFactory):
         name: str,
         **kwargs: Any,
     ) -> tf.Tensor:
-        """Sign of x, zero padding `size // 2`, convolution by a binary kernel (real in stage 1)."""
+        """Take the sign of x, pad by `size // 2` zeros and apply a binary convolution.
+
+        With `binary_weights=False` (the first training stage), the kernel is real.
+        """
         if "input_quantizer" not in kwargs:
             kwargs["input_quantizer"] = slot(self, "input_quantizer")
         if self.binary_weights:
@@ -138,17 +141,20 @@ class ZooFactory(ModelFactory):
         return SymmetricConv2D(filters, size, strides=strides, name=name, **kwargs)(x)
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """Batch normalisation with PyTorch's constants."""
+        """Apply batch normalisation with PyTorch's constants."""
         return BatchNorm(momentum=self.batch_norm_momentum, name=name)(x)
 
     def average_pool(self, x: tf.Tensor, strides: int, name: str) -> tf.Tensor:
-        """Mean over strides x strides pixels; at an odd border over those that exist."""
+        """Average over strides x strides pixels; at an odd border, over the existing pixels."""
         if strides == 1:
             return x
         return tf.keras.layers.AveragePooling2D(strides, padding="same", name=name)(x)
 
     def fixed_size(self, x: tf.Tensor) -> tuple[int, int]:
-        """Height and width of a feature map whose every pixel the classifier weighs."""
+        """Return height and width of x; InvalidValueError if they are unknown.
+
+        For networks with separate weights for every pixel of this feature map.
+        """
         height, width = x.shape[1:3]
         if height is None or width is None:
             raise InvalidValueError(
@@ -218,7 +224,7 @@ class ZooFactory(ModelFactory):
         try:
             source = inputs[0] if len(inputs) == 1 else inputs
             model = tf.keras.Model(source, x, name=self.model_name)
-        except ValueError as error:  # its own layers' names differ, so others are in front
+        except ValueError as error:  # the equal names are in a layer before this network
             raise InvalidValueError(
                 f"A layer before {self.model_name} has the same name as one of its layers: rename "
                 f"it ({str(error).partition('.')[0]})."
@@ -228,13 +234,15 @@ class ZooFactory(ModelFactory):
         return model
 
     def _load_weights(self, model: tf.keras.Model, in_front: bool) -> None:
-        """Set the weights of the network's own layers; `in_front`: the model also has other "
-        "layers."""
+        """Load the weights of the network's own layers.
+
+        `in_front` means that the model has other layers before them.
+        """
         assert self.weights is not None
         if in_front:
             image: Any = self.input_tensor
             own = variant(self, input_tensor=None, input_shape=tuple(image.shape[1:]))
-            own_layers = own.layers[1:]  # the first is its input
+            own_layers = own.layers[1:]  # the first layer is the input
             copy_weights(own_layers, [model.get_layer(each.name) for each in own_layers])
             return
         from zoo.weights.load import load_features
@@ -260,17 +268,17 @@ class ZooFactory(ModelFactory):
 
     @property
     def catalog_name(self) -> str:
-        """The model's name in the catalog, which is its function's."""
+        """Return the model's name in the catalog, which is also its function's name."""
         return type(self).__name__.removesuffix("Factory")
 
     @property
     def model_name(self) -> str:
-        """Keras's name of the model."""
+        """Return Keras's name of the model."""
         return self.catalog_name.lower()
 
 
 def _is_keras_tensor(value: Any) -> bool:
     try:
         return tf.keras.backend.is_keras_tensor(value)
-    except ValueError:  # what Keras says of anything that is no tensor
+    except ValueError:  # Keras raises it for anything that is not a tensor
         return False

@@ -1,4 +1,4 @@
-"""From a factory to models: its public function, and models rebuilt with other arguments."""
+"""The public functions of the factories, and models rebuilt with other arguments."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zoo.field_docs import field_docs
 from zoo.keras2 import watch_compile
 from zoo.limits import without_limits
 
-# Arguments of every model's function that are no fields of its factory, as
-# `tf.keras.applications` has them: type, default, and what they do.
+# Arguments of all model functions that are not fields of the factory: type, default, help text.
+# `tf.keras.applications` has the same arguments.
 FINISHING: dict[str, tuple[Any, Any, str]] = {
     "pooling": (
         Literal["avg", "max"] | None,
@@ -39,11 +39,11 @@ Raises:
 
 
 def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
-    """Build a factory's model from keyword arguments (what is not given keeps its default)."""
+    """Build a factory's model from keyword arguments; missing arguments keep their defaults."""
     arguments, finishing = split(arguments)
     arguments.setdefault("num_classes", factory_class.default_num_classes)  # type: ignore[attr-defined]
     if arguments.get("weights") is not None:
-        # A path stays one as a text: a bare word would be the name of a set.
+        # A Path of one word gets "./" in front, because a single word is the name of a set.
         weights = arguments["weights"]
         bare = isinstance(weights, Path) and len(weights.parts) == 1
         arguments["weights"] = os.path.join(".", weights) if bare else str(weights)
@@ -59,7 +59,7 @@ def construct(factory_class: type, **arguments: Any) -> tf.keras.Model:
 
 
 def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A model's arguments as Python's own numbers and tuples, and apart those for `finished`.
+    """Return the factory's arguments, as Python numbers and tuples, and those of `finished`.
 
     Raises:
         InvalidValueError: `classes` and `num_classes` differ, or `pooling` or `name` is wrong.
@@ -83,8 +83,10 @@ def split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """NumPy numbers as Python numbers; shapes and lists as tuples of numbers; other values "
-    "unchanged."""
+    """Convert NumPy numbers to Python numbers, and shapes, lists and arrays to tuples of them.
+
+    Other values are returned unchanged.
+    """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if isinstance(value, tf.TensorShape):
@@ -97,7 +99,7 @@ def plain(value: Any) -> Any:
 def finished(
     model: tf.keras.Model, include_top: bool, *, pooling: str | None = None, name: str | None = None
 ) -> tf.keras.Model:
-    """The model with the requested pooling and name, and the same layers."""
+    """Return the model with the requested pooling and name; it shares the layers of `model`."""
     x = model.output
     if pooling and not include_top:
         kind = {
@@ -106,7 +108,7 @@ def finished(
         }[pooling]
         x = kind(name=f"{pooling}_pool")(x)
     if x is not model.output or name not in (None, model.name):
-        network = model.name  # what the keys of its weights depend on
+        network = model.name  # the keys of the weights depend on this name
         model = tf.keras.Model(model.input, x, name=name or network)
         model.network_name = network
     return watch_compile(model)
@@ -121,7 +123,7 @@ def copy_weights(
 
 
 def _of_another_type(error: TypeError, arguments: dict[str, Any]) -> str:
-    """Zookeeper's complaint about a value's type, in the words of the function's caller."""
+    """Write Zookeeper's error about the type of a value for the caller of the function."""
     _, name, text = str(error).split("'", 2)
     text = re.sub(r"typing\.Annotated\[(\w+),", r"'\1'", text)
     kinds = {
@@ -145,7 +147,7 @@ def variant(factory: Any, **overrides: Any) -> tf.keras.Model:
 
 
 def model_function(factory_class: type) -> Callable[..., tf.keras.Model]:
-    """The public, keyword-only function of a factory: signature and help come from its fields."""
+    """Make the public, keyword-only function of a factory; its fields give signature and help."""
     name = factory_class.__name__.removesuffix("Factory")
     fields: dict[str, Field] = factory_class.__component_fields__  # type: ignore[attr-defined]
     defaults = {

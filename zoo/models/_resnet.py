@@ -1,7 +1,7 @@
-"""ResNet layouts whose every 3x3 convolution has a shortcut of its own.
+"""ResNet layouts with a separate shortcut around every 3x3 convolution.
 
-`ImageNetResNet` is Bi-Real Net's layout (1808.00278), which ReActNet and SD-BNN took over;
-`CifarResNet20` is the backbone for comparing all methods at 32x32.
+`ImageNetResNet` is Bi-Real Net's layout (1808.00278); ReActNet and SD-BNN use it too.
+`CifarResNet20` is the common backbone that compares all methods at 32x32.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ class ImageNetResNet(ZooFactory):
     filters = (64, 128, 256, 512)
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
-        """One convolution with its shortcut; a paper's method."""
+        """Apply one convolution with its shortcut; each paper defines this."""
         raise NotImplementedError
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
@@ -35,7 +35,7 @@ class ImageNetResNet(ZooFactory):
         return x
 
     def shortcut(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
-        """x itself; where the shape changes, average pool, real 1x1 convolution and batch norm."""
+        """Return x; if the shape changes, after average pool, real 1x1 convolution, batch norm."""
         if strides == 1 and x.shape[-1] == filters:
             return x
         x = self.average_pool(x, strides, f"{name}.downsample.0")
@@ -46,26 +46,26 @@ class ImageNetResNet(ZooFactory):
 class CifarResNet20(ZooFactory):
     """Three groups of six 3x3 convolutions with 16, 32, 64 channels; 41 million MACs at 32x32.
 
-    Shortcuts have no parameters: every second pixel, zero channels on both sides.
+    Shortcuts have no parameters: they take every second pixel and add zero channels on both sides.
 
-    For short schedules, latent kernels start at random values, so their signs are random: filters
-    with equal signs cost several points. They are clipped to +-1, because beyond that an
-    estimator's gradient is 0 and a sign can never flip again: at a high learning rate this happens
-    to a tenth of the first layers' signs.
+    For short schedules, latent kernels start at random values, so their signs are random; filters
+    with equal signs cost several points of accuracy. Latent kernels are clipped to +-1. Beyond
+    that, an estimator's gradient is 0 and a sign can never flip again; without the clip, a high
+    learning rate does this to a tenth of the first layers' signs.
     """
 
     default_input_shape = (32, 32, 3)
     default_num_classes = 10
     default_weights = "cifar10"
     filters = (16, 32, 64)
-    blocks = 3  # of two convolutions, in each group
+    blocks = 3  # blocks in each group, each of two convolutions
 
     def stem_activation(self, x: tf.Tensor) -> tf.Tensor:
-        """The activation after the stem's batch norm; none by default."""
+        """Apply the activation after the stem's batch norm; by default, return x unchanged."""
         return x
 
     def block(self, x: tf.Tensor, filters: int, strides: int, name: str, index: int) -> tf.Tensor:
-        """Convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""
+        """Apply convolution number `index` (1 or 2) of basic block `name`, with its shortcut."""
         raise NotImplementedError
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
@@ -79,7 +79,7 @@ class CifarResNet20(ZooFactory):
         return x
 
     def shortcut(self, x: tf.Tensor, filters: int, strides: int, name: str) -> Any:
-        """x itself, or the shortcut without parameters where the shape changes."""
+        """Return x; if the shape changes, the shortcut without parameters."""
         if strides == 1 and x.shape[-1] == filters:
             return x
         return SubsamplePad(filters, strides, name=f"{name}.shortcut")(x)

@@ -20,7 +20,7 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class BiRealMixin(ZooFactory):
-    """The parts common to all Bi-Real Nets."""
+    """The common parts of all Bi-Real Nets."""
 
     input_quantizer = ApproximateSign
     kernel_initializer = near_zero_initializer
@@ -42,7 +42,7 @@ class BiRealMixin(ZooFactory):
     clip_slope: Annotated[float, at_least(0)] = Field(0.0)
 
     def signed_conv(self, x: tf.Tensor, filters: int, size: int, strides: int = 1, *, name: str):
-        """Sign and binary convolution; while pretraining, clip and real convolution."""
+        """Apply sign and binary convolution; in pretraining, clip and real convolution."""
         if self.binary_activations:
             return self.binary_conv(x, filters, size, strides, name=name)
         if not 0 <= self.clip_slope <= 1:
@@ -74,10 +74,10 @@ class BiRealNet34Factory(BiRealNet18Factory):
 
 @factory
 class BiRealNet50Factory(BiRealMixin):
-    """Bi-Real Net 50: bottlenecks whose three convolutions each have a shortcut.
+    """Bi-Real Net 50: bottlenecks with a shortcut around each of their three convolutions.
 
-    Two streams pass from block to block: `mid`, of the bottleneck's width, and `full`, four times
-    as wide. The very first 1x1 convolution is real.
+    Two feature maps pass from block to block: `mid` has the bottleneck's width, and `full` is four
+    times as wide. The first 1x1 convolution is real.
     """
 
     blocks = (3, 4, 6, 3)

@@ -1,7 +1,7 @@
 """ReActNet: Precise Binary Neural Network with Generalized Activation Functions (2003.03488).
 
-RSign is a learned shift before the sign, RPReLU a PReLU between two learned shifts. Layers have
-the names of the authors' modules, so that their checkpoints load key by key.
+RSign is a learned shift before the sign. RPReLU is a PReLU between two learned shifts. Layers have
+the names of the authors' modules, so that the authors' checkpoints load key by key.
 """
 
 from itertools import pairwise
@@ -21,9 +21,9 @@ from zoo.quantizers import ApproximateSign, ScaledSign
 
 
 class ReActMixin(ZooFactory):
-    """The parts common to all ReActNets."""
+    """The common parts of all ReActNets."""
 
-    input_shift = LearnableShift  # RSign is this shift and the sign
+    input_shift = LearnableShift  # RSign is this shift followed by the sign
     input_quantizer = ApproximateSign
     kernel_initializer = near_zero_initializer
     kernel_constraint: Any = None
@@ -38,13 +38,13 @@ class ReActMixin(ZooFactory):
     magnitude_aware_gradient: bool = Field(False)
 
     def rsign(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """The shift of RSign; a binary convolution signs its input itself."""
+        """Apply the shift of RSign; the binary convolution after it applies the sign."""
         return x if self.input_shift is None else self.input_shift(name=name)(x)
 
     def rsign_conv(
         self, x: tf.Tensor, filters: int, size: int, strides: int, rsign: str, conv: str
     ) -> tf.Tensor:
-        """RSign and binary convolution."""
+        """Apply RSign and a binary convolution."""
         return self.binary_conv(self.rsign(x, rsign), filters, size, strides, name=conv)
 
 
@@ -53,7 +53,7 @@ class ReActNetAFactory(ReActMixin):
     """ReActNet-A: MobileNet's layout with binary 3x3 and 1x1 convolutions, each with a shortcut."""
 
     channels = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
-    groups = 1  # of the widening 1x1 convolutions
+    groups = 1  # groups of the 1x1 convolutions that double the channels
 
     # Multiplies every channel count.
     width: Annotated[float, above(0)] = Field(1.0)
@@ -73,7 +73,7 @@ class ReActNetAFactory(ReActMixin):
         x = self.real_conv(x, channels[0], 3, self.stem_strides, name="feature.0.conv1")
         x = self.batch_norm(x, "feature.0.bn1")
         for index, (before, after) in enumerate(pairwise(channels), start=1):
-            # Channels double with a stride of 2, but for the first block, which keeps the size.
+            # Blocks that double the channels have stride 2, except the first, which keeps the size.
             strides = 2 if after > before and index > 1 else 1
             x = self.block(x, before, after, strides, f"feature.{index}")
         return x
@@ -97,14 +97,15 @@ class ReActNetAFactory(ReActMixin):
         return self.activation(name=f"{name}.rprelu2")(y)
 
     def widening(self, x: tf.Tensor, channels: int, name: str) -> list[tf.Tensor]:
-        """The two 1x1 convolutions that double the channels: binary, reading the same signs."""
+        """Apply two 1x1 convolutions that together double the channels; here binary, on the same
+        signs."""
         x = self.rsign(x, f"{name}.rsign2")
         return [self.binary_conv(x, channels, 1, name=f"{name}.binary_pw_down{i}") for i in (1, 2)]
 
 
 @factory
 class ReActNetBFactory(ReActNetAFactory):
-    """ReActNet-B: as A, but the 1x1 convolutions that widen are real-valued, in 4 groups."""
+    """ReActNet-B: as A, but 1x1 convolutions that double the channels are real, in 4 groups."""
 
     groups = 4
 
@@ -117,7 +118,7 @@ class ReActNetBFactory(ReActNetAFactory):
 
 @factory
 class ReActNetCFactory(ReActNetBFactory):
-    """ReActNet-C: as A, but the 1x1 convolutions that widen are real-valued."""
+    """ReActNet-C: as A, but 1x1 convolutions that double the channels are real."""
 
     groups = 1
 

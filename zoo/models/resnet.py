@@ -13,13 +13,13 @@ from zoo.models._resnet import CifarResNet20
 
 
 def he_initializer() -> tf.keras.initializers.Initializer:
-    """He's normal initialisation by fan-out, torchvision's for ResNets."""
+    """Return He's normal initialisation with fan-out, as in torchvision's ResNets."""
     return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 @factory
 class RealResNet20Factory(CifarResNet20):
-    """Real-valued ResNet-20 at 32x32, a shortcut around every convolution."""
+    """Real-valued ResNet-20 at 32x32, with a shortcut around every convolution."""
 
     # Multiplies every channel count.
     width: Annotated[float, above(0)] = Field(1.0)

@@ -1,8 +1,8 @@
 """SD-BNN: Self-Distribution Binary Neural Networks (2103.02394).
 
-The network shifts values before it binarises them: activations by a gate computed from their
-channel means (ASD), weights by a learned fraction of each filter's mean (WSD). There is no scaling
-factor. Layers have the names of the authors' modules.
+The network shifts values before it binarises them. A gate computes the shift of activations from
+their channel means (ASD); the shift of weights is a learned fraction of each filter's mean (WSD).
+There is no scaling factor. Layers have the names of the authors' modules.
 """
 
 from functools import partial
@@ -18,22 +18,23 @@ from zoo.models._resnet import CifarResNet20, ImageNetResNet
 from zoo.models._slots import near_zero_initializer, real_initializer
 from zoo.quantizers import ApproximateSign, EDESign, SelfDistributionSign
 
-# Not larq's function, for Keras cannot read others' functions from an HDF5 file.
+# A layer instead of larq's function: Keras cannot read functions of other packages from HDF5 files.
 Hardtanh = partial(LeakyClip, 0.0)
 
 
 class SelfDistribution(ZooFactory):
-    """The parts common to all SD-BNNs; the slots are those for ImageNet."""
+    """The common parts of all SD-BNNs, with the slots for ImageNet."""
 
     input_quantizer = ApproximateSign
     kernel_quantizer: Any = SelfDistributionSign
     kernel_initializer = near_zero_initializer
     kernel_constraint = None
-    reduction: int | None = 8  # of the gate's hidden units; None: no gate
+    reduction: int | None = 8  # the gate has channels // reduction hidden units; None: no gate
     gate_name = "beta"
 
     def gate(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """ASD: x + sigmoid(W2 relu(W1 mean(x))), one value per sample and channel, no biases."""
+        """Apply ASD: x + sigmoid(W2 relu(W1 mean(x))); the shift has one value per sample and
+        channel, and there are no biases."""
         if self.reduction is None:
             return x
         channels = x.shape[-1]
@@ -53,7 +54,7 @@ class SelfDistribution(ZooFactory):
         return tf.keras.layers.add([x, shift], name=f"{name}.asd")
 
     def sd_conv(self, x: tf.Tensor, filters: int, strides: int, name: str) -> tf.Tensor:
-        """ASD, sign, binary 3x3 convolution with WSD."""
+        """Apply ASD, sign and a binary 3x3 convolution with WSD."""
         return self.binary_conv(self.gate(x, name), filters, 3, strides, name=name)
 
 
@@ -89,16 +90,16 @@ class CifarSelfDistribution(SelfDistribution):
 
     input_quantizer = EDESign
     kernel_quantizer = partial(SelfDistributionSign, "ede")
-    # PyTorch's initialisation of convolutions, as in the authors' code: SGD hardly changes
-    # kernels that are all near zero with one sign.
+    # PyTorch's initialisation of convolutions, as in the authors' code. SGD would hardly change
+    # kernels that all start near zero with the same sign.
     kernel_initializer = real_initializer
     kernel_constraint = None  # this estimator has a gradient beyond +-1 too
-    activation = Hardtanh  # behind the stem it stays so
+    activation = Hardtanh  # a subclass can change it; the stem always uses Hardtanh
     reduction = 16
     gate_name = "dybeta"
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
-        # Pixels are kept (1, 1): batch norm in two dimensions is less exact in float32.
+        # Keep the shape (1, 1, c): batch norm of two-dimensional tensors is less exact in float32.
         x = tf.keras.layers.GlobalAveragePooling2D(keepdims=True, name="avgpool")(x)
         return tf.keras.layers.Flatten(name="flatten")(self.batch_norm(x, "bn2"))
 
@@ -144,7 +145,7 @@ class SDBNNResNet18CifarFactory(CifarSelfDistribution):
 
 @factory
 class SDBNNVGGSmallFactory(CifarSelfDistribution):
-    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling before norm."""
+    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling, then batch norm."""
 
     classifier_name = "fc"
     head = ()
@@ -160,7 +161,7 @@ class SDBNNVGGSmallFactory(CifarSelfDistribution):
         return x
 
     def pool(self, x: tf.Tensor) -> tf.Tensor:
-        # The classifier takes every pixel, flattened channel by channel as in PyTorch.
+        # The classifier has weights for every pixel. Flatten channel by channel, as in PyTorch.
         self.fixed_size(x)
         x = tf.keras.layers.Permute((3, 1, 2), name="channels_first")(x)
         return tf.keras.layers.Flatten(name="flatten")(x)

@@ -1,9 +1,9 @@
 """XNOR-Net++: Improved Binary Neural Networks (1909.13863).
 
-Binary convolutions of plain signs, whose output is multiplied by a learned factor G in one of four
-shapes (`zoo.layers.LearnedScale`) instead of XNOR-Net's computed one. Blocks are XNOR-Net's: batch
-norm, sign, convolution, activation. The authors released no code; details that the paper leaves
-open (the activation, the order inside a residual block, the initial G) are our choices.
+Binary convolutions use plain signs. A learned factor G multiplies their output, instead of
+XNOR-Net's computed factor; G has one of four shapes (`zoo.layers.LearnedScale`). Blocks are
+XNOR-Net's: batch norm, sign, convolution, activation. The authors released no code. The paper does
+not state the activation, the order inside a residual block and the initial G; they are our choices.
 """
 
 import tensorflow as tf
@@ -18,12 +18,12 @@ from zoo.quantizers import StraightThroughSign
 
 
 class XNORMixin(ZooFactory):
-    """The parts common to all XNOR-Net++ networks."""
+    """The common parts of all XNOR-Net++ networks."""
 
     input_quantizer = StraightThroughSign
     kernel_quantizer = StraightThroughSign
-    kernel_initializer = real_initializer  # without a scale, signs must start mixed
-    kernel_constraint = "weight_clip"  # within +-1, where the estimator has a gradient
+    kernel_initializer = real_initializer  # kernels have no scale, so signs must start mixed
+    kernel_constraint = "weight_clip"  # keeps them within +-1, where the gradient is not 0
 
     # Shape of the learned factor, 'case1' to 'case4' (section 3; case4 is the best).
     scale: str = Field("case4")
@@ -32,7 +32,7 @@ class XNORMixin(ZooFactory):
     activation: str = Field("relu")
 
     def factor(self, x: tf.Tensor, initial: float, name: str) -> tf.Tensor:
-        """x times the learned factor."""
+        """Multiply x by the learned factor."""
         return LearnedScale(self.scale, initial, name=name)(x)
 
     def scaled_conv(
@@ -45,12 +45,12 @@ class XNORMixin(ZooFactory):
         bn: str,
         padding: str = "same",
     ) -> tf.Tensor:
-        """Batch norm, sign, binary convolution, learned factor, activation."""
+        """Apply batch norm, sign, binary convolution, learned factor and activation."""
         check_activation("activation", self.activation)
         x = self.batch_norm(x, bn)
         height, width = (size, size) if isinstance(size, int) else size
-        # The variance of a sum of so many signs. Only the factor compensates for it: otherwise the
-        # branch is 12 to 68 times as large as a shortcut of variance 1.
+        # The variance of a sum of this many signs. The initial factor compensates for it; otherwise
+        # the branch would be 12 to 68 times as large as a shortcut of variance 1.
         variance = height * width * x.shape[-1] if self.binary_weights else 1.0
         x = self.binary_conv(x, filters, size, strides, name=conv, padding=padding)
         x = self.factor(x, variance**-0.5, f"{conv}.scale")

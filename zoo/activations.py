@@ -1,4 +1,4 @@
-"""Activations with gradients of their own, in fewer passes over memory than TensorFlow's."""
+"""Activations with custom gradients, which need fewer passes over memory than TensorFlow's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shifted_by(x: tf.Tensor, shift: tf.Tensor) -> Any:
 
 @tf.custom_gradient
 def rprelu(x: tf.Tensor, shift_in: tf.Tensor, slope: tf.Tensor, shift_out: tf.Tensor) -> Any:
-    """In about half the passes over memory that TensorFlow's `where` and its gradient take."""
+    """Compute RPReLU in about half the passes over memory of TensorFlow's `where` and gradient."""
     shifted = scale_and_shift(x, shift=shift_in)
     negative = tf.minimum(shifted, 0)
     outputs = tf.nn.relu(shifted) + scale_and_shift(negative, slope, shift_out)
@@ -31,7 +31,10 @@ def rprelu(x: tf.Tensor, shift_in: tf.Tensor, slope: tf.Tensor, shift_out: tf.Te
 
 
 def leaky_clip(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """Without the masks of TensorFlow's `clip_by_value` gradient, which take most of its time."""
+    """Clip x to [-1, 1] with `slope` outside.
+
+    TensorFlow's gradient of `clip_by_value` spends most of its time on masks; this one has none.
+    """
 
     @tf.custom_gradient
     def clip(x: tf.Tensor) -> Any:

@@ -10,27 +10,29 @@ from zoo.errors import InvalidValueError
 
 
 def _replicas() -> int:
-    """How many replicas this code runs in at the same time."""
+    """Return the number of replicas that run this code at the same time."""
     context = tf.distribute.get_replica_context()
     return context.num_replicas_in_sync if context else 1
 
 
 def _over_replicas(*values: tf.Tensor) -> list[tf.Tensor]:
-    """Means over all replicas, whose shares of the batch are equally large."""
+    """Return the means over all replicas, which have equal shares of the batch."""
     if _replicas() == 1:
         return list(values)
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
 def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
-    """Mean over batch and pixels. In three short sums: one long float32 sum loses 4 bits of "
-    "precision."""
+    """Return the mean over batch and pixels, in three short sums.
+
+    One long float32 sum loses 4 bits of precision.
+    """
     return tf.reduce_mean(tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=1), axis=0)
 
 
 def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and biased variance of each column of pixels and channel, both (width, channels)."""
-    if x.dtype != tf.float32:  # TensorFlow's fused kernels have no float64
+    """Return mean and biased variance per column of pixels and channel, both (width, channels)."""
+    if x.dtype != tf.float32:  # TensorFlow's fused kernels do not support float64
         mean = tf.reduce_mean(tf.reduce_mean(x, axis=1), axis=0)
         squares = tf.math.squared_difference(x, mean)
         return mean, tf.reduce_mean(tf.reduce_mean(squares, axis=1), axis=0)
@@ -50,10 +52,10 @@ def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and biased variance of each channel over batch and pixels of all replicas.
+    """Return mean and biased variance of each channel over batch and pixels of all replicas.
 
-    They are combined from the statistics of each column of pixels, computed in one pass over the
-    memory. Long float32 sums are not accurate enough, and squared differences need a second pass.
+    They are combined from the statistics of each column of pixels, which need one pass over memory.
+    Long float32 sums are not accurate enough, and squared differences need a second pass.
     """
     [mean] = _over_replicas(_pixel_mean(x))
     column_means, column_variances = _column_statistics(x)
@@ -65,7 +67,7 @@ def _statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _normalize(
     x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Batch normalisation in training: the normalised x, its mean and its biased variance."""
+    """Normalise x for training; return the result, the mean and the biased variance of x."""
 
     @tf.custom_gradient
     def normalize(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
@@ -100,12 +102,12 @@ def _normalize(
             centered, inverse = x - mean, tf.math.rsqrt(variance + epsilon)
             mean_dy, mean_dy_x = _over_replicas(_pixel_mean(dy), _pixel_mean(dy * centered))
             dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
-            # The optimizer sums the replicas' gradients for gamma and beta: each gives an equal
-            # share.
+            # The optimizer sums the gradients of all replicas for gamma and beta, so each replica
+            # returns an equal share.
             count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
             return dx, mean_dy_x * inverse * count, mean_dy * count
 
-        # The fused kernel knows this replica's pixels only.
+        # The fused kernel knows only the pixels of this replica.
         fused = x.dtype == tf.float32 and _replicas() == 1
         return (outputs, mean, variance), fused_gradient if fused else gradient
 
@@ -116,10 +118,10 @@ def _normalize(
 class BatchNorm(tf.keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants and accuracy.
 
-    The running variance is the unbiased one; the momentum is Keras's 0.9, which is PyTorch's 0.1.
-    In training, statistics are summed accurately: TensorFlow's fused kernel has an error of
-    4e-6 in float32, enough to move an activation across a sign or a clip. Under a `tf.distribute`
-    strategy they are those of the whole batch, not of each replica's share.
+    The running variance is unbiased. The default momentum 0.9 equals PyTorch's 0.1. In training,
+    statistics are summed accurately: TensorFlow's fused kernel has an error of 4e-6 in float32,
+    which can change the sign of an activation. Under a `tf.distribute` strategy, the statistics are
+    those of the whole batch, not of each replica's share.
 
     Input and output: (batch, height, width, channels).
     """
@@ -137,8 +139,8 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> tf.Variable:
         if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
-            # Keras's running statistics differ between replicas until they are read, which then
-            # takes every worker. Ours never differ.
+            # Keras's running statistics differ between replicas, so a read needs all workers. Ours
+            # never differ.
             kwargs["synchronization"] = tf.VariableSynchronization.AUTO
             kwargs["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
         return super().add_weight(*args, **kwargs)
@@ -147,7 +149,7 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
         training = self._get_training_value(training)
         if not isinstance(training, (bool, int)):
             raise InvalidValueError("training must be True or False, not a tensor.")
-        if not training:  # nor, by Keras's rule, if frozen
+        if not training:  # also if the layer is frozen: Keras's rule
             return super().call(inputs, training=False)
         x = tf.cast(inputs, self._param_dtype)  # statistics of 16-bit activations need 32 bits
         channels = x.shape[-1:]

@@ -1,7 +1,7 @@
-"""What a user of a network must know: the names of its classes, and its preprocessing.
+"""The card of a network: the names of its classes, and its preprocessing.
 
-It comes from a weight set's record or from a run's data and recipe; files that a run saves contain
-it (`zoo.saved`). Importing this imports no TensorFlow.
+A card comes from a weight set's record, or from a run's data and recipe. Files that a run saves
+contain it (`zoo.saved`). Importing this imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from zoo.pretrained.records import ImagePreprocessing, WeightSet, class_names, preprocessing
 
 MOST_CLASSES, MOST_LETTERS = 1_000_000, 1000
-ATTRIBUTE = "_zoo_card"  # of a Keras model
+ATTRIBUTE = "_zoo_card"  # the attribute of a Keras model that holds its card
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class NetworkCard:
     """Class names and preprocessing of a network; unknown values are None.
 
     Attributes:
-        classes: (identifier, name) of each output; the two only differ for ImageNet.
-        preprocessing: from an image to the input.
+        classes: (identifier, name) of each output; the two differ only for ImageNet.
+        preprocessing: how an image becomes the network's input.
         dataset: the training data: a data set of the catalog or of `lqz train`.
-        arguments: of the model's function, besides the weights; None where they are not known.
+        arguments: arguments of the model's function without the weights; None if unknown.
     """
 
     classes: tuple[tuple[str, str], ...] | None = None
@@ -35,18 +35,18 @@ class NetworkCard:
 
     @property
     def names(self) -> list[str] | None:
-        """The names of the classes in the order of the outputs."""
+        """Return the names of the classes in the order of the outputs."""
         return None if self.classes is None else [name for _, name in self.classes]
 
     def class_names(self, outputs: int) -> tuple[tuple[str, str], ...]:
-        """(identifier, name) of each output; numbers if the classes have no names."""
+        """Return (identifier, name) of each output; numbers if the classes have no names."""
         if self.classes is not None and len(self.classes) == outputs:
             return self.classes
         numbered = [f"class {label}" for label in range(outputs)]
         return tuple(zip(numbered, numbered, strict=True))
 
     def to_json(self) -> dict[str, Any]:
-        """As values of JSON."""
+        """Return the card as JSON values."""
         how = self.preprocessing
         return {
             "classes": None if self.classes is None else [each for each, _ in self.classes],
@@ -64,7 +64,7 @@ class NetworkCard:
 
 
 def card_from_json(found: Any) -> NetworkCard:
-    """The card that `to_json` wrote. Raises ValueError for anything else."""
+    """Return the card that `to_json` wrote; raise ValueError for other values."""
     if not isinstance(found, Mapping):
         raise ValueError("its class names and preprocessing are damaged")
     dataset = found.get("dataset")
@@ -79,10 +79,10 @@ def card_from_json(found: Any) -> NetworkCard:
 
 
 def plain_arguments(found: Any) -> dict[str, Any] | None:
-    """Arguments of a model from JSON values: numbers, strings, booleans and short lists.
+    """Read arguments of a model from JSON values: numbers, strings, booleans and short lists.
 
     Raises:
-        ValueError: they are anything else.
+        ValueError: there is another type of value.
     """
     if found is None:
         return None
@@ -101,10 +101,10 @@ def plain_arguments(found: Any) -> dict[str, Any] | None:
 
 
 def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
-    """Class names as (identifier, name); ImageNet's numbers of synsets get their words.
+    """Return class names as (identifier, name); ImageNet's synset numbers get their words as names.
 
     Raises:
-        ValueError: it is no list of names.
+        ValueError: `found` is not a list of names.
     """
     if found is None:
         return None
@@ -121,7 +121,7 @@ def named_classes(found: Any) -> tuple[tuple[str, str], ...] | None:
 
 
 def preprocessing_of(found: Any) -> ImagePreprocessing | None:
-    """A preprocessing from values of JSON. Raises ValueError for other values."""
+    """Read a preprocessing from JSON values; raise ValueError for other values."""
     if found is None:
         return None
     try:
@@ -143,14 +143,14 @@ def preprocessing_of(found: Any) -> ImagePreprocessing | None:
 
 
 def card_of_record(record: WeightSet) -> NetworkCard:
-    """The card of a registered set."""
+    """Return the card of a registered set."""
     return NetworkCard(
         class_names(record.classes), preprocessing(record.preprocessing), record.dataset
     )
 
 
 def card_of(model: Any) -> NetworkCard | None:
-    """The card attached to a Keras model, or None."""
+    """Return the card attached to a Keras model, or None."""
     return getattr(model, ATTRIBUTE, None)
 
 

@@ -1,8 +1,8 @@
-"""The facts about each model, read from `catalog.csv`; importing this imports no TensorFlow.
+"""The facts about each model, read from `catalog.csv`. Importing this imports no TensorFlow.
 
-The papers' figures in the table are copied from the papers (XNOR-Net++'s are recalled; for
-larq-zoo's models from its documentation). Parameters, memory and operations are counted from the
-models themselves: `python -m tools.count_catalog` writes them, and a test compares.
+Accuracies are copied from the papers, for larq-zoo's models from its documentation; XNOR-Net++'s
+are recalled. Parameters, memory and operations are counted on the models:
+`python -m tools.count_catalog` writes them, and a test compares them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Row:
 
     Attributes:
         model: its name, and the name of the function that builds it.
-        origin: "zoo" for ours, "larq-zoo" for theirs.
-        module: where the function is.
+        origin: "zoo" for our models, "larq-zoo" for larq-zoo's.
+        module: the module of the function.
         family: the method's name.
-        arxiv: number of the paper.
-        dataset: what the published accuracy was measured on.
-        top1, top5: published accuracy in percent, None where the paper gives none.
+        arxiv: arXiv number of the paper.
+        dataset: the data set of the published accuracy.
+        top1, top5: published accuracy in percent; None if the paper does not state it.
         params, memory_bytes, binary_macs, float_macs: see `zoo.Profile`, at the default image size.
     """
 
@@ -51,17 +51,17 @@ class Row:
     float_macs: int
 
     def function(self) -> Callable[..., Any]:
-        """The function that builds the model, imported with TensorFlow."""
+        """Return the function that builds the model. This imports TensorFlow."""
         return getattr(importlib.import_module(self.module), self.model)
 
     @property
     def paper(self) -> str:
-        """The paper as "arXiv:NUMBER"."""
+        """Return the paper as "arXiv:NUMBER"."""
         return f"arXiv:{self.arxiv}"
 
     @property
     def ops(self) -> float:
-        """The papers' cost, binary MACs / 64 + float MACs."""
+        """Return the papers' cost, binary MACs / 64 + float MACs."""
         return self.binary_macs / 64 + self.float_macs
 
 
@@ -94,14 +94,14 @@ def _rows() -> dict[str, Row]:
 
 
 def row(model: str) -> Row:
-    """The row of one model. Raises UnknownNameError with the nearest name."""
+    """Return the row of one model; raise UnknownNameError with the most similar name."""
     if model not in _rows():
         raise UnknownNameError("model", model, _rows())
     return _rows()[model]
 
 
 def rows(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[Row]:
-    """Rows whose model name matches `pattern`, a glob or a list of them, in any case."""
+    """Return the rows with a model name that matches `pattern`, a glob or a list; in any case."""
     patterns = ["*"] if pattern is None else [pattern] if isinstance(pattern, str) else pattern
     return [
         row

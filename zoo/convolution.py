@@ -16,16 +16,16 @@ from typing import Any
 
 import tensorflow as tf
 
-# With fewer channels the casts to bfloat16 cost more than the convolution saves (measured at 8).
+# With fewer channels, the casts to bfloat16 take more time than the convolution saves (measured
+# with 8).
 LEAST_CHANNELS = 16
 
-_bfloat16 = False  # no context variable: replicas of tf.distribute trace in threads of their own
+_bfloat16 = False  # not a context variable: tf.distribute traces replicas in separate threads
 
 
 @contextmanager
 def bfloat16_convolutions(on: bool = True) -> Iterator[None]:
-    """Compute binary convolutions that are traced in this block, and their gradients, in "
-    "bfloat16."""
+    """Compute binary convolutions traced in this block in bfloat16, and their gradients too."""
     global _bfloat16
     before, _bfloat16 = _bfloat16, on
     try:
@@ -36,7 +36,7 @@ def bfloat16_convolutions(on: bool = True) -> Iterator[None]:
 
 @functools.cache
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether this machine's CPU has bfloat16 instructions (avx512_bf16 or amx_bf16; Linux)."""
+    """Return whether the CPU has bfloat16 instructions (avx512_bf16 or amx_bf16; on Linux)."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
@@ -54,13 +54,13 @@ def convolve(
     binary: bool = False,
     scaled: bool = True,
 ) -> tf.Tensor:
-    """`tf.nn.conv2d` with faster training.
+    """Compute `tf.nn.conv2d`, with faster training.
 
     Args:
         x: (batch, height, width, in).
         kernel: (kernel height, kernel width, in, out).
-        strides, padding, dilations: of `tf.nn.conv2d`; padding "SAME" or "VALID".
-        binary: x holds signs, and each filter of the kernel two values, -s and s.
+        strides, padding, dilations: as in `tf.nn.conv2d`; padding "SAME" or "VALID".
+        binary: x contains signs, and each filter of the kernel only two values, -s and s.
         scaled: whether s may differ from 1.
     """
     rounds = binary and _bfloat16 and kernel.shape[2] >= LEAST_CHANNELS and x.dtype == tf.float32
@@ -108,7 +108,7 @@ def convolve(
 def scale_and_shift(
     x: tf.Tensor, scale: tf.Tensor | None = None, shift: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """x * scale + shift, both per channel, without a gradient.
+    """Return x * scale + shift, both per channel, without a gradient.
 
     In float32 it uses the kernel of batch norm, which takes half the time of TensorFlow's
     broadcasting.
@@ -130,18 +130,22 @@ def scale_and_shift(
 
 
 def pixel_sum(x: tf.Tensor) -> tf.Tensor:
-    """The sum over all axes but the last. For images in three short sums: this is faster and more
-    accurate than one long float32 sum, which loses 4 bits."""
+    """Return the sum over all axes except the last.
+
+    For images these are three short sums. This is faster and more accurate than one long float32
+    sum, which loses 4 bits.
+    """
     for axis in reversed(range(x.shape.rank - 1)):
         x = tf.reduce_sum(x, axis)
     return x
 
 
 def _is_small(x: tf.Tensor, kernel: tf.Tensor) -> bool:
-    """Whether oneDNN's kernel gradient takes longer than matrix products do.
+    """Return whether matrix products compute the kernel gradient faster than oneDNN.
 
-    Measured for 3x3: a quarter to a half as long with 1024 channels at 7x7, two thirds with 512 at
-    14x14, but a tenth longer with 256 at 28x28 and several times as long with 16 at 32x32.
+    Time of matrix products relative to oneDNN, measured for 3x3 kernels: a quarter to a half with
+    1024 channels at 7x7; two thirds with 512 at 14x14; 1.1 times with 256 at 28x28; several times
+    with 16 at 32x32.
     """
     height, width, channels = x.shape[1:]
     if tuple(kernel.shape[:2]) == (1, 1):
@@ -150,7 +154,7 @@ def _is_small(x: tf.Tensor, kernel: tf.Tensor) -> bool:
 
 
 def _kernel_gradient(x: tf.Tensor, dy: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Of a convolution with stride 1 and "same" padding: a matrix product per kernel position."""
+    """Return the kernel gradient for stride 1 and "same" padding: a matrix product per position."""
     height, width, filters = dy.shape[1:]
     channels = x.shape[-1]
     columns = tf.reshape(dy, [-1, filters])

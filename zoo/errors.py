@@ -1,4 +1,4 @@
-"""The errors a user can cause. The command line prints them as one sentence and exits with 2."""
+"""The errors that a user can cause. The command line prints one sentence and exits with 2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """Base of every error that this project raises on purpose; its text says how to fix it."""
+    """Base class of all errors that this project raises on purpose; the text says how to fix it."""
 
 
 class UnknownNameError(ZooError):
@@ -26,7 +26,7 @@ class InvalidValueError(ZooError):
 
 
 class KerasVersionError(ZooError):
-    """Keras 3 is already active, larq needs Keras 2."""
+    """Keras 3 is already active, but larq needs Keras 2."""
 
 
 class WeightsError(ZooError):
@@ -46,7 +46,7 @@ class RunError(ZooError):
 
 
 class WorkerLostError(RunError):
-    """Another worker of a run is gone; for `minutes` this one may wait for it."""
+    """Another worker of a run is gone; this worker may wait `minutes` for it."""
 
     def __init__(self, message: str, minutes: float):
         super().__init__(message)
@@ -62,7 +62,7 @@ class DeployError(ZooError):
 
 
 class ZooWarning(UserWarning):
-    """Base of every warning this project gives on purpose."""
+    """Base class of all warnings that this project gives on purpose."""
 
 
 class DeployWarning(ZooWarning):
@@ -70,12 +70,12 @@ class DeployWarning(ZooWarning):
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'X'?` for the valid name nearest to `name`, else a full stop."""
+    """Return `; did you mean 'X'?` with the most similar valid name; without one, a full stop."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return f"; did you mean '{by_folded[near[0]]}'?" if near else "."
 
 
 def printable(text: str, most: int = 200) -> str:
-    """A text or name from a file, made safe for one line of a terminal."""
+    """Make a text or name from a file safe for one line of a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text[:most])

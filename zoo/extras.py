@@ -1,4 +1,4 @@
-"""Optional packages: names the missing one and how to install it."""
+"""Optional packages, and errors that say how to install a missing one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Extra:
     """An extra of setup.py.
 
     Attributes:
-        packages: what it installs, in words.
-        modules: what is imported of it.
-        error: says that it is missing.
-        condition: under which it can be installed, if not everywhere.
+        packages: the packages that it installs, for messages.
+        modules: the modules that are imported.
+        error: the class of the error if it is missing.
+        condition: where it can be installed, if not everywhere; the end of the message.
     """
 
     packages: str
@@ -37,11 +37,11 @@ EXTRAS = {
 
 
 def require(extra: str, what: str) -> None:
-    """Raise an error that says how to install `extra` unless it is installed; imports nothing.
+    """Raise an error that says how to install `extra`, if it is missing; import nothing.
 
     Args:
         extra: a key of EXTRAS.
-        what: begins the sentence that says it is needed.
+        what: the subject of the message: what needs the extra.
 
     Raises:
         WeightsError, DeployError, RunError: it is not installed.
@@ -55,6 +55,6 @@ def require(extra: str, what: str) -> None:
 
 
 def module_of(extra: str, what: str) -> ModuleType:
-    """The first module of an extra, imported; raises as `require` does."""
+    """Import and return the first module of an extra; raise the errors of `require`."""
     require(extra, what)
     return importlib.import_module(EXTRAS[extra].modules[0])

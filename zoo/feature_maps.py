@@ -12,7 +12,7 @@ from zoo.keras2 import require_keras2
 if TYPE_CHECKING:
     import tensorflow as tf
 
-TRIED_SIZE = 224  # pixels, of a network that takes images of any size
+TRIED_SIZE = 224  # image size in pixels for networks that take images of any size
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class FeatureMap:
     """The last feature map of a network at one stride.
 
     Attributes:
-        stride: how many pixels of the image, in each direction, one pixel of the map stands for.
-        channels: of the map.
-        layer: name of the layer that gives it.
-        output: the Keras tensor, (batch, height, width, channels): an output for a new model.
+        stride: image size divided by the size of the map, in each direction.
+        channels: number of channels.
+        layer: name of the layer that computes it.
+        output: the Keras tensor, (batch, height, width, channels), to build a new model with.
     """
 
     stride: int
@@ -34,12 +34,12 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of a layer.
+    """A call of a layer. Tensors are given by number.
 
     Attributes:
-        inputs: the tensors that go in, by number.
-        passed: the tensors that every way from the image to its output passes, by number.
-        needed: the tensors that its output is computed from, by number.
+        inputs: the input tensors.
+        passed: the tensors on every path from the image to its output.
+        needed: the tensors that its output depends on.
     """
 
     layer: Any
@@ -50,12 +50,12 @@ class _Call:
 
 
 def features(model: tf.keras.Model) -> list[FeatureMap]:
-    """The feature maps of a network, one for each stride, the finest first.
+    """Return the feature maps of a network, one for each stride, the finest first.
 
     A map is the last tensor at its stride on which all later layers depend: the end of a stage, not
-    a branch of a block. If several tensors leave a stage, as in Bi-Real Net 50, it is the last
-    sum of the widest one. It works for all models of the catalog and other models of one image,
-    with or without classifier.
+    a branch of a block. If several tensors leave a stage, as in Bi-Real Net 50, the map is the last
+    sum of the widest one. This works for all models of the catalog and for other models of one
+    image, with or without classifier.
 
         maps = zoo.features(model)
         backbone = tf.keras.Model(model.input, [each.output for each in maps if each.stride >= 8])
@@ -100,7 +100,7 @@ def features(model: tf.keras.Model) -> list[FeatureMap]:
 
 
 def _calls(model: tf.keras.Model) -> dict[int, _Call]:
-    """The calls up to the (first) output, numbered as they are computed; 0 is the image."""
+    """Return the calls up to the (first) output in order of computation; number 0 is the image."""
     numbers = {id(model.inputs[0]): 0}
     calls: dict[int, _Call] = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -130,7 +130,7 @@ Sizes = dict[int, tuple[int, int] | None]
 
 
 def _backbone(trunk: list[int], calls: dict[int, _Call], sizes: Sizes) -> Iterator[int]:
-    """The trunk up to where a classifier begins: maps are pooled, flattened or permuted."""
+    """Yield the trunk up to the classifier, where maps are pooled, flattened or permuted."""
     for number in trunk:
         call = calls[number]
         kind = type(call.layer).__name__
@@ -144,8 +144,11 @@ def _backbone(trunk: list[int], calls: dict[int, _Call], sizes: Sizes) -> Iterat
 
 
 def _strides(calls: dict[int, _Call], sizes: Sizes) -> dict[int, int]:
-    """By how much each map is smaller than the image. Of one that loses its border, or one of an
-    odd size, the quotient of sizes is only near the stride."""
+    """Return the stride of each map: by what factor it is smaller than the image.
+
+    The quotients of sizes are rounded: they are not exact if a map loses its border or has an odd
+    size.
+    """
     strides = {0: 1}
     for number, call in calls.items():
         before, after = sizes[call.inputs[0]], sizes[number]
@@ -156,7 +159,7 @@ def _strides(calls: dict[int, _Call], sizes: Sizes) -> dict[int, int]:
 
 
 def _sums(last: int, calls: dict[int, _Call], sizes: Sizes) -> list[int]:
-    """What joins maps of one size, up to the last."""
+    """Return the calls before the last that join maps of one size."""
     return [
         number
         for number, call in calls.items()
@@ -168,7 +171,7 @@ def _sums(last: int, calls: dict[int, _Call], sizes: Sizes) -> list[int]:
 
 
 def _sizes(model: tf.keras.Model, calls: dict[int, _Call]) -> Sizes:
-    """Height and width of each map; where they are open, for one size of image."""
+    """Return height and width of each map; if they are variable, for an example image size."""
     shapes = {0: model.inputs[0].shape, **{n: call.output.shape for n, call in calls.items()}}
     if any(shape.rank == 4 and None in shape[1:3] for shape in shapes.values()):
         import tensorflow as tf
@@ -176,7 +179,7 @@ def _sizes(model: tf.keras.Model, calls: dict[int, _Call]) -> Sizes:
         image = model.inputs[0]
         size = [each or TRIED_SIZE for each in image.shape[1:]]
         probe = tf.keras.Model(image, [call.output for call in calls.values()])
-        zeros = tf.zeros([1, *size], image.dtype)  # to compute is sooner done than to trace
+        zeros = tf.zeros([1, *size], image.dtype)  # computing is faster than tracing
         outputs = tf.nest.flatten(probe(zeros, training=False))
         shapes = {0: zeros.shape, **{n: x.shape for n, x in zip(calls, outputs, strict=True)}}
     return {n: tuple(s[1:3]) if s.rank == 4 else None for n, s in shapes.items()}

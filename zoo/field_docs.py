@@ -1,4 +1,4 @@
-"""Documentation of a class's fields, read from the source."""
+"""The documentation of a class's fields, read from the source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import cache
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """What the source says of each field of `cls`, inherited ones included.
+    """Return the documentation of each field of `cls`, including inherited fields.
 
-    That is a method's docstring, a string below the field, or the comment lines right above it.
-    Empty where there is no source (a class made in a shell, a built-in).
+    It is a method's docstring, a string below the field, or the comment lines directly above it. It
+    is empty if there is no source (a built-in class, or a class defined in a shell).
     """
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -40,10 +40,10 @@ def _own_docs(cls: type) -> dict[str, str]:
 
 @cache
 def _classes(file: str) -> dict[str, ast.ClassDef]:
-    """The classes of a file by qualified name: parsed once, for all classes in it."""
+    """Return the classes of a file by qualified name; each file is parsed once."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):  # no source, but a compiled module
+    except (SyntaxError, ValueError):  # not source code but a compiled module
         return {}
     return dict(_classes_in(tree, ""))
 
@@ -58,7 +58,7 @@ def _classes_in(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef]
 
 
 def _named(statement: ast.stmt, after: ast.stmt | None) -> Iterator[tuple[str, str]]:
-    """The names that `statement` defines, each with its docstring."""
+    """Yield the names that `statement` defines, each with its docstring."""
     if isinstance(statement, ast.FunctionDef):
         yield statement.name, _one_paragraph(ast.get_docstring(statement) or "")
         return
@@ -80,7 +80,7 @@ def _comment_above(statement: ast.stmt, lines: list[str]) -> str:
     start = end
     while start and lines[start - 1].lstrip().startswith("#"):
         start -= 1
-    # A line of dashes or a "--- heading ---" separates groups, it describes no field.
+    # A line of dashes or a "--- heading ---" separates groups; it does not describe a field.
     comments = [line.strip().lstrip("#").strip() for line in lines[start:end]]
     return " ".join(line for line in comments if line and not line.startswith(("---", "===")))
 

@@ -1,4 +1,4 @@
-"""Users' paths, files that are written completely or not at all, and hashes."""
+"""Paths from the user, files that are written completely or not at all, and hashes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ import psutil
 from zoo.errors import FileError, ZooError, printable
 from zoo.untrusted.opening import open_regular
 
-DRAFT = re.compile(r"\..+\.\d+")  # what is being written beside its final name: .NAME.PROCESS
+DRAFT = re.compile(r"\..+\.\d+")  # temporary name of a file that is being written: .NAME.PROCESS
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A user's path with `~` replaced.
+    """Return a user's path with `~` replaced.
 
     Raises:
         FileError: there is no such user, or this user has no home directory.
@@ -40,22 +40,22 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def existing_part(path: Path) -> Path:
-    """`path`, or its nearest parent folder that exists."""
+    """Return `path` if it exists, or else its nearest existing parent folder."""
     path = path.absolute()
     return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, by the rights that this process has."""
+    """Return whether this process has the rights to create files in a folder."""
     effective = os.access in os.supports_effective_ids
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
-    """Make the folder of a file; raise `error` unless the file can be written there.
+    """Make the folder of a file; raise `error` if the file cannot be written there.
 
     Raises:
-        FileError, or the class `error`: names the file, or the part of the path that prevents it.
+        FileError, or the class `error`: it names the file, or the folder that cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +71,11 @@ def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
 
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """A temporary path to write a file to; the file replaces `path` when the block ends.
+    """Yield a temporary path to write a file to; the file replaces `path` when the block ends.
 
-    For libraries that write files themselves: it has the name of `path` (so the same suffix), in
-    a folder of this process. Other files in that folder are moved first. If the block raises,
-    nothing changes.
+    This is for libraries that write files themselves. The temporary path has the name and suffix of
+    `path`, in a folder of this process. Other files in that folder are moved first. If the block
+    raises, nothing changes.
     """
     folder = draft_of(path)
     remove_drafts(path.parent, re.compile(re.escape(path.name)), ended=True)
@@ -86,7 +86,7 @@ def drafted(path: Path) -> Iterator[Path]:
         others = [each for each in sorted(folder.iterdir()) if each != draft]
         for each in (*others, draft):
             _flush(each)
-        if others:  # between the renamings nothing, rather than parts of two models
+        if others:  # an interruption must not leave files of two different models
             path.unlink(missing_ok=True)
         for each in (*others, draft):
             each.replace(path.with_name(each.name))
@@ -97,8 +97,9 @@ def drafted(path: Path) -> Iterator[Path]:
 def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
     """Let `fill` fill a new directory, and replace `directory` with it when it is complete.
 
-    An earlier directory is replaced completely. If `fill` raises, nothing changes. On Linux the two
-    change places in one step: whoever looks, and a process that is killed, finds one of them whole.
+    An earlier directory is replaced completely. If `fill` raises, nothing changes. Linux exchanges
+    the two in one step, so readers always find a complete directory, even if this process is
+    killed.
     """
     made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
     target = directory.resolve()
@@ -121,7 +122,7 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         if old.is_dir() and not target.exists():
             old.rename(target)
-        for each in made:  # the innermost first; those that are not empty stay
+        for each in made:  # the innermost first; rmdir keeps folders that are not empty
             try:
                 each.rmdir()
             except OSError:
@@ -130,7 +131,7 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two directories in one step; False where the system cannot."""
+    """Exchange the names of two directories in one step; return False if the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
@@ -140,7 +141,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def draft_of(path: Path) -> Path:
-    """The temporary path of this process for `path`."""
+    """Return the temporary path of this process for `path`."""
     return path.with_name(f".{path.name[:200]}.{os.getpid()}")
 
 
@@ -148,10 +149,10 @@ def remove_drafts(folder: Path, names: re.Pattern[str], *, ended: bool = False) 
     """Remove temporary files with these names that killed processes left in `folder`.
 
     Args:
-        folder: where they lie.
-        names: of the files that were to be.
-        ended: keep those of processes of this machine that still run; else the caller knows that
-            nobody writes there.
+        folder: the folder of the temporary files.
+        names: matches the final names of the files.
+        ended: keep files of other processes that still run on this machine. If False, the caller
+            knows that no process writes there.
     """
     for draft in folder.iterdir():
         name, _, process = draft.name[1:].rpartition(".")
@@ -174,7 +175,7 @@ def _flush(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let `write` fill a new file, and replace `path` with it when it is safely on disk."""
+    """Let `write` fill a new file, and replace `path` with it when it is flushed to disk."""
     draft = draft_of(path)
     try:
         with draft.open("wb") as file:
@@ -187,13 +188,13 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_atomically` of indented JSON."""
+    """Write indented JSON with `write_atomically`."""
     text = json.dumps(value, indent=2) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """`write_atomically` of a table, a line of column names first."""
+    """Write a CSV table with `write_atomically`; the first line has the names of the columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
@@ -202,8 +203,11 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a regular file. Raises FileError: it is too large, not a regular file, or "
-    "unreadable."""
+    """Return the SHA-256 of a regular file as hexadecimal digits.
+
+    Raises:
+        FileError: it is too large, not a regular file, or unreadable.
+    """
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):

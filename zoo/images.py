@@ -1,4 +1,4 @@
-"""Image files as pixels, upright, in the formats that TensorFlow or Pillow reads.
+"""Read image files as upright pixels, in the formats that TensorFlow or Pillow reads.
 
 Cameras store the sensor's image, and its rotation in the EXIF data. Every reader of this project
 applies the rotation. Importing this imports no TensorFlow.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# By suffix; the first bytes of a file give its format.
+# Suffixes of image files. The format of a file is determined by its first bytes.
 NATIVE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 PILLOW_SUFFIXES = (
     ".bmp",
@@ -30,16 +30,16 @@ SUFFIXES = NATIVE_SUFFIXES + PILLOW_SUFFIXES
 FORMATS = "JPEG, PNG, BMP, GIF (first frame), WebP, TIFF or PNM"
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG"
-HEADER = 2**16  # bytes of a file in which its orientation is looked for
+HEADER = 2**16  # the orientation is searched in this many bytes at the start of a file
 MOST_PARTS, MOST_TAGS = 256, 512
 ORIENTATION = 0x0112  # EXIF's tag
 
 
 def as_png(contents: bytes) -> bytes:
-    """The bytes of a JPEG or PNG file unchanged; other images converted to PNG with Pillow.
+    """Return the bytes of a JPEG or PNG file unchanged; convert other images to PNG with Pillow.
 
-    It takes the first frame, makes it upright, and keeps the upper 8 of 16 bits. Bytes that Pillow
-    cannot read are returned unchanged.
+    The conversion takes the first frame, makes it upright, and keeps the upper 8 of 16 bits. Bytes
+    that Pillow cannot read are returned unchanged.
     """
     if contents.startswith((JPEG, PNG)):
         return contents
@@ -49,17 +49,17 @@ def as_png(contents: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(contents)) as opened:
             image: Image.Image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # whole numbers of 16 bits; Pillow would cut them off
+            if image.mode.startswith("I"):  # 16-bit values; Pillow would clip them to 255
                 image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
             png = io.BytesIO()
             image.convert("L" if image.mode in ("1", "L") else "RGB").save(png, "PNG")
             return png.getvalue()
-    except Exception:  # whatever Pillow makes of a damaged file: its reader says so
+    except Exception:  # Pillow raises many classes for damaged files; the reader reports them
         return contents
 
 
 def is_native(contents: tf.Tensor) -> tf.Tensor:
-    """Whether bytes, a string scalar, are a JPEG or PNG file's."""
+    """Return whether `contents`, a string scalar, is a JPEG or PNG file."""
     import tensorflow as tf
 
     starts = [tf.strings.substr(contents, 0, len(mark)) == mark for mark in (JPEG, PNG)]
@@ -67,14 +67,14 @@ def is_native(contents: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
-    """An image [h, w, c], decoded from a JPEG or PNG file's bytes, as its EXIF data turns it."""
+    """Rotate an image [h, w, c], decoded from a JPEG or PNG file, as the EXIF data say."""
     import tensorflow as tf
 
     head = tf.strings.substr(contents, 0, HEADER)
 
     def turned() -> tf.Tensor:
         found = _orientation(head)
-        # Mirrored at the diagonal from 5 on, then left to right, then top to bottom.
+        # From 5 on the image is transposed; then it is mirrored left to right, then top to bottom.
         axes = tf.where(found >= 5, tf.constant([1, 0, 2]), tf.constant([0, 1, 2]))
         left_right = tf.reduce_any(found == tf.constant([2, 3, 6, 7]))
         top_bottom = tf.reduce_any(found == tf.constant([3, 4, 7, 8]))
@@ -85,9 +85,9 @@ def upright(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
 
 
 def orientation(contents: tf.Tensor) -> tf.Tensor:
-    """EXIF's orientation of a JPEG or PNG file, int32: 1 to 8, or 0 where the file has none.
+    """Return the EXIF orientation of a JPEG or PNG file, int32: 1 to 8, or 0 if it has none.
 
-    In TensorFlow's operations, so that it runs wherever a data set's graph does.
+    It uses TensorFlow's operations, so it can run in the graph of a data set.
     """
     import tensorflow as tf
 
@@ -95,7 +95,7 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _names_exif(head: tf.Tensor) -> tf.Tensor:
-    """Whether a file's beginning may hold EXIF data: a fast check, because most files have none."""
+    """Return whether the start of a file may contain EXIF data; a fast check, as most have none."""
     import tensorflow as tf
 
     return tf.strings.regex_full_match(head, r"\C*(Exif\x00|eXIf)\C*")
@@ -105,12 +105,12 @@ def _orientation(head: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     head = tf.io.decode_raw(head, tf.uint8)
-    # Zeros are read behind the end.
+    # Reads beyond the end return zeros.
     data = tf.concat([tf.cast(head, tf.int64), tf.zeros([8], tf.int64)], 0)
     last = tf.size(data, tf.int64) - 8
 
     def at(position: tf.Tensor, count: int, little: tf.Tensor | bool = False) -> tf.Tensor:
-        """Whole numbers of `count` bytes at positions, of any shape."""
+        """Return whole numbers of `count` bytes at `position`, a tensor of any shape."""
         places = tf.clip_by_value(position, 0, last)[..., None] + tf.range(count, dtype=tf.int64)
         values = tf.gather(data, places)
         values = tf.where(little, tf.reverse(values, [-1]), values)
@@ -153,6 +153,6 @@ def _orientation(head: tf.Tensor) -> tf.Tensor:
         ours = (at(entries, 2, little) == ORIENTATION) & (values >= 1) & (values <= 8)
         return tf.cast(tf.reduce_max(tf.where(ours, values, 0), 0), tf.int32)
 
-    # Of no entries the maximum is the lowest number.
+    # Without entries, reduce_max returns the lowest number.
     found = tf.cond(base >= 0, from_tags, lambda: tf.constant(0))
     return tf.maximum(found, 0)

@@ -1,11 +1,11 @@
 """Hooks for imports of other modules, or failed imports, after `import zoo`; imports nothing.
 
-- Keras reads its register of classes: this zoo's layers are imported then, so that
-  `import zoo` is enough for `tf.keras.models.load_model` and for unpickling.
-- larq-zoo imports Keras 3 for one function, which Keras 2 also has: it gets Keras 2's. Keras 3
-  would fail if KERAS_BACKEND names a backend that is not installed.
-- zookeeper and larq-zoo import tensorflow-datasets, which takes a fifth of TensorFlow's time: they
-  get a stand-in that imports it when a data set is opened.
+- When Keras reads its register of classes, this zoo's layers are imported. So `import zoo` is
+  enough for `tf.keras.models.load_model` and for unpickling.
+- larq-zoo imports one function of Keras 3; it gets the same function of Keras 2. Keras 3 would fail
+  if KERAS_BACKEND names a backend that is not installed.
+- zookeeper and larq-zoo import tensorflow-datasets, which takes a fifth of TensorFlow's import
+  time. They get a stand-in that imports it when a data set is opened.
 - `from zoo import ReactNetA` fails with the most similar name.
 """
 
@@ -31,7 +31,7 @@ LAYERS = ("larq", "zoo.batch_norm", "zoo.quantizers", "zoo.layers")
 
 
 class KerasRegister(dict):
-    """Keras's register of classes, which imports this zoo's and larq's before it is read."""
+    """Keras's register of classes; it imports this zoo's and larq's classes before it is read."""
 
     def __contains__(self, name: object) -> bool:
         if not super().__contains__(name) and str(name).startswith(("zoo>", "Larq>")):
@@ -39,7 +39,7 @@ class KerasRegister(dict):
         return super().__contains__(name)
 
     def keys(self) -> Any:
-        """With `__iter__`, what a copy of the register is made by."""
+        """Return all names; Python copies the register by this method and `__iter__`."""
         _import_layers()
         return super().keys()
 
@@ -48,7 +48,7 @@ class KerasRegister(dict):
 
 
 def _import_layers() -> None:
-    if not any(map(_half_imported, LAYERS)):  # these very modules read the register
+    if not any(map(_half_imported, LAYERS)):  # their own imports read the register
         for module in LAYERS:
             importlib.import_module(module)
 
@@ -59,7 +59,7 @@ def _half_imported(name: str) -> bool:
 
 
 def watch_register(module: ModuleType) -> None:
-    """Replace the register in Keras's module of registration."""
+    """Replace the register in Keras's registration module."""
     register: dict = module._GLOBAL_CUSTOM_OBJECTS
     if not isinstance(register, KerasRegister):
         module._GLOBAL_CUSTOM_OBJECTS = KerasRegister(register)  # type: ignore[attr-defined]
@@ -67,8 +67,8 @@ def watch_register(module: ModuleType) -> None:
 
 @contextmanager
 def without_keras3() -> Iterator[None]:
-    """Stand in for the module of Keras 3 that larq-zoo imports a function from."""
-    if "keras" in sys.modules:  # the user has it, and it works
+    """Replace the Keras 3 module that larq-zoo imports a function from, within the block."""
+    if "keras" in sys.modules:  # the user has imported it, so it works
         yield
         return
     theirs = importlib.import_module("tf_keras.src.applications.imagenet_utils")
@@ -87,15 +87,15 @@ def without_keras3() -> Iterator[None]:
 
 
 class _Decoder(type):
-    """Of a class that stands for `tfds.decode.Decoder` in a type, before that is imported."""
+    """Metaclass of the stand-in for `tfds.decode.Decoder` in types; it imports nothing."""
 
     def __instancecheck__(cls, value: object) -> bool:
-        real = sys.modules.get(TFDS)  # not imported: then nothing is of its classes
+        real = sys.modules.get(TFDS)  # if it is not imported, no object has its classes
         return real is not None and isinstance(value, real.decode.Decoder)
 
 
 class Later(ModuleType):
-    """Stands for a package or a part of it, and imports it when something of it is used."""
+    """A stand-in for a package or a part of it; it imports the package at the first use."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -108,7 +108,7 @@ class Later(ModuleType):
 
 
 def datasets_later() -> Later:
-    """Stands for tensorflow-datasets; zookeeper needs one class of it for the type of a field."""
+    """Return a stand-in for tensorflow-datasets; zookeeper uses one of its classes in a type."""
     stand_in, decode = Later(TFDS), Later(f"{TFDS}.decode")
     stand_in.decode = decode  # type: ignore[attr-defined]
     decode.Decoder = _Decoder("Decoder", (), {})  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def datasets_later() -> Later:
 
 @contextmanager
 def without_datasets() -> Iterator[None]:
-    """Let what is imported in the block have `datasets_later()`."""
+    """Give `datasets_later()` to the modules that are imported in the block."""
     if TFDS in sys.modules:
         yield
         return
@@ -130,7 +130,7 @@ def without_datasets() -> Iterator[None]:
 
 
 class _After(Loader):
-    """The loader of a module, with something done around or after it."""
+    """The loader of a module, with an action around or after the import."""
 
     def __init__(self, loader: Any, execute: Callable[[Any, ModuleType], None]):
         self.loader, self.execute = loader, execute
@@ -166,7 +166,7 @@ WATCHED = {
 
 
 class Watched(MetaPathFinder):
-    """Finds the watched modules where they are, and gives them a loader that does more."""
+    """Finds the watched modules as usual, but gives them the loader with the action."""
 
     def __init__(self) -> None:
         self.finding = False
@@ -187,7 +187,7 @@ class Watched(MetaPathFinder):
 
 
 class Nearest(MetaPathFinder):
-    """Asked last, for a name in this package that no module has."""
+    """The last finder, for a name in this package that no module has."""
 
     def __init__(self, package: str, names: Iterable[str]):
         self.package, self.names = package, list(names)
@@ -197,16 +197,16 @@ class Nearest(MetaPathFinder):
     ) -> ModuleSpec | None:
         parent, _, missing = name.rpartition(".")
         if parent == self.package and (near := suggestion(missing, self.names)) != ".":
-            # Without the module's name, for Python takes an error that bears it for its own.
+            # No `name=`: Python would treat an error with the module's name as its own.
             raise ModuleNotFoundError(f"cannot import name '{missing}' from '{parent}'{near}")
         return None
 
 
 def install(package: str, names: Iterable[str]) -> None:
-    """Start watching; `names` can be imported from `package`."""
+    """Install the hooks; `names` can be imported from `package`."""
     sys.meta_path[:] = [
         each for each in sys.meta_path if type(each).__module__ != __name__
-    ]  # of an earlier import, where this package was imported anew
+    ]  # remove the hooks of an earlier import of this package
     sys.meta_path.insert(0, Watched())
     sys.meta_path.append(Nearest(package, names))
     if REGISTER in sys.modules:

@@ -1,4 +1,4 @@
-"""Makes sure that `tf.keras` is Keras 2, which larq is written for."""
+"""Make sure that `tf.keras` is Keras 2; larq needs it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 VARIABLE = "TF_USE_LEGACY_KERAS"
-YES = ("1", "true", "True")  # what TensorFlow takes for yes
+YES = ("1", "true", "True")  # the values that TensorFlow accepts as true
 
 
 def prefer_keras2() -> None:
     """Ask TensorFlow for Keras 2, unless the user chose otherwise; imports nothing.
 
     TensorFlow reads the variable twice: on import, for `from tensorflow.keras import ...`, and when
-    `tf.keras` is first used. Between the two, the first is made up for here.
+    `tf.keras` is first used. If TensorFlow is imported but `tf.keras` is not yet used, this
+    function does what TensorFlow would have done on import.
     """
     os.environ.setdefault(VARIABLE, "1")
     tensorflow = sys.modules.get("tensorflow")
@@ -36,7 +37,7 @@ def prefer_keras2() -> None:
 
 
 def require_keras2() -> None:
-    """Raise KerasVersionError unless `tf.keras` is Keras 2. Imports TensorFlow."""
+    """Raise KerasVersionError if `tf.keras` is not Keras 2. Imports TensorFlow."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -72,7 +73,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def watch_compile(model: tf.keras.Model) -> tf.keras.Model:
-    """Let `model.compile` refuse objects of Keras 3 with a clear message."""
+    """Make `model.compile` refuse objects of Keras 3 with a clear message."""
     if "compile" in vars(model):
         return model
     compile_keras2 = model.compile

@@ -1,4 +1,4 @@
-"""larq-zoo's models with the extras of this zoo's: checked weights, all Keras arguments."""
+"""larq-zoo's models with checked weights and all Keras arguments, as this zoo's models have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def larq_zoo_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
 
     Args:
         row: its row in the catalog.
-        arguments: those of larq-zoo's function, and `pooling`, `classes` and `name`.
+        arguments: the arguments of larq-zoo's function, and `pooling`, `classes` and `name`.
 
     Raises:
         ZooError: a value is wrong, or the weights are unavailable or do not fit.
@@ -31,6 +31,6 @@ def larq_zoo_model(row: Row, arguments: Mapping[str, Any]) -> tf.keras.Model:
             f"input_tensor is not supported by {row.model}, a larq-zoo model: build it with "
             "input_shape=(height, width, channels) and call the model with the tensor."
         )
-    # larq-zoo's weights come through our checks, never from its own download.
+    # larq-zoo's weights are loaded with our checks, never by its own download.
     model = row.function()(**own) if own["weights"] is None else load.larq_zoo_model(row, own)
     return finished(model, own.get("include_top", True), **finishing)

@@ -1,5 +1,7 @@
-"""The valid values of a field, beside its type: `epochs: Annotated[int, at_least(0)] = "
-"Field(1)`."""
+"""The valid values of a field, written beside its type.
+
+For example: `epochs: Annotated[int, at_least(0)] = Field(1)`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ class Range:
     with_high: bool = True
 
     def holds(self, value: float) -> bool:
-        """Whether `value` is in the range."""
+        """Return whether `value` is in the range."""
         return (
             math.isfinite(value)
             and (self.low < value or (self.with_low and value == self.low))
@@ -47,7 +49,7 @@ class OneOf:
     names: tuple[str, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether `value` is one of them."""
+        """Return whether `value` is one of them."""
         return value in self.names
 
     def __str__(self) -> str:
@@ -58,22 +60,22 @@ Limit = Range | OneOf
 
 
 def one_of(names: Iterable[str]) -> OneOf:
-    """One of these names."""
+    """Accept one of these names."""
     return OneOf(tuple(names))
 
 
 def at_least(low: float, below: float = math.inf) -> Range:
-    """From `low` on, `low` included, `below` not."""
+    """Accept numbers from `low`, inclusive, to `below`, exclusive."""
     return Range(low, below, with_high=False)
 
 
 def above(low: float, below: float = math.inf, up_to: float = math.inf) -> Range:
-    """Above `low`; below `below`, or up to `up_to`, that included."""
+    """Accept numbers above `low`, and below `below` or up to `up_to`, inclusive."""
     return Range(low, min(below, up_to), with_low=False, with_high=up_to < below)
 
 
 def limits_of(annotation: Any) -> list[Limit]:
-    """The limits beside a type; of a union or a sequence, those of its parts."""
+    """Return the limits beside a type; for a union or a sequence, the limits of its parts."""
     parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
         return [each for each in parts[1:] if isinstance(each, Limit)]
@@ -81,5 +83,5 @@ def limits_of(annotation: Any) -> list[Limit]:
 
 
 def without_limits(annotation: Any) -> Any:
-    """The type of a field alone."""
+    """Return the type of a field without its limits."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def list_models(pattern: str | Sequence[str] | None = None, origin: str | None = None) -> list[str]:
-    """Names of the models, larq-zoo's included.
+    """Return the names of the models, including larq-zoo's.
 
     Args:
         pattern: a glob such as "react*", or a list of them; case does not matter.
-        origin: "zoo" or "larq-zoo" for one of the two alone.
+        origin: "zoo" or "larq-zoo" to return only these models.
     """
     return [row.model for row in catalog.rows(pattern, origin)]
 
@@ -29,11 +29,11 @@ def get_model(name: str, /, **arguments: Any) -> tf.keras.Model:
 
     Args:
         name: the model's name in the catalog.
-        arguments: those of the model's function. larq-zoo's models take `pooling`, `classes` and
-            `name` as well.
+        arguments: the arguments of the model's function. larq-zoo's models also take `pooling`,
+            `classes` and `name`.
 
     Raises:
-        UnknownNameError: there is no such model; the message offers the nearest.
+        UnknownNameError: there is no such model; the message names the most similar one.
     """
     row = catalog.row(name)
     require_keras2()
@@ -47,21 +47,21 @@ def get_model(name: str, /, **arguments: Any) -> tf.keras.Model:
 def load_model(
     path: str | PathLike[str], *, safe_mode: bool = True, **arguments: Any
 ) -> tf.keras.Model:
-    """A model that Keras saved, with this zoo's layers known to Keras.
+    """Load a model that Keras saved; Keras knows this zoo's layers then.
 
-    A network that `lqz train` saved contains its class names and preprocessing; give
-    it to `preprocess_input` and `decode_predictions` as `model`.
+    A network that `lqz train` saved contains its class names and preprocessing; pass it as `model`
+    to `preprocess_input` and `decode_predictions`.
 
     Args:
         path: a .keras or .h5 file, or the directory of a finished run; without `safe_mode` also the
             folder of a SavedModel.
         safe_mode: refuse everything that could run code: Lambda layers, SavedModels, and classes
-            and functions from outside Keras, larq, this zoo and `custom_objects`. False
-            executes code from the file: only for files that you trust like a program.
-        arguments: `custom_objects`, `compile` and so on, of `tf.keras.models.load_model`.
+            and functions from outside Keras, larq, this zoo and `custom_objects`. With False, code
+            in the file is executed: use it only for files that you trust like a program.
+        arguments: arguments of `tf.keras.models.load_model`, such as `custom_objects`, `compile`.
 
     Raises:
-        FileError: in safe mode: the file is unsafe or cannot be read.
+        FileError: in safe mode, the file is unsafe or cannot be read.
     """
     require_keras2()
     for module in ("layers", "quantizers"):

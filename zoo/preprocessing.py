@@ -1,4 +1,4 @@
-"""From an image to a network's input, and from its output to class names, by a weight set's record.
+"""Convert images to a network's input, and its output to class names, as the weight set records.
 
 Importing this imports no TensorFlow.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's, for images in 0..1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's constants, for images in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
@@ -29,7 +29,7 @@ def preprocess_input(
     model: str | tf.keras.Model | None = None,
     size: Any = None,
 ) -> np.ndarray:
-    """An image as network input for these weights: cropped, scaled, normalised.
+    """Crop, scale and normalise an image to a network's input for these weights.
 
     Args:
         image: pixel values in 0..255, [h, w, 3], or [batch, h, w, 3]; or the path of an image
@@ -38,7 +38,7 @@ def preprocess_input(
         model: the model's name, for larq-zoo's models (their images are cropped differently); or
             a model from `zoo.load_model` whose file records its preprocessing: then `weights` is
             ignored.
-        size: (height, width), by default the record's.
+        size: (height, width); by default the size in the record.
 
     Returns:
         float32, with as many dimensions as `image`.
@@ -56,7 +56,7 @@ def preprocess_input(
 
 
 def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndarray:
-    """`preprocess_input` by a known preprocessing; for one channel the image becomes grey."""
+    """Apply a known preprocessing, as `preprocess_input`; for one channel, convert to grey."""
     import numpy as np
     import tensorflow as tf
 
@@ -81,7 +81,7 @@ def preprocess(image: Any, how: ImagePreprocessing, size: Any = None) -> np.ndar
     height, width = size or (how.size, how.size)
     tensor = tf.convert_to_tensor(pixels)
     if pixels.shape[:2] != (height, width) or how.resize:
-        # The shorter side becomes 256 where 224 pixels are cut, whatever size is asked for.
+        # Scale the shorter side in the record's proportion (256 to 224), for any requested size.
         target = round(min(height, width) * (how.resize or how.size) / how.size)
         shorter = max(target, height, width)
         tensor = centre_crop(
@@ -98,7 +98,7 @@ def decode_predictions(
     *,
     model: str | tf.keras.Model | None = None,
 ) -> list[list[tuple[str, str, float]]]:
-    """The most likely classes of each image, best first, as (identifier, name, score).
+    """Return the most likely classes of each image, best first, as (identifier, name, score).
 
     Args:
         predictions: the network's output, [batch, classes].
@@ -135,7 +135,7 @@ def _unknown(model: Any) -> WeightsError:
 
 
 def _size(model: Any, how: ImagePreprocessing) -> tuple[int, int] | None:
-    """The size of the images that a model takes; None for that of its preprocessing."""
+    """Return the image size of a model; None if it is variable or that of its preprocessing."""
     height, width = model.input_shape[1:3]
     return None if None in (height, width) or height == width == how.size else (height, width)
 
@@ -143,7 +143,7 @@ def _size(model: Any, how: ImagePreprocessing) -> tuple[int, int] | None:
 def top_classes(
     predictions: Any, names: tuple[tuple[str, str], ...], top: int
 ) -> list[list[tuple[str, str, float]]]:
-    """`decode_predictions` for classes with these (identifier, name)."""
+    """Do the work of `decode_predictions` for classes with these (identifier, name)."""
     import numpy as np
 
     scores = np.asarray(predictions)
@@ -162,7 +162,7 @@ def top_classes(
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The pixels of an image file, uint8 [h, w, 3], rotated as its EXIF data say.
+    """Return the pixels of an image file, uint8 [h, w, 3], rotated as its EXIF data say.
 
     Raises:
         InvalidValueError: the file does not exist, is not an image, or declares an absurd size.
@@ -184,7 +184,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
-    """[h, w, 3] to [h, w, 1]: ITU-R 601 luma, of bytes in integers, equal to PIL's "L"."""
+    """Convert [h, w, 3] to [h, w, 1] by ITU-R 601 luma; bytes in integers, as PIL's "L"."""
     import numpy as np
 
     weights = np.array([19595, 38470, 7471])
@@ -195,21 +195,21 @@ def luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def resize(image: tf.Tensor, size) -> tf.Tensor:
-    """Bilinear with antialiasing, as PIL resizes: float32 [size[0], size[1], c], not rounded."""
+    """Resize bilinearly with antialiasing, as PIL: float32 [size[0], size[1], c], not rounded."""
     import tensorflow as tf
 
     return tf.image.resize(image, size, method="bilinear", antialias=True)
 
 
 def shorter_side(shape: tf.Tensor, target: int) -> tf.Tensor:
-    """[h, w] scaled so that the shorter side is `target`; the longer is cut to whole pixels."""
+    """Scale [h, w] so that the shorter side is `target`; the longer side is rounded down."""
     import tensorflow as tf
 
     return target * shape // tf.reduce_min(shape)
 
 
 def centre_crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """The central `size` of [h, w, c]; a half pixel rounds to even, as in torchvision."""
+    """Return the central `size` of [h, w, c]; a half pixel rounds to even, as in torchvision."""
     import tensorflow as tf
 
     margin = tf.cast(tf.shape(image)[:2] - tf.constant(size), tf.float32)

@@ -18,10 +18,10 @@ class Profile:
     """The cost of a network for one image.
 
     Attributes:
-        binary_macs: multiply-accumulates whose operands both have 1 bit.
+        binary_macs: multiply-accumulates with two 1-bit operands.
         float_macs: all other multiply-accumulates.
-        params: number of weights, batch-norm statistics not counted twice (larq fuses them).
-        memory_bytes: size of the weights, binary ones at 1 bit, all others at 32.
+        params: number of weights; batch-norm statistics are not counted twice (larq fuses them).
+        memory_bytes: size of the weights; binary weights have 1 bit, all others 32.
     """
 
     binary_macs: int
@@ -31,11 +31,11 @@ class Profile:
 
     @property
     def ops(self) -> float:
-        """The papers' cost, `binary_macs / 64 + float_macs`."""
+        """Return the papers' cost, `binary_macs / 64 + float_macs`."""
         return self.binary_macs / 64 + self.float_macs
 
     def as_dict(self) -> dict[str, float]:
-        """The attributes and `ops` by name."""
+        """Return the attributes and `ops` by name."""
         return {**asdict(self), "ops": self.ops}
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ def profile(model: tf.keras.Model) -> Profile:
 
 
 def _macs(model: tf.keras.Model) -> tuple[int, int]:
-    """Binary and other multiply-accumulates of all calls in a model, of models in it as well."""
+    """Return binary and other multiply-accumulates of all calls in a model and in inner models."""
     import tensorflow as tf
 
     from zoo.adapters.larq import LayerProfile, mac_containing_layers

@@ -1,7 +1,7 @@
 """TensorFlow without the messages that its C++ code writes to standard error.
 
-Log levels do not affect them: before logging is set up, CUDA's plugins report that they are
-registered twice. ZOO_DEBUG=1 lets everything through. Importing this imports no TensorFlow.
+Log levels do not affect them: CUDA's plugins report that they are registered twice before logging
+is set up. ZOO_DEBUG=1 shows all messages. Importing this imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from contextlib import contextmanager
 
 
 def debugging() -> bool:
-    """Whether the user wants to see everything."""
+    """Return whether the user wants to see all messages."""
     return os.environ.get("ZOO_DEBUG") == "1"
 
 
 def prefer_quiet() -> None:
-    """Ask TensorFlow for errors alone, unless the user asked for more; before it is imported."""
+    """Set TensorFlow's log level to errors, unless the user set one or it is already imported."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, once, without noise; then it may report."""
+    """Import TensorFlow and search for devices without messages; later messages are shown."""
     if "tensorflow" in sys.modules or debugging():
-        return  # whoever needs it imports it
+        return  # it is imported already, or will be imported later with all messages
     prefer_quiet()
     with quiet_errors(), uncollected():
         import tensorflow
@@ -37,7 +37,7 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No search for garbage in the block: a quarter of TensorFlow's import goes to it, in vain."""
+    """Switch off garbage collection: it takes a quarter of TensorFlow's import and finds little."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -49,9 +49,9 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def absent(packages: Iterable[str]) -> Iterator[None]:
-    """What is imported in the block finds none of these packages, unless they are imported."""
+    """Hide these packages from imports in the block, unless they are already imported."""
     hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be found
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes imports fail
     try:
         yield
     finally:
@@ -62,14 +62,13 @@ def absent(packages: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def quiet_errors() -> Iterator[int]:
-    """Keep what C++ writes off standard error, whatever the log level.
+    """Discard what is written to file descriptor 2 in the block, such as messages of C++ code.
 
-    Gives a file descriptor that still writes there. Exceptions and Python's warnings are not
-    concerned.
+    Yield a file descriptor that still writes to standard error. Exceptions are not affected.
     """
     try:
         stderr = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
+    except OSError:  # standard error is closed
         stderr = -1
     if stderr < 0 or debugging():
         yield 2

@@ -1,7 +1,7 @@
 """Networks on disk: a .keras file with the network's card, and the folder of a finished run.
 
-The card lies in `metadata.json` of the .keras file, where Keras itself keeps its version; Keras
-reads such a file as any other. Importing this imports no TensorFlow.
+The card is in `metadata.json` of the .keras file, beside Keras's version. Keras reads such a file
+like any other. Importing this imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 CARD = "zoo"  # the key in metadata.json
-CONFIG, DATA = "config.json", "data.json"  # of a run
-MODEL = "model."  # before the settings of a run's network
-NO_ARGUMENTS = ("weights", "input_tensor")  # of these, what does not say how it is built
+CONFIG, DATA = "config.json", "data.json"  # files of a run
+MODEL = "model."  # prefix of the settings of a run's network
+NO_ARGUMENTS = ("weights", "input_tensor")  # settings that do not affect the architecture
 
 
 def save_network(model: tf.keras.Model, path: Path, card: NetworkCard | None = None) -> None:
-    """Save a model as .keras with its card; the file is complete or not there.
+    """Save a model as .keras with its card; the file is written completely or not at all.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
@@ -56,10 +56,10 @@ def _copy(source: Path, target: IO[bytes], card: NetworkCard | None) -> None:
 
 
 def read_card(path: Path) -> NetworkCard | None:
-    """The card in a .keras file; None if the file has no card, as in files of other programs.
+    """Return the card in a .keras file; None if there is none, as in files of other programs.
 
     Raises:
-        FileError: it is damaged or unsafe.
+        FileError: the file is damaged or unsafe.
     """
     if path.suffix != ".keras":
         return None
@@ -71,10 +71,10 @@ def read_card(path: Path) -> NetworkCard | None:
 
 
 def load(path: Path, safe_mode: bool, arguments: dict[str, Any]) -> tf.keras.Model:
-    """The model of a file or a finished run, with its card.
+    """Load the model of a file or a finished run, with its card.
 
     Raises:
-        ZooError: in safe mode: the file is unsafe or cannot be read.
+        ZooError: in safe mode, the file is unsafe or cannot be read.
     """
     run = path.parent
     if is_run(path):
@@ -87,20 +87,20 @@ def load(path: Path, safe_mode: bool, arguments: dict[str, Any]) -> tf.keras.Mod
         import tensorflow as tf
 
         model = tf.keras.models.load_model(path, safe_mode=False, **arguments)
-    if path.is_dir() or not safe_mode:  # then it may be of any format
+    if path.is_dir() or not safe_mode:  # the format is unknown
         return model
     card = read_card(path)
-    # Runs from before there were cards have records all the same.
+    # Files of older runs have no card, but the run's records contain the same facts.
     return attach(model, card_of_run(run) if card is None and is_run(run) else card)
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run's."""
+    """Return whether a folder is the directory of a run."""
     return path.is_dir() and (path / CONFIG).is_file()
 
 
 def network_of(run: Path) -> Path:
-    """The .keras file that a run saved at its end.
+    """Return the .keras file that a run saved at its end.
 
     Raises:
         RunError: the run is not finished.
@@ -117,11 +117,10 @@ def network_of(run: Path) -> Path:
 
 
 def card_of_run(run: Path) -> NetworkCard:
-    """What a run's records say of its classes and its images; runs from before there were any
-    say less.
+    """Return the card from a run's records; records of older runs contain less.
 
     Raises:
-        FileError: they are damaged.
+        FileError: the records are damaged.
     """
     config = _json(run / CONFIG)
     data = _json(run / DATA) if (run / DATA).exists() else {}

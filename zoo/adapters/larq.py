@@ -29,6 +29,5 @@ __all__ = [
 
 
 def latent_variable(variable: Any) -> Any:
-    """The latent variable behind larq's wrapper, which quantises a binary kernel when it is "
-    "read."""
+    """Return the latent variable of a binary kernel; larq's wrapper quantises it on reading."""
     return getattr(variable, "latent_variable", variable)

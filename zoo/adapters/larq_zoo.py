@@ -1,6 +1,6 @@
-"""larq-zoo: the base of a factory, and the preprocessing of its models.
+"""larq-zoo: the base class of factories, and the preprocessing of its models.
 
-The models themselves are named in `zoo/catalog.csv`, which says where each is defined.
+`zoo/catalog.csv` names the models and the module of each.
 """
 
 from larq_zoo import preprocess_input

@@ -1,4 +1,4 @@
-"""zookeeper's bases of data sets and preprocessing, which import TensorFlow."""
+"""zookeeper's base classes of data sets and preprocessing. They import TensorFlow."""
 
 from zookeeper.tf import Dataset, Preprocessing, TFDSDataset
 

@@ -145,7 +145,7 @@ class SDBNNResNet18CifarFactory(CifarSelfDistribution):
 
 @factory
 class SDBNNVGGSmallFactory(CifarSelfDistribution):
-    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling, then batch norm."""
+    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pool before batch norm."""
 
     classifier_name = "fc"
     head = ()

@@ -82,7 +82,7 @@ def ReActNetB(
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """ReActNet-B: as A, but the 1x1 convolutions that widen are real-valued, in 4 groups.
+    """ReActNet-B: as A, but 1x1 convolutions that double the channels are real, in 4 groups.
 
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
@@ -125,7 +125,7 @@ def ReActNetC(
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """ReActNet-C: as A, but the 1x1 convolutions that widen are real-valued.
+    """ReActNet-C: as A, but 1x1 convolutions that double the channels are real.
 
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
@@ -373,10 +373,10 @@ def BiRealNet50(
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """Bi-Real Net 50: bottlenecks whose three convolutions each have a shortcut.
+    """Bi-Real Net 50: bottlenecks with a shortcut around each of their three convolutions.
 
-    Two streams pass from block to block: `mid`, of the bottleneck's width, and `full`, four times
-    as wide. The very first 1x1 convolution is real.
+    Two feature maps pass from block to block: `mid` has the bottleneck's width, and `full` is four
+    times as wide. The first 1x1 convolution is real.
 
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
@@ -725,7 +725,7 @@ def SDBNNVGGSmall(
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pooling before norm.
+    """SD-BNN VGG-Small (CIFAR-10): six 3x3 convolutions, the first real; pool before batch norm.
 
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.
@@ -762,7 +762,7 @@ def RealResNet20(
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """Real-valued ResNet-20 at 32x32, a shortcut around every convolution.
+    """Real-valued ResNet-20 at 32x32, with a shortcut around every convolution.
 
     Args:
         input_shape: (height, width, channels) of the image; by default the paper's.

@@ -8,29 +8,29 @@ import pytest
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# No test asks anything outside this machine; those with a server of their own lift this.
+# No test connects to other machines; tests that start a server change this.
 os.environ["ZOO_OFFLINE"] = "1"
 os.environ.pop("ZOO_WEIGHTS_MIRROR", None)
 
-# TensorFlow's graphs are many long-lived objects: looking through them all the time took a tenth
-# of the tests' time.
+# TensorFlow's graphs are many long-lived objects: collecting garbage often took a tenth of the
+# tests' time.
 gc.set_threshold(200_000, 50, 50)
 
 most_memory = 3 * 2**30  # bytes
-# What was freed is not given back to the system: looked through after every test, the memory that
-# once was in use would cost a third of the tests' time.
+# Freed memory is not returned to the system. Once the peak is high, a collection after every test
+# would take a third of the tests' time.
 MORE_MEMORY = 2**30
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _empty_cache(tmp_path_factory):
-    """Neither finds nor leaves weights in the user's cache."""
+    """Keep the tests away from the user's cache of weights."""
     os.environ["ZOO_HOME"] = str(tmp_path_factory.mktemp("zoo_home"))
 
 
 @pytest.fixture
 def home(tmp_path, tmp_path_factory, monkeypatch):
-    """An empty ZOO_HOME, which is made when something is kept, and a package without weights."""
+    """An empty ZOO_HOME, made at the first write, and a package without weights."""
     from zoo.pretrained import cache, records
 
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
@@ -46,7 +46,7 @@ def home(tmp_path, tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def lqz(capfd, home, tmp_path, monkeypatch):
-    """Run `lqz` in this process, in an empty folder; gives exit code, stdout and stderr."""
+    """Run `lqz` in this process, in an empty folder; return exit code, stdout and stderr."""
     from training import cli
 
     monkeypatch.chdir(tmp_path)
@@ -61,10 +61,10 @@ def lqz(capfd, home, tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def bounded_memory():
-    """Frees the models of earlier tests, which Keras keeps in its graph and in cycles.
+    """Free the models of earlier tests, which Keras keeps in its graph and in cycles.
 
-    TensorFlow never forgets the gradient functions of custom gradients in a graph, and with each
-    the graph and its tensors: 40 to 90 MB for every binary model.
+    TensorFlow keeps the gradient functions of custom gradients in a graph for ever, and each keeps
+    its graph and tensors: 40 to 90 MB for every binary model.
     """
     global most_memory
     yield

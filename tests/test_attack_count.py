@@ -1,4 +1,4 @@
-"""The README names how many attacks there are."""
+"""The README states the right number of attacks."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""README and docs: their tables are what the data says, and every code block runs."""
+"""README and docs: their tables agree with the data, and every code block runs."""
 
 import os
 import re
@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks(language: str) -> list:
-    """Every block of a language, named for its file and place."""
+    """Return every code block of a language, named by its file and place."""
     return [
         pytest.param(name, match, id=f"{name}-{number}")
         for name, text in TEXTS.items()
@@ -56,7 +56,7 @@ def test_the_demo_is_said_to_end_where_recorded_runs_of_it_ended():
 
 @pytest.mark.parametrize(("name", "block"), blocks("python"))
 def test_python_runs_and_prints_what_stands_below(name, block, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # some write files
+    monkeypatch.chdir(tmp_path)  # some examples write files
     code = textwrap.dedent(block[3])
     exec(compile(code, name, "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out.strip()
@@ -67,7 +67,7 @@ def test_python_runs_and_prints_what_stands_below(name, block, capsys, tmp_path,
 
 # --- commands -------------------------------------------------------------------------------------
 
-# What is said where the paper's weights or PyTorch would be needed: how to get them.
+# The messages of commands that need the paper's weights or PyTorch: how to get them.
 REFUSED = {
     "lqz convert SDBNNResNet18 checkpoint.pth.tar": "There is no file 'checkpoint.pth.tar'",
     "lqz convert SDBNNResNet18 --to torch -o model.pth": "pip install",
@@ -91,9 +91,9 @@ SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def commands() -> list:
-    """Every line of the shell blocks, each once; comments and continuations are taken out.
+    """Return every line of the shell blocks once, without comments and continuations.
 
-    Another training with a recipe is left to the slow tier, as its dry run is much the same.
+    A second training with the same recipe is left to the slow tier, as its dry run is similar.
     """
     found: dict[str, Any] = {}
     recipes: set[str] = set()
@@ -115,7 +115,7 @@ def commands() -> list:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A place with the files that the documents speak of, as they would be there."""
+    """A folder with the files that the documents mention."""
     from PIL import Image
 
     import zoo
@@ -139,8 +139,8 @@ def folder(tmp_path_factory):
     return place
 
 
-# What would take minutes or a network is looked at, not run: `make`, `pip`, `jupyter`, the data
-# service, and `lqz train`, which makes its dry run.
+# Commands that take minutes or need a network are checked but not run: `make`, `pip`, `jupyter`,
+# the data service. `lqz train` makes a dry run.
 @pytest.mark.parametrize("words", commands())
 def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     program, *rest = words
@@ -149,7 +149,7 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
     elif program == "make":
         assert rest[0] in re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif program == "python" and rest[0].startswith("programs/"):
-        # A training program's script, which has tests of its own.
+        # The script of a training program has separate tests.
         beside = {**os.environ, "PYTHONPATH": str(ROOT / "training" / "data")}  # philox.py
         run = [sys.executable, RUNNER, "--help"]
         subprocess.run(run, check=True, capture_output=True, env=beside)
@@ -169,7 +169,7 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
         assert rest[0] == "lab" and "jupyterlab" in (ROOT / "setup.py").read_text()
         assert list((ROOT / rest[1]).glob("*.ipynb"))
     elif program == "eval":
-        assert rest == ["$(_LQZ_COMPLETE=bash_source lqz)"]  # tests/cli tries it
+        assert rest == ["$(_LQZ_COMPLETE=bash_source lqz)"]  # tests/cli tests it
     elif program == ".":
         assert rest == [".venv/bin/activate"]
     else:
@@ -177,15 +177,16 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
 
 
 def check_lqz(words, folder, monkeypatch, capfd):
-    """Run it; training is only planned, as it would take days."""
+    """Run the command; trainings are only planned, because they would take days."""
     from training.cli import main
 
     monkeypatch.chdir(folder)
-    # A data set of the machine's would be found; a reader's may not.
+    # Hide this machine's data sets: a reader may have none.
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "nothing"))
-    monkeypatch.setitem(sys.modules, "torch", None)  # nor may PyTorch, which another tier installs
+    # A reader may not have PyTorch either; another tier installs it.
+    monkeypatch.setitem(sys.modules, "torch", None)
     if words[0] == "train" and len(words) > 1 and not {"--help", "--dry-run"} & set(words):
-        # In the folder of the run that is there, another recipe would be refused.
+        # The existing run's folder would refuse another recipe.
         words = [each.replace("=runs/mine", "=runs/other") for each in words] + ["--dry-run"]
     code = main(words)
     out, err = capfd.readouterr()

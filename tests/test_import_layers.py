@@ -1,4 +1,4 @@
-"""The order of imports: no circle, no import that runs back up, no private module from outside."""
+"""The order of imports: no cycle, no import of a higher layer, no private module from outside."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ def test_the_order_holds(capsys):
 
 
 def tree(root: Path, **files: str) -> Path:
-    """The packages with `files`, whose names have __ for a slash."""
+    """Write packages with `files`; in their names, __ stands for a slash."""
     for package in PACKAGES:
         (root / package).mkdir()
         (root / package / "__init__.py").touch()

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# A default of these is never at fault, so who reads the message has given them.
+# The defaults of these settings are always valid, so a message is about a value from the user.
 GIVEN = {"accumulate", "classes", "pad_values", "width"}
 
 
 def messages():
-    """Every message of an error that begins with NAME={...}, with its place."""
+    """Return every error message that begins with NAME={...}, with its place."""
     for path in sorted([*(ROOT / "zoo").rglob("*.py"), *(ROOT / "training").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and re.search(r"Error$", ast.unparse(node.func)):
@@ -25,11 +25,11 @@ def messages():
 
 
 def test_a_default_is_not_shown_as_a_setting():
-    """A range is said of what was given; all other sentences speak of the value in words."""
+    """A message about a range may show NAME=VALUE; all other messages name the value in words."""
     wrong = [
         (place, text)
         for place, name, text in messages()
         if name not in GIVEN and not re.search(r"must (be|lie)", text)
     ]
     assert not wrong
-    assert sum(1 for _ in messages()) > 5  # they are found at all
+    assert sum(1 for _ in messages()) > 5  # the search finds some

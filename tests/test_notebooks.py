@@ -1,4 +1,4 @@
-"""The notebooks: committed with what they gave, and they run from top to bottom."""
+"""The notebooks: committed with their outputs, and they run from top to bottom."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
 def kinds(notebook) -> list[set[str]]:
-    """What each code cell gave: printed text, pictures, values."""
+    """Return the outputs of each code cell: printed text, pictures, values."""
     return [
         {key for output in cell.outputs for key in output.get("data", [output.get("name")])}
         for cell in notebook.cells

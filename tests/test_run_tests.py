@@ -1,4 +1,4 @@
-"""The command that runs a tier of the tests: what it counts, and what it records."""
+"""The command that runs a tier of the tests: its counts and its record."""
 
 import re
 import subprocess

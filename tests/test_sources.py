@@ -1,4 +1,4 @@
-"""What no source file may say to the formatter."""
+"""No source file may contain directives for the formatter."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ FOLDERS = ("zoo", "training", "tools", "benchmarks", "tests", "docs/scripts")
 
 
 def test_the_formatter_has_no_exception():
-    """What reads badly as the formatter lays it out is written another way."""
+    """Code that the formatter lays out badly is written in another way."""
     files = [ROOT / "setup.py", *(path for name in FOLDERS for path in (ROOT / name).rglob("*.py"))]
     assert len(files) > 200
     found = [

@@ -1,4 +1,4 @@
-"""The real command in real processes, a tiny folder of images, and what to look at afterwards."""
+"""Run the real command in real processes on a tiny folder of images, and check its results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from PIL import Image
 
 ROOT = Path(os.environ.get("ATTACKED_ROOT", Path(__file__).parents[2]))
 CLASSES = ("bars", "rings")
-IMAGES = {"train": 24, "val": 8}  # of each class
+IMAGES = {"train": 24, "val": 8}  # images of each class
 SIDE = 16
-LIMIT = 240  # seconds for a command, which then counts as hung
+LIMIT = 240  # seconds until a command counts as hung
 SETTINGS = {
     "dataset": "ImageFolder",
     "preprocessing": "PadCropFlip",
@@ -53,12 +53,12 @@ class Ended:
         return f"{command}\nexit code {self.code}\n--- out\n{self.out}\n--- err\n{self.err}"
 
     def held(self) -> Ended:
-        """Assert that it ended with 0."""
+        """Assert that the exit code is 0."""
         assert self.code == 0 and "Traceback" not in self.err, str(self)
         return self
 
     def refused(self, *words: str) -> Ended:
-        """Assert that it ended with one sentence that has these words, and exit code 2."""
+        """Assert exit code 2 and one sentence that contains these words."""
         assert self.code == 2, str(self)
         lines = [line for line in self.err.splitlines() if line.strip()]
         assert "Traceback" not in self.err and lines and lines[-1].startswith("Error: "), str(self)
@@ -85,15 +85,15 @@ class Command:
         prefix: Sequence[str] = (),
         **options: Any,
     ) -> subprocess.Popen:
-        """Start `python -m MODULE WORDS` in a group of its own.
+        """Start `python -m MODULE WORDS` in a new process group.
 
         Args:
             words: arguments; dicts become key=value.
-            module: to run.
+            module: the module to run.
             env: environment variables; None removes one.
-            before: called in the new process first.
-            prefix: a command that starts it.
-            options: of `Popen`.
+            before: called first in the new process.
+            prefix: a command that starts the process.
+            options: arguments of `Popen`.
         """
         text: list[str] = []
         for word in words:
@@ -118,11 +118,11 @@ class Command:
         return process
 
     def run(self, *words: Any, **options: Any) -> Ended:
-        """`start`, and wait for the end."""
+        """Call `start` and wait for the end."""
         return self.end_of(self.start(*words, **options))
 
     def end_of(self, process: subprocess.Popen, seconds: float = LIMIT) -> Ended:
-        """The end of a process; a failure if it does not come."""
+        """Wait for the end of a process; fail if it does not end in time."""
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -132,11 +132,11 @@ class Command:
         return Ended(process.returncode, out or "", err or "", process.args)
 
     def train(self, *more: Any, recipe: str = "RealResNet20", **options: Any) -> Ended:
-        """A training of two short epochs into `run`, with these settings in place of others."""
+        """Train two short epochs into `run`; these settings replace the defaults."""
         return self.end_of(self.start_train(*more, recipe=recipe, **options))
 
     def start_train(self, *more: Any, recipe: str = "RealResNet20", **options: Any):
-        """The same, only started."""
+        """Start the same training and do not wait."""
         settings = self.settings
         for each in more:
             settings.update(each)
@@ -158,7 +158,7 @@ class Command:
 
 
 def picture(label: int, number: int) -> Image.Image:
-    """An image of one of two kinds."""
+    """Return an image of one of two kinds."""
     draw = np.random.default_rng([label, number])
     y, x = np.mgrid[:SIDE, :SIDE]
     wave = np.sin((x if label == 0 else np.hypot(x - SIDE / 2, y - SIDE / 2)) * 0.9)
@@ -170,7 +170,7 @@ def picture(label: int, number: int) -> Image.Image:
 
 
 def weights_of(run: Path) -> dict[str, str]:
-    """The sha256 of each stage's weights, found and recorded to be the same."""
+    """Return the sha256 of each stage's weights; assert that the recorded one is equal."""
     found = {}
     for path in sorted(run.glob("*/result.json")):
         result = json.loads(path.read_text())
@@ -182,13 +182,13 @@ def weights_of(run: Path) -> dict[str, str]:
 
 
 def nothing_left(folder: Path) -> None:
-    """Assert that no draft lies below a folder."""
+    """Assert that a folder contains no drafts, at any depth."""
     drafts = [each for each in folder.rglob(".*.[0-9]*") if each.name != ".lock"]
     assert not drafts, drafts
 
 
 def wait_until(there: Callable[[], Any], process: subprocess.Popen, seconds: float = LIMIT) -> None:
-    """Until `there()` is true; a failure if the process ends before."""
+    """Wait until `there()` is true; fail if the process ends before."""
     end = time.monotonic() + seconds
     while not there():
         if process.poll() is not None:
@@ -199,14 +199,14 @@ def wait_until(there: Callable[[], Any], process: subprocess.Popen, seconds: flo
 
 
 def checkpointed(run: Path, stage: str = "1-real", count: int = 1) -> Callable[[], bool]:
-    """Whether a stage has so many checkpoints."""
+    """Return whether a stage has this number of checkpoints."""
     index = run / stage / "checkpoints.json"
     return lambda: index.exists() and len(json.loads(index.read_text())) >= count
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own of some size; skips where that is not allowed."""
+    """Mount a separate small file system; skip the test if this is not allowed."""
     folder.mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True

@@ -1,4 +1,4 @@
-"""What all attacks share: a tiny folder of images, the real command, and the count at the end.
+"""Fixtures of all attacks: a tiny folder of images, the real command, and the count at the end.
 
 Each test is one attack on the real command in real processes. It holds if the run ends equal to an
 undisturbed one, or with one sentence and exit code 2: never a traceback, never a silent difference.

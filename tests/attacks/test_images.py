@@ -22,7 +22,7 @@ LENIENT = {"corrupt_share": 0.9}
 
 
 def png(width, height, data=b""):
-    """A PNG file that declares a size and holds little."""
+    """Write a small PNG file that declares a large size."""
 
     def part(kind, content):
         return (
@@ -48,7 +48,7 @@ def sparse(path):
 
 def unix_socket(path):
     here = os.getcwd()
-    os.chdir(path.parent)  # such names have 107 letters at most
+    os.chdir(path.parent)  # names of sockets have at most 107 letters
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(path.name)
     os.chdir(here)
@@ -73,7 +73,7 @@ ENTRIES = {
 
 @pytest.mark.parametrize("cache", ["memory", "none", "disk"])
 def test_all_bad_entries_at_once(lqz, cache):
-    """Of each kind one among the training images: named, and the others are trained on."""
+    """One bad file of each kind among the images: the run names it and trains on the others."""
     for number, make in enumerate(ENTRIES.values()):
         make(lqz.folder / "photos/train/bars" / f"1{number:03d}.png")
     (lqz.folder / "photos/train/bars" / "x\x1b[2J\x07.png").write_bytes(b"clears the screen")
@@ -105,7 +105,7 @@ def test_files_that_may_not_be_read(lqz):
     os.chmod(lqz.folder / "photos/train/bars/0.png", 0)
     inner = lqz.folder / "photos/train/rings/inner"
     inner.mkdir(mode=0)
-    # Root without the right to read everything, and these belong to another user.
+    # Root without the right to read all files; these files belong to another user.
     for path in (lqz.folder / "photos/train/bars/0.png", inner):
         os.chown(path, 54322, 54322)
     prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -143,7 +143,7 @@ def test_more_classes_than_fit_into_a_matrix(lqz):
         for number in range(count):
             path = lqz.folder / "photos" / split / f"{number}" / "0.png"
             path.parent.mkdir(parents=True)
-            if source is None or number == count // 2:  # a file has 65,000 links at most
+            if source is None or number == count // 2:  # a file can have at most 65,000 links
                 source = path
                 picture(0, 0).save(source)
             else:
@@ -158,7 +158,7 @@ DISK = {"cache": "disk", "cache_dir": "copies"}
 
 @pytest.fixture
 def copied(lqz):
-    """A finished run whose images were copied to `copies`."""
+    """A finished run that copied its images to `copies`."""
     lqz.train({**DISK, "epochs": 1}).held()
     shutil.rmtree(lqz.folder / "run")
     (copy,) = (lqz.folder / "copies").glob("*.tfrecord")
@@ -187,7 +187,7 @@ def test_a_copy_that_is_not_whole(lqz, copied, how):
 
 
 def test_images_that_change_places(lqz, copied):
-    """Of the same sizes and times, in another class: the copy is another."""
+    """Files with the same sizes and times but in another class: they need a new copy."""
     one, other = (lqz.folder / "photos/train" / name / "3.png" for name in ("bars", "rings"))
     third = lqz.folder / "third.png"
     for old, new in ((one, third), (other, one), (third, other)):

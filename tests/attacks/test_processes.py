@@ -21,7 +21,7 @@ def free_port():
 
 
 class OtherServer:
-    """Answers like something else, or never."""
+    """A server that is not a data service, or never answers."""
 
     def __init__(self, answer: bytes | None, port: int = 0):
         self.answer = answer
@@ -60,7 +60,7 @@ SSH = b"SSH-2.0-OpenSSH_9.2\r\n"
 
 @pytest.fixture
 def service(lqz):
-    """A data service, and its address."""
+    """Start a data service; return it and its address."""
     process = lqz.start("127.0.0.1:0", module="training.data.service")
     address = process.stdout.readline().partition("data_service=")[2].strip()
     assert address
@@ -113,7 +113,7 @@ def test_a_service_on_a_port_that_is_taken(lqz):
 
 
 def other_address():
-    """An address of this machine that is not loopback."""
+    """Return an address of this machine that is not loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -240,7 +240,7 @@ def test_workers_answer_at_their_address_alone(lqz, ports):
 
 @pytest.mark.parametrize("kind", ["openvino", "c", "tflite", "saved_model"])
 def test_an_export_that_is_killed(lqz, kind):
-    """Killed at growing times: under the final name lies nothing, or a whole model."""
+    """Killed after increasing times: the final name does not exist, or is a whole model."""
     output = "model.tflite" if kind == "tflite" else "model"
     words = ("export", "BiRealNet20", "weights=None", "--format", kind, "-o", output)
     if kind == "openvino":

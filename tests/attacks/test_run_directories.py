@@ -53,7 +53,7 @@ def test_two_commands_in_one_directory(lqz, undisturbed):
     first, second = (lqz.start_train() for _ in range(2))
     ends = sorted((lqz.end_of(first), lqz.end_of(second)), key=lambda end: end.code)
     ends[0].held()
-    if ends[1].code:  # else it came when the first was through
+    if ends[1].code:  # otherwise the second started after the first had ended
         ends[1].refused("Another process is training")
     assert weights_of(lqz.folder / "run") == weights_of(undisturbed)
 
@@ -81,7 +81,7 @@ def test_a_directory_elsewhere(lqz, undisturbed, stopped, how):
 
 
 def test_with_another_number_of_threads_it_ends(lqz, stopped):
-    """Their number changes the order of sums: it goes on, and other bits are allowed."""
+    """Other threads change the order of sums: the run continues, and its bits may differ."""
     done = lqz.train(before=lambda: os.sched_setaffinity(0, {0})).held()
     assert "Continuing" in done.out
 
@@ -107,7 +107,7 @@ def test_a_clock_that_is_set_back(lqz, undisturbed, stopped):
 
 
 def test_on_a_processor_of_another_kind_it_ends(lqz, stopped):
-    """Its vector instructions round in another way: equal bits are not promised."""
+    """The other CPU's vector instructions round differently, so the bits may differ."""
     done = lqz.train(env={"ONEDNN_MAX_CPU_ISA": "SSE41", "TF_ENABLE_ONEDNN_OPTS": "0"}).held()
     assert "RealResNet20" in done.out
 
@@ -122,10 +122,10 @@ def test_a_read_only_directory(lqz, undisturbed):
 
 def test_a_disk_that_turns_read_only(lqz):
     with small_disk(lqz.folder / "disk", "30M") as disk:
-        long = {"output_dir": disk / "run", "epochs": 30}  # else it ends before
+        long = {"output_dir": disk / "run", "epochs": 30}  # it must not end earlier
         process = lqz.start_train(long)
         wait_until(checkpointed(disk / "run"), process)
-        # Over itself: the run holds its lock open for writing, so that the disk itself is busy.
+        # Mounted over itself: the run has its lock open for writing, so the real disk is busy.
         subprocess.run(["mount", "--bind", disk, disk], check=True)
         subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True)
         try:
@@ -156,7 +156,7 @@ def test_a_full_disk(lqz, undisturbed, kib):
 
 @pytest.mark.parametrize("moment", ["1-real/checkpoints.json", "1-real/result.json"])
 def test_a_disk_that_others_fill(lqz, undisturbed, moment):
-    """In the middle of a stage, and at the last save."""
+    """The disk is full in the middle of a stage, or at the last save."""
     with small_disk(lqz.folder / "disk", "4M") as disk:
         settings = {"output_dir": disk / "run"}
         process = lqz.start_train(settings)
@@ -179,7 +179,7 @@ def test_a_disk_that_others_fill(lqz, undisturbed, moment):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bits_turned(lqz, undisturbed, stopped, seed):
-    """Ten, anywhere in the run's files: named, passed over or refused, never different."""
+    """Ten flipped bits in the run's files: named, skipped or refused, but never other weights."""
     draw = random.Random(seed)
     files = [each for each in sorted(stopped.rglob("*")) if each.is_file() and each.stat().st_size]
     for _ in range(10):
@@ -245,7 +245,7 @@ def test_no_regular_files(lqz, undisturbed, stopped, which, kind):
 
 
 def test_checkpoints_of_another_seed(lqz, stopped, half_done):
-    """With their index: a whole state of the same network."""
+    """With their index, the files are a complete state of the same network."""
     shutil.rmtree(stopped / "1-real")
     shutil.copytree(half_done / "other/1-real", stopped / "1-real")
     lqz.train().refused("another")
@@ -288,12 +288,12 @@ def test_edited_state(lqz, undisturbed, stopped, change):
     if done.code:
         done.refused()
     else:
-        assert "Checkpoint" in done.out  # the one before was taken
+        assert "Checkpoint" in done.out  # the run used the checkpoint before it
         assert weights_of(stopped) == weights_of(undisturbed)
 
 
 def test_not_a_number_in_the_last_update(lqz):
-    """The loss is finite to the end; the last update makes the weights infinite."""
+    """The loss stays finite; the last update makes the weights infinite."""
     done = lqz.train({"epochs": 1, "batch_size": 48, "learning_rate": 3e38})
     if done.code:
         done.refused("infinite or NaN")

@@ -79,7 +79,7 @@ def test_environment(lqz, undisturbed, env):
         folder = lqz.folder / "photos" / split
         (folder / "bars").rename(folder / "bärs 漢")
     lqz.train(env=env).held()
-    # The file names its classes, and so differs.
+    # The file contains its class names, and so differs.
     ours, theirs = (
         np.load(run / "1-real" / "realresnet20.npz") for run in (lqz.folder / "run", undisturbed)
     )

@@ -1,4 +1,4 @@
-"""Exported C as firmware of a microcontroller, which qemu emulates with its memory."""
+"""Exported C as firmware of a microcontroller; qemu emulates it and its memory."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def test_networks_in_the_memory_of_a_real_part(name, core, exports, builder, pix
     assert firmware.flash <= SMALL_PART.flash and firmware.ram <= SMALL_PART.ram
     found = run_firmware(firmware, pixels, 10)
     assert found.results.same_as(expected)
-    assert found.stack < SMALL_PART.stack  # nothing below the stack was overwritten
+    assert found.stack < SMALL_PART.stack  # no memory below the stack was overwritten
     assert found.calibration == pytest.approx(2_000_000, abs=100)
 
 
@@ -36,7 +36,7 @@ def test_without_a_floating_point_unit(exports, builder, pixels, images):
 def test_instructions_are_counted_again_to_the_same(exports, pixels):
     firmware = build_firmware(M4, SMALL_PART, exports["ReActNet20"], optimize="-O3", watch=False)
     counts = run_firmware(firmware, pixels[[0, 1, 0]], 10).instructions
-    # The binary work does not depend on the image, the signs of activations hardly.
+    # The count of binary layers does not depend on the image; that of the signs hardly does.
     assert counts[0] == pytest.approx(counts[2], abs=200)
     assert np.ptp(counts) < 0.01 * counts[0]
 

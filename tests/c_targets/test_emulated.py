@@ -1,4 +1,4 @@
-"""Exported C on CPUs that an emulator stands in for, beside the same on this one."""
+"""Exported C on emulated CPUs, compared with this CPU."""
 
 import json
 
@@ -17,13 +17,13 @@ from zoo.deploy import to_c
 from zoo.errors import DeployError
 
 pytestmark = pytest.mark.c_targets
-STEPS = {FLOAT: 10}  # of the images, every tenth
+STEPS = {FLOAT: 10}  # every tenth image is used
 each_target = pytest.mark.parametrize("target", EMULATED, ids=lambda target: target.name)
 
 
 @pytest.fixture(scope="module")
 def expected(exports, builder, images):
-    """Results on this machine, by network and by whether products are rounded."""
+    """Results on this machine by network, with and without rounding of products."""
     found = {}
     for name, export in exports.items():
         for target in (X86, PORTABLE):
@@ -44,14 +44,14 @@ def test_shipped_networks_are_equal_to_the_bit(name, target, exports, builder, i
     assert len(found.outputs) == len(batch)
     assert len(np.unique(found.signs)) == (1 if name == FLOAT else 100)
     assert found.same_as(expected[name, target.fused])
-    # Which of two machines that round otherwise computed it does not change a class.
+    # The machines round differently, but this does not change a class.
     other = expected[name, not target.fused].outputs
     assert np.array_equal(found.outputs.argmax(1), other.argmax(1))
 
 
 @pytest.mark.parametrize("channels", [3, 16, 40, 96])
 def test_sums_of_signs_are_kerass(channels, builder, images, tmp_path):
-    """Of the test images, or of random numbers for other channels, and of zeros."""
+    """Return inputs: test images, or random numbers for other channels, and zeros."""
     tf.keras.utils.set_random_seed(0)
     model = sums_network(channels)
     to_c(model, tmp_path / "c", name=NAME)
@@ -94,11 +94,11 @@ def test_keras_sees_the_same_classes(images, expected):
     model = zoo.ReActNet20(weights="cifar10", classifier_activation=None)
     classes = model(images, training=False).numpy().argmax(1)
     others = expected["ReActNet20", True].outputs.argmax(1) != classes
-    assert others.sum() <= 2  # a sign next to zero may turn; of 10,000 images it turned 8 classes
+    assert others.sum() <= 2  # a sign near zero may flip; of 10,000 images, 8 changed their class
 
 
 def test_the_documentations_module(images, tmp_path, expected):
-    """It is what its sources give, byte by byte with the same compiler, and it runs in node."""
+    """The file equals a new build of its sources with the same compiler, and it runs in node."""
     made = json.loads(browser.MODULE.with_suffix(".json").read_text(encoding="utf-8"))
     browser.build(tmp_path / "again.wasm")
     if checked(["clang", "--version"]).decode().startswith(made["compiler"] + "\n"):

@@ -1,4 +1,4 @@
-"""What a command answers at once: slips that need no TensorFlow to be seen."""
+"""Mistakes that a command reports at once, without TensorFlow."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from training.settings.discovery import recipe_tasks
 from training.settings.fields import fields
 from zoo.errors import UnknownNameError
 
-# Commands, and a part of what they say.
+# Commands, and a part of their messages.
 WRONG = {
     "train Dmo": "There is no task 'Dmo'",
     "train Demo epohcs=3": "did you mean 'epochs'?",
@@ -119,7 +119,7 @@ print(json.dumps(said))
 
 
 def test_the_sentence_is_that_of_the_class():
-    """In a process of its own: other tests define components, which would be choices here."""
+    """In a separate process: components that other tests define would be choices here."""
     commands = [
         [word for word in each.split()[2:] if word != "--dry-run"]
         for each in WRONG
@@ -142,7 +142,7 @@ def test_a_right_setting_passes():
     for words in (
         ["model=QuickNet"],
         ["teacher=KerasApplication", "teacher.application=ResNet50"],
-        ["teacher=ResNet50"],  # which the class refuses, for it knows Keras's networks
+        ["teacher=ResNet50"],  # the class refuses this name, because it knows Keras's networks
         ["model=react_net_a", "model.width=0.5", "preprocessing.flip=True"],
         ["dataset=image_folder", f"dataset.data_dir={info.module and '.'}"],
     ):
@@ -152,7 +152,7 @@ def test_a_right_setting_passes():
 
 
 def test_a_network_is_built_without_packages_that_it_does_not_need(tmp_path):
-    """And what stands for tensorflow-datasets is it, as soon as it is used."""
+    """The stand-in for tensorflow-datasets imports the package at the first use."""
     code = """
 import sys
 from training.terminal import load_tensorflow

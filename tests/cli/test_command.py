@@ -1,4 +1,4 @@
-"""The real `lqz` in processes of its own: exit codes, no traceback, nothing imported too early."""
+"""The real `lqz` in separate processes: exit codes, no traceback, no early imports."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def lqz(*args, **env):
 
 
 def run_python(*args, **env):
-    """Run Python in a process of its own, at most two minutes."""
+    """Run Python in a separate process, for at most two minutes."""
     command, environ = [sys.executable, *args], {**os.environ, **env}
     return subprocess.run(
         command, check=False, capture_output=True, text=True, env=environ, timeout=120
@@ -79,7 +79,7 @@ def test_help_names_the_commands():
 )
 def test_typing_errors(args, texts):
     result = lqz(*args)
-    result.stderr = result.stderr.replace("'", "")  # which of them click quotes depends on it
+    result.stderr = result.stderr.replace("'", "")  # click's versions differ
     assert_refused(result, *texts)
 
 
@@ -88,7 +88,7 @@ def test_tasks_of_larq_zoo_answer_in_any_spelling():
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Usage: lqz TrainBinaryAlexNet [key=value ...]")
     assert "dataset.data_dir" in result.stdout and "Log metrics to Tensorboard." in result.stdout
-    assert result.stderr == ""  # TensorFlow's noise is kept quiet
+    assert result.stderr == ""  # TensorFlow's start-up messages are not shown
 
 
 def test_a_wrong_key_of_a_larq_zoo_task_is_one_sentence():
@@ -97,7 +97,7 @@ def test_a_wrong_key_of_a_larq_zoo_task_is_one_sentence():
     assert len(result.stderr.splitlines()) == 1
 
 
-# A command that fails with the error named in the environment, in place of `list`.
+# A command instead of `list` that fails with the error named in the environment.
 FAILING = """
 import os, sys, click
 from training import cli

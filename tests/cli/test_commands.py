@@ -41,7 +41,7 @@ class Planned(Toy):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run `lqz` with the toy recipes; gives exit code, stdout and stderr."""
+    """Run `lqz` with the toy recipes; return exit code, stdout and stderr."""
     tasks = [TaskInfo(cls.__name__, __name__, "Trains a toy.") for cls in (Planned, Toy)]
     module = importlib.import_module("training.commands.train")
     for where in (cli, module):

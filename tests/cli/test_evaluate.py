@@ -1,4 +1,4 @@
-"""`lqz evaluate` on real files: its figures against NumPy's, its records, its exit codes."""
+"""`lqz evaluate` on real files: its figures compared with NumPy's, its records, its exit codes."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ MEAN, STD = sum((0.485, 0.456, 0.406)) / 3, sum((0.229, 0.224, 0.225)) / 3
 
 
 def figures(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Confusion matrix, top-1 and top-5 in percent, by sorting."""
+    """Return the confusion matrix, top-1 and top-5 in percent, computed by sorting."""
     order = np.argsort(-logits, axis=1, kind="stable")
     confusion = np.zeros((logits.shape[1],) * 2, int)
     for label, predicted in zip(labels, order[:, 0], strict=True):
@@ -37,7 +37,7 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory) -> SimpleNamespace:
-    """A narrow network that predicts every class now and then, and images in class folders."""
+    """A narrow network that predicts each class for some images, and images in class folders."""
     root = tmp_path_factory.mktemp("evaluate")
     draws = np.random.default_rng(3)
     coarse = draws.integers(0, 256, (len(CLASSES) * PER_CLASS, 7, 7)).astype(np.uint8)
@@ -66,9 +66,9 @@ def toy(tmp_path_factory) -> SimpleNamespace:
 
 @pytest.fixture
 def run(toy, tmp_path, monkeypatch, capfd):
-    """`lqz evaluate` in an empty directory; gives exit code, stdout and stderr.
+    """Run `lqz evaluate` in an empty directory; return exit code, stdout and stderr.
 
-    The settings are those that fit the toy network, but none of `without`, and what is replaced
+    The settings fit the toy network. `without` removes some of them; keywords replace some
     (`dataset__data_dir=...` stands for `dataset.data_dir=...`).
     """
     monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_one_pass_gives_figures_and_confusion(toy):
 
 
 def test_equal_logits_are_not_all_right():
-    """A network that has collapsed to a constant is as good as a guess."""
+    """A network with constant outputs is as accurate as a guess."""
     image = tf.keras.Input((1,))
     model = tf.keras.Model(image, tf.keras.layers.Dense(10, kernel_initializer="zeros")(image))
     labels = np.arange(10, dtype=np.int32)
@@ -133,7 +133,7 @@ def test_equal_logits_are_not_all_right():
 
 def test_evaluation_is_printed_drawn_recorded_and_compared(toy, run, tmp_path):
     confusion, top1, top5 = figures(toy.logits, toy.labels)
-    # click takes the setting that follows for the value of --record
+    # click reads the next setting as the value of --record
     code, out, err = run("RealResNet20", "--record", "preprocessing.flip=False")
     assert (code, err) == (0, "")
     assert f"top-1  {top1:.2f} %\ntop-5  {top5:.2f} %\nof 28 images" in out
@@ -168,7 +168,7 @@ def test_evaluation_is_printed_drawn_recorded_and_compared(toy, run, tmp_path):
     assert row["command"].startswith("lqz evaluate RealResNet20 ") and row["date"] >= "2025"
     assert row["tensorflow"] == tf.__version__ and row["larq"].startswith("0.")
 
-    # Another figure in the table: what is measured now contradicts it and does not replace it.
+    # The table has another figure: the new measurement contradicts it and does not replace it.
     changed = path.read_text().replace(f",{row['top1']},", f",{float(row['top1']) + 5},", 1)
     path.write_text(changed)
     code, out, _ = run("RealResNet20", "--record", path, "--tolerance", "4.9")
@@ -198,7 +198,7 @@ def test_the_tolerance_is_in_points_and_inclusive(measured, tolerance, passed, c
 
 
 def test_a_keras_file_and_an_unreadable_image(toy, run, tmp_path):
-    """The file brings its network; the image is left out and named, if few enough are so."""
+    """The file contains its network. Unreadable images are named and left out, if they are few."""
     (tmp_path / "shapes").symlink_to(toy.root / "shapes")
     bad = toy.root / "shapes" / "val" / CLASSES[6] / "99.png"
     bad.write_bytes(b"no image")
@@ -219,7 +219,7 @@ def test_a_keras_file_and_an_unreadable_image(toy, run, tmp_path):
 
 
 def test_the_published_figure_is_compared_and_a_gap_recorded(run, tmp_path):
-    """CIFAR-10's files with other images in them: an untrained network is far from 86.9 %."""
+    """Files in CIFAR-10's format with other images: an untrained network is far from 86.9 %."""
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
     pairs = [(image, number % 10) for number, image in enumerate(images)]
     folder = prepare.write(tmp_path, {"train": iter(pairs), "test": iter(pairs[:10])})
@@ -284,7 +284,7 @@ def test_a_network_of_another_image_size_or_class_count(toy, run):
 
 
 def test_weights_name_their_network(toy, run):
-    """An .npz says whose weights it holds, and how many classes they tell apart."""
+    """An .npz records the model of its weights and the number of classes."""
     path = str(toy.weights)
     code, _, err = run(path, without=("weights", "width"))
     assert code == 2 and "another class count, width or input size" in err
@@ -294,7 +294,7 @@ def test_weights_name_their_network(toy, run):
 
 
 def test_the_package_knows_the_figure_of_its_sets(toy, tmp_path, monkeypatch, capsys):
-    """Also where there is no table of results, and for the whole data set alone."""
+    """It is also used without a table of results, but only for the whole data set."""
     monkeypatch.chdir(tmp_path)
     from training.commands.evaluate.recorded_figure import recorded_figure
     from training.commands.evaluate.trained_network import TrainedNetwork

@@ -1,4 +1,4 @@
-"""What a text of the command line means, by the type of the field that it is for."""
+"""How the type of a field determines the value of a text from the command line."""
 
 import os
 from pathlib import Path

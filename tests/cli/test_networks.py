@@ -1,4 +1,4 @@
-"""One way to name a network: every command takes a run, its files and names, and they agree."""
+"""Every command accepts the same names of a network (runs, files, models), and all agree."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SIZE = 20
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run on three classes of colour images, with a normalisation of its own."""
+    """A finished run on three classes of colour images, with an unusual normalisation."""
     root = tmp_path_factory.mktemp("network")
     draws = np.random.default_rng(0)
     for split in ("train", "val"):
@@ -71,13 +71,13 @@ def expected(run, image):
 
 
 def shown(out):
-    """Name to share of what `lqz predict` printed of one image."""
+    """Return the shares by class name that `lqz predict` printed for one image."""
     lines = [re.fullmatch(r" +([\d.]+) % +(.+)", line) for line in out.splitlines()[1:]]
     return {line[2]: float(line[1]) / 100 for line in lines}
 
 
 def elsewhere(run, tmp_path, name):
-    """A copy of a file of the run, without the run around it."""
+    """Copy a file of the run to a folder without the run."""
     return shutil.copyfile(run / name, tmp_path / name)
 
 
@@ -158,7 +158,7 @@ def test_exports_keep_names_and_normalisation(run, expected, image, lqz, tmp_pat
     compiled = compile_openvino(tmp_path / "ov" / "model.xml")
     (found,) = compiled(np.asarray(Image.open(image))[None]).values()
     assert dict(zip(CLASSES, found[0], strict=True)) == pytest.approx(expected, abs=1e-3)
-    # Two commands take it, and name its classes; others ask for layers, which it does not hold.
+    # Two commands accept it and name its classes; the others need layers, which it does not have.
     code, out, err = lqz("predict", "ov", image)
     assert (code, err) == (0, "") and shown(out) == pytest.approx(expected, abs=1e-3)
     code, out, _ = lqz("evaluate", "ov", "--against", run)
@@ -190,7 +190,7 @@ def entries(network, image):
 
 
 def test_what_is_no_network(run, image, lqz, tmp_path):
-    """One sentence each, by whichever command, and nothing is written."""
+    """Each command prints one sentence and writes nothing."""
     unfinished = tmp_path / "unfinished"
     shutil.copytree(run, unfinished)
     (unfinished / "realresnet20.keras").unlink()
@@ -242,7 +242,7 @@ def test_a_file_has_random_weights_only_by_that_word(lqz, tmp_path):
 
 
 def test_the_default_set_is_the_librarys(capfd, tmp_path):
-    """Of the package itself: the file holds what `zoo.ReActNet20()` computes."""
+    """The package's own weights: the exported file computes the same as `zoo.ReActNet20()`."""
     target = tmp_path / "out.tflite"
     assert cli.main(["export", "ReActNet20", "--format", "tflite", "-o", str(target)]) == 0
     interpreter = tf.lite.Interpreter(model_content=target.read_bytes())
@@ -254,7 +254,7 @@ def test_the_default_set_is_the_librarys(capfd, tmp_path):
     np.testing.assert_allclose(found, zoo.ReActNet20()(batch), atol=1e-4)
     target.unlink()
     capfd.readouterr()
-    # A classifier for other classes would be random, too.
+    # A classifier for other classes would also be random.
     words = ["export", "ReActNet20", "num_classes=7", "--format", "tflite", "-o", str(target)]
     assert cli.main(words) == 2 and not target.exists()
     assert "'cifar10' have 10 classes, not 7: give weights=FILE, or weights=none" in (
@@ -265,7 +265,7 @@ def test_the_default_set_is_the_librarys(capfd, tmp_path):
 
 
 def test_a_packed_run_knows_its_classes(run, lqz, tmp_path):
-    """RealResNet20 has no binary weights, so that its numbers stay as they are."""
+    """RealResNet20 has no binary weights, so its values do not change."""
     code, _, err = lqz("convert", run, "--to", "packed", "-o", "small.npz")
     assert code == 0, err
     name, card = describe_npz(tmp_path / "small.npz")

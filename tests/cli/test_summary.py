@@ -1,4 +1,4 @@
-"""`lqz summary` on a small larq network in place of the zoo's."""
+"""`lqz summary` on a small larq network instead of the zoo's."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from training import cli
 
 @pytest.fixture(autouse=True)
 def toy_zoo(monkeypatch):
-    """A zoo of one network, which needs no weights and takes a number of classes."""
+    """A zoo with one network, which needs no weights and takes a number of classes."""
 
     def toy(*, weights="imagenet", num_classes=10, input_shape=(8, 8, 3)):
         import tensorflow as tf
@@ -26,7 +26,7 @@ def toy_zoo(monkeypatch):
         layers = [tf.keras.layers.Input(input_shape), binary, tf.keras.layers.Flatten()]
         return tf.keras.Sequential([*layers, tf.keras.layers.Dense(num_classes)], name="toy")
 
-    # The catalog says in which module the function of a model is.
+    # The catalog names the module of a model's function.
     module = types.ModuleType("toy_models")
     module.Toy = toy
     monkeypatch.setitem(sys.modules, "toy_models", module)

@@ -11,7 +11,7 @@ WORDS = {word for info in fields(ReActNet, {}) for word in info.doc.split()}
 
 @pytest.fixture
 def shown(capsys, monkeypatch):
-    """What `lqz train ReActNet` shows on a terminal of `columns`, line by line."""
+    """Return the lines of `lqz train ReActNet --help` on a terminal of `columns`."""
 
     def show(columns, everything):
         monkeypatch.setattr(task_help, "columns", lambda: columns)

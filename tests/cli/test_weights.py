@@ -1,4 +1,4 @@
-"""`lqz list --weights`, `lqz predict` and `lqz convert`, as far as they need no PyTorch."""
+"""`lqz list --weights`, `lqz predict` and `lqz convert`, without PyTorch."""
 
 import json
 import sys
@@ -104,7 +104,7 @@ def test_top_five(lqz, model, file, tmp_path):
 
 
 def test_the_set_of_the_data_sets_name_is_meant():
-    """Not a lesser one that is registered before it, such as that of an hour."""
+    """The default is not a less accurate set that is registered earlier, such as OneHour's."""
     from zoo.pretrained.records import all_records, default_record
 
     names = {row.model: [] for row in zoo.catalog.rows()}
@@ -182,7 +182,7 @@ def test_our_own_format_is_kept_under_a_name(lqz, model, file, home):
 
 
 def test_packed_weights(lqz, home, tmp_path):
-    """Written from latent weights, kept packed, and the same to the bit when loaded."""
+    """A packed file from latent weights stays packed, and its outputs are bit-identical."""
     latent = zoo.ReActNet20(weights=None)
     save_weights(latent, tmp_path / "latent.npz")
     code, out, err = lqz("convert", "ReActNet20", "latent.npz", "--to", "packed", "-o", "small.npz")
@@ -198,7 +198,7 @@ def test_packed_weights(lqz, home, tmp_path):
 
 
 def test_what_is_packed_is_listed_as_such(capsys):
-    """Of the package itself, which the other tests here do without."""
+    """The package's own weights; the other tests here do not use them."""
     show_weights(["ReActNet20"], as_json=True)
     sets = json.loads(capsys.readouterr().out)
     found = {each["name"]: (each["state"], each["format"], each["version"]) for each in sets}
@@ -245,7 +245,7 @@ def test_what_convert_refuses(lqz, file, home, tmp_path):
 
 
 def test_only_writing_needs_pytorch(lqz, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
+    monkeypatch.setitem(sys.modules, "torch", None)  # None in sys.modules makes imports fail
     (tmp_path / "file.pth.tar").write_bytes(b"PK")
     refused(lqz("convert", MODEL, "file.pth.tar"), "'file.pth.tar' is not a readable PyTorch file")
     says = "'file.pth.tar' needs PyTorch: run pip install '.[convert]'"

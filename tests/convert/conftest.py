@@ -1,4 +1,4 @@
-"""What the tests of PyTorch's files share; they need torch and are a tier of their own."""
+"""Fixtures of the tests of PyTorch's files; they need torch and form a separate tier."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ sys.path.append(str(Path(__file__).parents[1] / "zoo" / "weights"))
 
 
 def pytest_ignore_collect(config):
-    """Other tiers do not even import these, which import torch."""
+    """Other tiers do not import these tests, because they import torch."""
     asked_for = config.option.markexpr
     return True if "convert" not in asked_for or "not convert" in asked_for else None
 
@@ -18,5 +18,5 @@ def pytest_collection_modifyitems(items):
             item.add_marker("convert")
 
 
-# Behind the path that makes it found (E402); pytest takes these fixtures from here (F401).
+# The import follows the path that it needs (E402); pytest uses these fixtures (F401).
 from weights_fixtures import register, server, unchanged  # noqa: E402,F401

@@ -1,4 +1,4 @@
-"""`lqz convert`: files that torch itself wrote, in both formats, sound, hostile and broken."""
+"""`lqz convert`: files that torch wrote in both formats: valid, hostile and damaged."""
 
 import os
 import pickle
@@ -26,7 +26,7 @@ FORMATS = pytest.mark.parametrize("format", [OLD, ZIP], ids=["before 1.6", "zip"
 
 
 def random_state(model, seed=0):
-    """The authors' keys with random numbers, as tensors."""
+    """Return tensors of random numbers under the authors' keys."""
     rng = np.random.default_rng(seed)
     state = OrderedDict()
     for key, value in torch_state(model).items():
@@ -45,7 +45,7 @@ def state():
 
 
 def as_trained(state):
-    """What the authors' scripts write: from DataParallel, beside optimizer and best accuracy."""
+    """Return what the authors' scripts write: DataParallel's keys, optimizer and best accuracy."""
     prefixed = OrderedDict((f"module.{key}", value) for key, value in state.items())
     return {
         "epoch": 255,
@@ -95,7 +95,7 @@ def test_there_and_back_is_equal_to_the_bit(lqz, tmp_path, model):
 
 
 def test_what_is_trained_here_goes_to_pytorch(lqz, tmp_path):
-    """An .npz in place of a set's name; PyTorch's own layer takes the result."""
+    """An .npz instead of a set's name; PyTorch's own layer loads the result."""
     from zoo.weights import save_weights
 
     model = zoo.RealResNet20(weights=None)
@@ -111,7 +111,7 @@ def test_what_is_trained_here_goes_to_pytorch(lqz, tmp_path):
 
 
 def test_a_file_without_counters(lqz, tmp_path):
-    """PyTorch before 0.4.1 wrote none, nor do torchvision's older files have them."""
+    """PyTorch before 0.4.1 wrote no counters, so torchvision's older files have none."""
     state = random_state(zoo.RealResNet20(weights=None))
     without = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     torch.save(without, tmp_path / "old.pth", **OLD)
@@ -137,7 +137,7 @@ def test_arguments_of_the_model(lqz, tmp_path):
 
 
 class TestOnTheFly:
-    """The authors' address: fetched, converted, pinned, kept."""
+    """A file at the authors' address is fetched, converted, pinned and stored."""
 
     @pytest.fixture
     def address(self, register, server, home, state, tmp_path):
@@ -175,7 +175,7 @@ class TestOnTheFly:
 
 
 def test_what_was_downloaded_by_hand(home, tmp_path, server, register):
-    """A page in place of the file: the error says what to do, and then the same line works."""
+    """The server sends a page instead of the file: the error says what to do, which then works."""
     server.files["/download"] = Served(b"<!doctype html><title>Sign in</title>")
     register("ReActNet18", "imagenet", address=f"{server.url}/download")
     with pytest.raises(WeightsError, match="a web page") as caught:
@@ -192,8 +192,8 @@ def test_what_was_downloaded_by_hand(home, tmp_path, server, register):
 
 @pytest.mark.parametrize("model", ["ReActNetA", "ReActNet18"])
 def test_the_authors_checkpoint_by_its_registered_name(register, server, home, tmp_path, model):
-    """The sentence of the README: the network with all its weights, from what its authors' script
-    writes, at the address of its record."""
+    """The sentence of the README: the network loads all its weights from the file that the authors'
+    script writes, at the address of its record."""
     state = random_state(zoo.get_model(model, weights=None))
     torch.save(as_trained(state), tmp_path / "model.pth.tar", **OLD)
     server.files["/download"] = Served((tmp_path / "model.pth.tar").read_bytes())
@@ -220,7 +220,7 @@ def test_reading_is_torchs(tmp_path, format, protocol, content):
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2"])
 def test_types_without_a_storage_of_their_own(tmp_path, dtype):
-    """Written as bytes; torch does not read its own legacy files of them."""
+    """Written as bytes, because torch cannot read its own legacy files of this kind."""
     numbers = torch.tensor([1, 2, 250]).to(getattr(torch, dtype))
     torch.save({"a": numbers, "b": numbers[1:]}, tmp_path / "file.pth")
     found = torch_file.read(tmp_path / "file.pth")
@@ -229,7 +229,7 @@ def test_types_without_a_storage_of_their_own(tmp_path, dtype):
 
 
 class TestRefused:
-    """One sentence, exit code 2, and neither the cache nor anything else on disk is touched."""
+    """The command prints one sentence, exits with 2 and changes nothing on disk."""
 
     @pytest.fixture
     def refused(self, lqz, home, tmp_path):
@@ -363,7 +363,7 @@ class TestRefused:
 
 
 def test_a_full_disk(lqz, state, tmp_path, home, monkeypatch):
-    """A file system of 1 MiB, where the system lets one be made."""
+    """A file system of 1 MiB, if the system allows it."""
     small = tmp_path / "small"
     small.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]

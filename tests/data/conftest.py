@@ -13,7 +13,7 @@ from training.data import FashionMNIST
 
 
 def configured(component, **fields):
-    """A configured instance of a Zookeeper component."""
+    """Return a configured instance of a Zookeeper component."""
     instance = component()
     configure(instance, fields, interactive=False)
     return instance

@@ -1,4 +1,4 @@
-"""Who answers at an address: real sockets of this machine."""
+"""Which service answers at an address, with real sockets of this machine."""
 
 import socket
 import sys
@@ -16,7 +16,7 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 @pytest.fixture
 def server():
-    """Starts servers that answer once with some bytes; gives the port."""
+    """Start servers that answer once with some bytes; return the port."""
     opened = []
 
     def start(answer):
@@ -85,4 +85,4 @@ def test_sockets_on_all_addresses_answer_at_one():
             assert not answers("::1")
             assert answer_only_at(["::1", "127.0.0.2"], [port])
             assert answers("::1") and answers("127.0.0.2") and not answers("127.0.0.1")
-    assert not answer_only_at(["127.0.0.1"], [port])  # it is closed
+    assert not answer_only_at(["127.0.0.1"], [port])  # the port is closed

@@ -1,4 +1,4 @@
-"""The data sets: what they offer, and one clear sentence for each thing that can be wrong."""
+"""The data sets: their attributes, and one clear sentence for each possible error."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_home_folder_and_environment(make, tmp_path, monkeypatch):
 
 
 def test_streams_of_many_files(make, tmp_path, images):
-    """CIFAR-10's class on files of its name: seeded order, skipping, names without reading."""
+    """The class Cifar10 on prepared files: seeded order, skipping, names without reading."""
     write_shards(tmp_path, "cifar10", images, shards=20, per_shard=10)
     data = make(Cifar10, data_dir=tmp_path)
     fixed = names(data.examples("train"))
@@ -140,7 +140,7 @@ def test_damaged(make, tmp_path, damage):
 
 
 def test_flipped_bits_in_a_record(make, tmp_path):
-    """Found while reading, since the file's size is right."""
+    """The damage is found during reading, because the file's size is right."""
     folder = Path(shutil.copytree(EMBEDDED, tmp_path / prepare.NAME / "1.0.0"))
     path = next(folder.glob("*-test.tfrecord-*"))
     content = bytearray(path.read_bytes())

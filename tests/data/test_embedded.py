@@ -1,4 +1,4 @@
-"""The embedded data set: what is in it, that it is small, and that its script made it."""
+"""The embedded data set: its contents, its small size, and that its script wrote it."""
 
 import hashlib
 import os
@@ -68,7 +68,7 @@ def test_tfds_reads_the_same_images_without_builder_code(fashion, split):
 
 
 def test_works_without_network(tmp_path):
-    """In a process of its own, whose every connection fails."""
+    """In a separate process in which every connection fails."""
     code = (
         "import socket\n"
         "def refuse(*a, **k): raise OSError('no network')\n"
@@ -88,8 +88,8 @@ def test_works_without_network(tmp_path):
 
 @pytest.mark.slow
 def test_rebuilt_byte_for_byte(tmp_path):
-    # Without the originals (30 MB, not in the repository) the images come from the committed files:
-    # their encoding is still checked, and the manifest holds what cannot be derived.
+    # Without the originals (30 MB, not in the repository), take the images of the committed files.
+    # Their encoding is still checked; the manifest has the facts that cannot be derived.
     if SOURCE.is_dir():
         images = {split: prepare.original_images(SOURCE, split) for split in prepare.SPLITS}
     else:

@@ -1,4 +1,4 @@
-"""A folder of images as people have them: every file is used, or named with the reason."""
+"""Typical folders of images: every file is used, or named with the reason."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def save(path: Path, pixels: np.ndarray, **options) -> None:
 
 @pytest.fixture
 def pixels() -> np.ndarray:
-    """Few colours, so that a GIF's palette holds them; no symmetry."""
+    """Return an image with few colours, which fit a GIF's palette, and without symmetry."""
     return np.random.default_rng(0).integers(0, 2, (8, 6, 3), dtype=np.uint8) * 255
 
 
@@ -174,7 +174,7 @@ def test_bad_files_are_unreadable_images_and_say_why(make, tmp_path, pixels):
     (cats / "1.png").unlink()
     os.mkfifo(cats / "1.png")
     os.truncate(cats / "2.png", 2**30)
-    Image.new("1", (30_000, 30_000)).save(cats / "3.png")  # 110 kB that become 2.7 GB
+    Image.new("1", (30_000, 30_000)).save(cats / "3.png")  # 110 kB that decode to 2.7 GB
     (cats / "4.png").unlink()
     (cats / "4.png").symlink_to("/dev/zero")
     contents = [example["image"].numpy() for example in data.examples("train")]
@@ -209,7 +209,7 @@ def test_every_class_gives_its_share(make, tmp_path, count, held_out):
 
 
 def test_runs_of_before_find_the_images_they_had(make, tmp_path, pixels):
-    """Flat folders of .jpg and .png, held out by the hash of their names."""
+    """Flat folders of .jpg and .png; the hash of a name decides what is held out."""
     for number in range(40):
         save(tmp_path / "cats" / f"{number}.png", pixels)
     save(tmp_path / "cats" / "1.bmp", pixels)
@@ -220,7 +220,7 @@ def test_runs_of_before_find_the_images_they_had(make, tmp_path, pixels):
     data.find_as_before()
     assert data.class_names == ["cats"] and data.remarks == []
     assert data.num_examples("train") + data.num_examples("validation") == 40
-    # Found by the code of then.
+    # Recorded by the code of that time.
     assert names_of(data, "validation") == ["0.png", "33.png", "6.png", "8.png"]
 
 

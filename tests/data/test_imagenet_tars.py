@@ -20,7 +20,7 @@ from training.settings.configuration import configure_task
 from zoo.errors import DatasetError
 
 TRAIN, VALIDATION = (tar.name for tar in TARS)
-# The class of the first validation images, as the devkit's ground truth has it.
+# The classes of the first validation images, from the devkit's ground truth.
 FIRST = ["n01751748", "n09193705", "n02105855", "n04263257", "n03125729"]
 CLASSES = sorted(FIRST[:4])
 KILLED = """
@@ -58,7 +58,7 @@ def tar(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
 
 @pytest.fixture
 def tars(tmp_path) -> Path:
-    """Three images of each of four classes to train on, and the first five to validate with."""
+    """Three training images of each of four classes, and the first five validation images."""
     folder = tmp_path / "tars"
     folder.mkdir()
     classes = {
@@ -170,7 +170,7 @@ def test_a_hash_is_computed_once(tars, tmp_path):
     right = OfficialTar(VALIDATION, hashlib.md5(source.read_bytes()).hexdigest(), "validation")
     check_hash(right, source, tmp_path / "out", read.append)
     wrong = OfficialTar(VALIDATION, "0", "validation")
-    check_hash(wrong, source, tmp_path / "out", read.append)  # it is remembered
+    check_hash(wrong, source, tmp_path / "out", read.append)  # the hash is remembered
     assert read == 2 * [source.stat().st_size]
     os.utime(source, (0, 0))
     with pytest.raises(DatasetError, match="not the official file"):

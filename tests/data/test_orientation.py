@@ -1,4 +1,4 @@
-"""Photographs as cameras store them: turned by their EXIF data everywhere, as Pillow turns them."""
+"""Photographs as cameras store them: all readers rotate them by their EXIF data, as Pillow does."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ ORIENTATIONS = range(9)  # 0: no EXIF data
 
 
 def stored(value: int, kind: str, before: bytes = b"") -> bytes:
-    """A picture without symmetry as a file that says how to turn it."""
+    """Return a file of a picture without symmetry, with an EXIF orientation."""
     blocks = np.random.default_rng(3).integers(0, 256, (3, 5, 3), dtype=np.uint8)
     exif = Image.Exif()
     if value:

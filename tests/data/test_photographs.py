@@ -1,4 +1,4 @@
-"""Pillow's crops of photographs beside TensorFlow's: the same parts, and values to a rounding."""
+"""Pillow's crops of photographs against TensorFlow's: same crops, values equal up to rounding."""
 
 import io
 
@@ -17,7 +17,7 @@ KEY = 11
 
 
 def photograph(images, width, height) -> Image.Image:
-    """A smooth coloured picture of real images, as a camera would see a poster of them."""
+    """Return a smooth coloured picture of real images, like a photograph of a poster."""
     rows = [np.concatenate(list(images[10 * i : 10 * i + 10, :, :, 0]), 1) for i in range(10)]
     grey = Image.fromarray(np.concatenate(rows)).resize((width, height), Image.Resampling.BICUBIC)
     turned = grey.transpose(Image.Transpose.ROTATE_180)
@@ -70,7 +70,7 @@ def test_pixels_are_tensorflows_but_for_roundings(make, images, channels):
     assert found.dtype == np.uint8 and kept.tolist() == list(range(8))
     for content, position, pixels in zip(contents, positions, found, strict=True):
         difference = np.abs(by_tensorflow(prep, content, position) - pixels)
-        assert difference.max() <= 2.01  # twice a rounding, and one of the JPEG decoders
+        assert difference.max() <= 2.01  # two roundings, and a difference of the JPEG decoders
         assert difference.mean() < 0.6
 
 
@@ -80,11 +80,12 @@ def test_what_cannot_be_decoded_is_left_out(make, images):
     found, kept = crops(prep).pixels([b"", whole, whole[:500], b"GIF89a"], KEY, np.arange(4))
     assert kept.tolist() == [1] and found.shape == (1, 32, 32, 3)
     alone, _ = crops(prep).pixels([whole], KEY, np.array([1]))
-    np.testing.assert_array_equal(found, alone)  # a seed is an image's own
+    np.testing.assert_array_equal(found, alone)  # each image has its own seed
 
 
 def test_large_photographs_are_decoded_smaller(make, images):
-    """At an eighth of their size, close to the resize of the whole; a pixel aside would be 12."""
+    """Decoded at an eighth of the size, close to a resize of the whole; an offset of one pixel
+    would give 12."""
     prep = make(RandomResizedCropFlip, input_shape=(32, 32, 3), lighting=0.0)
     contents = [saved(photograph(images, 1200, 900))]
     for orientation in (3, 6, 8):
@@ -100,7 +101,7 @@ def test_large_photographs_are_decoded_smaller(make, images):
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_the_pipeline_gives_the_same_batches_either_way(make, folder, cache):
-    """Positions, labels and what is unreadable; pixels to a rounding; resumed at any position."""
+    """Equal positions, labels and unreadable files; pixels up to rounding; also after a resume."""
     (folder / "train" / "bags" / "3.png").write_bytes(b"\x89PNG no image")
     prep = make(RandomResizedCropFlip, input_shape=(24, 24, 3))
     data = make(ImageFolder, data_dir=str(folder))

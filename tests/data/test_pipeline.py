@@ -18,15 +18,15 @@ from training.data import (
 )
 from zoo.errors import DatasetError, InvalidValueError
 
-# A copy on disk is read by the same mechanism as the data set's files, and has tests of its own.
+# A copy on disk is read by the same mechanism as the data set's files, and has separate tests.
 CACHES = ("memory", "none", pytest.param("disk", marks=pytest.mark.slow))
-# Of what takes longest, the mechanisms that read files are left to the slow tier.
+# The slowest cases, with the mechanisms that read files, run only in the slow tier.
 QUICK_CACHES = ("memory", pytest.param("none", marks=pytest.mark.slow), CACHES[2])
 
 
 @pytest.fixture(scope="module")
 def build(make, tmp_path_factory):
-    """A pipeline on 500 embedded images, batches of 32."""
+    """Return a pipeline on 500 embedded images with batches of 32."""
     data = make(FashionMNIST, train_split="train[:500]", validation_split="test[:50]")
     prep = make(PadCropFlip, input_shape=(28, 28, 1))
     folder = tmp_path_factory.mktemp("cache")
@@ -85,7 +85,7 @@ def test_order_by_seed_and_epoch(build, cache):
 
 @pytest.mark.parametrize("cache", CACHES)
 def test_images_keep_their_labels_and_names(make, build, fashion, cache):
-    """Without augmentation every image is found among the originals, under its label."""
+    """Without augmentation, every image equals an original with the same label."""
     pipeline = build(cache)
     pipeline.preprocessing = make(
         PadCropFlip, input_shape=(28, 28, 1), padding=0, flip=False, mean=(0.0,), std=(1.0,)
@@ -124,7 +124,7 @@ def test_workers_share_each_batch(build, cache):
         union = [part[step] for part in parts]
         joined = {k: np.concatenate([u[k] for u in union]) for k in batch}
         assert_equal([joined], [batch])
-    # Each continues from its own last position, or from the batch's end.
+    # Each worker continues from its own last position, or from the end of the batch.
     starts = [int(parts[0][3]["position"][-1]) + 1, 4 * 32]
     assert starts[0] == 4 * 32 - 16
     for worker, part, start in zip(workers, parts, starts, strict=True):
@@ -134,7 +134,7 @@ def test_workers_share_each_batch(build, cache):
 
 
 def test_mechanisms_agree_on_augmentation(make, build):
-    """The image at a position may differ between caches, its augmentation does not."""
+    """The image at a position may differ between caches, but its augmentation does not."""
     pipeline = build("memory")
     batch = collected(pipeline.train(4, steps=1))[0]
     key = pipeline.order.key(4)
@@ -177,7 +177,7 @@ def test_disk_cache_is_written_once_and_repaired(build, tmp_path):
     assert files
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
     assert {f: f.stat().st_mtime_ns for f in folder.glob("Fashion*")} == files
-    next(folder.glob("*.json")).unlink()  # as a run stopped while writing leaves it
+    next(folder.glob("*.json")).unlink()  # as after a run that was stopped while writing
     assert_equal(collected(build("disk", cache_dir=folder).train(0)), first)
 
 
@@ -291,7 +291,7 @@ def test_unreadable_images_are_skipped_and_named(make, folder, cache, workers):
     for worker in range(workers):
         pipeline = folder_pipeline(make, folder, cache, shard=(worker, workers))
         batches = collected(pipeline.train(0))
-        assert len(batches) == pipeline.steps_per_epoch == 5  # full batches, going round
+        assert len(batches) == pipeline.steps_per_epoch == 5  # full: the order wraps around
         assert all(len(b["label"]) == 8 // workers for b in batches)
         names = list(pipeline.order_names(0))
         for batch in batches:
@@ -319,7 +319,7 @@ def test_too_many_unreadable_images(make, folder, cache):
 
 @pytest.mark.parametrize("cache", CACHES)
 def test_nothing_is_readable(make, folder, cache):
-    """The data set ends instead of searching for ever."""
+    """The data set ends with an error instead of searching for ever."""
     spoil(folder, "train", 40)
     for file in sorted((folder / "train").rglob("*.*"))[:3]:
         file.write_bytes(b"not an image")

@@ -25,7 +25,7 @@ def seed(index: int) -> tf.Tensor:
 
 
 def mapped(function, values) -> np.ndarray:
-    """`function` of each value, compiled once."""
+    """Apply `function` to each value; it is compiled once."""
     return np.stack(
         list(tf.data.Dataset.from_tensor_slices(values).map(function).as_numpy_iterator())
     )
@@ -38,7 +38,7 @@ def example(contents: bytes, index: int = 0) -> dict:
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_decode_equals_pil(make, pictures, form, channels):
-    """Colour and grey files, to colour and grey; both libraries decode JPEG to within a step."""
+    """Colour and grey files are decoded to colour and grey; JPEG values differ by at most 1."""
     prep = make(PadCropFlip, input_shape=(32, 32, channels))
     for picture in pictures[:4]:
         for mode in ("RGB", "L"):
@@ -101,7 +101,7 @@ def test_a_batch_is_augmented_as_its_images_are(make, images):
 
 @pytest.mark.parametrize("padding", [0, 1, 4])
 def test_pad_crop_flip_is_one_of_all_crops(make, images, padding):
-    """Each result equals a crop of the padded image, black outside; all crops occur alike."""
+    """Each result equals a crop of the image padded with black; all crops are equally frequent."""
     prep = make(PadCropFlip, input_shape=(28, 28, 1), padding=padding)
     image, ways = images[9], 2 * padding + 1
     padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)))
@@ -161,7 +161,7 @@ def test_random_box_equals_torchvisions_rule(shape):
         lambda draws: p.random_box(tf.constant(shape), draws, (0.08, 1.0), (3 / 4, 4 / 3)), numbers
     )
     want = [numpy_box(shape, d.astype(float), (0.08, 1.0), (3 / 4, 4 / 3)) for d in numbers]
-    # float32 against float64: a value may round the other way once in a while.
+    # float32 against float64: a few values may round differently.
     differing = np.any(boxes != want, axis=1)
     assert differing.mean() <= 0.01 and np.abs(boxes - want).max() <= 1
     top, left, height, width = boxes.T
@@ -170,7 +170,7 @@ def test_random_box_equals_torchvisions_rule(shape):
 
 
 def test_random_box_distribution():
-    """Drawn from our seeds: quartiles of area and aspect ratio as with NumPy's own numbers."""
+    """With our seeds, area and aspect ratio have the same quartiles as with NumPy's numbers."""
     shape, count = (400, 500), 3000
 
     def box(index):

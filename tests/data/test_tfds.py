@@ -1,4 +1,4 @@
-"""`dataset=tfds:NAME`: a set that tensorflow-datasets' own code wrote, with its classes."""
+"""`dataset=tfds:NAME`: a data set that tensorflow-datasets wrote, with its classes."""
 
 import numpy as np
 import pytest

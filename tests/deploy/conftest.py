@@ -11,7 +11,7 @@ sys.path += [str(HERE), str(HERE.parent / "zoo" / "models")]
 
 @pytest.fixture
 def hasty_cc(tmp_path_factory, monkeypatch):
-    """The C compiler without optimisation, for tests that are not about what it makes."""
+    """Use the C compiler without optimisation, for tests that do not need it."""
     script = tmp_path_factory.mktemp("cc") / "cc"
     script.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
     script.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Networks for the export's tests, and what is compared: sums, signs and outputs."""
+"""Networks for the export's tests, and functions that compare sums, signs and outputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,9 @@ from openvino import opset15
 from zoo.deploy import to_openvino
 from zoo.deploy._signs import is_sign
 
-# The cheapest network of each paper, and what makes it still cheaper; SDBNNResNet20 has gates.
+# The smallest network of each paper, with arguments that make it smaller; SDBNNResNet20 has gates.
 QUICK: dict[str, dict[str, Any]] = {
-    # 4 and 12 channels are no multiples of 8.
+    # 4 and 12 channels are not multiples of 8.
     "ReActNetA": {"width": 0.375, "stem_strides": 1, "input_shape": (48, 48, 3)},
     "ReActNetB": {"width": 0.125, "stem_strides": 1, "input_shape": (48, 48, 3)},
     "ReActNet20": {},
@@ -27,12 +27,12 @@ assert {ROWS[name].family for name in QUICK} == {row.family for row in ROWS.valu
 
 
 def quick_network(name: str) -> tf.keras.Model:
-    """A small network of a family with random weights, which gives logits."""
+    """Build a small network of a family with random weights; it returns logits."""
     return randomize(build(name, classifier_activation=None, **QUICK[name]))
 
 
 def turned(model: tf.keras.Model) -> tf.keras.Model:
-    """Half of all batch norm factors made negative, as training makes some: signs turn round."""
+    """Make half of all batch norm factors negative: this flips signs. Training does it too."""
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.scale:
             factors = layer.gamma.numpy()
@@ -41,13 +41,13 @@ def turned(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def beginning(model: tf.keras.Model, convolutions: int) -> tf.keras.Model:
-    """The model up to its binary convolution of this number."""
+    """Return the model up to the binary convolution with this number."""
     last = model.get_layer(binary_names(model)[convolutions])
     return tf.keras.Model(model.inputs, last.input)
 
 
 def binary_names(model: tf.keras.Model) -> list[str]:
-    """Names of the layers that sign their input and have kernels of one magnitude per filter."""
+    """Return the layers with signs as input and kernels of one magnitude per filter."""
     found = []
     for layer in model.layers:
         if is_sign(getattr(layer, "input_quantizer", None)) and layer.kernel_quantizer is not None:
@@ -59,7 +59,7 @@ def binary_names(model: tf.keras.Model) -> list[str]:
 
 
 def kernel_of(layer: Any) -> np.ndarray:
-    """The kernel that a quantised layer works with."""
+    """Return the quantised kernel of a layer."""
     return layer.kernel_quantizer(tf.convert_to_tensor(layer.kernel)).numpy()
 
 
@@ -69,13 +69,13 @@ def binary_nodes(converted: ov.Model) -> list[Any]:
 
 @dataclass
 class Sums:
-    """What one binary convolution of an OpenVINO model computed, and Keras from the same signs.
+    """The sums of one binary convolution in OpenVINO, and Keras's sums from the same signs.
 
     Attributes:
-        name: of the Keras layers, joined by "+" where two became one.
-        theirs, ours: (batch, height, width, filters), of signs alone.
-        other_signs: how many inputs have another sign in the Keras model.
-        signs: how many inputs there are.
+        name: names of the Keras layers, joined by "+" if two became one.
+        theirs, ours: sums of signs, (batch, height, width, filters).
+        other_signs: number of inputs with another sign in the Keras model.
+        signs: number of inputs.
         margin: the largest absolute value, in Keras, of an input with another sign.
     """
 
@@ -88,12 +88,12 @@ class Sums:
 
 
 def compared_sums(model: tf.keras.Model, batch: np.ndarray) -> list[Sums]:
-    """Every binary convolution of the exported model, run by OpenVINO, beside Keras's."""
+    """Run every binary convolution of the exported model in OpenVINO; return it with Keras's."""
     converted = to_openvino(model, len(batch))
     nodes = binary_nodes(converted)
     signs = [node.input_value(0).get_node() for node in nodes]
     assert {node.get_type_name() for node in signs} <= {"FakeQuantize"}
-    # Signs are bits only inside the plugin: what is compared with the threshold is looked at.
+    # Signs are bits only inside the plugin, so read the values before the threshold.
     outputs = [node.output(0) for node in nodes] + [node.input_value(0) for node in signs]
     probe = ov.Model([opset15.result(each) for each in outputs], converted.get_parameters())
     found = ov.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([batch])
@@ -127,7 +127,7 @@ def names_of(node: Any) -> list[str]:
 
 
 def kernel_bits(node: Any) -> np.ndarray:
-    """The 1-bit kernel of a node, (filters, channels, height, width)."""
+    """Return the 1-bit kernel of a node, (filters, channels, height, width)."""
     kernel = node.input_value(1).get_node()
     assert kernel.get_element_type() == ov.Type.u1
     shape = tuple(kernel.get_output_shape(0))
@@ -136,12 +136,12 @@ def kernel_bits(node: Any) -> np.ndarray:
 
 
 def turned_channels(node: Any, layers: list[Any]) -> np.ndarray:
-    """Input channels whose signs are turned round, in the kernel as in the image."""
+    """Return the input channels with flipped signs, both in the kernel and in the image."""
     keras = np.concatenate([kernel_of(layer) for layer in layers], -1)
-    if keras.ndim == 2:  # a dense layer's
+    if keras.ndim == 2:  # the kernel of a dense layer
         keras = keras[None, None]
     keras = keras.transpose(3, 2, 0, 1) > 0
-    bits = kernel_bits(node)[:, : keras.shape[1]]  # what is behind fills a byte
+    bits = kernel_bits(node)[:, : keras.shape[1]]  # the remaining bits fill a byte
     differ = keras != bits.astype(bool)
     some, every = differ.any(axis=(0, 2, 3)), differ.all(axis=(0, 2, 3))
     assert (some == every).all(), "neither the kernel's signs nor their contraries"
@@ -149,7 +149,7 @@ def turned_channels(node: Any, layers: list[Any]) -> np.ndarray:
 
 
 def summed(layer: Any, signs: np.ndarray) -> np.ndarray:
-    """The layer's kernel signs, applied to signs by the layer itself: whole numbers."""
+    """Let the layer apply the signs of its kernel to signs; the sums are whole numbers."""
     kernel = np.where(kernel_of(layer) > 0, 1, -1).astype(np.float32)
     if kernel.ndim == 2:
         return signs @ kernel

@@ -1,4 +1,4 @@
-"""Networks whose outputs are the sums of binary convolutions, with every geometry."""
+"""Networks that return the sums of binary convolutions, with every geometry."""
 
 import larq as lq
 import tensorflow as tf
@@ -36,10 +36,10 @@ CONVOLUTIONS = {
 
 
 def sums_network(channels: int, size: tuple[int, int] = (11, 10)) -> tf.keras.Model:
-    """All convolutions side by side, which gives the sums one after another."""
+    """All convolutions side by side, with their sums as consecutive outputs."""
     image = tf.keras.Input((*size, channels))
     sums = [make()(image) for make in CONVOLUTIONS.values()]
-    if channels != 16:  # of which the dilated one makes pixels of 32 bits
+    if channels != 16:  # the pixels of the dilated one have 32 bits
         sums.pop(list(CONVOLUTIONS).index("dilated"))
     flat = layers.Concatenate()([layers.Flatten()(each) for each in sums])
     return randomize(tf.keras.Model(image, flat, name="sums"))

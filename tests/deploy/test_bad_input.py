@@ -1,4 +1,4 @@
-"""What cannot be exported or run, each said in one sentence."""
+"""Models that cannot be exported or run: one sentence for each."""
 
 import os
 import re
@@ -174,7 +174,7 @@ def test_other_processors(tmp_path, monkeypatch):
 
 
 def test_reference_kernels_are_found_out(small):
-    """A graph as others convert it: signs of -1 and +1, which the plugin has no fast kernel for."""
+    """A graph from another converter: signs are -1 and +1, without a fast kernel in the plugin."""
     import openvino as ov
     from openvino import opset15 as ops
 
@@ -245,7 +245,7 @@ def test_commands_say_so_at_once(module, options, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
-    assert done.returncode == 2 and done.stdout == "False\n"  # before the wait for TensorFlow
+    assert done.returncode == 2 and done.stdout == "False\n"  # before TensorFlow is loaded
     assert re.fullmatch(r"Error: .* needs .*: run pip install '\.\[\w+\]' in .*\.\n", done.stderr)
     assert not list(tmp_path.iterdir())
 
@@ -255,7 +255,7 @@ def test_commands_say_so_at_once(module, options, tmp_path):
 
 @pytest.fixture
 def run(capfd, tmp_path, monkeypatch):
-    """`lqz` in an empty directory with a file called `file`; exit code and standard error."""
+    """Run `lqz` in a directory with a file `file`; return exit code and standard error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "broken.keras").write_text("nothing")

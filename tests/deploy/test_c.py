@@ -1,4 +1,4 @@
-"""Networks as C: compiled by this machine's compiler, run, and compared with Keras."""
+"""Networks in C: compiled by this machine's compiler, run, and compared with Keras."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from zoo.deploy.c.load import CNetwork, read_manifest
 from zoo.layers import LeakyClip, SubsamplePad
 
 layers = tf.keras.layers
-QUICKLY = ("-std=c11", "-O1")  # compiles in a third of the time, and computes the same
+QUICKLY = ("-std=c11", "-O1")  # compiles in a third of the time and computes the same
 SETS = {"best": (), "avx2": ("-DBNN_NO_AVX512",), "portable": ("-DBNN_ONLY_PORTABLE",)}
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 pytestmark = needs_compiler
@@ -26,7 +26,7 @@ pytestmark = needs_compiler
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """Export, compile and load a model; the kernels are compiled once for each instruction set."""
+    """Export, compile and load a model; kernels are compiled once for each instruction set."""
     folder = tmp_path_factory.mktemp("kernels")
 
     def compiled(model, directory, instructions="best", **options):
@@ -60,27 +60,27 @@ def test_sums_of_signs_are_exact(channels, instructions, compiled, tmp_path):
     model = sums_network(channels)
     network = compiled(model, tmp_path / "c", instructions)
     batch = images(model, 2)
-    batch[0, :5] = np.round(batch[0, :5])  # and zeros, whose sign is +1
+    batch[0, :5] = np.round(batch[0, :5])  # and zeros; their sign is +1
     found, expected = network(batch), model(batch, training=False).numpy()
     assert (found == np.round(found)).all() and np.array_equal(found, expected)
 
 
 def test_pixels_of_16_bits_between_layers(compiled, tmp_path):
-    """As the last test, but the signs are a layer's and lie between other maps."""
+    """As the last test, but the binary convolution is inside a network."""
     image = tf.keras.Input((9, 9, 16))
     x = layers.Add()([symmetric(16, 3)(image), image])
     x = layers.Add()([symmetric(16, 3)(x), layers.AveragePooling2D(1)(x)])
     model = randomize(tf.keras.Model(image, binary(16, (3, 2), padding="same")(x), name="pairs"))
     network = compiled(model, tmp_path / "c")
-    batch = np.round(4 * images(model, 8))  # whole numbers, so that no sum is rounded
+    batch = np.round(4 * images(model, 8))  # whole numbers, so sums are exact
     assert np.array_equal(network(batch), model(batch, training=False))
 
 
-# --- what stands around them ----------------------------------------------------------------------
+# --- other layers ---------------------------------------------------------------------------------
 
 
 def everything():
-    """A network with every kind of layer that the catalog's do not have."""
+    """A network with every kind of layer that the catalog's models do not have."""
     image = tf.keras.Input((13, 11, 5))
     x = layers.Rescaling([1.5, 1, 1, 1, 2], 0.1)(image)
     x = layers.ZeroPadding2D(((1, 2), (0, 1)))(layers.LeakyReLU(0.2)(x))
@@ -149,7 +149,7 @@ def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
 
 @pytest.mark.parametrize("shrink", ["subsample", "mean", "maximum", "depthwise"])
 def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path):
-    """In less memory than both would take; wide maps, of more pixels than are computed at once."""
+    """It needs less memory than both maps, which have more pixels than are computed at once."""
     image = tf.keras.Input((40, 40, 3))
     x = layers.Conv2D(16, 1)(image)
     before = layers.BatchNormalization()(x)
@@ -167,7 +167,7 @@ def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path
     assert relative(network(batch), model(batch, training=False)) < 1e-5
 
 
-# --- trained networks, and the C code as such -----------------------------------------------------
+# --- trained networks, and the C code -------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What cannot be exported to C or compiled, each said in one sentence, and nothing left behind."""
+"""Models that cannot be exported to C or compiled: one sentence for each, and no files remain."""
 
 import json
 import os
@@ -166,7 +166,7 @@ def test_directories(tmp_path, monkeypatch):
     again = to_c(model, tmp_path / "empty", name="second").directory
     assert (again / "second.c").is_file() and not (first / "first.c").exists()
 
-    # A write that fails in the middle leaves the earlier export as it was, and nothing else.
+    # After a write that fails in the middle, only the earlier export is there, unchanged.
     from zoo.deploy.c import write
 
     def fails(path, value):

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler"),
 ]
-# A rounding difference turns a sign next to zero, and with random weights the turn grows from layer
+# A rounding difference flips a sign near zero. With random weights, the difference grows from layer
 # to layer; unrelated numbers differ by 1.4.
 TURNED = 0.5
 REFUSED = {"DoReFaNet": "is not a sign", "MeliusNet22": "several outputs"}

@@ -1,4 +1,4 @@
-"""`lqz export` and `lqz benchmark` on small networks, with every runtime, and what they write."""
+"""`lqz export` and `lqz benchmark` on small networks, with every runtime, and their files."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def export(trained, tmp_path, capfd):
-    """`lqz export` of the network; gives the path, what was printed, and a batch with outputs."""
+    """Run `lqz export`; return the path, the printed text, and a batch with its outputs."""
     model, weights = trained
 
     def export(kind, name, *options):
@@ -112,7 +112,7 @@ KINDS = ("openvino", "openvino-float", "lce", "keras")
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """One benchmark of all runtimes, and the folder with what it wrote."""
+    """One benchmark of all runtimes, and the folder with its files."""
     folder = tmp_path_factory.mktemp("benchmark")
     save_weights(randomize(zoo.get_model(MODEL, weights=None)), folder / "weights.npz")
     words = ["benchmark", MODEL, f"weights={folder / 'weights.npz'}"]
@@ -186,7 +186,7 @@ def test_the_picture(measured, rows):
     assert [point["runtime"] for point in drawn] == list(KINDS)
     assert {point["top1"] for point in drawn} == {catalog.row(MODEL).top1}
     narrower = [{**row, "binary_macs": row["binary_macs"] // 4} for row in rows]
-    assert points(narrower) == []  # another network than the published one
+    assert points(narrower) == []  # not the published network
 
 
 def test_the_readmes_tables_come_from_these_files(measured):

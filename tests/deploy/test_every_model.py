@@ -22,9 +22,9 @@ from zoo.deploy.cpu import without_avx2
 from zoo.errors import DeployError
 
 ROWS = catalog.rows(origin="zoo")
-# A rounding difference turns a sign next to zero, and with random weights the turn grows from layer
-# to layer (47 in BiRealNet50). So outputs are only bounded here, far below the 1.4 of unrelated
-# numbers, and every sum is compared from the same signs.
+# A rounding difference flips a sign near zero. With random weights, the difference grows from layer
+# to layer (47 in BiRealNet50). So outputs must only differ far less than 1.4, the difference of
+# unrelated numbers; and every sum computed from the same signs is compared.
 TURNED = 0.5
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -51,7 +51,7 @@ def test_openvino(model, tmp_path):
 
     files = save_openvino(converted, tmp_path)
     memory = zoo.profile(model).memory_bytes
-    if memory > 2**20:  # the graph itself is the larger part of the smallest models' files
+    if memory > 2**20:  # in the files of the smallest models, the graph is larger than the weights
         assert sum(file.stat().st_size for file in files) == pytest.approx(memory, rel=0.05)
 
     compiled = compile_openvino(files[0])
@@ -79,7 +79,7 @@ def test_lce(model):
     assert relative(found, model(batch, training=False)) < TURNED
 
 
-# Of larq-zoo's models, by what their message says.
+# larq-zoo's models that are refused, by a part of the message.
 REFUSED = {
     "DoReFaNet": "is not a sign",
     "MeliusNet22": "several outputs",

@@ -1,4 +1,4 @@
-"""What `lqz export` wrote, measured by `lqz evaluate`, used by `lqz predict` and in Python."""
+"""Exports measured by `lqz evaluate`, and used by `lqz predict` and in Python."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ def small_network(seed: int = 1) -> tf.keras.Model:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A network in a file, images in class folders, and what Keras makes of them."""
+    """A network in a file, images in class folders, and Keras's outputs for them."""
     root = tmp_path_factory.mktemp("small")
     draws = np.random.default_rng(0)
     images = draws.integers(0, 256, (len(CLASSES) * PER_CLASS, SIZE, SIZE, 3), np.uint8)
@@ -114,7 +114,7 @@ def test_an_export_is_measured_used_and_says_what_it_is(exported, small, lqz, tm
     card = read_card(path, kind_of(path))
     assert card.network == "small" and card.weights == "small.keras" and not card.set_name
     assert card.card.names == CLASSES and card.card.preprocessing.mean == MEAN
-    # In Python: any number of images, also none.
+    # In Python, the number of images is free, also 0.
     runner = load_export(path, trusted=True)
     found = runner(small.batch)
     if kind == "c":  # which gives logits
@@ -139,7 +139,7 @@ def test_an_export_is_measured_used_and_says_what_it_is(exported, small, lqz, tm
         for each in ([path] if path.is_file() else path.rglob("*"))
         if each.is_file()
     )
-    # Used without Keras: its classes and its preprocessing are its own.
+    # Used without Keras: the export contains its classes and its preprocessing.
     image = small.root / "photos" / "val" / "bee" / "07.png"
     assert lqz("predict", path, image, *trust(kind)) == lqz("predict", small.keras, image)
 
@@ -168,14 +168,14 @@ def test_another_network_gives_other_classes(exported, small, lqz, tmp_path):
     ]
     assert float(row["margin"]) == pytest.approx(max(margins), rel=0.1)
     assert lqz(*command, "--tolerance", "100")[0] == 0
-    # The documents' table comes from such a file.
+    # The table in the documentation is made from such a file.
     table = exports(tmp_path / "results" / "exports.csv").splitlines()
     assert re.search(rf"\| {len(changed)} \| ", table[2]) and f"| {kind} |" in table[2]
     assert exports(tmp_path / "none.csv") == NO_EXPORTS
 
 
 def test_bytes_in_batches_of_a_fixed_size(small, lqz, tmp_path):
-    """15 images in threes of 4 and one of 3, by a network that takes 2 at a time."""
+    """15 images in three batches of 4 and one of 3, for a network that takes 2 at a time."""
     options = ["--format", "openvino", "--preprocess", "--batch", "2", "-o", "ov"]
     assert lqz("export", small.keras, *options)[0] == 0
     runner = load_export(tmp_path / "ov" / "model.xml")
@@ -188,7 +188,7 @@ def test_bytes_in_batches_of_a_fixed_size(small, lqz, tmp_path):
 
 
 def test_a_set_is_found_by_its_name(capfd, tmp_path, monkeypatch):
-    """Of the package itself: nobody says what the export was made from."""
+    """Weights of the package: the user does not name the network that was exported."""
     monkeypatch.chdir(tmp_path)
     draws = np.random.default_rng(0)
     for split in ("train", "val"):
@@ -210,7 +210,7 @@ def test_a_set_is_found_by_its_name(capfd, tmp_path, monkeypatch):
     out, err = capfd.readouterr()
     assert (code, err) == (0, "")
     assert "beside ReActNet20 (cifar10-hour: " in out and "of 10 images" in out
-    # A set whose file is another one by now is not what the export was made from.
+    # If the set has another file now, it is not the network that was exported.
     text = (tmp_path / "x" / "card.json").read_text()
     (tmp_path / "x" / "card.json").write_text(text.replace(card.sha256, "0" * 64))
     assert cli.main(["evaluate", "x", *settings]) == 2

@@ -1,4 +1,4 @@
-"""Exports that are not whole, not one's own, or of another network: one sentence each."""
+"""Exports that are damaged, from other programs, or of another network: one sentence each."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def network(size: int = 8, classes: int = 3) -> tf.keras.Model:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A network's file, and exports of it that are quick to make."""
+    """A network's file, and some exports of it that take little time."""
     root = tmp_path_factory.mktemp("exports")
     network().save(root / "net.keras")
     for kind, name in (("c", "c"), ("openvino", "ov"), ("onnx", "m.onnx"), ("tflite", "m.tflite")):
@@ -50,7 +50,7 @@ def refused(result, says):
 
 
 def both(lqz, path, says, image, *options):
-    """By `lqz evaluate` and by `lqz predict`."""
+    """Run `lqz evaluate` and `lqz predict`."""
     refused(lqz("evaluate", path, "--against", "ReActNet20", *options), says)
     refused(lqz("predict", path, image, *options), says)
 
@@ -117,7 +117,7 @@ def test_no_compiler(made, image, lqz, monkeypatch):
 
 
 def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
-    """TensorFlow's own interpreter would run them: this one reads a file."""
+    """TensorFlow's own interpreter would execute them; this one reads a file."""
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3])])
     def infer(images):
@@ -131,7 +131,7 @@ def test_operations_of_tensorflow_in_a_tflite_file(tmp_path, image, lqz, capfd):
         tf.lite.OpsSet.SELECT_TF_OPS,
     ]
     (tmp_path / "x.tflite").write_bytes(converter.convert())
-    capfd.readouterr()  # what the converter said
+    capfd.readouterr()  # the converter's message
     both(lqz, tmp_path / "x.tflite", "is unsafe: its operation 'FlexReadFile'", image)
 
 
@@ -145,7 +145,7 @@ def test_an_onnx_file_that_names_other_files(copy, image, lqz):
 
 
 def test_another_network(made):
-    """The one that --against names has other images, or other classes."""
+    """The network of --against takes other images, or has other classes."""
     runner = load_export(made / "m.onnx")
     require_same_ends(runner, keras_runner(network()), "net")
     for other, says in (

@@ -1,4 +1,4 @@
-"""`lqz benchmark` on a terminal, ended by Ctrl-C: a real process, signal and terminal."""
+"""`lqz benchmark` on a terminal, ended by Ctrl-C, with a real process, signal and terminal."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def test_what_is_finished_is_kept(tmp_path):
         stdout=child,
         stderr=child,
         env=environment,
-        # Processes that run tests side by side ignore the signal, and so would theirs.
+        # Parallel test processes ignore the signal; their child processes would ignore it too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(child)
@@ -45,7 +45,7 @@ def test_what_is_finished_is_kept(tmp_path):
     os.close(parent)
     assert process.wait(timeout=10) == 130
     assert "RealResNet20 (1 of 1): openvino, batch 1, threads 1, round 1 of 20" in shown
-    assert "left" in shown[shown.index("batch 2") :]  # the first part tells how long it takes
+    assert "left" in shown[shown.index("batch 2") :]  # after the first part
     assert shown.rstrip().endswith("Interrupted.") and "Traceback" not in shown
     rows = json.loads((tmp_path / "found.json").read_text())["results"]
     assert [row["batch"] for row in rows] == [1, 2, 3][: len(rows)]  # not the last

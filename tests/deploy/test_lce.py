@@ -1,4 +1,4 @@
-"""Flatbuffers, run by Larq Compute Engine's and TensorFlow Lite's interpreters."""
+"""Flatbuffers in the interpreters of Larq Compute Engine and TensorFlow Lite."""
 
 import larq as lq
 import numpy as np
@@ -13,12 +13,12 @@ from zoo.deploy.lce.export import to_tflite
 from zoo.errors import DeployError
 from zoo.layers import SymmetricConv2D
 
-ROUNDING = 1e-5  # relative L2, where no sign differs
+ROUNDING = 1e-5  # relative L2 difference if no sign differs
 
 
 @pytest.mark.parametrize("name", [name for name in QUICK if ROWS[name].binary_macs])
 def test_networks(name):
-    """Their first blocks: a converter's time is that of its graph's size."""
+    """Return only the first blocks of the models: conversion time grows with the graph."""
     model = beginning(turned(quick_network(name)), 4)
     assert len(binary_names(model)) >= 4
     flatbuffer = to_lce(model)
@@ -46,7 +46,7 @@ def binary(filters, size, cls=SymmetricConv2D, **options):
 
 
 def test_symmetric_padding_is_exact():
-    """All sizes in one flatbuffer: what takes long is starting the converter."""
+    """All sizes in one flatbuffer, because the start of the converter takes most of the time."""
     inputs = [tf.keras.Input(image) for image in ((9, 7, 32), (8, 6, 32))]
     cases = [(size, strides) for size in (1, 3, 5) for strides in (1, 2)]
     outputs = [

@@ -1,4 +1,4 @@
-"""ONNX files: what ONNX Runtime computes of them, beside Keras."""
+"""ONNX files in ONNX Runtime, compared with Keras."""
 
 import larq as lq
 import numpy as np
@@ -52,7 +52,7 @@ def test_batches_of_any_size_names_and_notes():
     }
     assert [each.name for each in file.graph.input] == ["image input"]
     assert file.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    # The kernel's signs are computed, and batch norm is folded in: two values for each filter.
+    # The exported kernel has signs with batch norm folded in: two values for each filter.
     arrays = map(onnx.numpy_helper.to_array, file.graph.initializer)
     [kernel] = [each for each in arrays if each.shape == (8, 16, 3, 3)]
     magnitudes = np.abs(kernel.reshape(8, -1))

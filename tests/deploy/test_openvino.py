@@ -1,4 +1,4 @@
-"""What OpenVINO computes of an exported model, convolution by convolution and at the end."""
+"""Exported models in OpenVINO: each convolution and the outputs, compared with Keras."""
 
 import warnings
 
@@ -26,17 +26,17 @@ from zoo.deploy.cpu import without_avx2
 from zoo.errors import DeployWarning
 from zoo.layers import BatchNorm, LeakyClip, LearnableShift, LearnedScale, RPReLU, SymmetricConv2D
 
-ROUNDING = 1e-5  # relative L2, where no sign differs
+ROUNDING = 1e-5  # relative L2 difference if no sign differs
 
 
 def computed(model, batch, **options):
-    """What OpenVINO makes of a batch."""
+    """Return OpenVINO's outputs for a batch."""
     return compile_openvino(to_openvino(model, len(batch), **options))([batch])[0]
 
 
 @pytest.mark.parametrize("name", QUICK, scope="class")
 class TestNetworks:
-    """The cheapest networks of each paper, with half of the batch norms' factors negative."""
+    """The smallest networks of each paper, with half of the batch norm factors negative."""
 
     @pytest.fixture(scope="class")
     def model(self, name):
@@ -75,7 +75,7 @@ class TestNetworks:
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
         loaded = ov.Core().compile_model(read, "CPU", settings)([batch])[0]
         assert np.array_equal(loaded, compile_openvino(converted)([batch])[0])
-        # One bit a weight: the rest of the file is not larger than the rest of the network.
+        # One bit per weight: the other parts of the file are not larger than the other weights.
         one_bit = sum(np.size(model.get_layer(n).kernel) for n in binary_names(model)) / 8
         rest = zoo.profile(model).memory_bytes - one_bit
         assert weights.stat().st_size <= one_bit + 1.5 * rest + 8 * len(model.layers)
@@ -115,7 +115,7 @@ def test_symmetric_padding(image, size, strides):
 @pytest.mark.parametrize("channels", [2, 4, 8, 12, 16, 24, 72])
 @pytest.mark.parametrize("filters", [1, 8, 11])
 def test_numbers_of_channels(channels, filters):
-    # OpenVINO's kernels read whole bytes: what is behind must count for nothing, at borders too.
+    # OpenVINO's kernels read whole bytes: the unused bits must not count, also at borders.
     assert exactly_equal(network((5, 6, channels), binary(filters)))
 
 
@@ -140,7 +140,7 @@ def test_larqs_own_convolution(channels, options):
 
 
 def test_what_stands_after_a_binary_convolution_is_fused_rightly():
-    # The plugin works off the rest in the same kernel; here with filters that fill no register.
+    # The plugin computes the rest in the same kernel; here the filters do not fill a register.
     scale, norm, prelu = LearnedScale("case1"), BatchNorm(), RPReLU()
     model = network((6, 6, 20), binary(14), scale, norm, prelu, binary(11), BatchNorm())
     batch = images(model, 3)
@@ -199,7 +199,7 @@ def test_a_feature_map_comes_channels_last():
     model = randomize(zoo.ReActNet20(weights=None, input_shape=(32, 32, 3), include_top=False))
     batch = images(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeployWarning)  # memory is reordered for the result alone
+        warnings.simplefilter("error", DeployWarning)  # memory is reordered only for the result
         found = computed(model, batch)
     assert found.shape == (2, 8, 8, 64)
     assert relative(found, model(batch, training=False)) < ROUNDING

@@ -1,4 +1,4 @@
-"""Layers of the user's own: exported as they compute, or refused by name."""
+"""The user's own layers: exported with the same results, or refused by name."""
 
 import larq as lq
 import numpy as np
@@ -71,7 +71,7 @@ class Same(SymmetricConv2D):
 
 
 class OnlyMade(SymmetricConv2D):
-    """Made and described in another way; computes the same."""
+    """A layer with another constructor and configuration that computes the same."""
 
     def __init__(self, filters=8, **kwargs):
         super().__init__(filters, 3, strides=2, **{"name": "mine", **SIGNS, **kwargs})
@@ -240,7 +240,7 @@ def test_a_conversion_prints_nothing(capfd):
 def test_what_a_converter_does_not_know_is_one_sentence():
     class Turned(SymmetricMaxPool2D):
         def call(self, inputs):
-            return -super().call(inputs)  # explicit paddings, which the runtime does not have
+            return -super().call(inputs)  # explicit padding, which the runtime does not support
 
     for convert in (to_tflite, to_lce):
         with pytest.raises(DeployError, match=r"may not know these layers: mine\.$") as error:
@@ -249,7 +249,7 @@ def test_what_a_converter_does_not_know_is_one_sentence():
 
 
 def test_the_safety_net_names_the_layer_that_differs(monkeypatch):
-    """A fault of the export itself, which no rule foresees."""
+    """A bug in the export that no rule covers."""
     builders = openvino_export._builders()
     monkeypatch.setitem(builders, keras.ReLU, builders[keras.Flatten])
     model = chain(keras.Conv2D(4, 3), keras.Flatten(), keras.ReLU(name="mine"), keras.Dense(3))
@@ -267,7 +267,7 @@ def test_the_safety_net_of_c_needs_no_compiler(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("form", ["openvino", "c"])
 def test_a_function_that_a_layer_keeps_in_an_attribute(form, tmp_path):
-    """No method differs: what the layer computes shows when it runs."""
+    """The layer overrides no method: only running it shows that it computes something else."""
 
     class Doubled(keras.MaxPooling2D):
         def __init__(self, **options):
@@ -316,7 +316,7 @@ def test_the_graph_of_c_computes_what_keras_does(layer):
 
 
 def many():
-    """Two inputs and twelve outputs, none in the order of their names."""
+    """Two inputs and twelve outputs, not in the order of their names."""
     b, a = tf.keras.Input((4, 4, 3), name="b"), tf.keras.Input((4, 4, 3), name="a")
     outputs = [
         keras.Dense(2, name=f"out{20 - i}")(keras.Flatten()(b if i % 2 else a)) for i in range(12)

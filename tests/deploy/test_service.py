@@ -1,4 +1,4 @@
-"""An exported network in OpenVINO's asynchronous queue, as a service has it, at full load."""
+"""An exported network in OpenVINO's asynchronous queue, as in a service, at full load."""
 
 import pytest
 import tensorflow as tf
@@ -7,7 +7,7 @@ from case import randomize
 import zoo
 from benchmarks.async_queue import compiled_for_load, full_load, random_images
 
-# What a process may add by freeing and taking memory in other places.
+# Memory that a process may add by freeing and allocating in other places.
 GROWTH = 8 * 2**20
 
 

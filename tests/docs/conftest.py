@@ -1,4 +1,4 @@
-"""The documentation, built once for all tests of this folder, and a browser that reads it."""
+"""The documentation, built once for all tests of this folder, and a browser."""
 
 import functools
 import http.server

@@ -26,7 +26,7 @@ def page(browser):
 
 
 def shown(page):
-    """The classes and probabilities in the table."""
+    """Return the classes and probabilities in the table."""
     rows = [row.text.split() for row in page.find_elements("css selector", "#top tr")]
     return [(row[0], float(row[1])) for row in rows]
 
@@ -69,7 +69,7 @@ def wait_for(page, condition):
 
 
 def test_layers_show_the_signs_that_keras_has(page):
-    """Of the first convolution, pixel by pixel; of all, how many and their sizes."""
+    """The first convolution's map, pixel by pixel; for all maps, their number and sizes."""
     model = zoo.get_model(MODEL, weights=WEIGHTS)
     convolutions = [each for each in model.layers if getattr(each, "input_quantizer", None)]
     pictures = page.find_elements("css selector", LAYERS)

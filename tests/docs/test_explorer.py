@@ -1,4 +1,4 @@
-"""The model explorer in a real browser, from a site that was just built, served on loopback."""
+"""The model explorer in a real browser, from a new build of the site on the loopback address."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_every_column_sorts_both_ways(page, by):
             down = head.get_attribute("aria-sort") == "descending"
             cells = texts(page, f"#models tbody tr > :nth-child({column})")
             known = [cell for cell in cells if cell]
-            assert known and not any(cells[len(known) :])  # what is not known comes last
+            assert known and not any(cells[len(known) :])  # unknown values come last
             if "number" in head.get_attribute("class"):
                 values = [float(cell.replace(",", "")) for cell in known]
             else:
@@ -144,7 +144,7 @@ def test_every_point_is_named_and_reached(page, width):
     points = page.find_elements("css selector", "#plot a")
     assert len(points) > 20
     names = page.find_elements("css selector", "#plot a .name")
-    assert len(names) == len(points)  # none is left out
+    assert len(names) == len(points)  # all are shown
     boxes = [each.rect for each in names]
     for one, first in enumerate(boxes):
         for second in boxes[:one]:
@@ -152,9 +152,9 @@ def test_every_point_is_named_and_reached(page, width):
                 first["x"] >= second["x"] + second["width"] - 3
                 or second["x"] >= first["x"] + first["width"] - 3
             )
-            assert apart, (first, second)  # no name lies on another
+            assert apart, (first, second)  # names do not overlap
     reached = set()
-    for _ in points:  # by the arrow keys alone
+    for _ in points:  # only by the arrow keys
         page.execute_script(
             "(document.activeElement.closest('#plot') ? document.activeElement :"
             " document.querySelector('#plot a')).focus();"
@@ -185,7 +185,7 @@ def test_the_address_keeps_what_is_chosen(page):
     assert again == points and "measured here" in points[0] and "million" in points[0]
     assert "ReActNet20" in page.find_element("id", "layers").text
     page.get(f"{page.root}explorer/?dataset=none&sort=nothing&cost=%22#nobody")
-    assert texts(page, NAMES)  # an address may say anything
+    assert texts(page, NAMES)  # an address may contain anything
 
 
 def sized(page, width):

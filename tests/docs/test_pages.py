@@ -1,4 +1,4 @@
-"""The documentation's pages: all there, legible at every width, found by the search."""
+"""The documentation's pages: complete, legible at every width, found by the search."""
 
 import re
 import sys
@@ -82,7 +82,7 @@ def test_the_kept_picture_shows_the_recorded_latencies(monkeypatch):
         assert speed.drawn_from(ROOT / "docs" / name) == speed.digest(), "run make docs"
 
 
-# Gives what sticks out of the page at one width: the page itself, and (wide) any cut table.
+# Return what is wider than the page at one width: the page itself, and (wide) any cut table.
 OVERFLOW = """
 const page = document.documentElement;
 const found = page.scrollWidth > page.clientWidth ? [`page ${page.scrollWidth}`] : [];

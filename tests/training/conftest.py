@@ -1,4 +1,4 @@
-"""A tiny data set of real images in files, and settings that train on it in seconds."""
+"""A tiny data set of real image files, and settings that train on it in seconds."""
 
 import os
 import socket
@@ -16,13 +16,13 @@ from training.data import FashionMNIST
 from training.settings.configuration import configure_task
 from zoo.models._resnet import CifarResNet20
 
-IMAGES = {"train": 40, "validation": 20}  # of each of two classes
+IMAGES = {"train": 40, "validation": 20}  # images of each of two classes
 CLASSES = ("shirt", "trouser")
 
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory) -> Path:
-    """A directory of class directories: Fashion-MNIST's first two classes as PNG files."""
+    """A folder of class folders: Fashion-MNIST's first two classes as PNG files."""
     root = tmp_path_factory.mktemp("images")
     left = {(split, label): n for split, n in IMAGES.items() for label in range(len(CLASSES))}
     for example in configure_task(FashionMNIST, {}).examples("train"):
@@ -59,7 +59,7 @@ def tiny(image_folder) -> dict:
 
 @pytest.fixture(scope="session")
 def lqz() -> SimpleNamespace:
-    """The real command: `lqz.start(...)` gives the process, `lqz.run(...)` its end.
+    """The real command: `lqz.start(...)` returns the process; `lqz.run(...)` waits for its end.
 
     Further keywords are environment variables.
     """
@@ -87,7 +87,7 @@ def lqz() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def free_ports():
-    """So many ports of this machine that nobody uses."""
+    """Return this number of unused ports of this machine."""
     return _free_ports
 
 
@@ -108,16 +108,16 @@ def one_block_a_group():
 
 @pytest.fixture(scope="module")
 def one_block():
-    """ResNet-20s have one block a group, which compiles in half of the time."""
+    """Give ResNet-20s one block per group, which compiles in half the time."""
     with one_block_a_group():
         yield
 
 
 @pytest.fixture(scope="session")
 def finished(tiny, tmp_path_factory) -> SimpleNamespace:
-    """One run of all stages, in this process, and what it printed.
+    """One run of all stages in this process, and its output.
 
-    Its networks have one block a group, as have those of tests with `one_block`.
+    Its networks have one block per group, as in tests with `one_block`.
     """
     from training.recipes.reactnet import ReActNet
 

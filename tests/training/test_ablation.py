@@ -1,4 +1,4 @@
-"""Each training of the ablation lacks what its name says, and nothing else of its method."""
+"""Each training of the ablation lacks the part in its name, and no other part of its method."""
 
 import pytest
 import tensorflow as tf

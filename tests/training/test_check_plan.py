@@ -1,4 +1,4 @@
-"""What cannot be trained is refused before the first step, by a dry run and a run alike."""
+"""Runs and dry runs refuse what cannot be trained before the first step."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ RECIPE = {info.name: info for info in recipe_tasks()}["RealResNet20"].load()
 
 @pytest.fixture(scope="module")
 def small(tiny) -> dict:
-    """Settings of `lqz train RealResNet20` on 80 images."""
+    """Return settings of `lqz train RealResNet20` on 80 images."""
     own = {k: v for k, v in tiny.items() if k.startswith(("dataset", "preprocessing"))}
     return {**own, "model.width": 0.25, "batch_size": 16, "epochs": 1, "tensorboard": False}
 
@@ -142,7 +142,7 @@ def test_a_dry_run_looks_at_the_run_that_is_there(small, tmp_path, capsys):
 
 
 class FirstBatch:
-    """Takes the place of training: all that precedes the first step, and its forward pass."""
+    """A stand-in for training: everything before the first step, and its forward pass."""
 
     def write(self, trainer, *, digest, index, name) -> str:
         batch = next(iter(trainer.pipeline.train(0, steps=1)))
@@ -154,7 +154,7 @@ class FirstBatch:
         return "started"
 
 
-# A field's good values, and its bad ones (some only beside others).
+# A field's valid and invalid values (some are invalid only with other settings).
 DRAWN = {
     "epochs": ([1, 2], [0, -1]),
     "batch_size": ([8, 40, 80], [0, 81]),

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, the previous one where the newest is damaged."""
+"""Checkpoints are complete or absent; if the newest is damaged, the previous one is used."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What can be chosen for a data set, a network, a teacher: what is declared, and all of it."""
+"""The choices for data set, network and teacher are exactly the declared components."""
 
 import importlib
 
@@ -18,7 +18,7 @@ from zoo.errors import UnknownNameError
 KINDS = {
     Dataset: DATASETS,
     Preprocessing: PREPROCESSING,
-    tf.keras.Model: TEACHERS,  # and networks, which all are teachers too
+    tf.keras.Model: TEACHERS,  # and networks; all of them can be teachers
 }
 ROOMS = ("training.data", "training.recipes", "zoo.models")
 
@@ -28,7 +28,7 @@ def test_every_component_of_the_package_is_declared(kind, declared):
     for name in modules():
         if name.startswith(ROOMS):
             importlib.import_module(name)
-    choices(kind, declared)  # larq-zoo's networks are adapted when they are asked for
+    choices(kind, declared)  # larq-zoo's networks are adapted on first use
     defined = {
         component_name(cls): f"{cls.__module__}:{cls.__name__}"
         for cls in components(kind)

@@ -1,4 +1,4 @@
-"""Training on the middle of the images first: one course over both stages, and the right pixels."""
+"""Training first on the centre of images: one schedule over both stages, and the right pixels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run knows its data: other classes, numbers or files are an error with their list."""
+"""A run records its data: other classes, numbers or files are an error that lists them."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_block")
 
 @pytest.fixture(scope="module")
 def trained(one_block, image_folder, tmp_path_factory) -> SimpleNamespace:
-    """A finished run of seconds on a copy of the tiny images."""
+    """A finished run of a few seconds on a copy of the tiny images."""
     root = tmp_path_factory.mktemp("recorded")
     shutil.copytree(image_folder, root / "images")
     settings = {
@@ -38,7 +38,7 @@ def trained(one_block, image_folder, tmp_path_factory) -> SimpleNamespace:
 
 @pytest.fixture
 def made(trained, image_folder) -> SimpleNamespace:
-    """That run with all its images, and its task anew."""
+    """Return that run with all its images, and a new task."""
     images, run = trained.root / "images", trained.root / "run"
     shutil.rmtree(images)
     shutil.copytree(image_folder, images)
@@ -55,7 +55,7 @@ def made(trained, image_folder) -> SimpleNamespace:
 
 @pytest.fixture
 def evaluate(made, monkeypatch, capfd):
-    """`lqz evaluate` of the run; exit code, stdout, stderr."""
+    """Run `lqz evaluate` on the run; return exit code, stdout, stderr."""
     monkeypatch.chdir(made.root)
 
     def evaluate(*settings):
@@ -87,7 +87,7 @@ def test_the_record_and_what_differs(made, evaluate):
     code, out, err = evaluate()
     assert code == 2 and out == "" and "class 'a-trouser' is new" in err and "\n" not in err.strip()
 
-    # Both are there, but exchanged.
+    # Both classes exist, but they are exchanged.
     rename(made.images, "shirt", "trouser")
     rename(made.images, "a-trouser", "shirt")
     with pytest.raises(RunError, match=r"training, 'shirt': other files; training, 'trouser': oth"):
@@ -105,7 +105,7 @@ def test_the_record_and_what_differs(made, evaluate):
     for split in ("train", "validation"):
         shutil.rmtree(made.images / split / "coat")
 
-    # Half of the training images are gone: evaluation does not need them.
+    # Half of the training images are missing; evaluation does not need them.
     for path in list((made.images / "train" / "shirt").iterdir())[::2]:
         path.unlink()
     says = r"\(training, 'shirt': 40 images there, 20 here\)"
@@ -114,7 +114,7 @@ def test_the_record_and_what_differs(made, evaluate):
     code, out, _ = evaluate()
     assert code == 0 and "within the tolerance" in out
 
-    # It does need those of validation.
+    # Evaluation needs the validation images.
     next((made.images / "validation" / "shirt").iterdir()).unlink()
     code, _, err = evaluate()
     assert code == 2 and "(validation, 'shirt': 20 images there, 19 here)" in err
@@ -122,7 +122,7 @@ def test_the_record_and_what_differs(made, evaluate):
     assert code == 0 and "was validated on other images" in out
     assert "tolerance" not in out
 
-    # What is accepted is the run's from then on.
+    # From now on, the accepted data are the run's data.
     made.again(accept_other_data=True)
     made.again()
 
@@ -141,15 +141,15 @@ def test_other_images_that_the_command_names_need_the_same_classes(made, evaluat
 
 
 def test_a_run_of_before_goes_on_and_gets_a_record(made, tmp_path):
-    """It held out images by the hash of their names, and its config.json has no record."""
+    """An old run held out images by the hash of their names; config.json does not record this."""
     flat, run = tmp_path / "flat", tmp_path / "old"
     shutil.copytree(made.images / "train", flat)
     more = {"dataset.data_dir": str(flat), "output_dir": str(run)}
     config = made.task(**more).config
-    del config["dataset.split_seed"]  # nor was there this setting
+    del config["dataset.split_seed"]  # this setting did not exist either
     assert "accept_other_data" not in config
     run.mkdir()
-    write_json(run / "config.json", config)  # all that is left of it
+    write_json(run / "config.json", config)  # the remaining fields
     made.again(**more)
     record = json.loads((run / DATA).read_text())
     assert record["held_out"] == "by name"

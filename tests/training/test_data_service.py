@@ -1,4 +1,4 @@
-"""A data service: the same batches and weights, and one sentence where it is not there."""
+"""A data service: the same batches and weights, and one sentence if it does not answer."""
 
 import subprocess
 import sys
@@ -81,7 +81,8 @@ def test_no_data_service_is_one_sentence_within_seconds(tiny, free_ports, tmp_pa
 def test_training_with_a_data_service_gives_the_same_weights(
     one_block, finished, data_service, tmp_path
 ):
-    """To float32's rounding: the batches are equal (above), their place in memory is not."""
+    """Weights are equal up to float32 rounding: the batches are equal (above), but not their place
+    in memory."""
     more = {"output_dir": str(tmp_path / "run"), "data_service": data_service}
     run = configure_task(ReActNet, {**finished.settings, **more}).run()
     assert [r.name for r in run.results] == [r.name for r in finished.run.results]

@@ -1,4 +1,4 @@
-"""Several devices and machines: who takes part, and that it gives the weights of one."""
+"""Several devices and machines: which take part, and that the weights equal those of one device."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from zoo.errors import InvalidValueError
 from zoo.weights.files import read_npz
 
 HOSTS = ("host1:12345", "host2:12345", "host3:12345")
-ROUNDING = 1e-6  # of weights, in the float64 of these tests
+ROUNDING = 1e-6  # tolerance of weights in float64, which these tests use
 STAGES = ("1-teacher/realresnet20", "2-binary-activations/reactnet20", "3-binary/reactnet20")
 
 
@@ -36,7 +36,7 @@ def tf_config(kind="worker", index=0, **jobs) -> str:
     return json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})
 
 
-# --- who takes part -------------------------------------------------------------------------------
+# --- which devices take part ----------------------------------------------------------------------
 
 
 def test_no_cluster_is_the_strategy_that_tensorflow_has_by_default(monkeypatch):
@@ -95,9 +95,9 @@ def test_cluster_of_slurm(monkeypatch):
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     expected = Cluster(("gpu08:12007", "gpu08:12008", "gpu09:12007"), 2)
     assert cluster_from_environment() == expected
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible  # which is Slurm's to set
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible  # Slurm sets it
     monkeypatch.setenv("TF_CONFIG", tf_config())
-    assert cluster_from_environment() == Cluster(HOSTS, 0)  # comes first
+    assert cluster_from_environment() == Cluster(HOSTS, 0)  # has priority
     monkeypatch.delenv("TF_CONFIG")
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(
@@ -138,7 +138,7 @@ def test_where_it_computes_does_not_change_the_recipe(tiny):
 def settings(tiny) -> dict:
     """Four steps of the teacher and two in each other stage, with a checkpoint after every call.
 
-    A learning rate and a precision that do not amplify rounding.
+    The learning rate and the precision do not amplify rounding.
     """
     few = {"teacher_epochs": 2, "teacher_learning_rate": 0.01, "checkpoint_minutes": 0}
     return {**tiny, **few, "tensorboard": False, "rejoin_minutes": 3, "bfloat16": False}
@@ -146,9 +146,9 @@ def settings(tiny) -> dict:
 
 @pytest.fixture(scope="module")
 def float64(tmp_path_factory) -> dict[str, str]:
-    """Environment in which Keras computes in float64, so that sums in another order differ little.
+    """Environment with float64 in Keras, so that sums in another order differ little.
 
-    In float32 these networks' rounding grows threefold a step, to 5e-4 after four.
+    In float32, rounding differences of these networks triple in each step, to 5e-4 after four.
     """
     home = tmp_path_factory.mktemp("keras")
     (home / "keras.json").write_text(json.dumps({"floatx": "float64"}))
@@ -157,7 +157,7 @@ def float64(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def one(lqz, settings, float64, tmp_path_factory):
-    """What one worker leaves."""
+    """The files of a run with one worker."""
     directory = tmp_path_factory.mktemp("one") / "run"
     done = lqz.run(directory.parent, "ReActNet", {**settings, "output_dir": directory}, **float64)
     assert done.returncode == 0, done.stderr
@@ -166,7 +166,7 @@ def one(lqz, settings, float64, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def start_workers(lqz, settings, float64):
-    """Starts the processes of a cluster on loopback, or one of them (again)."""
+    """Start the processes of a cluster on loopback, or one of them (again)."""
 
     def start(cwd, ports, only=(0, 1), **more):
         addresses = [f"127.0.0.1:{port}" for port in ports]
@@ -186,7 +186,7 @@ def start_workers(lqz, settings, float64):
 
 @pytest.fixture(scope="module")
 def two(start_workers, free_ports, tmp_path_factory):
-    """What two workers leave, and what they print."""
+    """The files and the output of a run with two workers."""
     cwd = tmp_path_factory.mktemp("two")
     ends = [process.communicate(timeout=600) for process in start_workers(cwd, free_ports(2))]
     return cwd, ends
@@ -203,12 +203,12 @@ def assert_same_weights(one: Path, other: Path, atol: float) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_two_workers_give_the_weights_of_one(one, two):
-    """Weights of about 1 that moved by 1e-3 to 1e-1; logits and loss are float32."""
+    """Weights are about 1 and changed by 1e-3 to 1e-1; logits and loss are float32."""
     cwd, (chief, other) = two
     assert_same_weights(one, cwd / "run0", atol=ROUNDING)
     assert "Saved: " in chief[0] and "Traceback" not in chief[1]
     assert other == ("", "")
-    assert not (cwd / "run1").exists()  # the chief alone writes
+    assert not (cwd / "run1").exists()  # only the chief writes
     for stage in sorted(one.glob("?-*")):
         mine, theirs = ((run / stage.name / "log.csv").read_text() for run in (one, cwd / "run0"))
         figures = zip(mine.splitlines(), theirs.splitlines(), strict=True)
@@ -229,7 +229,7 @@ def test_a_killed_worker_rejoins_and_the_run_ends_the_same(
     processes[victim].kill()
     processes[victim].communicate()
     time.sleep(5)
-    assert processes[1 - victim].poll() is None  # it waits
+    assert processes[1 - victim].poll() is None  # the worker waits
     [processes[victim]] = start_workers(tmp_path, ports, only=[victim])
     ends = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
@@ -266,7 +266,7 @@ def test_workers_that_never_come_and_workers_with_other_settings(
         assert process.returncode == 2 and "Traceback" not in err
         assert "Waiting for the other workers (127.0.0.1:" in err
         assert "did not connect within 0.2 minutes" in err
-    # Two tasks of a step of Slurm's on this machine.
+    # Two tasks of one Slurm step on this machine.
     step = {"JOB_ID": str(os.getpid()), "STEP_NUM_TASKS": "2"}
     step |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": "2"}
     processes = [
@@ -309,7 +309,7 @@ assert tf.config.list_logical_devices("CPU")[1]
 
 
 def wait_for(path, processes, seconds: float = 200) -> None:
-    """Until `path` is there or a process has ended."""
+    """Wait until `path` exists or a process has ended."""
     end = time.monotonic() + seconds
     while not path.exists() and all(process.poll() is None for process in processes):
         assert time.monotonic() < end, f"{path.name} did not appear"

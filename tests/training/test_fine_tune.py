@@ -1,4 +1,4 @@
-"""`lqz train FineTune`: what it chooses by the images, and the whole way to a prediction."""
+"""`lqz train FineTune`: the settings that it chooses from the images, up to a prediction."""
 
 import json
 
@@ -16,7 +16,7 @@ from training.settings.configuration import configure_task, parse_assignments
         (1, 1, 60, 0.0011),
         (3, 3, 60, 0.0019),
         (30, 6, 52, 0.0027),
-        (186, 14, 21, 0.0042),  # 4 images are left out of an epoch
+        (186, 14, 21, 0.0042),  # each epoch leaves out 4 images
         (200, 20, 20, 0.005),
         (5000, 50, 5, 0.0079),
         (1_281_167, 58, 5, 0.0085),

@@ -19,7 +19,7 @@ WIDTH = {"input_shape": (28, 28, 1), "width": 0.25}
 
 @pytest.fixture
 def settings(tiny, tmp_path):
-    """Training without a step that could move a weight."""
+    """Training without a step that could change a weight."""
     kept = {key: value for key, value in tiny.items() if "teacher" not in key and key != "model"}
     kept.pop("schedule_every")
     rate = {"learning_rate": 0.0, "weight_decay": 0.0, "model.width": 0.25}

@@ -1,4 +1,4 @@
-"""Real processes, really stopped: the same command ends where an uninterrupted run ends."""
+"""Real processes that are stopped: the same command ends with an uninterrupted run's result."""
 
 import json
 import random
@@ -23,12 +23,12 @@ def settings(tiny) -> dict:
     }
 
 
-# What else moves from step to step.
+# Other state that changes from step to step.
 MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
 
 
 def hashes(directory) -> dict[str, str]:
-    """The sha256 of every stage's weights, as found on disk and as recorded."""
+    """Return the sha256 of every stage's weights, on disk and as recorded."""
     found = {}
     for path in sorted(directory.glob("*/result.json")):
         result = json.loads(path.read_text())
@@ -38,7 +38,7 @@ def hashes(directory) -> dict[str, str]:
 
 
 def metrics(directory) -> dict[str, list]:
-    """The columns of every stage's log that do not depend on the clock."""
+    """Return the columns of every stage's log that do not depend on the clock."""
     return {
         path.parent.name: [line.split(",")[:7] for line in path.read_text().splitlines()]
         for path in sorted(directory.glob("*/log.csv"))
@@ -94,7 +94,7 @@ def test_killed_at_random_in_every_stage_it_ends_bit_equal(
             kills += process.poll() is None
             process.kill()
             process.communicate()
-    assert kills >= 4  # else the stages were over before the signal came
+    assert kills >= 4  # otherwise the stages ended before the signal came
     done = lqz.run(tmp_path, "ReActNet", {**settings, "output_dir": directory})
     assert done.returncode == 0, done.stderr
     assert hashes(directory) == hashes(uninterrupted)
@@ -102,7 +102,7 @@ def test_killed_at_random_in_every_stage_it_ends_bit_equal(
 
 
 def wait_for(path, process, seconds: float = 200) -> None:
-    """Until `path` is there or the process has ended."""
+    """Wait until `path` exists or the process has ended."""
     end = time.monotonic() + seconds
     while not path.exists() and process.poll() is None:
         assert time.monotonic() < end, f"{path.name} did not appear"

@@ -1,4 +1,4 @@
-"""Workers find each other: each is there once, and is a worker: real sockets."""
+"""Workers find each other over real sockets; each must be a worker and appear once."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ def addresses(monkeypatch):
 
 
 def together(*clusters, seconds=20.0):
-    """What each of these raises when they meet at once."""
+    """Return the errors of these workers when they meet at the same time."""
     found = [None] * len(clusters)
 
     def one(index):
@@ -41,7 +41,7 @@ def together(*clusters, seconds=20.0):
 
 
 def test_two_meet(addresses):
-    # The first that has seen the other leaves; TensorFlow listens for it then.
+    # The first worker that has seen the other stops answering; then TensorFlow listens on its port.
     first, second = together(Cluster(addresses, 0), Cluster(addresses, 1), seconds=5)
     assert first is None or second is None
     assert "did not connect" in (first or second or "did not connect")

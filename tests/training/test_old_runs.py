@@ -1,4 +1,4 @@
-"""Runs from before the modules of `training` moved: they are evaluated, known again and resumed.
+"""Runs from before the modules of `training` moved are evaluated, recognised and resumed.
 
 `old_runs.tar.xz` was written by commit bed31d9, which had `training/` without folders, with
 
@@ -39,7 +39,7 @@ def unpacked(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(unpacked, tmp_path):
-    """A copy of one of the two runs."""
+    """Copy one of the two runs."""
     return lambda name: Path(shutil.copytree(unpacked / name, tmp_path / name))
 
 
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(run, capsys):
 
 @pytest.mark.slow
 def test_a_run_goes_on_by_its_directory_and_ends_the_same(run, tmp_path, capsys):
-    """Its configuration has no format number, its checkpoint numbers for names."""
+    """Its configuration has no format number, and its checkpoint uses numbers as names."""
     directory = run("interrupted")
     assert "format" not in json.loads((directory / "config.json").read_text())
     other = Path(shutil.copytree(directory, tmp_path / "other"))

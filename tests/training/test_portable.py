@@ -1,4 +1,4 @@
-"""Training programs: n steps on JAX equal n of `lqz train`, and come back whole."""
+"""Training programs: n steps on JAX equal n steps of `lqz train`, and `lqz train` continues."""
 
 import importlib.util
 import io
@@ -33,7 +33,7 @@ from zoo.weights.files import read_arrays, write_arrays
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
 pytestmark = pytest.mark.usefixtures("one_block")
 
-# Every family; SGD and Adam, labels and a teacher, an estimator that moves by epoch.
+# Every family; SGD and Adam; labels and a teacher; an estimator that changes by epoch.
 FAMILIES = {
     "SDBNNResNet20": SDBNNResNet20,
     "BiRealNet20": BiRealNet20,
@@ -44,13 +44,13 @@ FAMILIES = {
 
 MORE = {
     "ReActNet20": {"teacher.width": 0.25, "teacher_epochs": 1, "teacher.weights": None},
-    # What else moves from step to step.
+    # Other state that changes from step to step.
     "BiRealNet20": {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1},
 }
 
 SHAPE = (32, 32, 3)
 BATCH = 8
-ROUNDING = 1e-3  # of float32 after one step, beside the step itself
+ROUNDING = 1e-3  # error of float32 after one step, relative to the step
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def runner():
 
 @pytest.fixture
 def float64():
-    """Keras computes in float64: by its rounding no sign turns."""
+    """Keras computes in float64, so its rounding flips no sign."""
     before = tf.keras.backend.floatx()
-    tf.keras.mixed_precision.set_global_policy(None)  # else it would outweigh floatx
+    tf.keras.mixed_precision.set_global_policy(None)  # otherwise the policy would override floatx
     tf.keras.backend.set_floatx("float64")
     yield
     tf.keras.backend.set_floatx(before)
@@ -82,7 +82,7 @@ def settings(tiny, image_folder, tmp_path_factory):
     few = tmp_path_factory.mktemp("few")
     shutil.copytree(image_folder, few, dirs_exist_ok=True)
     for file in (few / "train").glob("*/*.png"):
-        if int(file.stem) >= BATCH:  # XLA has no fast convolution in float64
+        if int(file.stem) >= BATCH:  # XLA's convolutions in float64 are slow
             file.unlink()
     data = {k: v for k, v in tiny.items() if k.startswith(("dataset", "preproc"))}
     return {
@@ -98,7 +98,7 @@ def settings(tiny, image_folder, tmp_path_factory):
 
 
 def last_stage(recipe, directory: Path) -> StageTrainer:
-    """The last stage of a recipe, with a teacher as it was built."""
+    """Return the last stage of a recipe, with a teacher that was built but not trained."""
     execution = Run(recipe.plan(), alone())
     execution.decided = {"cache": "memory", "photographs": "pillow"}
     tf.keras.utils.set_random_seed(0)
@@ -125,7 +125,7 @@ def as_program(trainer: StageTrainer, folder: Path) -> Path:
 def train_here(
     trainer: StageTrainer, epochs: int, steps: int | None = None
 ) -> dict[str, np.ndarray]:
-    """`lqz train`'s own steps; all that a checkpoint holds."""
+    """Make steps of `lqz train`; return everything that a checkpoint contains."""
     step = trainer.step
     for epoch in range(epochs):
         step.totals.assign(tf.zeros_like(step.totals))
@@ -138,10 +138,10 @@ def train_here(
 
 
 def go_on(runner, folder: Path, steps: int = 10**9) -> dict[str, np.ndarray]:
-    """At most `steps` steps of the program, in this process; the state that it leaves."""
+    """Make at most `steps` steps of the program in this process; return its state."""
     program = runner.Program(folder)
     left = iter(range(steps))
-    # Asked before each epoch and after each step.
+    # Called before each epoch and after each step.
     asked = (lambda: next(left, None) is None) if steps < 10**9 else (lambda: False)
     runner.Trainer(program).train(lambda text: None, float("inf"), asked)
     return read_arrays(folder / "state.npz")
@@ -167,8 +167,7 @@ def test_steps_of_every_family_are_those_of_lqz_train(name, settings, runner, fl
 
 
 def photographs_of(settings) -> dict:
-    """The same images as photographs: parts of any shape, cut by Pillow, and normalised in the
-    step."""
+    """The images as photographs: Pillow cuts crops of any shape, and the step normalises them."""
     data = {k: v for k, v in settings.items() if not k.startswith("preproc")}
     return {**data, "preprocessing": "RandomResizedCropFlip", "preprocessing.input_shape": SHAPE}
 
@@ -207,7 +206,7 @@ def test_the_first_step_in_float32_is_that_of_lqz_train(settings, runner, tmp_pa
     np.testing.assert_allclose(found["totals"], expected["totals"], rtol=1e-5)
     for key in trainer.step.variables():
         moved = np.abs(expected[key] - start[key]).max()
-        # Before a sign turns, which it does in the next steps.
+        # Only until a sign flips, which happens in the next steps.
         assert np.abs(found[key] - expected[key]).max() <= ROUNDING * moved, key
 
 
@@ -246,7 +245,7 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
     log = (run / "1-binary" / "log.csv").read_text().splitlines()
     assert "device" in log[0] and "JAX" in log[1] and len(log) == 3
     assert json.loads((run / "config.json").read_text())["devices"] == {"binary": result["devices"]}
-    assert main(command) == 0  # finished, and the note in config.json is no other recipe
+    assert main(command) == 0  # finished; the note in config.json changes no recipe
 
 
 def _text(value) -> str:
@@ -272,7 +271,7 @@ def test_packed_images_keep_to_the_size_of_a_part(runner):
         assert Image.open(io.BytesIO(parts[0][0])).format == "WEBP"
 
 
-# --- what does not fit ----------------------------------------------------------------------------
+# --- programs and states that do not fit ----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +283,7 @@ def written(settings, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def program(written, tmp_path) -> Path:
-    """A copy of a program that has not run."""
+    """Copy a program that has not run."""
     return Path(shutil.copytree(written, tmp_path / "program"))
 
 

@@ -1,4 +1,4 @@
-"""Programs where there is no TensorFlow: an environment of their own with the newest JAX."""
+"""Programs without TensorFlow, in a separate environment with the newest JAX."""
 
 import json
 import os
@@ -32,7 +32,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
-    """The interpreter of an environment that holds the newest JAX and Pillow, nothing of ours."""
+    """Python of an environment with only the newest JAX and Pillow."""
     root = tmp_path_factory.mktemp("jax")
     subprocess.run([sys.executable, "-m", "venv", root], check=True)
     install = [root / "bin" / "python", "-m", "pip", "install", "--quiet", "jax", "pillow"]
@@ -76,7 +76,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(python, program, tmp_path_factory) -> Path:
-    """The program after all of its epochs, without an interruption."""
+    """The program after all its epochs, without an interruption."""
     folder = Path(shutil.copytree(program, tmp_path_factory.mktemp("whole") / "program"))
     out = finish(start(python, folder))
     assert out.count("epoch ") == 6 and "All epochs are done" in out
@@ -91,14 +91,14 @@ def test_a_program_goes_on_after_any_end(python, program, whole, how, tmp_path):
     for line in process.stdout:
         if "epoch 2/6" in line:
             break
-    time.sleep(1)  # into the third epoch
+    time.sleep(1)  # during the third epoch
     process.send_signal(how)
     process.communicate(timeout=300)
     loop = json.loads(read_arrays(folder / "state.npz")["loop"].tobytes())
     assert 10 <= loop["done_steps"] < 30 and len(loop["history"]) >= 2
     finish(start(python, folder))
     assert_same(whole, folder)
-    assert not list(folder.glob(".*"))[1:]  # at most the draft of the process that was killed
+    assert not list(folder.glob(".*"))[1:]  # at most the temporary file of the killed process
 
 
 @pytest.mark.timeout(1800)

@@ -1,4 +1,4 @@
-"""The precision that a stage asks for is that of all replicas, and of nothing after them."""
+"""The precision of a stage applies to all its replicas, and to nothing after the stage."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# Logical devices are made before TensorFlow does anything else: in a process of its own.
+# Logical devices must be made before TensorFlow does anything else: use a separate process.
 SCRIPT = """
 import numpy as np
 import zoo

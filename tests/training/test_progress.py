@@ -1,4 +1,4 @@
-"""What a run shows on a real pseudo-terminal, and elsewhere."""
+"""The output of a run on a real pseudo-terminal, and elsewhere."""
 
 import fcntl
 import os
@@ -36,7 +36,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(columns):
-    """What SHOW writes on a pseudo-terminal, line by line, without what steers it."""
+    """Return the lines that SHOW writes on a pseudo-terminal, without control sequences."""
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     subprocess.run(
@@ -62,7 +62,7 @@ def test_a_bar_says_epoch_speed_and_time_left(columns):
     assert ("loss 1.23" in bars[-1]) == (columns > 60)
     assert ("binary activations" in bars[-1]) == ("top-1 67.8 %" in bars[-1]) == (columns >= 120)
     assert max(map(len, bars)) <= columns
-    if columns > 60:  # where it is folded
+    if columns > 60:  # the terminal folds the line here
         [epoch] = [line for line in lines if "validation" in line]
         assert epoch.endswith("  12.0 s" if columns == 150 else "%  12345 images/s")
         assert epoch.startswith("binary activations  epoch" if columns == 150 else "epoch 123/500")
@@ -79,11 +79,11 @@ with stage_bar(stage, 390, 0) as bar:
         bar._line._drawn = 0.0
         bar.update(step, 2.2345, 57.8)
 """
-ROW_ABOVE = "\x1b[1A\x1b[2K"  # one up, and all of that line erased
+ROW_ABOVE = "\x1b[1A\x1b[2K"  # one line up, and erase that line
 
 
 def test_a_terminal_that_becomes_narrower_keeps_no_remains_of_the_bar():
-    """A bar of 76 cells takes two rows of 50 columns: both must go before it is drawn anew."""
+    """A bar of 76 cells takes two rows of 50 columns: both must be erased before it is redrawn."""
     parent, child = pty.openpty()
 
     def resize(columns):
@@ -104,7 +104,7 @@ def test_a_terminal_that_becomes_narrower_keeps_no_remains_of_the_bar():
     )
 
     def step():
-        """What one step draws."""
+        """Return the text that one step draws."""
         program.stdin.write(b"\n")
         program.stdin.flush()
         drawn = ""

@@ -1,4 +1,4 @@
-"""Every task's recipe as a dry run prints it, and what single papers' recipes do besides."""
+"""The dry run of every task's recipe, and special behaviour of single recipes."""
 
 import os
 import re
@@ -23,10 +23,10 @@ from zoo.quantizers import EDESign
 
 SNAPSHOTS = Path(__file__).parent / "dry_runs"
 TASKS = {info.name: info for info in recipe_tasks()}
-# Of a recipe for a folder of one's own, a data set of known size.
+# A data set of known size, for the recipe for the user's folder.
 SETTINGS = {"FineTune": ["dataset=Cifar10"]}
 CASES = [(name, f"{name}.txt", SETTINGS.get(name, [])) for name in TASKS]
-# One recipe of each shape; a plan builds every stage's network, which for ImageNet takes seconds.
+# One recipe of each kind; a plan builds the network of every stage, seconds each for ImageNet.
 QUICK = ("Demo", "FineTune", "OneHour", "ReActNet20", "BiRealNet", "SDBNNResNet20", "RealResNet20")
 
 
@@ -38,7 +38,7 @@ QUICK = ("Demo", "FineTune", "OneHour", "ReActNet20", "BiRealNet", "SDBNNResNet2
     ],
 )
 def test_recipe_is_the_recorded_one(task, file, settings, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))  # holds no data set
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))  # contains no data set
     assert main(["train", task, "--dry-run", *settings]) == 0
     printed = capsys.readouterr().out
     assert not list(tmp_path.iterdir())
@@ -53,7 +53,7 @@ def test_every_snapshot_belongs_to_a_task():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_docstring_says_what_to_expect_and_repeats_no_value(name):
-    """Values stand in the table alone, so that no sentence contradicts them."""
+    """Only the table states values, so that no sentence contradicts them."""
     doc = TASKS[name].load().__doc__
     assert "%" in doc or "cores" in doc or "docs/results/cifar10.md" in doc
     prose = re.sub(r"`[^`]*`", "", doc)  # commands with other values
@@ -305,7 +305,7 @@ def test_a_network_of_keras_applications_is_not_trained():
 @pytest.mark.parametrize(
     ("task", "settings"),
     [
-        # larq-zoo's, by a recipe of ours: trained, saved and read again
+        # a larq-zoo network with our recipe: trained, saved and loaded
         ("XNORNetPlusPlus", {"model": "BinaryDenseNet28", "model.growth_rate": 8}),
         pytest.param("SDBNNResNet20", {}, marks=pytest.mark.slow),
         pytest.param("BiRealNetPaper", {"model": "BiRealNet20"}, marks=pytest.mark.slow),

@@ -140,7 +140,7 @@ def test_the_commit_of_a_checkout(tmp_path):
         return done.stdout.strip()
 
     git("init", "-q")
-    assert commit(package) == "unknown"  # in a checkout, but not of it
+    assert commit(package) == "unknown"  # inside a checkout, but not part of it
     git("add", ".")
     git("commit", "-qm", "first")
     head = git("rev-parse", "HEAD")
@@ -172,7 +172,7 @@ def test_the_readme_table(tmp_path):
 
 @pytest.fixture
 def evaluate(finished, tmp_path, monkeypatch, capfd):
-    """`lqz evaluate` of a copy of a finished run; gives exit code, stdout and stderr."""
+    """Run `lqz evaluate` on a copy of a finished run; return exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished.run.directory, "run", ignore=shutil.ignore_patterns(".lock"))
 
@@ -227,7 +227,7 @@ def test_runs_that_cannot_be_evaluated(evaluate, tmp_path):
 
 
 def assert_refused(result, text):
-    """Exit code 2 and one sentence."""
+    """Assert exit code 2 and one sentence."""
     code, out, err = result
     assert code == 2 and out == "" and text in err and len(err.splitlines()) == 1
 
@@ -237,7 +237,7 @@ def assert_refused(result, text):
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """Where `keep_run` writes, in place of this repository."""
+    """The folder that `keep_run` writes to, instead of this repository."""
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "records.json").write_text("[]")
@@ -253,7 +253,7 @@ def test_a_run_that_was_not_evaluated_is_not_kept(evaluate, kept, tmp_path):
 
 
 def test_an_unfinished_run_is_not_kept(evaluate, kept):
-    """Its last finished stage may hold the weights of another run, whose curves it would lose."""
+    """Its last finished stage may have the weights of another run; the curves would be lost."""
     evaluate("--record")
     Path("run/reactnet20.keras").unlink()
     with pytest.raises(RunError, match="The run in run is not finished"):
@@ -285,7 +285,7 @@ def test_weights_go_into_the_package_with_their_record(evaluate, kept):
 
 
 def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
-    """Its run as it was, with the weights that are in the package."""
+    """A copy of the set's run, with the weights in the package."""
     monkeypatch.setattr(CifarResNet20, "blocks", 3)  # as it was trained
     name, model = "cifar10", "RealResNet20"
     record = find_record(model, name)
@@ -315,7 +315,7 @@ def test_a_shipped_set_shipped_again_is_the_same(kept, monkeypatch, tmp_path):
     assert path.name == file
     assert json.loads((kept / "records.json").read_text()) == [dataclasses.asdict(record)]
 
-    # Other weights under the same name are the next version; the first one's file is gone.
+    # Other weights with the same name become the next version; the first version's file is removed.
     with np.load(stage / row.weights) as arrays:
         np.savez(stage / row.weights, **{**arrays, "bn1.bias": arrays["bn1.bias"] + 1})
     result = dataclasses.replace(result, sha256=sha256(stage / row.weights))

@@ -1,4 +1,4 @@
-"""A run that is stopped, in this process, ends with the weights of one that was not."""
+"""A run that is stopped, in this process, ends with the weights of an uninterrupted run."""
 
 import csv
 import json
@@ -21,12 +21,12 @@ from zoo.weights import save_weights
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
-# Everything that moves from step to step.
+# Everything that changes from step to step.
 MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
 
 
 class After(StopFlag):
-    """A stop that is asked for after so many looks: one a call of the step, one an epoch."""
+    """Ask for a stop after a number of checks: one per call of the step, one per epoch."""
 
     def __init__(self, looks: int):
         self.left = looks
@@ -39,7 +39,7 @@ class After(StopFlag):
 
 @pytest.fixture
 def recipe(tiny, tmp_path):
-    """A teacher as it is, a stage on crops and one on whole images, from a cache on disk."""
+    """An untrained teacher, a stage on crops and one on whole images, from a cache on disk."""
     teacher = zoo.RealResNet20(weights=None, width=0.125, num_classes=2, input_shape=(28, 28, 1))
     save_weights(teacher, tmp_path / "teacher.npz")
     settings = {
@@ -63,7 +63,7 @@ def recipe(tiny, tmp_path):
 
 
 def left_by(run):
-    """Weights by stage, and the columns of the logs that no clock gives."""
+    """Return the weights by stage, and the columns of the logs that do not depend on the clock."""
     weights = {result.name: result.sha256 for result in run.results}
     logs = {}
     for path in sorted(run.directory.glob("*/log.csv")):
@@ -74,7 +74,7 @@ def left_by(run):
 
 def test_a_stopped_run_ends_as_one_that_was_not(recipe, capsys):
     expected = left_by(recipe("whole").run())
-    # An epoch has two steps: three looks. Once in the middle of each of the two epochs.
+    # An epoch has two steps, so three checks. Stop once in the middle of each of the two epochs.
     for looks in (0, 2):
         with pytest.raises(Interrupted):
             Run(recipe("parts").plan(), alone(), After(looks)).run()
@@ -132,7 +132,7 @@ def test_averages_follow_the_weights_and_are_lent_to_the_model():
 
 def gradients(step: TrainStep, frozen: bool = True):
     images = tf.random.stateless_normal((8, 12, 12, 3), (1, 2))
-    for layer in step.model.layers:  # batch norm sees each part alone: without its statistics
+    for layer in step.model.layers:  # without batch norm's statistics: it uses each part separately
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.trainable = not frozen
     return step._gradients(images, images, tf.range(8) % 4)
@@ -149,7 +149,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
 
 def test_gradients_are_clipped_by_their_norm_before_the_decay():
     def moved(clip: float) -> float:
-        """How far plain SGD at rate 1 goes, which is the norm of what it was given."""
+        """Return the step length of plain SGD at rate 1, which is the norm of its gradient."""
         step = trained(steps=0, gradient_clip=clip)
         step.optimizer = tf.keras.optimizers.legacy.SGD(1.0)
         before = [v.numpy() for v in step.trainable]
@@ -177,7 +177,7 @@ def test_names_in_a_checkpoint_are_the_same_in_every_process():
         x = tf.keras.layers.Conv2D(2, 1, name="own")(x)
         return tf.keras.Model(image, tf.keras.layers.Conv2D(2, 1)(x))
 
-    first, second = network(), network()  # Keras counts on
+    first, second = network(), network()  # Keras continues its count
     assert first.weights[0].name != second.weights[0].name
     names = variable_names(second)
     assert names == variable_names(first) and len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""A whole run of every stage on real images: what it leaves, repeats and refuses."""
+"""A whole run of every stage on real images: its files, repetition and refusals."""
 
 import csv
 import itertools
@@ -38,7 +38,7 @@ def test_every_stage_leaves_its_result_weights_and_logs(finished):
         assert len(rows) == 1 and np.isfinite(float(rows[0]["loss"]))
         assert 0 <= float(rows[0]["input_wait"]) <= 1 and float(rows[0]["images_per_second"]) > 0
         assert list(stage.glob("events.out.tfevents.*"))
-        assert not list(stage.glob("step-*"))  # checkpoints are dropped with the result
+        assert not list(stage.glob("step-*"))  # checkpoints are removed when the result is written
 
 
 def test_stages_are_linked_by_hashes(finished):
@@ -128,7 +128,7 @@ def test_what_the_machine_decided_is_kept(finished, tmp_path):
         configure_task(ReActNet, {**finished.settings, "cache": "none"}).run()
     run = RunDirectory(tmp_path, {})
     assert run.decide({"cache": "none"}, {}) == {"cache": "none"}
-    # With more memory, on another CPU; and a decision that there was not when it began.
+    # With more memory, on another CPU, and with a decision that did not exist when the run began.
     now = {"cache": "memory", "bfloat16": True, "photographs": "pillow"}
     former = {"photographs": "tensorflow"}
     assert run.decide(now, former) == {"cache": "none", "bfloat16": True, **former}
@@ -159,7 +159,7 @@ def test_the_same_run_finds_its_data_elsewhere(tmp_path):
 
 
 def test_only_drafts_of_this_run_are_removed(tmp_path):
-    """Not another run's below, nor a file of the user's; and none by a start that is refused."""
+    """It keeps files of another run below it and of the user; a refused start removes nothing."""
 
     def run(seed):
         settings = {"dataset": "Cifar10", "output_dir": str(tmp_path), "seed": seed}
@@ -221,9 +221,9 @@ def test_batch_larger_than_the_data_set_is_one_sentence(tiny, tmp_path):
 def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_is_told(
     tiny, tmp_path, monkeypatch
 ):
-    """On a clock that ticks once a look: more looks are more seconds, never fewer."""
+    """With a clock that ticks once per reading, more readings mean more seconds."""
     found, weights = [], set()
-    for minutes in (0, 1e6):  # a checkpoint after every call, and none within the epoch
+    for minutes in (0, 1e6):  # a checkpoint after every call, or none within the epoch
         ticks = itertools.count()
         monkeypatch.setattr(engine.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
         conf = {
@@ -243,7 +243,7 @@ def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_i
         found.append(float(row["seconds"]))
         assert float(row["images_per_second"]) * found[-1] == pytest.approx(80)
     assert len(weights) == 1
-    assert found[0] > found[1] > 8  # eight calls, a look or more at each
+    assert found[0] > found[1] > 8  # eight calls, with one reading or more each
 
 
 def test_validating_less_often_changes_no_weight(tiny, tmp_path):

@@ -1,4 +1,4 @@
-"""`config.json` over the versions: recipes of format 1 mean what they meant, under their names.
+"""`config.json` of older versions: recipes of format 1 keep their meaning and their names.
 
 `former_recipes.json` was written by commit 9b34594, the last of format 1: what its recipes resolved
 to, their digests, and the values of their stages.
@@ -46,7 +46,7 @@ def test_every_former_recipe_is_there():
 
 
 def test_what_is_neutral_is_the_bases_default():
-    """A recipe that sets nothing of its own has the neutral values."""
+    """A recipe without own values has the neutral values."""
     config = configure_task(find_task("OneHour", recipe_tasks()).load(), {}).config
     own = {"crop_epochs", "schedule", "schedule_every"}
     neutral = {k: v for k, v in saved_config.NEUTRAL.items() if k in config and k not in own}

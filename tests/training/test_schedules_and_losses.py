@@ -1,4 +1,4 @@
-"""Learning rates and losses against values worked out by hand or in NumPy."""
+"""Learning rates and losses against values computed by hand or in NumPy."""
 
 import math
 

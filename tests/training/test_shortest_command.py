@@ -1,4 +1,4 @@
-"""From a run's record back to the command that makes it."""
+"""The shortest command for a run, from the run's record."""
 
 import pytest
 

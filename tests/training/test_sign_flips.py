@@ -1,4 +1,4 @@
-"""Signs turned by a run, from the first weights, which are made again."""
+"""Signs that a run flipped, compared with its initial weights, which are computed again."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
 
 
 def test_kernels_at_their_bound_are_held(tiny, tmp_path):
-    """A step of 3 takes every latent weight that has a gradient to +-1."""
+    """A step of 3 moves every latent weight with a gradient to +-1."""
     settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}
     settings |= {"learning_rate": 3.0, "schedule_every": "epoch", "epochs": 1, "crop_epochs": 0}
     run = configure_task(OneHour, {**settings, "output_dir": str(tmp_path / "run")}).run()

@@ -1,10 +1,10 @@
-"""Signals and lost services are heard while the main thread waits in C: real processes."""
+"""Signals and lost services are noticed while the main thread waits in C, in real processes."""
 
 import signal
 import subprocess
 import sys
 
-# A lock taken twice in C: the thread waits for ever, as in a library that waits for a server.
+# The thread takes a lock twice in C and waits for ever, like a library that waits for a server.
 WAITING = """
 import ctypes, sys
 from training.loop import stopping

@@ -1,10 +1,10 @@
-"""Batch norm on two replicas of one machine gives what it gives on the whole batch."""
+"""Batch norm on two replicas of one machine gives the same result as on the whole batch."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-# Logical devices are made before TensorFlow does anything else: in a process of its own.
+# Logical devices must be made before TensorFlow does anything else: use a separate process.
 SCRIPT = """
 import numpy as np
 import zoo

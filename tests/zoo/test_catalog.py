@@ -21,7 +21,7 @@ def test_rows_are_those_of_the_table():
     assert len(names) == len(set(names)) >= 30
 
 
-# Ours are counted where the default networks are built, in models/test_every_model.py.
+# models/test_every_model.py builds our default networks and counts them.
 @pytest.mark.parametrize(
     "row",
     [

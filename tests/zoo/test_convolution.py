@@ -1,4 +1,4 @@
-"""Convolutions computed for speed: the same numbers as TensorFlow's, or as near as is stated."""
+"""Fast convolutions: the same numbers as TensorFlow's, or within the stated error."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def signs(*shape: int) -> np.ndarray:
 
 
 def gradients(function, *arguments: tf.Tensor, dy: np.ndarray):
-    """Outputs and gradients of `function`, traced."""
+    """Return outputs and gradients of `function`, traced."""
 
     @tf.function
     def compute(*arguments):
@@ -43,7 +43,7 @@ def ours(x, kernel, **options):
 )
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-14), ("float32", 1e-6)])
 def test_kernel_gradients_by_matrix_products(size, channels, kernel, dtype, bound):
-    """Few large pixels, or 1x1: where another way than oneDNN's is taken."""
+    """Small maps with many channels, or 1x1: here oneDNN's gradient is replaced."""
     x = tf.constant(RNG.normal(size=(2, size, size, channels)), dtype)
     k = tf.constant(RNG.normal(size=(kernel, kernel, channels, 3)), dtype)
     dy = RNG.normal(size=(2, size, size, 3))
@@ -54,7 +54,7 @@ def test_kernel_gradients_by_matrix_products(size, channels, kernel, dtype, boun
 
 
 def test_bfloat16_keeps_sums_of_signs_and_rounds_gradients():
-    """144 signs a sum: whole numbers up to 256 are exact. A scale is multiplied in float32."""
+    """A sum has 144 signs: whole numbers up to 256 are exact. The scale multiplies in float32."""
     x = tf.constant(signs(2, 6, 6, 16), tf.float32)
     scale = RNG.uniform(0.01, 1, 8)
     k = tf.constant(signs(3, 3, 16, 8) * scale, tf.float32)
@@ -79,7 +79,7 @@ def test_bfloat16_rounds_long_sums_to_8_bits():
     [("float64", 16, True), ("float32", 8, True), ("float32", 16, False)],
 )
 def test_what_is_never_rounded(dtype, channels, binary):
-    """Other precisions, few channels, and what is not binary."""
+    """Other precisions, few channels, and convolutions that are not binary."""
     x = tf.constant(RNG.normal(size=(2, 4, 4, channels)), dtype)
     k = tf.constant(RNG.normal(size=(3, 3, channels, 4)), dtype)
     dy = RNG.normal(size=(2, 4, 4, 4))

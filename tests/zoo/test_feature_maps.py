@@ -30,7 +30,7 @@ def test_every_model_has_maps_at_its_strides(name):
         assert each.output.shape[-1] == each.channels
         for length, of_image in zip(each.output.shape[1:3], whole.input_shape[1:3], strict=True):
             assert abs(of_image / each.stride - length) <= 2
-    # The last is what the model without its top gives; only a batch norm may come in between.
+    # The last map is the output of the model without top; only a batch norm may lie between.
     without = zoo.get_model(
         name, weights=None, include_top=False, input_shape=whole.input_shape[1:]
     )
@@ -43,13 +43,13 @@ def test_every_model_has_maps_at_its_strides(name):
     ("name", "channels", "layers"),
     [
         ("ReActNet20", (16, 32, 64), ["layer1.2.rprelu2", "layer2.2.rprelu2", "layer3.2.rprelu2"]),
-        # Two streams leave a stage: the wider one's sums.
+        # Two streams leave a stage; the maps are the sums of the wider stream.
         (
             "BiRealNet50",
             (64, 256, 512, 1024, 2048),
             ["bn1", "layers.2.add3", "layers.6.add3", "layers.12.add3", "layers.15.add3"],
         ),
-        # A gate joins a map of one pixel to the map of the next block: no end of a stage.
+        # A gate adds a map of one pixel to the map of the next block; this does not end a stage.
         (
             "SDBNNResNet20",
             (16, 32, 64),

@@ -1,4 +1,4 @@
-"""Files and directories that are complete or not there."""
+"""Files and directories are complete or absent."""
 
 import contextlib
 import os
@@ -69,7 +69,7 @@ def test_a_home_that_is_not_known():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="exchanges directories in one step on Linux")
 def test_whoever_looks_finds_a_whole_directory(tmp_path):
-    """Another process replaces it all the time, and is killed at last."""
+    """Another process replaces the directory repeatedly, and is finally killed."""
     target = tmp_path / "export"
     write_directory(target, lambda folder: (folder / "a").write_text("0"))
     code = (
@@ -84,9 +84,9 @@ def test_whoever_looks_finds_a_whole_directory(tmp_path):
     try:
         seen: set[str] = set()
         while len(seen) < 500:
-            descriptor = os.open(target, os.O_RDONLY)  # there, whenever it is asked for
+            descriptor = os.open(target, os.O_RDONLY)  # it always exists
             os.close(descriptor)
-            with contextlib.suppress(FileNotFoundError):  # in an old one, as it is removed
+            with contextlib.suppress(FileNotFoundError):  # while an old one is removed
                 seen.add((target / "a").read_text())
             assert writer.poll() is None
     finally:

@@ -1,4 +1,4 @@
-"""A new process that imports zoo and nothing else: Keras knows the layers; Keras 3 is met."""
+"""A new process that imports only zoo: Keras knows the layers; objects of Keras 3 are refused."""
 
 import os
 import pickle
@@ -16,7 +16,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("float32")
 
 
 def run(code: str, folder: Path, **environment: str) -> str:
-    script = folder / "script.py"  # a file, which spawned workers import anew
+    script = folder / "script.py"  # a file, because spawned workers import it again
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)],

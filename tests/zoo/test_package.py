@@ -1,4 +1,4 @@
-"""The package from outside: what importing it does, its names, and the built wheel."""
+"""The package from outside: the effects of its import, its names, and the built wheel."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(code, keras=None, silent=False):
-    """Output of a new interpreter; `keras` is TF_USE_LEGACY_KERAS, by default unset.
+    """Return the output of a new interpreter; `keras` is TF_USE_LEGACY_KERAS, by default unset.
 
-    `silent`: nothing may be written to standard error, at TensorFlow's own log level.
+    With `silent`, nothing may be written to standard error, at TensorFlow's default log level.
     """
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
@@ -85,7 +85,7 @@ for action in (lambda: zoo.ReActNetA, lambda: zoo.get_model("QuickNet", weights=
     ],
 )
 def test_keras_3_already_active(keras, first, why):
-    """Every door to TensorFlow says which variable to set, in one sentence."""
+    """Every function that needs TensorFlow says in one sentence which variable to set."""
     for line in python(KERAS_3_FIRST.format(first=first), keras).splitlines():
         assert line == (
             f"KerasVersionError: Keras 3 is already active (TF_USE_LEGACY_KERAS {why}): set the "
@@ -130,7 +130,7 @@ def test_every_listed_name_is_there():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from a copy of the tree so that nothing is left in it; needs no network."""
+    """The wheel, built from a copy of the tree, which stays unchanged; this needs no network."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy(ROOT / name, source)
@@ -147,7 +147,7 @@ def wheel(tmp_path_factory):
 
 
 def files(package, *patterns):
-    """Paths from the root of the files of a package."""
+    """Return the paths of a package's files, relative to the root."""
     found = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
     return {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
 

@@ -1,4 +1,4 @@
-"""`zoo.profile` against the text of larq's summary, the papers' figures, and a count by hand."""
+"""`zoo.profile` compared with larq's summary, the papers' figures, and a count by hand."""
 
 import functools
 import re
@@ -15,7 +15,7 @@ built = functools.cache(functools.partial(zoo.get_model, weights=None))
 
 
 def printed_totals(model):
-    """What `larq.models.summary` prints: parameters and MACs by bit width, KiB, and the rest."""
+    """Return what `larq.models.summary` prints: parameters, MACs by bit width, KiB, the rest."""
     lines = []
     lq.models.summary(model, print_fn=lambda text: lines.extend(text.splitlines()))
     header = [re.findall(r"\d+-bit(?: MACs)?", line) for line in lines]
@@ -56,13 +56,13 @@ def test_reactnet_a_by_hand():
         size //= 2 if after > before and index > 0 else 1
         binary += size**2 * (9 * before * before + before * after)
     assert zoo.profile(built("ReActNetA")).binary_macs == binary
-    # Real: the stem 3x3 from 3 to 32 channels at stride 2, and the classifier.
+    # Real layers: the 3x3 stem from 3 to 32 channels at stride 2, and the classifier.
     assert zoo.profile(built("ReActNetA")).float_macs == 112**2 * 27 * 32 + 1024 * 1000
 
 
-# As printed: BOPs, FLOPs and OPs = BOPs / 64 + FLOPs of 2003.03488, tables 1 and 3. The paper's
-# figures of ReActNet-18 come out without the classifier, whose 512,000 would make them 1.38e8 and
-# 1.64e8; those of A to C with it. B's OPs are computed from its other two.
+# As published: BOPs, FLOPs and OPs = BOPs / 64 + FLOPs of 2003.03488, tables 1 and 3. The paper's
+# figures of ReActNet-18 do not include the classifier (512,000 FLOPs, which would give 1.38e8 and
+# 1.64e8); those of A to C do. B's OPs are computed from its other two figures.
 @pytest.mark.parametrize(
     ("name", "include_top", "bops", "flops", "ops"),
     [

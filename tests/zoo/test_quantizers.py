@@ -20,9 +20,9 @@ FILTER = (0, 1, 2)  # the axes of one filter of an HWIO kernel
 
 
 def edge_points(dtype):
-    """0, the clip at +-1, the neighbours of each, and points on all sides.
+    """Return 0, the clip's limits +-1, the neighbours of each, and points on all sides.
 
-    Next to 0 stands the smallest normal number: TensorFlow takes smaller ones for 0.
+    The neighbour of 0 is the smallest normal number: TensorFlow treats smaller ones as 0.
     """
     one, zero = np.ones((), dtype), np.zeros((), dtype)
     half = [zero, np.finfo(dtype).tiny, 1e-3, 0.5, np.nextafter(one, zero), one]
@@ -31,7 +31,7 @@ def edge_points(dtype):
 
 
 def kernel_with_edges(dtype, shape=(3, 3, 4, 5), seed=0):
-    """A kernel HWIO, about a sixth of it beyond +-1, with every edge point in each filter."""
+    """Return an HWIO kernel with a sixth of it beyond +-1, and every edge point in each filter."""
     kernel = np.random.default_rng(seed).normal(0, 0.7, shape).astype(dtype)
     points = edge_points(dtype)
     kernel.reshape(-1, shape[-1])[: len(points)] = points[:, None]
@@ -43,7 +43,7 @@ def upstream(shape, dtype, seed=1):
 
 
 def values_and_gradients(quantizer, x, dy):
-    """Output, gradient to x and gradient to the quantizer's first weight, if it has one."""
+    """Return output, gradient to x and gradient to the quantizer's first weight, if it has one."""
     x = tf.Variable(x)
     with tf.GradientTape() as tape:
         y = quantizer(x)
@@ -104,7 +104,7 @@ def test_error_decay_estimator(t, dtype):
     y, dx = values_and_gradients(EDESign(t), x, dy)
     assert y.dtype == dx.dtype == dtype
     np.testing.assert_array_equal(y, sign(x))
-    # 1 - tanh^2 cancels where the tanh is nearly 1: absolute tolerance.
+    # 1 - tanh^2 cancels if tanh is nearly 1, so the tolerance is absolute.
     np.testing.assert_allclose(dx, dy * tanh_slope(x, t), atol=10 * t * TOLERANCE[dtype], rtol=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_scaled_signs(quantizer, scales_gradient, dtype):
     y, dw = values_and_gradients(quantizer, w, dy)
     assert y.dtype == dw.dtype == dtype
     np.testing.assert_allclose(y, scale * sign(w), rtol=TOLERANCE[dtype])
-    # The authors' code detaches the scale; the paper's gradient is multiplied by it.
+    # The authors' code detaches the scale; the paper multiplies the gradient by it.
     expected = dy * within(w) * (scale if scales_gradient else 1)
     np.testing.assert_allclose(dw, expected, rtol=TOLERANCE[dtype])
     assert all(len(np.unique(y[..., i])) == 2 for i in range(y.shape[-1]))
@@ -154,7 +154,7 @@ def test_magnitude_aware_sign_by_name_is_the_one_tested():
 
 
 def self_distribution(w, alpha):
-    """The shifted kernel and the derivative of its shift with respect to alpha, in float64."""
+    """Return the shifted kernel and its shift's derivative with respect to alpha, in float64."""
     w, gate = w.astype(np.float64), 1 / (1 + np.exp(-alpha.astype(np.float64)))
     mean = w.mean(FILTER)
     return w + gate * 0.01 * mean, gate * (1 - gate) * 0.01 * mean
@@ -197,7 +197,7 @@ def test_self_distribution_shifts_before_sign_and_clip():
 
 
 def test_self_distribution_at_the_clip(dtype):
-    """Without a shift (sigmoid(-1e4) is 0), the ends of [-1, 1] still belong to the inside."""
+    """Without a shift (sigmoid(-1e4) is 0), -1 and 1 still count as inside."""
     x = edge_points(dtype).reshape(1, 1, -1, 1)
     quantizer = SelfDistributionSign()
     quantizer.build(x.shape)
@@ -220,7 +220,7 @@ def test_16_bit_kernels(policy):
     y = quantizer(w)
     assert y.dtype == compute
     scale = np.abs(tf.cast(w, tf.float64).numpy()).mean(FILTER)
-    relative = {"float16": 1e-3, "bfloat16": 8e-3}[compute]  # rounding of the result alone
+    relative = {"float16": 1e-3, "bfloat16": 8e-3}[compute]  # only the result is rounded
     assert np.abs(np.abs(tf.cast(y, tf.float64)) / scale - 1).max() < relative
 
 
@@ -249,7 +249,7 @@ def test_16_bit_self_distribution(policy, estimator):
     ids=lambda value: type(value).__name__ if not isinstance(value, dict) else "",
 )
 def test_round_trips(quantizer, arguments):
-    """Alone, and as part of a layer: every argument is there again and takes effect."""
+    """Alone and as part of a layer, every argument is restored and has an effect."""
     alone = tf.keras.layers.deserialize(tf.keras.layers.serialize(quantizer))
     conv = SymmetricConv2D(4, 3, kernel_quantizer=quantizer)
     in_layer = tf.keras.layers.deserialize(tf.keras.layers.serialize(conv)).kernel_quantizer

@@ -1,4 +1,4 @@
-"""The benchmark of XNOR-Net++'s reconstruction claim: its scales against NumPy, and its results."""
+"""The benchmark of XNOR-Net++'s reconstruction claim: scales compared with NumPy, and results."""
 
 import csv
 import importlib.util
@@ -24,7 +24,7 @@ def benchmark():
 
 @pytest.mark.parametrize("strides", [1, 2])
 def test_analytic_scale(benchmark, strides):
-    """alpha = mean |w| of a filter; K = mean |x| over the window and its channels (1603.05279)."""
+    """Return alpha = mean |w| of a filter, K = mean |x| over window and channels (1603.05279)."""
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 7, 6, 5)), rng.normal(size=(3, 3, 5, 4))
     alpha, box = benchmark.analytic_scale(tf.constant(x), tf.constant(kernel), strides)
@@ -38,7 +38,7 @@ def test_analytic_scale(benchmark, strides):
 
 @pytest.mark.parametrize("case", LearnedScale.CASES)
 def test_learned_scale_is_found(benchmark, case):
-    """Outputs that are a factor of the case's own shape times the binary ones: no error is left."""
+    """The outputs are the binary ones times a factor of the case's shape, so no error remains."""
     binary = tf.constant(np.random.default_rng(0).normal(size=(16, 3, 4, 5)), tf.float32)
     truth = LearnedScale(case)
     truth.build(binary.shape)
@@ -50,7 +50,7 @@ def test_learned_scale_is_found(benchmark, case):
 
 
 def test_errors_of_a_layer(benchmark):
-    """Against NumPy for the analytic methods; learned scales do better on inputs they suit."""
+    """Analytic methods equal NumPy's; learned scales are better on inputs that fit them."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(64, 6, 6, 4)) * np.linspace(0.2, 3, 6)[:, None, None]
     conv = SymmetricConv2D(3, 3)
@@ -78,7 +78,7 @@ def test_errors_of_a_layer(benchmark):
 
 
 def test_the_committed_results_show_the_claim(benchmark):
-    """On every layer, every learned scale rebuilds better than both analytic ones."""
+    """On every layer, every learned scale has a smaller error than both analytic ones."""
     with (ROOT / "results" / "xnor_reconstruction.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     layers = {row["layer"] for row in rows}

@@ -1,4 +1,4 @@
-"""The trained weights in the package: small, tied to their runs, and they say what they said."""
+"""The trained weights in the package: small, linked to their runs, with unchanged predictions."""
 
 import functools
 import json
@@ -25,14 +25,14 @@ SHIPPED = [each for each in all_records() if each.access == "shipped"]
 
 
 def row_of(record):
-    """The evaluation of the weights that a set was made from."""
+    """Return the evaluation of the weights that a set was made from."""
     rows = read_rows(ROOT / ACCURACY)
     (row,) = [each for each in rows if each.weights_sha256.startswith(record.measured_row)]
     return row
 
 
 def kernels(model):
-    """(number of weights, bits of each) of every kernel."""
+    """Return (number of weights, bits of each) of every kernel."""
     for layer in model.layers:
         if hasattr(layer, "kernel"):
             bits = getattr(getattr(layer, "kernel_quantizer", None), "precision", 32)
@@ -41,7 +41,7 @@ def kernels(model):
 
 @functools.cache
 def network(model, name):
-    """A network with a set; it is built once."""
+    """Return a network with a set; it is built once."""
     return zoo.get_model(model, weights=name)
 
 
@@ -66,7 +66,7 @@ def test_the_file_is_small_and_that_of_the_recorded_run(record):
 
 @EACH
 def test_it_is_packed_where_it_is_binary(record):
-    """A packed set has a bit for each weight of the binary kernels, and no latent kernel."""
+    """A packed set has one bit for each weight of the binary kernels, and no latent kernel."""
     path = cache.shipped(record.model, record.name)
     binary = sum(
         weights for weights, bits in kernels(network(record.model, record.name)) if bits == 1
@@ -104,7 +104,7 @@ def test_it_says_of_real_test_images_what_was_recorded(record):
     ]
     for ours, theirs in zip(found, kept, strict=True):
         assert float(ours["score"]) == pytest.approx(float(theirs["score"]), abs=2e-6)
-    # Far from chance on what it never saw.
+    # Far better than chance on images that it was not trained on.
     right = sum(each["class"] == each["image"].partition("/")[0] for each in kept)
     assert right >= 60
 

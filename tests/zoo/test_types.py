@@ -1,4 +1,4 @@
-"""What editors and type checkers see: the stub is the models' own signatures and texts.
+"""What editors and type checkers see: the stub has the models' signatures and docstrings.
 
 mypy checks `typed_example.py` in `make lint`.
 """

@@ -1,4 +1,4 @@
-"""What a type checker must see of the package; `make lint` checks it, no test runs it."""
+"""Types that a type checker must see in the package; `make lint` checks them, no test runs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the tests of layers share: inputs, gradients, and what counts as equal."""
+"""Shared code of the tests of layers: gradients and comparisons."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ def normal(shape, dtype="float64", seed=0, scale=1.0):
 
 
 def run(layer, x, dy_seed=9, **call):
-    """Output, upstream gradient, gradient to x and those to the layer's trainable weights."""
+    """Return output, upstream gradient, and gradients to x and to the layer's trainable weights."""
     x = tf.Variable(x)
     with tf.GradientTape() as tape:
         y = layer(x, **call)
@@ -21,7 +21,7 @@ def run(layer, x, dy_seed=9, **call):
 
 
 def close(actual, expected, dtype, factor=1):
-    """Equal within the dtype's tolerance, relative to the largest value expected."""
+    """Assert equality within the dtype's tolerance, relative to the largest expected value."""
     assert actual.dtype == dtype
     atol = factor * TOLERANCE[dtype] * max(1, np.abs(expected).max())
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)

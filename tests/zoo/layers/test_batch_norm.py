@@ -25,7 +25,7 @@ def normalised(x, epsilon=1e-5):
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (8, 1, 1, 3), (1, 7, 2, 3)], ids=str)
 @pytest.mark.parametrize("deviation", [1.0, 1e-3], ids=["unit", "small"])
 def test_batch_norm_in_training(shape, deviation, dtype):
-    """A deviation of 1e-3 puts the variance below epsilon, whose exact value then matters."""
+    """With a deviation of 1e-3 the variance is below epsilon, so the exact epsilon matters."""
     x = (5 * deviation + normal(shape, dtype, scale=deviation)).astype(dtype)
     layer = batch_norm(dtype)
     y, dy, dx, (dgamma, dbeta) = run(layer, x, training=True)
@@ -77,7 +77,7 @@ def test_batch_norm_of_one_value_stays_finite(dtype):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_batch_norm_inference(frozen, dtype):
-    """With the running statistics: training=False, or a frozen layer whatever `training` is."""
+    """Running statistics are used with training=False, and always if the layer is frozen."""
     layer = batch_norm(dtype)
     mean, variance = np.array([1.0, -2, 0.1]), np.array([1e-6, 4, 0.3])
     layer.moving_mean.assign(mean.astype(dtype))
@@ -100,11 +100,11 @@ def test_batch_norm_inference(frozen, dtype):
 
 
 def test_batch_norm_is_accurate_far_from_zero():
-    """A mean of 30 deviations in float32 over 100,000 pixels: sums must not lose the small part."""
+    """A mean of 30 deviations, in float32 over 100,000 pixels: sums must keep the small part."""
     x = normal((8, 112, 112, 3), "float32", scale=1) + np.float32(30)
     layer = batch_norm("float32")
     hat = (layer(x, training=True).numpy() - [0.3, 0, -2]) / [2, -1, 0.5]
-    # Subtracting the mean in float32 alone costs half an ulp of 30, 1e-6.
+    # The subtraction of the mean in float32 alone has an error of half an ulp of 30, 1e-6.
     np.testing.assert_allclose(hat, normalised(x.astype(np.float64)), atol=6e-6)
 
 
@@ -124,7 +124,7 @@ def test_batch_norm_without_scale_or_centre(arguments, gamma, beta, dtype):
 
 
 def test_batch_norm_in_16_bits(policy):
-    """Statistics in 32 bits: the square of 400 is beyond float16."""
+    """Statistics use 32 bits: the square of 400 exceeds float16's range."""
     layer = batch_norm("float32")
     x = tf.cast(400 * normal((4, 5, 6, 3), "float32"), policy.compute_dtype)
     with tf.GradientTape() as tape:

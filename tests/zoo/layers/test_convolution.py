@@ -1,4 +1,4 @@
-"""The convolution and the pooling padded as in PyTorch, against an oracle in NumPy."""
+"""The convolution and pooling with PyTorch's padding, against an oracle in NumPy."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from zoo.quantizers import ScaledSign
 
 
 def taps(padded, kernel, strides, dilation):
-    """For each output pixel: its index and its window of the padded image."""
+    """Yield for each output pixel its index and its window of the padded image."""
     reach = [(size - 1) * dilation + 1 for size in kernel.shape[:2]]
     height, width = ((n - r) // strides + 1 for n, r in zip(padded.shape[1:3], reach, strict=True))
     for i, j in itertools.product(range(height), range(width)):
@@ -25,7 +25,8 @@ def taps(padded, kernel, strides, dilation):
 
 
 def convolution(x, kernel, strides=1, groups=1, dilation=1, pad=True):
-    """Convolution, zeros of half the kernel's reach on every side; groups are runs of channels."""
+    """Compute a convolution with zeros of half the kernel's extent on every side; groups are
+    consecutive channels."""
     sides = [size // 2 * dilation if pad else 0 for size in kernel.shape[:2]]
     padded = np.pad(x, [(0, 0), *((side, side) for side in sides), (0, 0)])
     step_in, step_out = kernel.shape[2], kernel.shape[3] // groups
@@ -48,7 +49,7 @@ def convolution(x, kernel, strides=1, groups=1, dilation=1, pad=True):
 
 
 def convolution_gradients(x, kernel, dy, strides=1):
-    """Gradients to the input and the kernel of `convolution` (one group, no dilation)."""
+    """Return gradients to the input and the kernel of `convolution` (one group, no dilation)."""
     sides = [(size // 2, size // 2) for size in kernel.shape[:2]]
     padded = np.pad(x, [(0, 0), *sides, (0, 0)])
     dpadded, dkernel = np.zeros_like(padded), np.zeros_like(kernel)
@@ -106,7 +107,7 @@ def test_grouped_convolution(groups, strides, binary, dtype):
     y, dy, _, (dkernel,) = run(layer, x)
     used = (sign(x), sign(kernel)) if binary else (x, kernel)
     close(y, convolution(*used, strides, groups), dtype, 10)
-    # The last group's gradient is that of an ordinary convolution of its own channels.
+    # The last group's gradient equals that of an ordinary convolution of its channels.
     channels, filters = 8 // groups, 4 // groups
     own = (used[0][..., -channels:], used[1][..., -filters:], dy[..., -filters:])
     _, expected = convolution_gradients(*(a.astype(np.float64) for a in own), strides)
@@ -115,7 +116,7 @@ def test_grouped_convolution(groups, strides, binary, dtype):
 
 
 def test_groups_need_no_xla():
-    """Keras compiles grouped convolutions with XLA, which an exported model might not have."""
+    """Keras compiles grouped convolutions with XLA, which may be missing for an exported model."""
     layer = SymmetricConv2D(4, 3, groups=2)
     graph = tf.function(layer).get_concrete_function(tf.zeros((1, 4, 4, 2))).graph
     assert "_XlaMustCompile" not in str(graph.as_graph_def())
@@ -134,7 +135,8 @@ def test_valid_padding_and_even_kernel(dtype):
 
 
 def test_padding_follows_the_sign_and_is_zero():
-    """The sign of 0 is +1, yet a border pixel of an image of zeros sums fewer than nine taps."""
+    """The sign of 0 is +1, but the padding is 0: a border pixel of an image of zeros sums fewer
+    than nine taps."""
     layer = SymmetricConv2D(
         1, 3, input_quantizer="approx_sign", kernel_quantizer="ste_sign", kernel_initializer="ones"
     )
@@ -145,7 +147,7 @@ def test_padding_follows_the_sign_and_is_zero():
 def test_padding_at_stride_2_is_not_tensorflows():
     layer = SymmetricConv2D(1, 3, strides=2, kernel_initializer="ones")
     y = layer(tf.ones((1, 4, 4, 1)))[0, :, :, 0]
-    np.testing.assert_array_equal(y, [[4, 6], [6, 9]])  # "same" of TensorFlow: [[9, 6], [6, 4]]
+    np.testing.assert_array_equal(y, [[4, 6], [6, 9]])  # TensorFlow's "same" gives [[9, 6], [6, 4]]
 
 
 def test_convolution_of_any_size():
@@ -190,7 +192,7 @@ def test_bad_convolutions(arguments, sentence):
 
 @pytest.mark.parametrize("size", [*SIZES, (1, 1)], ids=str)
 def test_max_pool(size, dtype):
-    """Padding with 0 would win over every input here, all of which are negative."""
+    """All inputs are negative here, so padding with 0 would be the maximum."""
     x = -1 - np.abs(normal((2, *size, 3), dtype))
     y, dy, dx, _ = run(SymmetricMaxPool2D(), x)
     padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)

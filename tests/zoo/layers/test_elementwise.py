@@ -1,4 +1,4 @@
-"""Shifts, activations, padding of channels and learned scales, against NumPy."""
+"""Shifts, activations, padding of channels and learned scales against NumPy."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ EDGES = [-2, -1.000001, -1, -0.999999, -0.25, 0, 0.25, 0.999999, 1, 1.000001, 2,
 
 
 def edges(dtype):
-    """(2, 3, 2, 3): 0, the clip, its neighbours and others in every channel."""
+    """Return (2, 3, 2, 3): 0, the clip's limits, their neighbours and others in every channel."""
     return np.repeat(np.array(EDGES, dtype).reshape(2, 3, 2, 1), 3, axis=-1)
 
 
@@ -42,12 +42,12 @@ def test_rprelu(dtype):
     x = edges(dtype)
     shift_in, slope, shift_out = np.array([0, 0.25, -1]), np.array([0.25, -0.5, 2]), np.arange(3.0)
     layer = RPReLU()
-    close(layer(x).numpy(), np.where(x > 0, x, 0.25 * x), dtype)  # as it starts
+    close(layer(x).numpy(), np.where(x > 0, x, 0.25 * x), dtype)  # its initial value
     layer = set_weights(layer, x.shape, dtype, shift_in, slope, shift_out)
     y, dy, dx, (dshift_in, dslope, dshift_out) = run(layer, x)
 
     shifted = x + shift_in
-    positive = shifted > 0  # at 0 the negative half's slope counts, as in PyTorch
+    positive = shifted > 0  # at 0 the gradient is the negative half's slope, as in PyTorch
     assert (shifted == 0).any(axis=(0, 1, 2)).all()
     close(y, np.where(positive, shifted, slope * shifted) + shift_out, dtype)
     expected = dy * np.where(positive, 1, slope)

@@ -1,4 +1,4 @@
-"""Every layer saved, loaded and in 16 bits."""
+"""Every layer is saved, loaded and run in 16 bits."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_round_trip(layer, arguments):
 
 
 def comparable(config):
-    """A configuration as text, without the shapes that a quantizer was last built with."""
+    """Return a configuration as text, without the shapes that a quantizer was last built with."""
 
     def pruned(value):
         if isinstance(value, dict):
@@ -79,7 +79,7 @@ def comparable(config):
 def test_saved_model_of_all_layers(suffix, tmp_path):
     x = image = tf.keras.Input((8, 8, 4))
     originals = [layer for layer, _ in NON_DEFAULT]
-    if not suffix:  # a SavedModel takes a second a layer: the last of each class
+    if not suffix:  # a SavedModel takes a second per layer, so only the last case of each class
         originals = {type(layer): layer for layer in originals}.values()
     layers = [type(layer).from_config(layer.get_config()) for layer in originals]
     outputs = [tf.keras.layers.GlobalAveragePooling2D()(layer(x)) for layer in layers]
@@ -100,7 +100,7 @@ def test_saved_model_of_all_layers(suffix, tmp_path):
 def test_mixed_precision(layer, arguments, policy):
     """16-bit outputs, 32-bit weights, finite gradients close to those of float32."""
     config = {key: value for key, value in layer.get_config().items() if key != "dtype"}
-    # Quantizers carry a dtype of their own: made anew under the policy.
+    # Quantizers have their own dtype, so create them again under the policy.
     for key in ("input_quantizer", "kernel_quantizer"):
         if isinstance(config.get(key), dict):
             config[key]["config"].pop("dtype", None)

@@ -1,4 +1,4 @@
-"""What the tests of every model share: building one small, filling it, and which to run when."""
+"""Shared code of the models' tests: build small models, set their weights, select quick tests."""
 
 import inspect
 import json
@@ -29,14 +29,14 @@ SHARED = {*STANDARD, "pooling", "classes", "name"} - {"weights", "binary_weights
 
 
 def image_shape(name: str, odd: bool = False) -> tuple[int, int, int]:
-    """A small image: 32x32, and 67x67 for AlexNet, the least it takes; another one if `odd`."""
+    """Return a small image shape: 32x32; for AlexNet its minimum 67x67; another if `odd`."""
     if name == "XNORNetPlusPlusAlexNet":
         return (99, 71, 3) if odd else (67, 67, 3)
     return (37, 43, 3) if odd else (32, 32, 3)
 
 
 def build(name: str, /, **arguments: Any) -> tf.keras.Model:
-    """A small model with random weights, unless the arguments say otherwise."""
+    """Build a small model, with random weights by default."""
     classes = arguments.get("classes", CLASSES)  # another name of num_classes
     defaults: dict[str, Any] = {"weights": None, "num_classes": classes}
     if "input_tensor" not in arguments:
@@ -49,15 +49,15 @@ def arguments_of(name: str) -> list[str]:
 
 
 def lightest(family: str, argument: str) -> str:
-    """The cheapest model of a family that has an argument: the one of the quick tests."""
+    """Return the smallest model of a family with this argument, for the quick tests."""
     having = [n for n, row in ROWS.items() if row.family == family and argument in arguments_of(n)]
     return min(having, key=lambda name: ROWS[name].ops)
 
 
 def tiered(name: str, *values: Any, argument: str = "weights") -> Any:
-    """A pytest parameter, slow unless `name` is the lightest of its family.
+    """Return a pytest parameter; it is slow unless `name` is the smallest of its family.
 
-    Of an argument that all models share, ReActNet's alone is quick: the base class has it.
+    For an argument of the base class, which all models share, only ReActNet's is quick.
     """
     quick = lightest(ROWS[name].family, argument) == name
     if argument in SHARED:
@@ -66,35 +66,35 @@ def tiered(name: str, *values: Any, argument: str = "weights") -> Any:
 
 
 def of_two_families(name: str) -> Any:
-    """A pytest parameter for what the base class does, slow unless `name` is one of two models."""
+    """Return a pytest parameter for the base class; slow unless `name` is one of two models."""
     quick = name in ("ReActNet20", "SDBNNResNet20")
     return pytest.param(name, marks=[] if quick else [pytest.mark.slow])
 
 
 def raw(variable: tf.Variable) -> tf.Variable:
-    """The variable behind larq's quantised one."""
+    """Return the latent variable of larq's quantised variable."""
     return getattr(variable, "latent_variable", variable)
 
 
 def randomize(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
-    """Give every weight a value of its own, in a range that lets signal and gradient through."""
+    """Set every weight to a different value, in a range that keeps signal and gradient useful."""
     rng = np.random.default_rng(seed)
     for variable in map(raw, model.weights):
         leaf = variable.name.split(":")[0].rsplit("/", 1)[-1]
         value = rng.standard_normal(variable.shape)
-        if ".fc." in variable.name:  # a gate's few hidden units must neither be off nor saturate
+        if ".fc." in variable.name:  # a gate has few hidden units: they must not be 0 or saturated
             value = np.abs(value) / variable.shape[0] * (1 if ".fc.0" in variable.name else -3)
         elif leaf == "kernel":
             classifier = variable.shape.rank == 2  # small, so that the softmax is not saturated
             value *= np.sqrt((0.05 if classifier else 2) / np.prod(variable.shape[:-1]))
         elif leaf in ("gamma", "moving_variance") or ".scale/" in variable.name:
             value = rng.uniform(0.5, 1.5, variable.shape)
-        elif leaf in ("alpha", "slope"):  # of PReLU: enough negative values for the signs
+        elif leaf in ("alpha", "slope"):  # PReLU: keep enough negative values for the signs
             value = rng.uniform(0.4, 0.8, variable.shape)
         else:
             value = 0.1 * (np.abs(value) if leaf == "beta" else value)
         variable.assign(value)
-    # Batch statistics of one batch, so that inference neither overflows nor saturates.
+    # Use the statistics of one batch, so that inference does not overflow or saturate.
     norms = [each for each in model.layers if isinstance(each, tf.keras.layers.BatchNormalization)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
@@ -111,22 +111,22 @@ def images(model: tf.keras.Model, batch: int = 2, seed: int = 1, size: Any = Non
 
 
 def signed_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    """The convolutions that are meant to be binary: those that sign their input."""
+    """Return the convolutions that are intended to be binary: their input is signs."""
     return [each for each in model.layers if getattr(each, "input_quantizer", None) is not None]
 
 
 def one_bit_layers(model: tf.keras.Model) -> set[str]:
-    """The layers with weights that larq's summary counts as 1 bit."""
+    """Return the layers with weights that larq's summary counts as 1 bit."""
     profiles = lq.models.ModelProfile(model).layer_profiles
     return {each.name for each in profiles if any(w.bitwidth == 1 for w in each.weight_profiles)}
 
 
 def config_text(model: tf.keras.Model) -> str:
-    """The model's configuration, in one form whether it was built or loaded."""
+    """Return the model's configuration, in the same form for built and loaded models."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            # Shapes at which something was built are noted by some formats only.
+            # Only some formats record the shapes that a layer was built with.
             return {key: plain(each) for key, each in value.items() if key != "build_config"}
         return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 

@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import `case` here, and what reads the numbers in tests/golden."""
+"""Lets the tests of this folder import `case` here, and the code that reads tests/golden."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ sys.path += [str(HERE), str(HERE.parents[1] / "golden")]
 
 @pytest.fixture(autouse=True)
 def _forget_models():
-    """Keras keeps every model it built alive, 100 MB each; those of fixtures stay usable."""
+    """Free the models that Keras keeps, 100 MB each; models of fixtures stay usable."""
     yield
     import tensorflow as tf
 

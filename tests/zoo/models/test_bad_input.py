@@ -1,4 +1,4 @@
-"""What a user can get wrong in a model's arguments: one clear sentence each."""
+"""Wrong arguments of models: one clear sentence for each."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What is special to Bi-Real Net: the pretraining with a clip, and the 50's real first 1x1."""
+"""Special parts of Bi-Real Net: the pretraining with a clip, and the real first 1x1 of the 50."""
 
 import numpy as np
 import pytest

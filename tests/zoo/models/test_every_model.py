@@ -1,4 +1,4 @@
-"""The shared test case of all models, from the catalog; what is special to one is beside it."""
+"""The shared tests of all models in the catalog; the files beside test single families."""
 
 import contextlib
 import functools
@@ -35,7 +35,7 @@ from zoo.layers import SymmetricConv2D
 from zoo.models._resnet import CifarResNet20
 from zoo.weights import save_weights
 
-# BOPs, FLOPs and OPs as printed; the ResNet-18s' published figures leave out the classifier.
+# BOPs, FLOPs and OPs as published; the figures of the ResNet-18s leave out the classifier.
 PUBLISHED = {
     "ReActNetA": {"binary": 4.82e9, "float": 0.12e8, "ops": 0.87e8},
     "ReActNetB": {"binary": 4.69e9, "float": 0.44e8},
@@ -52,7 +52,7 @@ def is_binary(name: str) -> bool:
     return ROWS[name].family != "real-valued"
 
 
-# One network of each kind of block; the others are deeper, wider, or of another family's parts.
+# One network of each kind of block; the others are deeper, wider, or combine these parts.
 EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
 EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
 DIFFERENT = [name for name in ALL if name in EACH_BLOCK]
@@ -63,7 +63,7 @@ QUICK_OR_DEEP = [
 
 @pytest.mark.parametrize("name", QUICK_OR_DEEP, scope="class")
 class TestDefault:
-    """The model as the public function builds it, at the paper's image size."""
+    """The model that the public function builds, at the paper's image size."""
 
     @pytest.fixture(scope="class")
     def model(self, name):
@@ -150,7 +150,7 @@ class TestSmall:
             filters = kernel.reshape(-1, kernel.shape[-1])
             assert all(len(np.unique(each)) == 2 for each in filters.T), layer.name
             np.testing.assert_allclose(filters.max(axis=0), -filters.min(axis=0), rtol=1e-6)
-            # The border is 0: the same as a convolution without padding of the padded signs.
+            # The border is 0: the result equals an unpadded convolution of the padded signs.
             height, width = (n // 2 if layer.padding == "same" else 0 for n in kernel.shape[:2])
             padded = np.pad(inputs, [(0, 0), (height, height), (width, width), (0, 0)])
             by_hand = tf.nn.conv2d(padded, kernel, layer.strides, "VALID")
@@ -161,7 +161,7 @@ class TestSmall:
         labels = tf.one_hot(np.arange(8) % CLASSES, CLASSES)
         statistics = [variable for variable in model.weights if "moving_" in variable.name]
         assert statistics
-        for variable in statistics:  # they may be at rest: behind a batch norm, means are constant
+        for variable in statistics:  # after a batch norm they may already be exact
             variable.assign_add(tf.ones(variable.shape))
         before = {variable.name: variable.numpy() for variable in statistics}
         with tf.GradientTape() as tape:
@@ -192,8 +192,8 @@ def test_without_binary_weights_no_kernel_is_one_bit(name):
     assert bool(signed_layers(stage1)) == is_binary(name)
 
 
-# Every argument: a value that is neither its default nor that of the layer it ends in, to which a
-# layer that forgets to save it falls back; and what else it needs to have an effect.
+# Every argument, with a value that differs from its default and from the layer's default (which a
+# layer takes if it does not save the value), and the other arguments that it needs for an effect.
 NON_DEFAULT: dict[str, Any] = {
     "input_shape": lambda name: image_shape(name, odd=True),
     "input_tensor": lambda name: tf.keras.Input(image_shape(name), name="picture"),
@@ -213,9 +213,9 @@ NON_DEFAULT: dict[str, Any] = {
     "name": "mine",
 }
 NEEDS = {"clip_slope": {"binary_activations": False}, "pooling": {"include_top": False}}
-# Arguments all models share, which have nothing to act on in some.
+# Arguments that all models share, but that have no effect in some.
 WITHOUT_EFFECT = {(name, "binary_weights") for name in ALL if not is_binary(name)}
-# What an argument does, it does to all networks of the same blocks.
+# An argument has the same effect in all networks with the same blocks.
 ARGUMENTS = [
     (name, argument)
     for name in ALL
@@ -240,7 +240,7 @@ def default_config(name: str, needed: tuple = ()) -> str:
     ("name", "argument"), [tiered(name, arg, argument=arg) for name, arg in ARGUMENTS]
 )
 def test_argument_changes_the_model(name, argument, monkeypatch):
-    monkeypatch.setattr(CifarResNet20, "blocks", 1)  # what an argument changes shows in one block
+    monkeypatch.setattr(CifarResNet20, "blocks", 1)  # one block shows the effect of an argument
     needed = NEEDS.get(argument, {})
     tf.keras.backend.reset_uids()
     changed = config_text(build(name, **needed, **{argument: value_of(name, argument)}))
@@ -261,7 +261,7 @@ def test_weights_argument_takes_what_save_weights_wrote(name, tmp_path):
 
 
 def everything_else(name: str) -> dict[str, Any]:
-    """Every argument of `name` away from its default at once, but for those that hide others."""
+    """Return the arguments of `name`, except those that hide others, with non-default values."""
     hiding = {"weights", "input_tensor", "include_top", "binary_weights", "num_classes", "classes"}
     return {
         argument: value_of(name, argument)
@@ -317,7 +317,7 @@ def round_trip(name: str, variant: str, forms: list[str], folder: Path) -> None:
             np.testing.assert_array_equal(ours, theirs, err_msg=form)
 
 
-# Quick ones of these families only: the others have hardly a layer that ReActNet lacks.
+# Only these families have quick tests: the others have few layers that ReActNet lacks.
 KINDS_OF_LAYERS = [
     tiered(name)
     if ROWS[name].family in ("ReActNet", "XNOR-Net++", "SD-BNN")
@@ -354,7 +354,7 @@ def policy(name: str):
     try:
         yield
     finally:
-        tf.keras.mixed_precision.set_global_policy(None)  # back to what floatx says
+        tf.keras.mixed_precision.set_global_policy(None)  # the policy follows floatx again
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_other_uses(name):
     assert features.output.shape.rank == 4
     assert features(images(features)).shape == (2, *features.output_shape[1:])
 
-    # The same weights without the softmax: logits; on an odd image, on top of another layer.
+    # Without the softmax, the same weights give logits; on an odd image, after another layer.
     picture = tf.keras.Input(shape, name="picture")
     scaled = tf.keras.layers.Rescaling(0.5)(picture)
     whole = randomize(build(name, input_tensor=scaled))
@@ -400,7 +400,7 @@ def open_sizes(name: str) -> dict[str, Any]:
     return {"scale": "case1"} if "scale" in arguments_of(name) else {}
 
 
-FIXED_SIZE = ("SDBNNVGGSmall", "XNORNetPlusPlusAlexNet")  # their classifier takes every pixel
+FIXED_SIZE = ("SDBNNVGGSmall", "XNORNetPlusPlusAlexNet")  # weights for every pixel
 
 
 @pytest.mark.parametrize(

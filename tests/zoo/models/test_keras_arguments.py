@@ -106,7 +106,7 @@ def with_layers_in_front(shape):
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        # Both forms of one network, and the package's form of one that has other layers.
+        # Both forms of one network, and the package's form of a network with other layers.
         pytest.param(name, file, marks=[] if (name, file) in QUICK_FILES else [pytest.mark.slow])
         for name in LIGHTEST
         for file in ("all.npz", "all.h5")

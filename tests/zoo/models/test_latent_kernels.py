@@ -1,4 +1,4 @@
-"""How binary kernels start (next to zero for ImageNet, at random for small images) and move."""
+"""Binary kernels: their start (near zero for ImageNet, random for small images) and training."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Our networks against numbers of the authors' own PyTorch code (tests/golden/README.md)."""
+"""Our networks compared with numbers from the authors' PyTorch code (tests/golden/README.md)."""
 
 import functools
 import json
@@ -37,19 +37,19 @@ LISTINGS = {
 }
 NUMBERED = sorted(path.stem for path in GOLDEN.glob("*.npz"))
 
-# The end of a block, as our layers call it, by the beginning of the listing's name.
+# The name of a block's end in our layers, by the beginning of the listing's name.
 BLOCK_END = {
     "reactnet_birealnet": "{}.rprelu",
     "birealnet": "{}.add",
     "sdbnn_resnet18_imagenet": "{}.prelu",
     "sdbnn_resnet20": "{}.hardtanh2",
 }
-# What the authors' modules hold and never use, as a pattern of keys.
+# Keys of the authors' modules that they never use, as a pattern.
 UNUSED = {
     "birealnet50": r"^layers\.0\.down_conv1x1\.weight$",
     "sdbnn_resnet18_imagenet_stage1": r"\.alpha$",
 }
-# Large networks without stored numbers, which take minutes in float64, are left to the slow tier.
+# Only the slow tier tests large networks without stored numbers: float64 takes minutes.
 SLOW_IN_FLOAT64 = [name for name in LISTINGS if name not in NUMBERED and not name.endswith("cifar")]
 IN_FLOAT64 = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_IN_FLOAT64 else [])
@@ -69,7 +69,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def build(name: str, image_shape=None) -> tf.keras.Model:
-    """Our model of a listing; `image_shape` is NCHW."""
+    """Return our model for a listing; `image_shape` is NCHW."""
     _, channels, height, width = image_shape or LISTINGS[name]["input_shape"]
     return zoo.get_model(
         MODELS[name.removesuffix("_stage1")],
@@ -99,7 +99,7 @@ def binary_layers(model: tf.keras.Model) -> dict[str, tf.keras.layers.Layer]:
 
 
 def train_run(model, x: tf.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Logits in training, and gradients of `sum(logits * cotangent)` by the authors' keys."""
+    """Return training's logits, and gradients of `sum(logits * cotangent)` by the authors' keys."""
     variables = {
         entry.key: (entry, getattr(entry.variable, "latent_variable", entry.variable))
         for entry in entries(model)
@@ -116,11 +116,11 @@ def train_run(model, x: tf.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 class Float64:
-    """Keras in float64, as a context."""
+    """Let Keras compute in float64 in the block."""
 
     def __enter__(self):
         self.before = tf.keras.backend.floatx()
-        # A policy that a test before this one set by name would outrank floatx.
+        # A policy that an earlier test set by name would override floatx.
         tf.keras.mixed_precision.set_global_policy(None)
         tf.keras.backend.set_floatx("float64")
 
@@ -129,7 +129,7 @@ class Float64:
 
 
 def end_of(name: str, module: str) -> str:
-    """The layer of ours whose output is that of the authors' module."""
+    """Return our layer with the same output as the authors' module."""
     if module == "maxpool":
         return module
     if module == "layer1":  # its input: the stem
@@ -139,7 +139,7 @@ def end_of(name: str, module: str) -> str:
 
 @functools.cache
 def float64_eval(name: str) -> dict:
-    """Logits, share of positive values before each sign, and intermediates as they are stored."""
+    """Compare logits, the share of positive values before each sign, and stored intermediates."""
     listing = LISTINGS[name]
     with Float64():
         model = loaded(name)
@@ -171,7 +171,7 @@ def float64_eval(name: str) -> dict:
 
 @functools.cache
 def float64_train(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Logits, and gradients of the keys of which the listing gives the norm."""
+    """Compare logits, and gradients of the keys with a norm in the listing."""
     with Float64():
         model = loaded(name)
         logits, gradients = train_run(model, images(LISTINGS[name]["grad_input_shape"], 1))
@@ -216,7 +216,7 @@ class TestNumbers:
 @pytest.mark.parametrize("name", IN_FLOAT64)
 class TestRecordedChecks:
     def test_every_sign_sees_the_authors_share_of_positive_values(self, name):
-        theirs = np.array(LISTINGS[name]["positive_fraction"])  # to four digits
+        theirs = np.array(LISTINGS[name]["positive_fraction"])  # has four digits
         np.testing.assert_allclose(float64_eval(name)["positive"], theirs, rtol=0, atol=5.1e-5)
 
     def test_spread_of_the_logits(self, name):

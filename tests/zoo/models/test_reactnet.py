@@ -1,4 +1,4 @@
-"""What is special to ReActNet: the real widening of B and C, width, stem and the two gradients."""
+"""Special parts of ReActNet: the real widening of B and C, width, stem and the two gradients."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is special to SD-BNN: alpha belongs to the kernel, and VGG flattens channels first."""
+"""Special parts of SD-BNN: alpha belongs to the kernel, and VGG flattens channels first."""
 
 import larq as lq
 import numpy as np
@@ -23,7 +23,7 @@ def test_alpha_is_a_weight_of_its_convolution(name, tmp_path):
         counted = lq.models.LayerProfile(layer)
         assert counted.weight_count(1) == np.prod(layer.kernel.shape)
         assert counted.weight_count(32) == layer.filters
-        assert counted.op_count("mac", 32) == 0  # alpha costs nothing at inference
+        assert counted.op_count("mac", 32) == 0  # alpha needs no operations at inference
         if name == "SDBNNVGGSmall":
             loaded = again.get_layer(layer.name).kernel_quantizer.alpha
             np.testing.assert_array_equal(loaded.numpy(), alpha.numpy())

@@ -1,4 +1,4 @@
-"""A subclass fills a family's slots as it would larq-zoo's, and every binary convolution has it."""
+"""A subclass sets a family's slots as in larq-zoo, and every binary convolution uses them."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ EACH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in
 
 
 def signed(name: str, **slots) -> list:
-    """The binary convolutions of a subclass with these slots."""
+    """Return the binary convolutions of a subclass with these slots."""
     subclass = factory(type(f"Mine{name}Factory", (FACTORIES[name],), slots))
     return signed_layers(construct(subclass, input_shape=image_shape(name)))
 
@@ -42,7 +42,7 @@ def test_a_subclass_fills_the_slots(name):
         kernel = layer.kernel.latent_variable.numpy()
         assert kernel.min() >= 0.2 and kernel.max() <= 0.3
     first, second = (layer.kernel.latent_variable.numpy().flat[:4] for layer in layers[:2])
-    assert np.any(first != second)  # each has random numbers of its own
+    assert np.any(first != second)  # each has different random numbers
 
 
 @pytest.mark.parametrize(

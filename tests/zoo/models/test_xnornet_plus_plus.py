@@ -1,4 +1,4 @@
-"""What is special to XNOR-Net++: the four cases of the learned factor, and its folding."""
+"""Special parts of XNOR-Net++: the four cases of the learned factor, and its folding."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ def test_each_case_in_the_network(case):
         _, h, w, o = scale.output_shape
         assert scale.count_params() == size_of(case, h, w, o)
         assert scale.folded().shape == ((o,) if case == "case1" else (h, w, o))
-    # Inference multiplies by one tensor: outer products folded by hand give the same output.
+    # Inference multiplies by one tensor: the outer product computed by hand gives the same output.
     scale = scales[7]
-    folded = np.float64((9 * scale.input_shape[-1]) ** -0.5)  # by which a sum is of variance 1
+    folded = np.float64((9 * scale.input_shape[-1]) ** -0.5)  # this scales a sum to variance 1
     for factor in scale.weights:
         folded = folded * factor.numpy()
     probe = tf.keras.Model(model.input, [scale.input, scale.output])
@@ -33,7 +33,7 @@ def test_each_case_in_the_network(case):
 
 @pytest.mark.parametrize("name", ["XNORNetPlusPlusResNet18", "XNORNetPlusPlusAlexNet"])
 def test_latent_kernels_start_with_mixed_signs(name):
-    """Without a scale of its own, a kernel of equal signs would make all filters the same."""
+    """Kernels have no scale, so with equal signs all filters would be the same."""
     model = build(name)
     for layer in model.layers:
         if getattr(layer, "kernel_quantizer", None) is not None:
@@ -52,7 +52,7 @@ def test_alexnet_takes_images_that_are_not_square():
 @pytest.mark.parametrize("case", ["case1", "case2", "case3", "case4"])
 @pytest.mark.parametrize("name", ["XNORNetPlusPlusResNet20", "XNORNetPlusPlusAlexNet"])
 def test_convolutions_start_with_variance_one(name, case):
-    """Beside a shortcut, nothing else makes up for a sum of hundreds of signs."""
+    """Only the factor makes a sum of hundreds of signs as small as a shortcut."""
     model = build(name, scale=case)
     scales = [layer for layer in model.layers if isinstance(layer, LearnedScale)]
     outputs = tf.keras.Model(model.input, [scale.output for scale in scales])

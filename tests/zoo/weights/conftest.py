@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import what lies beside them, and gives them its fixtures."""
+"""Lets the tests of this folder import the files beside them, and provides their fixtures."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from weights_fixtures import register, server, unchanged  # noqa: F401 (fixtures
 
 @pytest.fixture(scope="session")
 def trained():
-    """A RealResNet20 with weights that no initialisation gives."""
+    """A RealResNet20 with weights that differ from every initialisation."""
     sys.path.append(str(Path(__file__).parents[1] / "models"))
     from case import randomize
 

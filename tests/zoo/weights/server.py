@@ -1,4 +1,4 @@
-"""A file server on the loopback address that behaves as badly as it is told to."""
+"""A file server on the loopback address that misbehaves on request."""
 
 import hashlib
 import threading
@@ -9,22 +9,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Served:
-    """One file and how it is sent.
+    """One file and how the server sends it.
 
     Attributes:
-        body: its bytes.
-        ranges: whether Range is honoured.
-        etag: whether a validator is sent.
-        failing: answers 503 so many times first.
-        cut_at: after how many bytes of an answer the connection is dropped, one for each request;
-            what is not listed is sent whole.
-        after_cut: the file's bytes once a connection was dropped.
-        stall_at: after how many bytes the server says nothing more.
-        location: redirects there.
-        chunked: does not say how long the file is.
+        body: bytes of the file.
+        ranges: whether the server supports Range.
+        etag: whether it sends an ETag.
+        failing: number of answers 503 before the first success.
+        cut_at: one number for each request: the connection is dropped after that many bytes of the
+            answer. Further requests are answered completely.
+        after_cut: bytes of the file after a connection was dropped.
+        stall_at: number of bytes after which the server sends nothing more.
+        location: the server redirects to this address.
+        chunked: the answer does not state its length.
         pace: seconds between blocks.
         kind: its content type.
-        endless: is sent again and again.
+        endless: the file is sent repeatedly without end.
     """
 
     body: bytes = b""
@@ -42,7 +42,7 @@ class Served:
 
 
 class Server:
-    """`files` by path; `requests` are (path, Range header) in the order they came."""
+    """`files` are by path; `requests` are (path, Range header) in order of arrival."""
 
     def __init__(self):
         self.files: dict[str, Served] = {}
@@ -64,7 +64,7 @@ class Server:
             daemon_threads = True
 
             def handle_error(self, request, client_address):
-                pass  # clients that go away are what is tested
+                pass  # the tests close connections on purpose
 
         self.http = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
@@ -139,7 +139,7 @@ class Server:
 
 
 def tree(folder):
-    """Every file and folder below `folder` with its content, locks left out."""
+    """Return every file and folder below `folder` with its content, without locks."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))

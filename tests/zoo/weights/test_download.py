@@ -1,4 +1,4 @@
-"""One file over a real connection: whole, resumed, or one sentence and nothing on disk."""
+"""One file over a real connection: complete, resumed, or one sentence and nothing on disk."""
 
 import fcntl
 import hashlib
@@ -35,7 +35,7 @@ def target(tmp_path):
 
 
 def refused(address, target, says, **arguments):
-    """One sentence, and no file or folder is left."""
+    """Assert one sentence, and that no file or folder remains."""
     with pytest.raises(WeightsError, match=says) as caught:
         download(address, target, **arguments)
     text = str(caught.value)
@@ -44,7 +44,7 @@ def refused(address, target, says, **arguments):
 
 
 def only(target):
-    """The file is there, whole, and nothing else."""
+    """Assert that the complete file exists, and nothing else."""
     assert target.read_bytes() == BODY
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
@@ -81,7 +81,7 @@ def test_a_server_that_ignores_ranges_sends_all_again(server, target):
 
 
 def test_without_a_version_nothing_is_mixed(server, target):
-    """Nothing says that the second half is of the same file: all is asked for again."""
+    """The server does not show that the second half is of the same file: all is requested again."""
     server.files["/a"] = Served(BODY, cut_at=[200_000], etag=False)
     assert download(f"{server.url}/a", target) == DIGEST
     only(target)
@@ -89,7 +89,7 @@ def test_without_a_version_nothing_is_mixed(server, target):
 
 
 def test_a_file_that_changed_between_is_fetched_anew(server, target):
-    """Half of one and half of another are never put together: If-Range sees to it."""
+    """If-Range prevents that halves of two different files are put together."""
     served = server.files["/a"] = Served(bytes(len(BODY)), cut_at=[200_000])
     served.after_cut = BODY
     assert download(f"{server.url}/a", target) == DIGEST
@@ -162,7 +162,7 @@ def test_a_pipe_in_a_files_place(target, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
-    """Whoever is between could send another file in place of one without a known hash."""
+    """Without a known hash, an attacker on the connection could send another file."""
     names = ("-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=127.0.0.1")
     subprocess.run(
         [
@@ -200,7 +200,7 @@ def test_https_never_becomes_http(server, target, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_to(server):
-    """In /sys not even root makes a folder."""
+    """In /sys, even root cannot make a folder."""
     server.files["/a"] = Served(BODY)
     with pytest.raises(WeightsError, match=r"/sys/zoo cannot be written to: .*; set ZOO_HOME"):
         download(f"{server.url}/a", Path("/sys/zoo/file"))
@@ -223,7 +223,7 @@ except WeightsError as error:
 
 
 def child(address, target, most_bytes=0, **arguments):
-    """A process that downloads; its files may have `most_bytes`."""
+    """Start a process that downloads; its files may have at most `most_bytes`."""
     command = [sys.executable, "-c", CHILD, address, str(target), str(most_bytes)]
     return subprocess.Popen(
         command,
@@ -234,7 +234,7 @@ def child(address, target, most_bytes=0, **arguments):
 
 
 def test_a_full_disk(server, target):
-    """The system's own refusal to let a file grow stands for a full disk."""
+    """The system's limit of file sizes simulates a full disk."""
     server.files["/a"] = Served(BODY)
     process = child(f"{server.url}/a", target, most_bytes=100_000)
     _, said = process.communicate(timeout=60)
@@ -244,7 +244,7 @@ def test_a_full_disk(server, target):
 
 
 def test_killed_in_the_middle(server, target):
-    """What a killed process left is used by the next start, and nothing of it stays."""
+    """The next start uses the file of a killed process, and then removes it."""
     served = server.files["/a"] = Served(BODY, stall_at=300_000)
     process = child(f"{server.url}/a", target)
     part = target.with_name("file.part")
@@ -286,7 +286,7 @@ def test_progress_is_shown_on_a_terminal(server, target):
     while True:
         try:
             block = os.read(reading, 4096)
-        except OSError:  # the other side is closed
+        except OSError:  # the server is closed
             break
         if not block:
             break
@@ -304,7 +304,7 @@ def begun(target, content, address, version='"1"'):
 
 
 def test_killed_and_then_another_address(server, target):
-    """A mirror's file goes to the same place: what was begun of it is no beginning of this one."""
+    """A mirror's file has the same target, but its first part must not be used for this file."""
     server.files["/a"] = Served(BODY)
     begun(target, b"x" * 1000, f"{server.url}/mirror")
     assert download(f"{server.url}/a", target, sha256=DIGEST) == DIGEST
@@ -322,7 +322,7 @@ def test_a_damaged_beginning_is_fetched_anew(server, target):
 
 
 def test_a_connection_that_breaks_again_and_again_but_gets_on(server, target):
-    """More often than there are tries."""
+    """The connection is cut more often than there are tries."""
     server.files["/a"] = Served(BODY, cut_at=[60_000] * 8)
     assert download(f"{server.url}/a", target) == DIGEST
     only(target)

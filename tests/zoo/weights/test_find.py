@@ -1,4 +1,4 @@
-"""Where a set is looked for, in which order, and what is remembered of it."""
+"""Where sets are searched, in which order, and what is remembered."""
 
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ def as_it_is(record, source, format, target):
 
 @pytest.fixture
 def record(register, server):
-    """A set that the authors' server has."""
+    """A set on the authors' server."""
     server.files["/authors/weights"] = Served(b"the authors'")
     return register(MODEL, NAME, address=f"{server.url}/authors/weights")
 
@@ -47,7 +47,7 @@ def keep(content):
 
 
 def test_order(record, mirror, home, server, tmp_path, monkeypatch):
-    """Each place is asked only while none before it has the set."""
+    """Each place is asked only if no earlier place has the set."""
     assert state_of(record) == "downloadable"
     assert obtain(record, as_it_is).read_bytes() == b"the mirror's"
     assert [path for path, _ in server.requests] == [f"/mirror/{MODEL}/{NAME}.npz"]
@@ -157,7 +157,7 @@ def test_nothing_to_be_had_says_where_it_is(record, home, server, unchanged):
 
 
 class TestDownloadedByHand:
-    """What the above says to do, and the same line works."""
+    """After the steps of the above message, the same call works."""
 
     @pytest.fixture
     def place(self, home):
@@ -243,7 +243,7 @@ def test_ten_processes_that_ask_at_once_download_once(server, home):
         process.stdin = None
     said = [process.communicate(timeout=120) for process in processes]
     assert [out for out, _ in said] == ["500000\n"] * 10
-    waiting = [err for _, err in said if err]  # all but the one that fetches, unless they came late
+    waiting = [err for _, err in said if err]  # all but the fetching one, or fewer
     assert len(waiting) <= 9 and all(err.startswith("Waiting for another") for err in waiting)
     assert len(server.requests) == 1
     folder = home / "weights" / "SDBNNResNet20"
@@ -270,7 +270,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 def test_a_pin_is_written_before_the_set(home, monkeypatch):
-    """Killed between the two, nothing stands there unchecked."""
+    """If the process is killed between the two, no unchecked file remains under the final name."""
     order = []
     replace = Path.replace
 
@@ -287,7 +287,7 @@ def test_a_pin_is_written_before_the_set(home, monkeypatch):
 def test_drafts_are_no_sets_and_go_with_the_next_one(home):
     folder = home / "weights" / MODEL
     folder.mkdir(parents=True)
-    (folder / f".{NAME}.4711.npz").write_bytes(b"half")  # what a killed process left
+    (folder / f".{NAME}.4711.npz").write_bytes(b"half")  # a file of a killed process
     assert cache.cached_sets() == []
     keep(b"whole")
     assert cache.cached_sets() == [(MODEL, NAME)]

@@ -1,4 +1,4 @@
-"""Keras's own files, .h5 and .keras: of this very network, or one sentence and no change."""
+"""Keras's .h5 and .keras files: of the same network, or one sentence and no change."""
 
 import re
 import zipfile
@@ -36,7 +36,7 @@ def test_of_another_network(whole):
 
 def test_of_a_twin_that_has_its_name_in_the_file(whole):
     if whole.stem == "weights":
-        zoo.BiRealNet20(weights=whole)  # cannot be told: the guide says so
+        zoo.BiRealNet20(weights=whole)  # cannot be detected, as the guide says
         return
     with pytest.raises(WeightsError, match="of realresnet20, which do not belong to bireal"):
         zoo.BiRealNet20(weights=whole)
@@ -84,7 +84,7 @@ def test_not_a_number(trained, tmp_path):
 
 
 def test_larq_zoos_bi_real_net_is_not_the_authors(tmp_path):
-    """Order and shapes of its weights are the same; it pads in another way."""
+    """Its weights have the same order and shapes, but its padding differs."""
     shape = (64, 64, 3)
     zoo.get_model("BiRealNet", weights=None, input_shape=shape).save_weights(tmp_path / "theirs.h5")
     with pytest.raises(WeightsError, match=r"of another model \(layer .*\), which do not bel"):
@@ -93,7 +93,7 @@ def test_larq_zoos_bi_real_net_is_not_the_authors(tmp_path):
 
 @pytest.mark.parametrize("name", ["weights.h5", "model.h5", "model.keras"])
 def test_features_for_other_classes(trained, name, tmp_path):
-    """As an .npz does: a new classifier, or none; the other layers are the file's."""
+    """As with an .npz: the classifier is new or absent; the other layers come from the file."""
     (trained.save_weights if name == "weights.h5" else trained.save)(tmp_path / name)
     theirs = torch_state(trained)
     with pytest.warns(UserWarning, match=f"'{name}' has 10 classes, not 3"):
@@ -128,7 +128,7 @@ class OwnLayer(tf.keras.layers.Layer):
 
 
 def test_which_program_saved_it(trained, tmp_path):
-    """Keras 3, layers of one's own, and zips that are none: one sentence that says which."""
+    """Files of Keras 3, with custom layers, and damaged zips: one sentence names the problem."""
     trained.save(tmp_path / "a.keras")
     trained.save(tmp_path / "a.h5")
 

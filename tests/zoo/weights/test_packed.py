@@ -1,4 +1,4 @@
-"""Packed sets: equal to the bit, small, and refused where they are not as they should be."""
+"""Packed sets: bit-identical, small, and refused if they are invalid."""
 
 import sys
 import zipfile
@@ -37,7 +37,7 @@ def packed(trained, tmp_path_factory):
 
 
 def quantized(model):
-    """What each binary convolution multiplies with."""
+    """Return the kernel that each binary convolution multiplies with."""
     return {
         layer.name: layer.kernel_quantizer(tf.constant(layer.kernel.latent_variable)).numpy()
         for layer in model.layers
@@ -47,8 +47,8 @@ def quantized(model):
 
 @pytest.mark.parametrize("name", [tiered(name) for name in ROWS])
 def test_every_model_is_equal_to_the_bit(name, tmp_path):
-    """Every binary kernel is packed, what it computes with is equal, and so is the output; packed
-    again, the file is the same."""
+    """Every binary kernel is packed; its quantised values and the output are equal. Packed again,
+    the file is the same."""
     model = randomize(build(name))
     save_weights(model, tmp_path / "packed.npz", packed=True)
     again = build(name, weights=tmp_path / "packed.npz")
@@ -57,7 +57,7 @@ def test_every_model_is_equal_to_the_bit(name, tmp_path):
         np.testing.assert_array_equal(kernel, kernels[key])
     x = images(model)
     np.testing.assert_array_equal(again(x, training=False), model(x, training=False))
-    if name == MODEL:  # in a graph, too
+    if name == MODEL:  # also in a graph
         np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
     with np.load(tmp_path / "packed.npz") as arrays:
         size = sum(kernel.size for kernel in kernels.values())
@@ -71,7 +71,7 @@ def test_every_model_is_equal_to_the_bit(name, tmp_path):
 
 @pytest.mark.parametrize("n", [1, 2, 9, 144, 576, 4608, 9216])
 def test_the_mean_of_the_magnitudes_is_the_scale(n):
-    """In every order of summation, and so in TensorFlow's."""
+    """The mean is exact in every order of summation, so also in TensorFlow's."""
     rng = np.random.default_rng(n)
     kernel = (rng.standard_normal((200, n)) * 10 ** rng.uniform(-6, 2, (200, 1))).astype("float32")
     quantizer = ScaledSign()
@@ -87,10 +87,10 @@ def test_the_mean_of_the_magnitudes_is_the_scale(n):
             np.testing.assert_array_equal(total / np.float32(n), scales)
     again = quantizer(tf.constant(latent.T[None, None])).numpy()[0, 0]
     np.testing.assert_array_equal(np.abs(again), np.broadcast_to(scales, again.shape))
-    # From a hundredth of the mean, which SD-BNN's shift cannot reach; as squares, more are small.
+    # At least a hundredth of the mean, more than SD-BNN's shift; squares, so more are small.
     share = np.abs(latent) / np.abs(latent).mean(axis=1, keepdims=True)
     assert share.min() > 0.01
-    if n >= 144:  # in every filter otherwise
+    if n >= 144:  # different in every filter
         quantiles = np.quantile(share, [0.25, 0.5, 0.75, 0.95])
         np.testing.assert_allclose(quantiles, [0.21, 0.76, 1.67, 2.65], atol=0.08)
         assert len({row.tobytes() for row in np.argsort(share, axis=1)}) == 200
@@ -100,7 +100,7 @@ def test_zeros_and_what_the_shift_turns():
     """A filter of zeros keeps its scale 0; SD-BNN's signs are those after the shift."""
     kernel = np.zeros((1, 1, 4, 3), "float32")
     kernel[..., 1] = [[[0.5, -1, 0, 2]]]
-    kernel[..., 2] = [[[3.0, 3, 3, -0.01]]]  # which the shift by 0.011 turns
+    kernel[..., 2] = [[[3.0, 3, 3, -0.01]]]  # the shift by 0.011 flips it
     shift = SelfDistributionSign()
     shift.build(kernel.shape)
     shift.alpha.assign([0.0, 0.0, 9.0])
@@ -114,7 +114,7 @@ def test_zeros_and_what_the_shift_turns():
 
 
 def test_a_kernel_that_would_not_be_equal_stays_as_it_is(trained):
-    """Of a quantizer that computes with more than signs and one scale."""
+    """A quantizer that uses more than signs and one scale cannot be packed."""
 
     class Sloped(type(trained.get_layer("layer1.0.conv1").kernel_quantizer)):
         def call(self, inputs):
@@ -129,8 +129,8 @@ def test_a_kernel_that_would_not_be_equal_stays_as_it_is(trained):
 
 
 def test_fine_tuning_starts_from_signs_and_means(trained, packed):
-    """Latent weights of the same sign, and of the same mean magnitude in each filter; other classes
-    get a new classifier as with any set."""
+    """Latent weights have the same signs, and the same mean magnitude in each filter. Other classes
+    get a new classifier, as with any set."""
     model = zoo.ReActNet20(weights=packed, num_classes=3)
     name = "layer2.0.conv1"
     ours, theirs = (m.get_layer(name).kernel.latent_variable.numpy() for m in (model, trained))
@@ -166,7 +166,7 @@ LINE = '[["a",[2,9],"bits",2]]'
 
 
 def bits(**changes):
-    """A packed set of one kernel of two filters of nine weights."""
+    """A packed set with one kernel of two filters with nine weights each."""
     arrays = {
         "zoo.model": np.array("reactnet20"),
         "zoo.packed": np.array(1),
@@ -183,7 +183,7 @@ def bits(**changes):
 
 
 class TestRefused:
-    """One sentence, before room is made for what a file says to hold."""
+    """One sentence, before memory is allocated for the sizes that a file declares."""
 
     def refused(self, path, says):
         with pytest.raises(WeightsError, match=says) as caught:
@@ -235,7 +235,7 @@ class TestRefused:
         self.refused(tmp_path / "x.npz", says)
 
     def test_bits_that_unpack_to_more_than_there_is(self, tmp_path, monkeypatch):
-        """The limit is of the latent weights, 32 times what the zip says to unpack to."""
+        """The limit applies to latent weights: 32 times the unpacked size that the zip declares."""
         line = f'[["a",[{2**19}],"bits",32]]'
         arrays = bits(index=line, bits=np.zeros(2**16, "uint8"), scales=np.ones(32, "float32"))
         write_arrays(tmp_path / "x.npz", arrays, compressed=True)

@@ -1,4 +1,4 @@
-"""The records: complete, of models that exist, and equal to what larq-zoo itself says."""
+"""The records: complete, for existing models, and equal to larq-zoo's own facts."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from zoo.pretrained import records
 from zoo.pretrained.find import keeping, resolve
 
 ALL = records.all_records()
-# Of the weights, by who trained them; one repository of a paper's authors states a licence.
+# Licences of the weights by origin; one repository of a paper's authors states a licence.
 LICENCES = {
     "authors": "none stated",
     "larq-zoo": "Apache-2.0",
@@ -39,7 +39,7 @@ def test_record(record):
     assert record.licence == LICENCES[record.origin] or (record.model, record.licence) == SD_BNN
     assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
     assert record.measured_top1 is None or record.measured_row
-    # A figure of a set's own is the paper's, or as near as a training done again comes.
+    # A set's own figure equals the paper's, or is close to it, as after another training.
     if record.published_top1 and row.top1:
         assert abs(record.published_top1 - row.top1) < 0.5
     if row.origin == "larq-zoo":
@@ -47,7 +47,7 @@ def test_record(record):
 
 
 def test_every_record_states_licence_and_origin_itself():
-    """No default stands in for what nobody looked up."""
+    """No default value replaces a fact that nobody has checked."""
     for file in (records.RECORDS, records.SHIPPED_RECORDS):
         data = json.loads(file.read_text(encoding="utf-8"))
         for record in data if isinstance(data, list) else data["sets"]:
@@ -79,7 +79,7 @@ def test_classes():
     imagenet = records.class_names("imagenet")
     assert len(imagenet) == len({wnid for wnid, _ in imagenet}) == 1000
     assert [wnid for wnid, _ in imagenet] == sorted(wnid for wnid, _ in imagenet)
-    # As torchvision and Keras number them.
+    # The numbers of torchvision and Keras.
     for label, name in ((0, "tench"), (281, "tabby"), (291, "lion"), (999, "toilet tissue")):
         assert imagenet[label][1] == name
     cifar = [name for name, _ in records.class_names("cifar10")]

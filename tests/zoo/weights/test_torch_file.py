@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: two that torch wrote, and many that mean harm."""
+"""PyTorch's files without PyTorch: two that torch wrote, and many malicious ones."""
 
 import io
 import os
@@ -33,28 +33,28 @@ def refused(path, says):
 
 
 class Raw:
-    """Stands for a name in a pickle; `pickle` writes it as a GLOBAL of any module."""
+    """A name in a pickle; `pickle` writes it as a GLOBAL of any module."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
 
 
 class Called:
-    """Stands for a call in a pickle."""
+    """A call in a pickle."""
 
     def __init__(self, function, *arguments):
         self.function, self.arguments = function, arguments
 
 
 class Block:
-    """Stands for a storage."""
+    """A storage in a pickle."""
 
     def __init__(self, numel, kind="Float", key="0"):
         self.numel, self.kind, self.key = numel, kind, key
 
 
 class Writer(pickle._Pickler):
-    """Writes names that need not exist, as torch's pickles have them."""
+    """A pickler that writes names as in torch's pickles; they need not exist."""
 
     def persistent_id(self, value):
         if isinstance(value, Block):
@@ -85,7 +85,7 @@ def tensor(block, offset=0, shape=(2,), strides=(1,), function="_rebuild_tensor_
 
 
 def write(path, format, value, numbers=b"\0" * 8, numel=2, said=None, protocol=2):
-    """A file of one block "0", as torch would write it."""
+    """Write a file with one block "0", as torch does."""
     content = value if isinstance(value, bytes) else pickled(value, protocol)
     if format == "zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -100,7 +100,7 @@ def write(path, format, value, numbers=b"\0" * 8, numel=2, said=None, protocol=2
 
 @FORMATS
 def test_what_torch_wrote(format, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what must not be imported
+    monkeypatch.setitem(sys.modules, "torch", None)  # None in sys.modules makes imports fail
     found = torch_file.read(FILES / f"{format}.pth")
     with np.load(FILES / "expected.npz") as expected:
         assert list(found) == list(expected)
@@ -124,7 +124,7 @@ def test_binary_protocols(path, format, protocol):
 
 @pytest.mark.parametrize("protocol", [0, 1])
 def test_text_protocols(path, protocol):
-    """In which torch has never written tensors."""
+    """torch has never written tensors in these pickle protocols."""
     write(path, "zip", {"words": ["a", 1, 2.5, None, True, (1,)]}, protocol=protocol)
     refused(path, "holds no weights, only words")
 
@@ -142,7 +142,7 @@ def test_old_and_wrapped_tensors(path, format, function):
 
 
 def test_a_part_of_a_block(path):
-    """How PyTorch before 0.4 saved storages that are parts of others."""
+    """PyTorch before 0.4 saved storages that are parts of others in this form."""
 
     class Part(Writer):
         def persistent_id(self, value):
@@ -244,7 +244,7 @@ class TestRefused:
 
     @FORMATS
     def test_bytes_that_ask_for_memory(self, path, format):
-        """A length, and an index of the memo, for which Python's own unpickler makes room first."""
+        """A length and a memo index; Python's own unpickler allocates memory for them first."""
         for content in (
             b"\x8d" + struct.pack("<q", 2**62) + b"abc.",
             b"X" + struct.pack("<I", 2**32 - 1) + b"abc.",
@@ -257,14 +257,14 @@ class TestRefused:
 
     @FORMATS
     def test_nesting(self, path, format):
-        """A tuple in a tuple ..., as a key, whose hash would need more stack than there is."""
+        """A key of deeply nested tuples; its hash would overflow the stack."""
         deep = b"\x80\x02}" + b"\x85".join([b")"] + [b""] * 300_000) + b"K\x01s."
         write(path, format, deep)
         refused(path, "a dictionary's key is neither a word nor a number")
 
     @FORMATS
     def test_attributes_of_what_may_be_called(self, path, format):
-        """BUILD, which in Python's unpickler would set them, for all files to come."""
+        """In Python's unpickler, BUILD would set these attributes for all later files."""
         build = pickled(Raw("collections", "OrderedDict"))[:-1] + pickled({"x": 1})[2:-1] + b"b."
         assert [op.name for op, *_ in pickletools.genops(build)][-2:] == ["BUILD", "STOP"]
         write(path, format, build)
@@ -279,7 +279,7 @@ class TestRefused:
 
     @FORMATS
     def test_every_byte_changed(self, path, format):
-        """Any file is read or refused in one sentence: no other error, no memory, no harm."""
+        """Any file is read or refused in one sentence: no other error, little memory, no harm."""
         whole = (FILES / f"{format}.pth").read_bytes()
         rng = np.random.default_rng(0)
         for position in rng.choice(len(whole), 300, replace=False):
@@ -385,7 +385,7 @@ class TestSeveralNetworks:
             torch_file.read_entry(path, "emaa")
 
     def test_the_same_dictionary_in_many_places(self, path):
-        """Seen from each place, 100 in each of five levels would be looked at forever."""
+        """Each level refers 100 times to the next: visiting all paths of five levels would never end."""
         inner = {"x": 1}
         for _ in range(20):
             inner = {str(number): inner for number in range(100)}

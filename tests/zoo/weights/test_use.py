@@ -24,7 +24,7 @@ from zoo.weights.files import read_npz
 from zoo.weights.load import find_weights
 
 MODEL, NAME = "RealResNet20", "cifar10"
-QUICK = "SDBNNResNet20"  # the smallest with more in its head than the classifier
+QUICK = "SDBNNResNet20"  # the smallest model with other layers than the classifier in its head
 FACTORIES = {
     name: getattr(module, f"{name}Factory")
     for module in (bireal_net, reactnet, resnet, sdbnn, xnornet_plus_plus)
@@ -42,7 +42,7 @@ def file(trained, tmp_path_factory):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch, register):
-    """A folder that serves as mirror of a set that only a person could fetch."""
+    """A folder as mirror of a set with manual download."""
     register(MODEL, NAME, access="manual download")
     (tmp_path / "mirror" / MODEL).mkdir(parents=True)
     monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
@@ -110,8 +110,8 @@ def test_a_binary_networks_set_is_not_for_a_real_one(part):
     "name", [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ROWS if name != QUICK)]
 )
 def test_without_the_classifier(name, tmp_path):
-    """The features are those of the whole network, which shows that nothing but its head is left
-    out; for every model, since each says what its head is."""
+    """The features equal those of the whole network, so only the head is left out. Every model is
+    tested, because each defines its own head."""
     whole = build(name)
     save_weights(whole, tmp_path / "all.npz")
     model = build(name, include_top=False, weights=tmp_path / "all.npz")
@@ -127,7 +127,7 @@ def test_every_model_is_looked_at():
 
 
 class TestBroken:
-    """Every file that a mirror may send: one sentence, and the cache as it was."""
+    """Wrong files from a mirror: one sentence for each, and the cache is unchanged."""
 
     @pytest.fixture(scope="class")
     def states(self, trained):
@@ -162,7 +162,7 @@ class TestBroken:
     def refused(self, mirror, contents, says):
         (mirror / MODEL / f"{NAME}.npz").write_bytes(contents)
         with pytest.raises(WeightsError, match=says) as caught:
-            find_weights(NAME, MODEL)  # what the constructor calls
+            find_weights(NAME, MODEL)  # the function that the constructor calls
         assert "\n" not in str(caught.value)
         assert "lqz convert RealResNet20 FILE" in str(caught.value)
 
@@ -216,7 +216,7 @@ class TestBroken:
         path = tmp_path / "bomb.npz"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.npy", bytes(1000))
-        # The directory at the end claims 2 GiB for each of three members.
+        # The zip's directory declares 2 GiB for each of three members.
         content = path.read_bytes()
         at = content.index(b"PK\x01\x02") + 24
         claimed = content[:at] + (2**31).to_bytes(4, "little") + content[at + 4 :]
@@ -228,7 +228,7 @@ class TestBroken:
         self.refused(mirror, bomb, "declares more than it can hold")
 
     def test_a_twin(self, mirror, tmp_path, unchanged):
-        """BiRealNet20 has the very keys and shapes of RealResNet20."""
+        """BiRealNet20 has the same keys and shapes as RealResNet20."""
         save_weights(zoo.BiRealNet20(weights=None), tmp_path / "twin.npz")
         twin = (tmp_path / "twin.npz").read_bytes()
         self.refused(mirror, twin, "weights of birealnet20, which do not belong to realresnet20")
@@ -249,7 +249,7 @@ class TestBroken:
 
 
 class TestLarqZoo:
-    """larq-zoo's sets go the same way, into larq-zoo's models."""
+    """larq-zoo's sets are found and loaded in the same way, into larq-zoo's models."""
 
     @pytest.fixture(scope="class")
     def theirs(self, tmp_path_factory):
@@ -278,7 +278,7 @@ class TestLarqZoo:
             for one, other in zip(ours[:features], expected[:features], strict=True):
                 np.testing.assert_array_equal(one, other)
             tf.keras.backend.clear_session()
-        assert len(server.requests) == 1  # the rest came from the cache
+        assert len(server.requests) == 1  # the other calls used the cache
 
     def test_a_path_and_what_is_none(self, theirs, home, tmp_path):
         shape = {"input_shape": (64, 64, 3)}
@@ -308,7 +308,7 @@ class TestLarqZoo:
 
 class TestImages:
     def test_evaluation_sees_the_same(self):
-        """Training's evaluation and `preprocess_input` cut and scale alike."""
+        """Training's evaluation and `preprocess_input` crop and scale in the same way."""
         from training.data.preprocessing import PadCropFlip, RandomResizedCropFlip
 
         pixels = np.random.default_rng(0).integers(0, 256, (300, 401, 3)).astype("uint8")

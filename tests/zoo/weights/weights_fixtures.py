@@ -1,4 +1,4 @@
-"""A file server and a registry to write in: fixtures of tests of weight files."""
+"""Fixtures of tests of weight files: a file server and a writable registry."""
 
 import json
 
@@ -11,7 +11,7 @@ from zoo.pretrained import download, http, records
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server on the loopback address; requests are allowed, and nobody waits long."""
+    """A server on the loopback address; connections are allowed, and time limits are short."""
     monkeypatch.delenv("ZOO_OFFLINE")
     patience = http.Patience(connect=30, read=30, tries=3, pause=0.05)
     monkeypatch.setattr(download, "PATIENCE", patience)
@@ -22,7 +22,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def register(tmp_path, monkeypatch, home):
-    """Changes a record of the registry, or adds one."""
+    """Change a record of the registry, or add one."""
 
     def register(model, name, **changes):
         data = json.loads(records.RECORDS.read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def register(tmp_path, monkeypatch, home):
 
 @pytest.fixture
 def unchanged(home):
-    """Checks at the end that the cache is as it was when this was called, or when empty."""
+    """Check at the end that the cache is unchanged since this was called, or that it is empty."""
     before = {}
 
     def note():

@@ -1,4 +1,4 @@
-"""What torch wrote into the files beside this, and the numbers that torch reads from them.
+"""Write the files beside this with torch, and the numbers that torch reads from them.
 
 Needs PyTorch: python tests/zoo/weights/torch_files/write.py
 """
@@ -13,7 +13,7 @@ FORMATS = {"zip": {}, "legacy": {"_use_new_zipfile_serialization": False}}
 
 
 def state():
-    """A state_dict with every kind of tensor that may be in one."""
+    """Return a state_dict with every kind of tensor that it may contain."""
     torch.manual_seed(0)
     base = torch.randn(60)
     state = OrderedDict(
@@ -37,12 +37,12 @@ def state():
         },
         uint8=torch.tensor([3, 255], dtype=torch.uint8),
     )
-    state._metadata = OrderedDict(version=1)  # as modules' state_dicts have it
+    state._metadata = OrderedDict(version=1)  # as in the state_dicts of modules
     return state
 
 
 def checkpoint():
-    """The state beside what training scripts save with it."""
+    """Return the state together with other values that training scripts save."""
     return {
         "epoch": 255,
         "state_dict": state(),
@@ -60,7 +60,7 @@ def checkpoint():
 
 
 def as_read(state):
-    """What `zoo.weights.torch_file.read` gives of it: floating point as float32."""
+    """Return the result of `zoo.weights.torch_file.read`: floating point becomes float32."""
     arrays = {}
     for key, value in state.items():
         value = value.detach()

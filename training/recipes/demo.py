@@ -33,8 +33,7 @@ class Demo(Recipe):
     schedule_every = Field("step")
     weight_decay = Field(1e-5)
     decayed = Field("convolutions")
-    # float32 gives the same result on every machine, and bfloat16 is not faster with so few
-    # channels.
+    # The same result on every machine; with so few channels it is not faster.
     bfloat16 = Field(False)
 
     def introduction(self) -> str:

@@ -36,7 +36,7 @@ class FineTune(Recipe):
     """
 
     dataset = ComponentField(ImageFolder)
-    # resize=32: evaluation uses the whole image. lighting=0: the colours do not change.
+    # Evaluation uses the whole image; its colours do not change.
     preprocessing = ComponentField(
         RandomResizedCropFlip, input_shape=(32, 32, 3), resize=32, lighting=0.0
     )

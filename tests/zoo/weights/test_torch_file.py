@@ -385,7 +385,7 @@ class TestSeveralNetworks:
             torch_file.read_entry(path, "emaa")
 
     def test_the_same_dictionary_in_many_places(self, path):
-        """Each level refers 100 times to the next: visiting all paths of five levels would never end."""
+        """Each level refers 100 times to the next: visiting all paths would never end."""
         inner = {"x": 1}
         for _ in range(20):
             inner = {str(number): inner for number in range(100)}

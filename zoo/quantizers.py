@@ -150,7 +150,7 @@ class EDESign(_Registered):
 class SelfDistributionSign(_Registered):
     r"""SD-BNN's weight self-distribution: `sign(w + sigmoid(alpha) * 0.01 * mean(w))`.
 
-    Source: 2103.02394, section on WSD. The mean is over each filter and is not differentiated. Each
+    From 2103.02394, section on WSD. The mean is over each filter and is not differentiated. Each
     filter has one `alpha`, learned from 0. There is no scaling factor.
 
     Args:

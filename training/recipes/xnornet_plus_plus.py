@@ -1,6 +1,6 @@
 """XNOR-Net++'s training (1909.13863, section 4).
 
-The authors released no code. The figures are recalled from the paper, not read from it; the batch
+The authors released no code. Its figures were not checked against the text of the paper; the batch
 size is our choice.
 
 No `from __future__ import annotations` here: Zookeeper needs annotations as types, not as text.

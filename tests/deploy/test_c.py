@@ -13,7 +13,7 @@ from networks import QUICK, binary_names, quick_network, relative, turned
 from sums import binary, sums_network, symmetric
 
 import zoo
-from zoo.deploy import load_c, to_c
+from zoo.deploy import _check, load_c, to_c
 from zoo.deploy.c.load import CNetwork, read_manifest
 from zoo.layers import LeakyClip, SubsamplePad
 
@@ -132,6 +132,19 @@ def test_a_convolution_and_its_pooling_run_in_turns(pooling, size, compiled, tmp
     assert "bnn_run_pair(&layer_0, &layer_1" in (tmp_path / "c" / "stem.c").read_text()
     batch = images(model, 2)
     assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
+def test_every_kind_of_layer_agrees_alone(tmp_path, monkeypatch):
+    """As it is checked where signs flip: the first difference, of the whole network, is large."""
+    original, calls = _check.difference_of, []
+
+    def difference_of(found, expected):
+        calls.append(found)
+        return 0.5 if len(calls) == 1 else original(found, expected)
+
+    monkeypatch.setattr(_check, "difference_of", difference_of)
+    to_c(turned(randomize(everything())), tmp_path / "c")
+    assert len(calls) > 30
 
 
 def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):

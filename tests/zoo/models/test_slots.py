@@ -40,7 +40,7 @@ def test_a_subclass_fills_the_slots(name):
         assert type(layer.kernel_quantizer) is lq.quantizers.MagnitudeAwareSign
         assert layer.kernel_constraint.clip_value == 0.5
         kernel = layer.kernel.latent_variable.numpy()
-        assert kernel.min() >= 0.2 and kernel.max() <= 0.3
+        assert kernel.min() >= np.float32(0.2) and kernel.max() <= np.float32(0.3)
     first, second = (layer.kernel.latent_variable.numpy().flat[:4] for layer in layers[:2])
     assert np.any(first != second)  # each has different random numbers
 

@@ -16,6 +16,12 @@ from zoo import catalog
 ROWS = {row.model: row for row in catalog.rows(origin="zoo")}
 SUMMARIES = Path(__file__).parent / "summaries"
 CLASSES = 7
+ALL = list(ROWS)
+# One network of each kind of block, for the quick tests; the others combine these parts.
+EACH_BLOCK = {"ReActNetA", "ReActNet20", "BiRealNet18", "XNORNetPlusPlusAlexNet", "SDBNNResNet20"}
+EACH_BLOCK |= {"SDBNNVGGSmall", "XNORNetPlusPlusResNet20", "RealResNet20"}
+# And two that differ a little, for the slow ones: groups, and bottlenecks.
+DIFFERENT = [name for name in ALL if name in EACH_BLOCK | {"ReActNetB", "BiRealNet50"}]
 STANDARD = (
     "input_shape",
     "input_tensor",
@@ -69,6 +75,19 @@ def of_two_families(name: str) -> Any:
     """Return a pytest parameter for the base class; slow unless `name` is one of two models."""
     quick = name in ("ReActNet20", "SDBNNResNet20")
     return pytest.param(name, marks=[] if quick else [pytest.mark.slow])
+
+
+def is_binary(name: str) -> bool:
+    return ROWS[name].family != "real-valued"
+
+
+# Only these families have quick tests: the others have few layers that ReActNet lacks.
+KINDS_OF_LAYERS = [
+    tiered(name)
+    if ROWS[name].family in ("ReActNet", "XNOR-Net++", "SD-BNN")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in DIFFERENT
+]
 
 
 def raw(variable: tf.Variable) -> tf.Variable:

@@ -210,8 +210,8 @@ class Schedule:
     def pairs(self) -> Iterator[Loop]:
         """Yield the loops that can run in turns with the next one, some rows at a time.
 
-        These are convolutions of real values whose large map only a pooling reads: together they
-        read it from a near cache.
+        These are convolutions of real values with a large output, before a pooling of it: the
+        pooling then finds the rows still in the cache.
         """
         for one, other in pairwise(self.operations):
             if (

@@ -78,8 +78,8 @@ typedef struct {
 /* Run one layer. `workspace` is the result of bnn_aligned. */
 void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace);
 
-/* Run a layer and `next`, the only layer that reads its output, in turns, a few rows at a time: so the
- * rows are still in the cache when `next` reads them. The results are those of bnn_run. */
+/* Run a layer and `next`, which reads its output, in turns, a few rows at a time: so the rows are
+ * still in the cache when `next` reads them. The results are the same as with bnn_run. */
 void bnn_run_pair(const bnn_layer *layer, const bnn_layer *next, const float *image,
                   unsigned char *workspace);
 

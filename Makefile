@@ -1,6 +1,6 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-convert test-attacks test-c benchmark docs notebooks lint format \
-	clean help
+.PHONY: demo test test-slow test-models test-convert test-attacks test-c benchmark docs notebooks \
+	lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make demo          train a binary ReActNet on embedded images "
 	@echo "make test          the tests"
 	@echo "make test-slow     the tests that take longer"
+	@echo "make test-models   the tests of every model in every format, at full size"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make test-attacks  attacks on runs: killed, full disks, bad files; counts what held"
 	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
@@ -33,6 +34,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(TIER) slow
+
+test-models: $(INSTALLED)
+	$(TIER) models
 
 test-convert: $(CONVERT_INSTALLED)
 	$(TIER) import

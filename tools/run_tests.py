@@ -62,8 +62,13 @@ TIERS = {
     ),
     "slow": Tier(
         "make test-slow",
-        "every model at full size, `kill -9` in every stage, workers killed",
+        "every network and every recipe, `kill -9` in every stage, workers killed",
         ("-m", "slow", *TWO_AT_A_TIME),
+    ),
+    "models": Tier(
+        "make test-models",
+        "every model at full size, exported to OpenVINO, LCE and C and saved as a SavedModel",
+        ("-m", "models", *TWO_AT_A_TIME),
     ),
 }
 

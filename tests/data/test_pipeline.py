@@ -51,7 +51,7 @@ def assert_equal(left: list[dict], right: list[dict]) -> None:
             np.testing.assert_array_equal(a[key], b[key])
 
 
-@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("cache", QUICK_CACHES)
 def test_resuming_anywhere_is_exact(build, cache):
     pipeline = build(cache)
     whole = collected(pipeline.train(3))
@@ -284,7 +284,7 @@ def spoil(folder: Path, split: str, count: int) -> set[str]:
 
 
 @pytest.mark.parametrize("cache", QUICK_CACHES)
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_unreadable_images_are_skipped_and_named(make, folder, cache, workers):
     spoiled = spoil(folder, "train", 3) | spoil(folder, "val", 1)
     found = {}

@@ -221,7 +221,14 @@ STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
 SANITIZED = ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
-@pytest.mark.parametrize("compiler", ["gcc -std=c11", "clang -std=c11", "g++ -x c++"])
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        "gcc -std=c11",
+        pytest.param("clang -std=c11", marks=pytest.mark.slow),
+        pytest.param("g++ -x c++", marks=pytest.mark.slow),
+    ],
+)
 def test_no_compiler_warns(trained, compiler, tmp_path):
     words = compiler.split()
     if not shutil.which(words[0]):

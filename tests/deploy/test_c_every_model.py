@@ -14,7 +14,7 @@ from zoo.deploy import load_c, to_c
 from zoo.errors import DeployError
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.models,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler"),
 ]

@@ -27,7 +27,7 @@ ROWS = catalog.rows(origin="zoo")
 # unrelated numbers; and every sum computed from the same signs is compared.
 TURNED = 0.5
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.models, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

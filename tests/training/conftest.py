@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from training.data import FashionMNIST
 from training.settings.configuration import configure_task
-from zoo.models._resnet import CifarResNet20
 
 IMAGES = {"train": 40, "validation": 20}  # images of each of two classes
 CLASSES = ("shirt", "trouser")
@@ -99,22 +98,8 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-@contextmanager
-def one_block_a_group():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CifarResNet20, "blocks", 1)
-        yield
-
-
-@pytest.fixture(scope="module")
-def one_block():
-    """Give ResNet-20s one block per group, which compiles in half the time."""
-    with one_block_a_group():
-        yield
-
-
 @pytest.fixture(scope="session")
-def finished(tiny, tmp_path_factory) -> SimpleNamespace:
+def finished(tiny, one_block_a_group, tmp_path_factory) -> SimpleNamespace:
     """One run of all stages in this process, and its output.
 
     Its networks have one block per group, as in tests with `one_block`.

@@ -59,6 +59,7 @@ def test_of_several_stages_the_last_is_divided():
     assert (crops.initialize_from, crops.teacher) == ("binary activations", "teacher")
 
 
+@pytest.mark.slow
 def test_only_the_middle_counts():
     def trained(images: np.ndarray, crop: int | None) -> list[np.ndarray]:
         tf.keras.utils.set_random_seed(0)

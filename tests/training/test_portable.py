@@ -172,6 +172,7 @@ def photographs_of(settings) -> dict:
     return {**data, "preprocessing": "RandomResizedCropFlip", "preprocessing.input_shape": SHAPE}
 
 
+@pytest.mark.slow
 def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, tmp_path):
     recipe = configure_task(SDBNNResNet20, photographs_of(settings))
     trainer = last_stage(recipe, tmp_path / "stage")

@@ -218,6 +218,7 @@ def test_batch_larger_than_the_data_set_is_one_sentence(tiny, tmp_path):
         configure_task(ReActNet, settings).run()
 
 
+@pytest.mark.slow
 def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_is_told(
     tiny, tmp_path, monkeypatch
 ):
@@ -246,6 +247,7 @@ def test_checkpoints_within_an_epoch_change_neither_the_weights_nor_whose_time_i
     assert found[0] > found[1] > 8  # eight calls, with one reading or more each
 
 
+@pytest.mark.slow
 def test_validating_less_often_changes_no_weight(tiny, tmp_path):
     found = {}
     for every in (1, 2):

@@ -30,6 +30,7 @@ def test_turned_signs_of_a_run_of_two_stages(tiny, tmp_path, rate):
         assert [row["held"] for row in rows] == ["0.0", "0.0"]
 
 
+@pytest.mark.slow
 def test_kernels_at_their_bound_are_held(tiny, tmp_path):
     """A step of 3 moves every latent weight with a gradient to +-1."""
     settings = {key: value for key, value in tiny.items() if not key.startswith("teacher")}

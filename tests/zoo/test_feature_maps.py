@@ -7,7 +7,7 @@ import tensorflow as tf
 import zoo
 from zoo.errors import InvalidValueError
 
-QUICK = {"ReActNet20", "BiRealNet20", "SDBNNVGGSmall", "BiRealNet50", "XNORNet", "QuickNetSmall"}
+QUICK = {"ReActNet20", "BiRealNet20", "SDBNNVGGSmall", "QuickNetSmall"}
 ALL = zoo.list_models()
 
 

@@ -54,7 +54,9 @@ SPAWN = "np.save('spawned.npy', multiprocessing.get_context('spawn').Pool(1).app
 SPAWN += "[model]))"
 
 
-@pytest.mark.parametrize("form", FIRST)
+@pytest.mark.parametrize(
+    "form", [pytest.param(f, marks=[] if f == "pickle" else [pytest.mark.slow]) for f in FIRST]
+)
 def test_layers_are_known_by_importing_zoo(form, tmp_path):
     model = zoo.ReActNet20()
     path = tmp_path / f"model.{form}"

@@ -27,8 +27,9 @@ from case import (
 )
 
 import zoo
-from zoo.models._resnet import CifarResNet20
 from zoo.weights import save_weights
+
+pytestmark = pytest.mark.usefixtures("one_block")
 
 # Every argument, with a value that differs from its default and from the layer's default (which a
 # layer takes if it does not save the value), and the other arguments that it needs for an effect.
@@ -77,8 +78,7 @@ def default_config(name: str, needed: tuple = ()) -> str:
 @pytest.mark.parametrize(
     ("name", "argument"), [tiered(name, arg, argument=arg) for name, arg in ARGUMENTS]
 )
-def test_argument_changes_the_model(name, argument, monkeypatch):
-    monkeypatch.setattr(CifarResNet20, "blocks", 1)  # one block shows the effect of an argument
+def test_argument_changes_the_model(name, argument):
     needed = NEEDS.get(argument, {})
     tf.keras.backend.reset_uids()
     changed = config_text(build(name, **needed, **{argument: value_of(name, argument)}))
@@ -163,7 +163,7 @@ def test_arguments_survive(name, variant, tmp_path):
     round_trip(name, variant, ["keras", "hdf5", "json"], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.models
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_arguments_survive_in_saved_model(name, tmp_path):

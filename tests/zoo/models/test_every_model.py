@@ -105,8 +105,9 @@ class TestSmall:
     """One small model with random weights serves all of these."""
 
     @pytest.fixture(scope="class")
-    def model(self, name):
-        return randomize(build(name))
+    def model(self, name, one_block_a_group):
+        with one_block_a_group():
+            return randomize(build(name))
 
     def test_probabilities(self, model):
         probabilities = model(images(model)).numpy()
@@ -191,8 +192,8 @@ def policy(name: str):
     "kind", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
-def test_mixed_precision(name, kind):
-    with policy(kind):
+def test_mixed_precision(name, kind, one_block_a_group):
+    with policy(kind), one_block_a_group():
         model = randomize(build(name))
     assert {variable.dtype for variable in map(raw, model.weights)} == {tf.float32}
     convolution = next(each for each in model.layers if isinstance(each, SymmetricConv2D))
@@ -207,7 +208,14 @@ def test_mixed_precision(name, kind):
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
+@pytest.fixture
+def small(one_block_a_group):
+    with one_block_a_group():
+        yield
+
+
 @pytest.mark.parametrize("name", [of_two_families(name) for name in DIFFERENT])
+@pytest.mark.usefixtures("small")
 def test_other_uses(name):
     shape = image_shape(name, odd=True)
     features = build(name, include_top=False, input_shape=shape)
@@ -236,6 +244,7 @@ FIXED_SIZE = ("SDBNNVGGSmall", "XNORNetPlusPlusAlexNet")  # weights for every pi
 @pytest.mark.parametrize(
     "name", [of_two_families(name) for name in DIFFERENT if name not in FIXED_SIZE]
 )
+@pytest.mark.usefixtures("small")
 def test_open_image_size(name):
     open_size = randomize(build(name, input_shape=(None, None, 3), **open_sizes(name)))
     fixed = build(name, input_shape=(37, 43, 3), **open_sizes(name))

@@ -9,6 +9,8 @@ import zoo
 from zoo.errors import InvalidValueError
 from zoo.weights import save_weights, torch_state
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 FAMILIES = sorted({row.family for row in ROWS.values()})
 LIGHTEST = [lightest(family, "weights") for family in FAMILIES]
 QUICK_FILES = {("ReActNet20", "all.npz"), ("ReActNet20", "all.h5"), ("SDBNNResNet20", "all.npz")}
@@ -62,7 +64,7 @@ def test_numpys_numbers_and_tensorflows_shapes(shape):
 
 
 def test_two_networks_of_one_kind_in_one_model(tmp_path):
-    left, right = (zoo.ReActNet20(name=name) for name in ("left", "right"))
+    left, right = (build("ReActNet20", name=name) for name in ("left", "right"))
     image = tf.keras.Input((32, 32, 3))
     model = tf.keras.Model(image, [left(image), right(image[:, ::-1]), left(image[:, :, ::-1])])
     one, all_three = zoo.profile(left), zoo.profile(model)

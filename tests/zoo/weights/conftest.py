@@ -10,8 +10,13 @@ sys.path.append(str(Path(__file__).parent))
 from weights_fixtures import register, server, unchanged  # noqa: F401 (fixtures)
 
 
-@pytest.fixture(scope="session")
-def trained():
+@pytest.fixture(autouse=True, scope="module")
+def _small(one_block):
+    """Reading and checking weights does not depend on the number of blocks."""
+
+
+@pytest.fixture(scope="module")
+def trained(one_block):
     """A RealResNet20 with weights that differ from every initialisation."""
     sys.path.append(str(Path(__file__).parents[1] / "models"))
     from case import randomize

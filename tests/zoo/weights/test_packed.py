@@ -143,7 +143,7 @@ def test_fine_tuning_starts_from_signs_and_means(trained, packed):
 def test_the_file(packed, trained, tmp_path):
     save_weights(trained, tmp_path / "latent.npz")
     assert is_packed(packed) and not is_packed(tmp_path / "latent.npz")
-    assert packed.stat().st_size < 70_000 < (tmp_path / "latent.npz").stat().st_size / 15
+    assert 10 * packed.stat().st_size < (tmp_path / "latent.npz").stat().st_size
     save_weights(trained, tmp_path / "again.npz", packed=True)
     assert (tmp_path / "again.npz").read_bytes() == packed.read_bytes()
     with np.load(packed) as arrays:

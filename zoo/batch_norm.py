@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.errors import InvalidValueError
+from zoo.keras_building import KnownShape, shape_is_known
 
 
 def _replicas() -> int:
@@ -115,7 +116,8 @@ def _normalize(
 
 
 @tf.keras.utils.register_keras_serializable(package="zoo")
-class BatchNorm(tf.keras.layers.BatchNormalization):
+@shape_is_known
+class BatchNorm(KnownShape, tf.keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants and accuracy.
 
     The running variance is unbiased. The default momentum 0.9 equals PyTorch's 0.1. In training,

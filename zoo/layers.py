@@ -7,7 +7,7 @@ At stride 2, TensorFlow's "same" pads an even-sized image less at the top and le
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from zoo.adapters import larq
 from zoo.batch_norm import BatchNorm as BatchNorm
 from zoo.convolution import convolve
 from zoo.errors import InvalidValueError
+from zoo.keras_building import KnownShape, shape_is_known
 
 register = tf.keras.utils.register_keras_serializable(package="zoo")
 
@@ -34,7 +35,8 @@ def _without_constraint_warning() -> Iterator[None]:
 
 
 @register
-class SymmetricConv2D(larq.QuantConv2D):
+@shape_is_known
+class SymmetricConv2D(KnownShape, larq.QuantConv2D):
     """larq's QuantConv2D with PyTorch's symmetric zero padding of `kernel_size // 2`.
 
     The layer pads after it quantises the input, so that the padding of a binary convolution is 0
@@ -77,6 +79,13 @@ class SymmetricConv2D(larq.QuantConv2D):
             with tf.name_scope(self.name):
                 quantizer.build(self.kernel.shape)
 
+    def needs_tracing(self) -> bool:
+        """Return whether the layer has functions that are not this project's, which keep shapes."""
+        quantizers = (self.input_quantizer, self.kernel_quantizer)
+        return self.activation is not tf.keras.activations.linear or not all(
+            each is None or type(each).__module__ == "zoo.quantizers" for each in quantizers
+        )
+
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         padding = self.padding.upper()
         if padding == "SAME" and self.strides != (1, 1) and self.kernel_size != (1, 1):
@@ -109,12 +118,22 @@ class SymmetricConv2D(larq.QuantConv2D):
         return self.convolution_op(inputs, kernel)
 
 
+def _strided(sizes: Iterable[int | None], strides: int) -> list[int | None]:
+    """Return ceil(size / strides) for each size that is known."""
+    return [None if size is None else -(-size // strides) for size in sizes]
+
+
 @register
-class SymmetricMaxPool2D(tf.keras.layers.Layer):
+@shape_is_known
+class SymmetricMaxPool2D(KnownShape, tf.keras.layers.Layer):
     """Max pooling 3x3 with stride 2, padded like PyTorch by one pixel of minus infinity per side.
 
     Input: (batch, height, width, c). Output: (batch, ceil(height / 2), ceil(width / 2), c).
     """
+
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        batch, height, width, channels = input_shape
+        return tf.TensorShape([batch, *_strided((height, width), 2), channels])
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -122,7 +141,8 @@ class SymmetricMaxPool2D(tf.keras.layers.Layer):
 
 
 @register
-class LearnableShift(tf.keras.layers.Layer):
+@shape_is_known
+class LearnableShift(KnownShape, tf.keras.layers.Layer):
     """x + b, with one b per channel, learned from 0: the shift of ReActNet's RSign (2003.03488).
 
     The input quantizer of the next convolution applies the sign.
@@ -134,12 +154,16 @@ class LearnableShift(tf.keras.layers.Layer):
         self.shift = self.add_weight("shift", shape=(input_shape[-1],), initializer="zeros")
         super().build(input_shape)
 
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        return input_shape
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return shifted_by(inputs, tf.convert_to_tensor(self.shift))
 
 
 @register
-class RPReLU(tf.keras.layers.Layer):
+@shape_is_known
+class RPReLU(KnownShape, tf.keras.layers.Layer):
     """ReActNet's activation (2003.03488, equation 5): PReLU(x + shift_in) + shift_out.
 
     Args:
@@ -162,6 +186,9 @@ class RPReLU(tf.keras.layers.Layer):
         self.shift_out = per_channel("shift_out", 0.0)
         super().build(input_shape)
 
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        return input_shape
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return rprelu(
             inputs, *map(tf.convert_to_tensor, (self.shift_in, self.slope, self.shift_out))
@@ -172,7 +199,8 @@ class RPReLU(tf.keras.layers.Layer):
 
 
 @register
-class LeakyClip(tf.keras.layers.Layer):
+@shape_is_known
+class LeakyClip(KnownShape, tf.keras.layers.Layer):
     """clip(x, -1, 1) with a slope beyond +-1, for Bi-Real Net's pretraining (1808.00278, 3.4).
 
     Args:
@@ -185,6 +213,9 @@ class LeakyClip(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.slope = slope
 
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        return input_shape
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return leaky_clip(inputs, self.slope)
 
@@ -193,7 +224,8 @@ class LeakyClip(tf.keras.layers.Layer):
 
 
 @register
-class SubsamplePad(tf.keras.layers.Layer):
+@shape_is_known
+class SubsamplePad(KnownShape, tf.keras.layers.Layer):
     """The shortcut without parameters of CIFAR-10 ResNets (option A of 1512.03385).
 
     It takes every `strides`-th pixel and adds zero channels on both sides, up to `filters`
@@ -213,6 +245,10 @@ class SubsamplePad(tf.keras.layers.Layer):
             raise InvalidValueError(f"{channels} channels cannot be padded to {self.filters}.")
         super().build(input_shape)
 
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        batch, height, width, _ = input_shape
+        return tf.TensorShape([batch, *_strided((height, width), self.strides), self.filters])
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = self.filters - inputs.shape[-1]
         sides = [missing // 2, missing - missing // 2]
@@ -225,7 +261,8 @@ class SubsamplePad(tf.keras.layers.Layer):
 
 
 @register
-class LearnedScale(tf.keras.layers.Layer):
+@shape_is_known
+class LearnedScale(KnownShape, tf.keras.layers.Layer):
     """XNOR-Net++'s learned factor G on the output of a binary convolution (1909.13863, section 3).
 
     - case1: G = a, one factor per channel;
@@ -285,6 +322,9 @@ class LearnedScale(tf.keras.layers.Layer):
         for part in others:
             product = product * part
         return product
+
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        return input_shape
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs * self.folded()

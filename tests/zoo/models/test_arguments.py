@@ -156,7 +156,7 @@ def round_trip(name: str, variant: str, forms: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["all", *(pytest.param(v, marks=pytest.mark.slow) for v in ("plain", "stage1"))]
+    "variant", ["all", *(pytest.param(v, marks=pytest.mark.models) for v in ("plain", "stage1"))]
 )
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 def test_arguments_survive(name, variant, tmp_path):

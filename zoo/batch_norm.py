@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.errors import InvalidValueError
-from zoo.keras_building import KnownShape, shape_is_known
+from zoo.keras_building import KnownShape
 
 
 def _replicas() -> int:
@@ -116,7 +116,6 @@ def _normalize(
 
 
 @tf.keras.utils.register_keras_serializable(package="zoo")
-@shape_is_known
 class BatchNorm(KnownShape, tf.keras.layers.BatchNormalization):
     """Batch normalisation with PyTorch's constants and accuracy.
 

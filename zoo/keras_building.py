@@ -8,21 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-_known: set[type] = set()
-
-
-def shape_is_known(cls: type) -> type:
-    """Let Keras take a layer's output shape from its `compute_output_shape`; a decorator.
-
-    The class must be a subclass of `KnownShape`. Its subclasses are traced, as a `call` of their
-    own may give other shapes. The output has the layer's compute dtype.
-    """
-    _known.add(cls)
-    return cls
-
 
 class KnownShape:
-    """A layer that Keras need not trace to build a model; see `shape_is_known`."""
+    """A base of layers whose output shape Keras takes from `compute_output_shape`.
+
+    The output has the layer's compute dtype. This holds only for classes that name this base
+    themselves: their subclasses are traced, as a `call` of their own may give other shapes.
+    """
 
     def needs_tracing(self) -> bool:
         """Return whether a part of this layer, such as a quantizer, has an unknown effect."""
@@ -31,7 +23,7 @@ class KnownShape:
     def _infer_output_signature(self, inputs: Any, args: Any, kwargs: Any, input_masks: Any) -> Any:
         layer: Any = self
         if (
-            type(self) not in _known
+            KnownShape not in type(self).__bases__
             or "call" in vars(self)
             or self.needs_tracing()
             or layer.activity_regularizer is not None

@@ -18,7 +18,7 @@ from zoo.adapters import larq
 from zoo.batch_norm import BatchNorm as BatchNorm
 from zoo.convolution import convolve
 from zoo.errors import InvalidValueError
-from zoo.keras_building import KnownShape, shape_is_known
+from zoo.keras_building import KnownShape
 
 register = tf.keras.utils.register_keras_serializable(package="zoo")
 
@@ -35,7 +35,6 @@ def _without_constraint_warning() -> Iterator[None]:
 
 
 @register
-@shape_is_known
 class SymmetricConv2D(KnownShape, larq.QuantConv2D):
     """larq's QuantConv2D with PyTorch's symmetric zero padding of `kernel_size // 2`.
 
@@ -124,7 +123,6 @@ def _strided(sizes: Iterable[int | None], strides: int) -> list[int | None]:
 
 
 @register
-@shape_is_known
 class SymmetricMaxPool2D(KnownShape, tf.keras.layers.Layer):
     """Max pooling 3x3 with stride 2, padded like PyTorch by one pixel of minus infinity per side.
 
@@ -141,7 +139,6 @@ class SymmetricMaxPool2D(KnownShape, tf.keras.layers.Layer):
 
 
 @register
-@shape_is_known
 class LearnableShift(KnownShape, tf.keras.layers.Layer):
     """x + b, with one b per channel, learned from 0: the shift of ReActNet's RSign (2003.03488).
 
@@ -162,7 +159,6 @@ class LearnableShift(KnownShape, tf.keras.layers.Layer):
 
 
 @register
-@shape_is_known
 class RPReLU(KnownShape, tf.keras.layers.Layer):
     """ReActNet's activation (2003.03488, equation 5): PReLU(x + shift_in) + shift_out.
 
@@ -199,7 +195,6 @@ class RPReLU(KnownShape, tf.keras.layers.Layer):
 
 
 @register
-@shape_is_known
 class LeakyClip(KnownShape, tf.keras.layers.Layer):
     """clip(x, -1, 1) with a slope beyond +-1, for Bi-Real Net's pretraining (1808.00278, 3.4).
 
@@ -224,7 +219,6 @@ class LeakyClip(KnownShape, tf.keras.layers.Layer):
 
 
 @register
-@shape_is_known
 class SubsamplePad(KnownShape, tf.keras.layers.Layer):
     """The shortcut without parameters of CIFAR-10 ResNets (option A of 1512.03385).
 
@@ -261,7 +255,6 @@ class SubsamplePad(KnownShape, tf.keras.layers.Layer):
 
 
 @register
-@shape_is_known
 class LearnedScale(KnownShape, tf.keras.layers.Layer):
     """XNOR-Net++'s learned factor G on the output of a binary convolution (1909.13863, section 3).
 

@@ -16,6 +16,7 @@ ABLATION = ROOT / "results" / "ablation.csv"
 SIGN_FLIPS = ROOT / "results" / "sign_flips.csv"
 TEST_TIERS = ROOT / "results" / "test_tiers.csv"
 QUEUE = ROOT / "results" / "async_queue.csv"
+C_LAYERS = ROOT / "results" / "c_layers.csv"
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -24,6 +25,18 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
+
+
+def latencies(path: Path = LATENCY, threads: int = 1) -> dict[tuple[str, str], float]:
+    """Return the milliseconds of one image by model and runtime.
+
+    The fastest run counts, because other programs can only slow a runtime down.
+    """
+    return {
+        (row["model"], row["runtime"]): float(row["ms_min"])
+        for row in read_table(path)
+        if (row["threads"], row["batch"]) == (str(threads), "1")
+    }
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from tools.c_targets.tables import firmware_rows, matrix_rows
-from tools.document_tables.c_code import c_latency, c_layers
+from tools.document_tables.c_layers import c_layers
 from tools.document_tables.latency import facts, headline, latency, layers, queue
 from tools.document_tables.markdown import markdown
 from tools.document_tables.models import family, models, weight_sets
@@ -46,7 +46,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "latency": latency,
     "headline": headline,
     "layers": layers,
-    "c_latency": c_latency,
     "c_layers": c_layers,
     "queue": queue,
     "test_tiers": tiers,

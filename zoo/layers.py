@@ -59,6 +59,7 @@ class SymmetricConv2D(KnownShape, larq.QuantConv2D):
     ):
         with _without_constraint_warning():
             super().__init__(filters, kernel_size, padding=padding, use_bias=use_bias, **kwargs)
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
         if padding == "same" and any(size % 2 == 0 for size in self.kernel_size):
             raise InvalidValueError(
                 f"Symmetric padding needs an odd kernel size, not {self.kernel_size}."
@@ -128,6 +129,10 @@ class SymmetricMaxPool2D(KnownShape, tf.keras.layers.Layer):
 
     Input: (batch, height, width, c). Output: (batch, ceil(height / 2), ceil(width / 2), c).
     """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         batch, height, width, channels = input_shape
@@ -232,6 +237,7 @@ class SubsamplePad(KnownShape, tf.keras.layers.Layer):
     def __init__(self, filters: int, strides: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.strides = filters, strides
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
@@ -277,13 +283,9 @@ class LearnedScale(KnownShape, tf.keras.layers.Layer):
         if case not in self.CASES:
             raise InvalidValueError(f"scale must be one of {', '.join(self.CASES)}, not '{case}'.")
         self.case = case
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        if len(input_shape) != 4:
-            raise InvalidValueError(
-                "LearnedScale multiplies (batch, height, width, channels), not a shape of "
-                f"{tuple(input_shape)}."
-            )
         height, width, channels = input_shape[1:]
         if self.case != "case1" and None in (height, width):
             raise InvalidValueError(

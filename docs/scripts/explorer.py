@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tools.count_catalog import LAYERS
-from tools.tables import LATENCY, read_table
+from tools.tables import latencies, read_table
 from zoo import catalog
 from zoo.pretrained.records import measured_top1, sets_of
 
@@ -16,7 +16,7 @@ PLACE = "EXPLORER_DATA"
 COSTS = (
     ("ops", "OPs M", "operations (binary MACs / 64 + float MACs)", 1e6, "million", 1),
     ("memory_bytes", "MiB", "memory of the weights", 2**20, "MiB", 2),
-    ("latency", "ms", "latency in OpenVINO, one thread, batch 1", 1, "ms", 2),
+    ("latency", "ms", "latency as C, one thread, batch 1", 1, "ms", 2),
     ("binary_macs", "binary MACs M", "binary multiply-accumulates", 1e6, "million", 1),
     ("float_macs", "float MACs M", "float multiply-accumulates", 1e6, "million", 1),
     ("params", "params M", "parameters", 1e6, "million", 2),
@@ -30,11 +30,7 @@ def data() -> dict[str, Any]:
         counts = [int(row[key]) for key in ("binary_macs", "float_macs", "params")]
         found = [row["layer"], row["kind"], row["output"], *counts]
         layers.setdefault(row["model"], []).append(found)
-    latency = {
-        row["model"]: float(row["ms"])
-        for row in read_table(LATENCY)
-        if (row["runtime"], row["threads"], row["batch"]) == ("openvino", "1", "1")
-    }
+    latency = {model: ms for (model, runtime), ms in latencies().items() if runtime == "c"}
     measured = measured_top1()
     models = [
         {

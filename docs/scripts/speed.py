@@ -9,14 +9,15 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from tools.tables import LATENCY, ROOT, read_table
+from tools.tables import ROOT, latencies
 from zoo import catalog
 
 STYLE = ROOT / "training" / "figures.mplstyle"
 
 # Runtime, its name, its mark and its colour.
 RUNTIMES = (
-    ("openvino", "binary kernels (OpenVINO)", "o", "C0"),
+    ("c", "binary, as C", "o", "C0"),
+    ("openvino", "binary kernels (OpenVINO)", "v", "C4"),
     ("openvino-float", "float convolutions (OpenVINO)", "s", "C1"),
     ("keras", "Keras", "^", "C5"),
     ("lce", "Larq Compute Engine, made for ARM", "D", "C2"),
@@ -36,22 +37,13 @@ PLACES = {
 }
 
 
-def measured() -> dict[tuple[str, str], float]:
-    """Milliseconds of one image on one thread, by model and runtime."""
-    return {
-        (row["model"], row["runtime"]): float(row["ms"])
-        for row in read_table(LATENCY)
-        if (row["threads"], row["batch"]) == ("1", "1")
-    }
-
-
 def rows() -> list[tuple[str, float, float, float]]:
     """What the front page's figure shows: model, published top-1, milliseconds binary and float."""
-    ms = measured()
+    ms = latencies()
     return [
-        (row.model, row.top1, ms[row.model, "openvino"], ms[row.model, "openvino-float"])
+        (row.model, row.top1, ms[row.model, "c"], ms[row.model, "openvino-float"])
         for row in catalog.rows(origin="zoo")
-        if row.dataset == "imagenet" and row.top1 is not None and (row.model, "openvino") in ms
+        if row.dataset == "imagenet" and row.top1 is not None and (row.model, "c") in ms
     ]
 
 
@@ -85,10 +77,9 @@ def front() -> plt.Figure:
             model, (binary, top1), (x, y), textcoords="offset points", ha=side, fontsize=9.5
         )
     points = list(zip(*rows(), strict=True))
-    axes.scatter(points[2], points[1], 70, color="C0", label="binary kernels")
-    axes.scatter(
-        points[3], points[1], 50, color="C1", marker="s", label="the same network in floats"
-    )
+    axes.scatter(points[2], points[1], 70, color="C0", label="binary, as C")
+    real = "the same network in floats (OpenVINO)"
+    axes.scatter(points[3], points[1], 50, color="C1", marker="s", label=real)
     _logarithmic(axes, (1, 2, 5, 10, 20, 50))
     axes.set_xlim(0.7, 75)
     axes.set(xlabel="milliseconds for one image, one thread", ylabel="top-1 on ImageNet, %")
@@ -98,8 +89,8 @@ def front() -> plt.Figure:
 
 def latency() -> plt.Figure:
     """Milliseconds of every model in every runtime, the slowest model first."""
-    ms = measured()
-    models = sorted({model for model, _ in ms}, key=lambda model: ms[model, "openvino"])
+    ms = latencies()
+    models = sorted({model for model, _ in ms}, key=lambda model: ms[model, "c"])
     figure, axes = plt.subplots(figsize=(8, 7))
     for runtime, name, mark, color in RUNTIMES:
         found = [(ms.get((model, runtime)), at) for at, model in enumerate(models)]

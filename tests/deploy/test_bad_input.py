@@ -307,5 +307,12 @@ def test_mistakes_are_one_sentence(run, arguments, text):
     assert all("has random weights" in line for line in before)
 
 
+def test_a_benchmark_without_a_compiler(run, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    code, said = run("benchmark", "RealResNet20", "width=0.25")
+    assert code == 2 and "CC is not installed: install gcc or clang" in said
+    assert said.endswith("or leave c out of --runtimes.") and "\n" not in said
+
+
 def test_errors_are_the_zoos():
     assert issubclass(DeployError, ZooError)

@@ -4,8 +4,9 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from chains import SIGNS, chain, compare, in_lce, in_openvino, in_tflite
 
-from zoo.deploy import compile_openvino, to_c, to_lce, to_openvino
+from zoo.deploy import to_c, to_lce, to_openvino
 from zoo.deploy.c.layers import build_graph
 from zoo.deploy.c.reference import check_graph
 from zoo.deploy.c.rules import RULES
@@ -23,7 +24,6 @@ from zoo.layers import (
 )
 
 keras = tf.keras.layers
-SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 
 
 class Raised(RPReLU):
@@ -97,48 +97,6 @@ class OwnTraining(tf.keras.Model):
 
 def relu(x):
     return 2 * tf.nn.relu(x)
-
-
-def chain(*layers, kind=tf.keras.Model, shape=(8, 8, 16)):
-    """A functional model with random weights of both signs."""
-    image = outputs = tf.keras.Input(shape, name="image input")
-    for layer in layers:
-        outputs = layer(outputs)
-    model = kind(image, outputs)
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        values = rng.normal(size=weight.shape)
-        weight.assign(np.abs(values) + 0.1 if "variance" in weight.name else values)
-    return model
-
-
-def in_openvino(model, batch):
-    return compile_openvino(to_openvino(model))([batch])[0]
-
-
-def in_tflite(model, batch):
-    return run_flatbuffer(to_tflite(model), [batch])[0]
-
-
-def in_lce(model, batch):
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-    return Interpreter(to_lce(model)).predict(batch)
-
-
-def run_flatbuffer(content, batches):
-    interpreter = tf.lite.Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    for detail, batch in zip(interpreter.get_input_details(), batches, strict=True):
-        interpreter.set_tensor(detail["index"], batch)
-    interpreter.invoke()
-    return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
-
-
-def compare(run, model):
-    batch = np.random.default_rng(2).normal(size=(1, *model.input_shape[1:])).astype(np.float32)
-    expected = model(batch, training=False).numpy()
-    np.testing.assert_allclose(run(model, batch), expected, rtol=1e-4, atol=1e-4)
 
 
 CHANGED = {
@@ -313,72 +271,3 @@ def test_the_graph_of_c_computes_what_keras_does(layer):
 
 
 # --- several inputs and outputs -------------------------------------------------------------------
-
-
-def many():
-    """Two inputs and twelve outputs, not in the order of their names."""
-    b, a = tf.keras.Input((4, 4, 3), name="b"), tf.keras.Input((4, 4, 3), name="a")
-    outputs = [
-        keras.Dense(2, name=f"out{20 - i}")(keras.Flatten()(b if i % 2 else a)) for i in range(12)
-    ]
-    model = tf.keras.Model([b, a], [*outputs, b, outputs[0]])
-    draws = np.random.default_rng(3)
-    return model, [draws.normal(size=(1, 4, 4, 3)).astype(np.float32) for _ in range(2)]
-
-
-@pytest.mark.parametrize("convert", [to_tflite, to_lce])
-def test_inputs_and_outputs_keep_their_order_and_names(convert):
-    model, batches = many()
-    expected = [each.numpy() for each in model(batches)]
-    content = convert(model)
-    for found, right in zip(run_flatbuffer(content, batches), expected, strict=True):
-        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
-    if convert is to_lce:
-        from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-        for found, right in zip(Interpreter(content).predict(batches), expected, strict=True):
-            np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
-    runner = tf.lite.Interpreter(model_content=content).get_signature_runner()
-    named = runner(**dict(zip(model.input_names, batches, strict=True)))
-    assert set(named) == set(model.output_names)
-    for name, right in zip(model.output_names, expected, strict=True):
-        np.testing.assert_allclose(named[name], right, rtol=1e-4, atol=1e-5)
-
-
-def test_openvino_keeps_them_too():
-    model, batches = many()
-    compiled = compile_openvino(to_openvino(model))
-    results = compiled(batches)
-    for index, right in enumerate(model(batches)):
-        np.testing.assert_allclose(results[index], right, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_models_of_16_bits_are_exported_in_32(policy):
-    def make():
-        conv, binary = keras.Conv2D(16, 3), SymmetricConv2D(8, 3, **SIGNS)
-        return chain(conv, BatchNorm(), binary)
-
-    tf.keras.mixed_precision.set_global_policy(policy)
-    try:
-        model = make()
-    finally:
-        tf.keras.mixed_precision.set_global_policy(None)
-    assert model.output.dtype != tf.float32
-    same = make()
-    same.set_weights(model.get_weights())
-    batch = np.random.default_rng(2).normal(size=(1, 8, 8, 16)).astype(np.float32)
-    for run in (in_openvino, in_lce):
-        np.testing.assert_array_equal(run(model, batch), same(batch))
-
-
-def test_a_layer_that_cannot_be_made_anew_says_what_to_do():
-    class Odd(keras.Layer):
-        def call(self, inputs):
-            return inputs
-
-        def get_config(self):
-            raise NotImplementedError("not described")
-
-    with pytest.raises(DeployError, match=r"in 16 bits and cannot .*policy\('float32'\)\.$"):
-        to_tflite(chain(Odd(dtype="mixed_float16")))

@@ -7,27 +7,16 @@ or TensorFlow open them; the others take memory, time or other files.
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import tensorflow as tf
+from large_files import LARGE
+from making_files import Files, harmless, rewritten, with_last_layer
 
-RUNS, OTHERS = {}, {}
-GIB = 2**30
-
-
-def runs(make):
-    RUNS[make.__name__] = make
-    return make
-
-
-def other(make):
-    OTHERS[make.__name__] = make
-    return make
+RUNS, LINKS, NO_FILES = Files(), Files(), Files()
 
 
 class Harm:
@@ -38,35 +27,6 @@ class Harm:
 
     def __reduce__(self):
         return (os.system, (f"touch '{self.marker}'",))
-
-
-def harmless(folder, layer=None):
-    """A small network as .keras, and its configuration."""
-    image = tf.keras.Input((4,), name="image")
-    layer = layer or tf.keras.layers.Activation("relu", name="last")
-    model = tf.keras.Model(image, layer(tf.keras.layers.Dense(3, name="dense")(image)))
-    path = folder / "harmless.keras"
-    model.save(path)
-    with zipfile.ZipFile(path) as archive:
-        return path, json.loads(archive.read("config.json"))
-
-
-def rewritten(source, target, changes, compression=zipfile.ZIP_STORED):
-    """A zip with other contents of some members; None leaves one out."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", compression) as new:
-        for name in [*old.namelist(), *(each for each in changes if each not in old.namelist())]:
-            content = changes.get(name, old.read(name) if name in old.namelist() else None)
-            if content is not None:
-                new.writestr(name, content)
-    return target
-
-
-def with_last_layer(folder, name, **changes):
-    source, config = harmless(folder)
-    layer = config["config"]["layers"][-1]
-    layer.pop("build_config", None)
-    layer.update(changes)
-    return rewritten(source, folder / name, {"config.json": json.dumps(config)})
 
 
 def lambda_model(marker):
@@ -80,18 +40,18 @@ def lambda_model(marker):
 # --- what writes the marker ---
 
 
-@runs
+@RUNS
 def lambda_in_hdf5(folder, marker):
     lambda_model(marker).save(folder / "lambda.h5")
     return folder / "lambda.h5"
 
 
-@runs
+@RUNS
 def hdf5_named_keras(folder, marker):
     return lambda_in_hdf5(folder, marker).rename(folder / "renamed.keras")
 
 
-@runs
+@RUNS
 def saved_model(folder, marker):
     class Writes(tf.keras.layers.Layer):
         def call(self, x):
@@ -103,7 +63,7 @@ def saved_model(folder, marker):
     return folder / "saved"
 
 
-@runs
+@RUNS
 def pickle_in_keras(folder, marker):
     """Keras reads the weights as .npz, pickles and all, where there are no .h5."""
     source, _ = harmless(folder)
@@ -113,7 +73,7 @@ def pickle_in_keras(folder, marker):
     return rewritten(source, folder / "pickle.keras", changes)
 
 
-@runs
+@RUNS
 def system_call(folder, marker):
     """A layer whose function is os.system, called with a command in place of a tensor."""
     function = {
@@ -142,7 +102,7 @@ def system_call(folder, marker):
     )
 
 
-@runs
+@RUNS
 def tensorflow_operation(folder, marker):
     """A layer that is TensorFlow's function to write a file."""
     config = {"name": "last", "dtype": "float32", "function": "io.write_file"}
@@ -158,7 +118,7 @@ def tensorflow_operation(folder, marker):
     )
 
 
-@runs
+@RUNS
 def module_beside_it(folder, marker):
     """A network of a module that lies where Python looks for modules."""
     (folder / "harm_module.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
@@ -167,7 +127,7 @@ def module_beside_it(folder, marker):
     return rewritten(source, folder / "module.keras", {"config.json": json.dumps(config)})
 
 
-@runs
+@RUNS
 def pickle_in_npz(folder, marker):
     np.savez(folder / "pickle.npz", np.array([Harm(marker)], dtype=object))
     return folder / "pickle.npz"
@@ -181,7 +141,7 @@ def secret(folder):
     return folder / "secret.bin"
 
 
-@other
+@LINKS
 def hdf5_external_link(folder, marker):
     with h5py.File(folder / "target.h5", "w") as file:
         file["kernel"] = np.zeros(3)
@@ -190,7 +150,7 @@ def hdf5_external_link(folder, marker):
     return folder / "external_link.h5"
 
 
-@other
+@LINKS
 def hdf5_soft_link(folder, marker):
     with h5py.File(folder / "soft_link.h5", "w") as file:
         file["a"] = np.zeros(3)
@@ -198,21 +158,21 @@ def hdf5_soft_link(folder, marker):
     return folder / "soft_link.h5"
 
 
-@other
+@LINKS
 def hdf5_loop(folder, marker):
     with h5py.File(folder / "loop.h5", "w") as file:
         file.create_group("a")["b"] = file["/"]
     return folder / "loop.h5"
 
 
-@other
+@LINKS
 def hdf5_external_storage(folder, marker):
     with h5py.File(folder / "storage.h5", "w") as file:
         file.create_dataset("kernel", (12,), "f4", external=[(str(secret(folder)), 0, 48)])
     return folder / "storage.h5"
 
 
-@other
+@LINKS
 def hdf5_virtual(folder, marker):
     with h5py.File(folder / "target.h5", "w") as file:
         file["kernel"] = np.zeros(3)
@@ -223,149 +183,12 @@ def hdf5_virtual(folder, marker):
     return folder / "virtual.h5"
 
 
-@other
+@LINKS
 def zip_that_leads_outside(folder, marker):
     np.savez(folder / "slip.npz", np.zeros(3))
     with zipfile.ZipFile(folder / "slip.npz", "a") as archive:
         archive.writestr("../../outside.npy", b"harm")
     return folder / "slip.npz"
-
-
-# --- what takes memory, disk or time ---
-
-
-@other
-def hdf5_of_three_gigabytes(folder, marker):
-    """1.25 MB whose chunks say 3 GB."""
-    with h5py.File(folder / "large.h5", "w") as file:
-        file.create_dataset("kernel", (3 * GIB // 4,), "f4", chunks=(2**18,))
-        file["filling"] = np.zeros(2**18 + 2**16, "f4")
-    return folder / "large.h5"
-
-
-@other
-def hdf5_of_zeros(folder, marker):
-    with h5py.File(folder / "zeros.h5", "w") as file:
-        kernel = file.create_dataset(
-            "kernel", (40 * GIB // 4,), "f4", chunks=(2**22,), compression="gzip"
-        )
-        kernel[: 2**22] = 0
-    return folder / "zeros.h5"
-
-
-@other
-def hdf5_of_one_text_many_times(folder, marker):
-    """A list of texts that are all the same 8 MiB: read, they are 31 GiB."""
-    with h5py.File(folder / "texts.h5", "w") as file:
-        file.attrs["layer_names"] = np.array(["x" * 2**23] + ["y"] * 3_999, dtype=object)
-    path = folder / "texts.h5"
-    content = bytearray(path.read_bytes())
-    # Each text is its length, the address of its heap, and its number there.
-    first = content.index(struct.pack("<I", 2**23))
-    entry = content[first : first + 16]
-    at = first
-    while content[at + 16 : at + 20] == struct.pack("<I", 1):
-        at += 16
-        content[at : at + 16] = entry
-    path.write_bytes(content)
-    return path
-
-
-@other
-def npz_of_gigabytes(folder, marker):
-    """1.3 kB that declare 2.8 GiB."""
-    header = io.BytesIO()
-    shape = {"descr": "<f4", "fortran_order": False, "shape": (7 * GIB // 10,)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    with zipfile.ZipFile(folder / "large.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("conv1.weight.npy", header.getvalue() + bytes(1000))
-    return folder / "large.npz"
-
-
-@other
-def npz_of_zeros(folder, marker):
-    """A deflated array that takes more memory than is allowed."""
-    with zipfile.ZipFile(folder / "zeros.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.npy", bytes(1000))
-    content = bytearray((folder / "zeros.npz").read_bytes())
-    at = content.index(b"PK\x01\x02") + 24
-    content[at : at + 4] = struct.pack("<I", 2**32 - 2)
-    (folder / "zeros.npz").write_bytes(content)
-    return folder / "zeros.npz"
-
-
-@other
-def npz_of_many_members(folder, marker):
-    """60,000 of them."""
-    array = io.BytesIO()
-    np.save(array, np.zeros(1))
-    with zipfile.ZipFile(folder / "many.npz", "w") as archive:
-        for number in range(60_000):
-            archive.writestr(f"{number}.npy", array.getvalue())
-    return folder / "many.npz"
-
-
-@other
-def keras_that_fills_the_disk(folder, marker):
-    """With a fourth member, Keras unpacks all of them into the temporary folder."""
-    source, _ = harmless(folder)
-    changes = {"assets/filling": bytes(200 * 2**20)}
-    return rewritten(source, folder / "disk.keras", changes, zipfile.ZIP_DEFLATED)
-
-
-@other
-def network_of_terabytes(folder, marker):
-    source, config = harmless(folder)
-    dense = next(each for each in config["config"]["layers"] if each["class_name"] == "Dense")
-    dense["config"]["units"] = 2**40
-    return rewritten(source, folder / "network.keras", {"config.json": json.dumps(config)})
-
-
-@other
-def output_of_terabytes(folder, marker):
-    image = tf.keras.Input((4, 4, 1))
-    tf.keras.Model(image, tf.keras.layers.UpSampling2D(2**20)(image)).save(folder / "output.keras")
-    return folder / "output.keras"
-
-
-@other
-def nested_architecture(folder, marker):
-    source, _ = harmless(folder)
-    text = '{"class_name":' * 100_000 + "1" + "}" * 100_000
-    return rewritten(source, folder / "nested.keras", {"config.json": text})
-
-
-def png(path, width, height, rows=b""):
-    def chunk(kind, content):
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows, 9))
-        + chunk(b"IEND", b"")
-    )
-    return path
-
-
-@other
-def narrow_png(folder, marker):
-    """3.6 kB: one pixel wide, 900,000 high. Scaled to 256 pixels' width it is 700 GB."""
-    return png(folder / "narrow.png", 1, 900_000, bytes(2 * 900_000))
-
-
-@other
-def large_png(folder, marker):
-    return png(folder / "large.png", 60_000, 60_000)
-
-
-@other
-def sparse_png(folder, marker):
-    png(folder / "sparse.png", 8, 8, bytes(72))
-    os.truncate(folder / "sparse.png", 5 * GIB)
-    return folder / "sparse.png"
 
 
 # --- what is no file ---
@@ -385,13 +208,13 @@ def _no_files(suffix):
         return folder / f"folder{suffix}"
 
     for make in (pipe, device, directory):
-        OTHERS[f"{make.__name__}{suffix}"] = make
+        NO_FILES[f"{make.__name__}{suffix}"] = make
 
 
 for _suffix in (".npz", ".h5", ".keras", ".png", ".pth"):
     _no_files(_suffix)
 
-ALL = {**RUNS, **OTHERS}
+ALL = {**RUNS, **LINKS, **LARGE, **NO_FILES}
 # Their weights alone do no harm, so that they are refused only when they do not fit; one of each
 # format is enough where only weights are read.
 HARMLESS_WEIGHTS = {

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_files import ALL, HARMLESS_WEIGHTS, RUNS, open_carelessly, png
+from hostile_files import ALL, HARMLESS_WEIGHTS, RUNS, open_carelessly
+from large_files import png
 
 import zoo
 from zoo.errors import ZooError

@@ -3,98 +3,126 @@
 import textwrap
 from pathlib import Path
 
-from tools.document_tables.markdown import markdown
-from tools.tables import LATENCY, QUEUE, read_table
+from tools.document_tables.markdown import markdown, optional
+from tools.tables import LATENCY, QUEUE, latencies, read_table
 from training.commands.benchmark.report import layers_path
 from zoo import catalog
 from zoo.pretrained.records import measured_top1
 
 LAYERS = layers_path(LATENCY)
 NO_LATENCY = "There are no results yet; run `make benchmark`."
+RUNTIMES = {
+    "c": "C",
+    "openvino": "OpenVINO",
+    "openvino-float": "float",
+    "lce": "LCE",
+    "keras": "Keras",
+}
+OTHERS = ("openvino-float", "lce", "keras")
 
 
 def latency(table: Path = LATENCY) -> str:
-    """Return a row per model: milliseconds in each runtime at batch 1, and OpenVINO's speed-up."""
-    if not table.exists():
-        return NO_LATENCY
+    """Compare the runtimes: a table of times, a table of sizes, then the machine and command."""
     rows = read_table(table)
-    found = {(row["model"], row["runtime"], row["threads"], row["batch"]): row for row in rows}
-    heads = (
-        "model",
-        "OpenVINO ms",
-        "2 threads",
-        "float ms",
-        "float / binary",
-        "LCE ms",
-        "LCE / binary",
-        "Keras ms",
-        "Keras / binary",
-        "file MB",
-        "weights MB",
-        "difference",
-    )
-    lines = []
-    for model in dict.fromkeys(row["model"] for row in rows):
-        binary = found[model, "openvino", "1", "1"]
-        two = found.get((model, "openvino", "2", "1"))
-        cells = [model, f"{float(binary['ms']):.2f}", f"{float(two['ms']):.2f}" if two else ""]
-        for runtime in ("openvino-float", "lce", "keras"):
-            other = found.get((model, runtime, "1", "1"))
-            ratio = float(other["ms"]) / float(binary["ms"]) if other else 0
-            cells += [f"{float(other['ms']):.1f}", f"{ratio:.1f}"] if other else ["", ""]
-        sizes = [f"{int(binary[key]) / 1e6:.2f}" for key in ("file_bytes", "memory_bytes")]
-        lines.append([*cells, *sizes, f"{float(binary['relative_l2']):.0e}"])
+    if not rows:
+        return NO_LATENCY
     first = rows[0]
     command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
-        f"{first['larq_compute_engine']}; median at batch 1, random weights, one thread unless "
-        f"stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
+        f"{first['larq_compute_engine']}; the fastest run at batch 1, random weights, one thread "
+        f"unless stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
     )
-    return f"{markdown(heads, lines)}\n\n{about}"
+    return "\n\n".join([times(table), about, sizes(table)])
+
+
+def times(table: Path = LATENCY) -> str:
+    """Return a row per model: milliseconds in each runtime, and how many times as long as in C."""
+    one, two = latencies(table), latencies(table, threads=2)
+    heads = ["model", "C ms", "2 threads", "OpenVINO ms", "2 threads"]
+    heads += [f"{RUNTIMES[runtime]} ms" for runtime in OTHERS]
+    heads += [f"{name} / C" for name in RUNTIMES.values() if name != "C"]
+    lines = []
+    for model in dict.fromkeys(model for model, _ in one):
+        cells = [model]
+        for runtime in ("c", "openvino"):
+            cells += [optional(ms.get((model, runtime)), ".2f") for ms in (one, two)]
+        cells += [optional(one.get((model, runtime)), ".2f") for runtime in OTHERS]
+        for runtime in ("openvino", *OTHERS):
+            both = one.get((model, "c")), one.get((model, runtime))
+            cells.append(f"{both[1] / both[0]:.2f}" if both[0] and both[1] else "")
+        lines.append(cells)
+    return markdown(heads, lines)
+
+
+def sizes(table: Path = LATENCY) -> str:
+    """Return a row per model: memory that each runtime adds to its process, and sizes of files."""
+    found = {
+        (row["model"], row["runtime"]): row
+        for row in read_table(table)
+        if (row["threads"], row["batch"]) == ("1", "1")
+    }
+
+    def cell(model: str, runtime: str, key: str) -> str:
+        row = found.get((model, runtime))
+        return f"{int(row[key]) / 1e6:.{1 if key == 'added_memory' else 2}f}" if row else ""
+
+    heads = ["model", *(f"{name} MB" for name in RUNTIMES.values())]
+    heads += ["C file MB", "OpenVINO file MB", "weights MB", "difference"]
+    lines = []
+    for model in dict.fromkeys(model for model, _ in found):
+        own = next(row for (name, _), row in found.items() if name == model)
+        lines.append(
+            [
+                model,
+                *(cell(model, runtime, "added_memory") for runtime in RUNTIMES),
+                *(cell(model, runtime, "file_bytes") for runtime in ("c", "openvino")),
+                f"{int(own['memory_bytes']) / 1e6:.2f}",
+                f"{float(own['relative_l2']):.0e}",
+            ]
+        )
+    return markdown(heads, lines)
 
 
 def headline(table: Path = LATENCY, model: str = "ReActNetA") -> str:
     """Return one model's times in a sentence."""
-    found = {
-        row["runtime"]: row
-        for row in read_table(table)
-        if (row["model"], row["threads"], row["batch"]) == (model, "1", "1")
-    }
-    if not found:
+    ms = {runtime: value for (name, runtime), value in latencies(table).items() if name == model}
+    if "c" not in ms:
         return NO_LATENCY
-    ms = {runtime: float(row["ms"]) for runtime, row in found.items()}
     others = {
-        "openvino-float": "with float convolutions in OpenVINO",
+        "openvino": "in OpenVINO, with the same binary convolutions",
+        "openvino-float": "in OpenVINO with float convolutions",
         "keras": "in Keras",
         "lce": "in Larq Compute Engine, whose binary kernels are for ARM",
     }
     slower = ", ".join(
-        f"{ms[key]:.0f} ms ({ms[key] / ms['openvino']:.0f} times as long) {text}"
+        f"{ms[key]:.{0 if ms[key] > 20 else 1}f} ms ({_times(ms[key] / ms['c'])} as long) {text}"
         for key, text in others.items()
     )
-    cpu = found["openvino"]["cpu"]
+    cpu = read_table(table)[0]["cpu"]
     return (
-        f"{model}, one image of 224x224, one thread of an {cpu}: {ms['openvino']:.1f} ms; {slower}."
+        f"{model}, one image of 224x224, one thread of an {cpu}: {ms['c']:.1f} ms as exported C; "
+        f"{slower}."
     )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio > 9.5 else f"{ratio:.1f} times"
 
 
 def facts(table: Path = LATENCY) -> str:
     """Return the front page's three figures."""
-    ms = {
-        row["runtime"]: float(row["ms"])
-        for row in read_table(table)
-        if (row["model"], row["threads"], row["batch"]) == ("ReActNetA", "1", "1")
-    }
+    ms = latencies(table)
+    binary, real = ms["ReActNetA", "c"], ms["ReActNetA", "openvino-float"]
     cpu = read_table(table)[0]["cpu"]
     small = next(row for row in catalog.rows() if row.model == "ReActNet20")
     right = measured_top1()["ReActNet20"]
     ours, theirs = (len(catalog.rows(origin=origin)) for origin in ("zoo", "larq-zoo"))
     told = (
         (
-            f"{ms['openvino-float'] / ms['openvino']:.0f} times as fast",
-            f"ReActNetA answers for a photograph in {ms['openvino']:.1f} ms on one thread of an "
-            f"{cpu}, with float convolutions in {ms['openvino-float']:.0f} ms.",
+            f"{real / binary:.0f} times as fast",
+            f"ReActNetA, exported as C, answers for a photograph in {binary:.1f} ms on one thread "
+            f"of an {cpu}. With float convolutions OpenVINO takes {real:.0f} ms.",
         ),
         (
             f"{small.memory_bytes:,} bytes",

@@ -113,3 +113,15 @@ def test_mixed_precision(layer, arguments, policy):
     assert all(weight.dtype == tf.float32 for weight in twin.weights)
     for gradient in tape.gradient(y, [x, *twin.trainable_weights]):
         assert gradient.dtype == tf.float32 and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SymmetricMaxPool2D, lambda: SubsamplePad(9), LearnedScale, lambda: SymmetricConv2D(4, 3)],
+)
+@pytest.mark.parametrize("shape", [(4,), (6, 4), (6, 6, 6, 4)], ids=str)
+def test_layers_of_images_refuse_other_ranks(make, shape):
+    for inputs in (tf.keras.Input(shape), tf.zeros((1, *shape))):
+        with pytest.raises(ValueError, match="expected ndim=4") as caught:
+            make()(inputs)
+        assert "\n" not in str(caught.value)

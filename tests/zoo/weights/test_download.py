@@ -1,52 +1,30 @@
-"""One file over a real connection: complete, resumed, or one sentence and nothing on disk."""
+"""One file over a real connection: complete, or one sentence and nothing on disk."""
 
 import fcntl
-import hashlib
-import json
 import os
 import pty
 import re
 import shutil
-import signal
 import ssl
 import struct
 import subprocess
-import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
+from downloads import BODY, DIGEST, child, only, refused
 from server import Served, Server
 
 from zoo.errors import WeightsError
 from zoo.pretrained.download import download
 from zoo.pretrained.http import Patience
 
-ROOT = Path(__file__).parents[3]
-BODY = bytes(range(256)) * 2000  # 512,000 bytes
 SHORT = Patience(connect=30, read=0.3, tries=3, pause=0.05)
-DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
 @pytest.fixture
 def target(tmp_path):
     return tmp_path / "folder" / "file"
-
-
-def refused(address, target, says, **arguments):
-    """Assert one sentence, and that no file or folder remains."""
-    with pytest.raises(WeightsError, match=says) as caught:
-        download(address, target, **arguments)
-    text = str(caught.value)
-    assert "\n" not in text and text.endswith(".") and text.count(". ") == 0, text
-    assert not target.parent.exists()
-
-
-def only(target):
-    """Assert that the complete file exists, and nothing else."""
-    assert target.read_bytes() == BODY
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -63,47 +41,6 @@ def test_a_file_address_or_path(tmp_path, target, form):
     address = form.format(tmp_path / "a b").replace(" ", "%20" if ":" in form else " ")
     assert download(address, target, sha256=DIGEST) == DIGEST
     only(target)
-
-
-def test_a_dropped_connection_is_taken_up_where_it_broke(server, target):
-    server.files["/a"] = Served(BODY, cut_at=[200_000, 100_000])
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
-    ranges = [asked for _, asked in server.requests]
-    assert ranges == [None, "bytes=200000-", "bytes=300000-"]
-
-
-def test_a_server_that_ignores_ranges_sends_all_again(server, target):
-    server.files["/a"] = Served(BODY, cut_at=[200_000], ranges=False)
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
-    assert [asked for _, asked in server.requests] == [None, "bytes=200000-"]
-
-
-def test_without_a_version_nothing_is_mixed(server, target):
-    """The server does not show that the second half is of the same file: all is requested again."""
-    server.files["/a"] = Served(BODY, cut_at=[200_000], etag=False)
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
-    assert [asked for _, asked in server.requests] == [None, None]
-
-
-def test_a_file_that_changed_between_is_fetched_anew(server, target):
-    """If-Range prevents that halves of two different files are put together."""
-    served = server.files["/a"] = Served(bytes(len(BODY)), cut_at=[200_000])
-    served.after_cut = BODY
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
-    assert [asked for _, asked in server.requests] == [None, "bytes=200000-"]
-
-
-def test_hiccups_are_retried(server, target):
-    server.files["/a"] = Served(BODY, failing=2)
-    assert download(f"{server.url}/a", target) == DIGEST
-    server.files["/a"].failing = 3
-    target.unlink()
-    target.parent.rmdir()
-    refused(f"{server.url}/a", target, "the server answers 503.*after 3 tries")
 
 
 def test_redirects_are_followed_but_not_for_ever(server, target):
@@ -207,32 +144,6 @@ def test_a_folder_that_cannot_be_written_to(server):
     assert server.requests == []
 
 
-CHILD = """
-import resource, sys
-from pathlib import Path
-from zoo.errors import WeightsError
-from zoo.pretrained.download import download
-from zoo.pretrained.http import Patience
-if int(sys.argv[3]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-try:
-    download(sys.argv[1], Path(sys.argv[2]))
-except WeightsError as error:
-    sys.exit(str(error))
-"""
-
-
-def child(address, target, most_bytes=0, **arguments):
-    """Start a process that downloads; its files may have at most `most_bytes`."""
-    command = [sys.executable, "-c", CHILD, address, str(target), str(most_bytes)]
-    return subprocess.Popen(
-        command,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        **{"stderr": subprocess.PIPE, **arguments},
-    )
-
-
 def test_a_full_disk(server, target):
     """The system's limit of file sizes simulates a full disk."""
     server.files["/a"] = Served(BODY)
@@ -241,39 +152,6 @@ def test_a_full_disk(server, target):
     assert process.returncode == 1 and "Traceback" not in said
     assert re.search("cannot be written to: File too large; set ZOO_HOME", said)
     assert not target.parent.exists()
-
-
-def test_killed_in_the_middle(server, target):
-    """The next start uses the file of a killed process, and then removes it."""
-    served = server.files["/a"] = Served(BODY, stall_at=300_000)
-    process = child(f"{server.url}/a", target)
-    part = target.with_name("file.part")
-    deadline = time.monotonic() + 60
-    while not (part.is_file() and part.stat().st_size >= 200_000):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
-    process.stderr.close()
-    assert part.is_file() and not target.exists()
-    have = part.stat().st_size
-    served.stall_at = None
-    server.requests.clear()
-    assert download(f"{server.url}/a", target) == DIGEST
-    assert server.requests == [("/a", f"bytes={have}-")]
-    only(target)
-
-
-def test_killed_and_then_another_file(server, target):
-    """The beginning of one file never becomes part of another."""
-    target.parent.mkdir()
-    target.with_name("file.part").write_bytes(b"x" * 1000)
-    target.with_name("file.part.json").write_text(
-        '{"address": "%s/a", "version": "\\"old\\""}' % server.url  # noqa: UP031 (full of braces)
-    )
-    server.files["/a"] = Served(BODY)
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
 
 
 def test_progress_is_shown_on_a_terminal(server, target):
@@ -296,39 +174,6 @@ def test_progress_is_shown_on_a_terminal(server, target):
     only(target)
 
 
-def begun(target, content, address, version='"1"'):
-    target.parent.mkdir()
-    target.with_name("file.part").write_bytes(content)
-    label = json.dumps({"address": address, "version": version})
-    target.with_name("file.part.json").write_text(label)
-
-
-def test_killed_and_then_another_address(server, target):
-    """A mirror's file has the same target, but its first part must not be used for this file."""
-    server.files["/a"] = Served(BODY)
-    begun(target, b"x" * 1000, f"{server.url}/mirror")
-    assert download(f"{server.url}/a", target, sha256=DIGEST) == DIGEST
-    only(target)
-    assert server.requests == [("/a", None)]
-
-
-def test_a_damaged_beginning_is_fetched_anew(server, target):
-    server.files["/a"] = Served(BODY)
-    address = f"{server.url}/a"
-    begun(target, b"x" * 1000, address, f'"{DIGEST[:16]}"')  # the server's ETag
-    assert download(address, target, sha256=DIGEST) == DIGEST
-    only(target)
-    assert [asked for _, asked in server.requests] == ["bytes=1000-", None]
-
-
-def test_a_connection_that_breaks_again_and_again_but_gets_on(server, target):
-    """The connection is cut more often than there are tries."""
-    server.files["/a"] = Served(BODY, cut_at=[60_000] * 8)
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)
-    assert len(server.requests) == 9
-
-
 @pytest.mark.parametrize(
     "served",
     [
@@ -341,14 +186,3 @@ def test_a_connection_that_breaks_again_and_again_but_gets_on(server, target):
 def test_web_pages_in_disguise(server, target, served):
     server.files["/a"] = served
     refused(f"{server.url}/a", target, "a web page in place of the file: open it in a browser")
-
-
-def test_a_connection_that_never_gets_farther_is_given_up(server, target):
-    server.files["/a"] = Served(BODY, ranges=False, cut_at=[100_000, 20_000] * 20)
-    refused(f"{server.url}/a", target, "the connection broke.*after 3 tries")
-
-
-def test_a_hiccup_then_progress(server, target):
-    server.files["/a"] = Served(BODY, failing=2, cut_at=[200_000])
-    assert download(f"{server.url}/a", target) == DIGEST
-    only(target)

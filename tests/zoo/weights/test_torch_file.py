@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch_pickles import Block, Called, Raw, Writer, pickled, refused, tensor, write
 
-from zoo.errors import WeightsError, ZooError
+from zoo.errors import WeightsError
 from zoo.weights import torch_file
-from zoo.weights._torch_format import LEGACY_MAGIC, LEGACY_VERSION
 
 FILES = Path(__file__).parent / "torch_files"
 FORMATS = pytest.mark.parametrize("format", ["zip", "legacy"])
@@ -24,78 +24,6 @@ FORMATS = pytest.mark.parametrize("format", ["zip", "legacy"])
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "file.pth"
-
-
-def refused(path, says):
-    with pytest.raises(WeightsError, match=says) as caught:
-        torch_file.read(path)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
-
-
-class Raw:
-    """A name in a pickle; `pickle` writes it as a GLOBAL of any module."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-
-class Called:
-    """A call in a pickle."""
-
-    def __init__(self, function, *arguments):
-        self.function, self.arguments = function, arguments
-
-
-class Block:
-    """A storage in a pickle."""
-
-    def __init__(self, numel, kind="Float", key="0"):
-        self.numel, self.kind, self.key = numel, kind, key
-
-
-class Writer(pickle._Pickler):
-    """A pickler that writes names as in torch's pickles; they need not exist."""
-
-    def persistent_id(self, value):
-        if isinstance(value, Block):
-            return ("storage", Raw("torch", f"{value.kind}Storage"), value.key, "cpu", value.numel)
-        return None
-
-    def save(self, value, save_persistent_id=True):
-        if isinstance(value, Raw):
-            self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
-        elif isinstance(value, Called):
-            self.save(value.function)
-            self.save(value.arguments)
-            self.write(pickle.REDUCE)
-        else:
-            super().save(value, save_persistent_id)
-
-
-def pickled(value, protocol=2):
-    file = io.BytesIO()
-    Writer(file, protocol).dump(value)
-    return file.getvalue()
-
-
-def tensor(block, offset=0, shape=(2,), strides=(1,), function="_rebuild_tensor_v2"):
-    return Called(
-        Raw("torch._utils", function), block, offset, shape, strides, False, OrderedDict()
-    )
-
-
-def write(path, format, value, numbers=b"\0" * 8, numel=2, said=None, protocol=2):
-    """Write a file with one block "0", as torch does."""
-    content = value if isinstance(value, bytes) else pickled(value, protocol)
-    if format == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.pkl", content)
-            archive.writestr("archive/byteorder", b"little")
-            archive.writestr("archive/data/0", numbers)
-    else:
-        heads = [pickle.dumps(each, 2) for each in (LEGACY_MAGIC, LEGACY_VERSION, {})]
-        tail = pickle.dumps(["0"], 2) + struct.pack("<q", numel if said is None else said)
-        path.write_bytes(b"".join(heads) + content + tail + numbers)
 
 
 @FORMATS
@@ -316,78 +244,3 @@ class TestRefused:
         refuse("points outside the archive", ("../x", b""))
         with pytest.warns(UserWarning, match="Duplicate name"):
             refuse("its member 'x/data/0' occurs twice", ("x/data/0", bytes(8)))
-
-
-class TestSeveralNetworks:
-    """Wrapped keys, and several sets of weights in one file."""
-
-    STATE = ("conv1.weight", "layer1.0.bn.bias")
-
-    @staticmethod
-    def state(prefix="", keys=STATE):
-        return {f"{prefix}{key}": tensor(Block(2)) for key in keys}
-
-    @pytest.mark.parametrize(
-        "prefix",
-        [
-            "module.",
-            "_orig_mod.",
-            "_orig_mod.module.",
-            "module._orig_mod.",
-            "module.module.",
-            "model.",
-            "net.",
-            "model.module.",
-            "module.model._orig_mod.net.",
-        ],
-    )
-    def test_prefixes_in_any_order(self, path, prefix):
-        write(path, "zip", self.state(prefix))
-        assert set(torch_file.read(path)) == set(self.STATE)
-
-    def test_an_averaged_models_counter(self, path):
-        averages = {"n_averaged": tensor(Block(2), shape=(), strides=())}
-        write(path, "zip", averages | self.state("module."))
-        assert set(torch_file.read(path)) == set(self.STATE)
-
-    def test_a_prefix_of_some_keys_stays(self, path):
-        mixed = self.state("module.") | self.state("", ["fc.bias"])
-        write(path, "zip", mixed)
-        assert set(torch_file.read(path)) == set(mixed)
-
-    @pytest.mark.parametrize(
-        ("trained", "averaged"),
-        [
-            ("state_dict", "state_dict_ema"),
-            ("model", "model_ema"),
-            ("model", "ema"),
-            ("net", "averaged_model"),
-            ("checkpoint.model.state_dict", "swa.state_dict"),
-        ],
-    )
-    def test_averages_beside_what_was_trained(self, path, trained, averaged):
-        value = {"epoch": 3, "optimizer": {"exp_avg": self.state()}}
-        for name, key in ((averaged, "of.averages"), (trained, "of.training")):
-            place = value
-            *outer, last = name.split(".")
-            for each in outer:
-                place = place.setdefault(each, {})
-            place[last] = self.state("module.", [key])
-        write(path, "zip", value)
-        found = torch_file.read_entry(path)
-        assert (set(found.state), found.entry, found.others) == (
-            {"of.training"},
-            trained,
-            (averaged,),
-        )
-        assert set(torch_file.read_entry(path, averaged).state) == {"of.averages"}
-        with pytest.raises(ZooError, match=f"no entry with weights in .* 'emaa'.*{averaged}"):
-            torch_file.read_entry(path, "emaa")
-
-    def test_the_same_dictionary_in_many_places(self, path):
-        """Each level refers 100 times to the next: visiting all paths would never end."""
-        inner = {"x": 1}
-        for _ in range(20):
-            inner = {str(number): inner for number in range(100)}
-        write(path, "zip", inner)
-        refused(path, "holds no weights, only")

@@ -18,7 +18,7 @@ from training.commands.export import EXTRAS
 from training.commands.network import Network, find, resolve
 from training.terminal import OPEN
 from zoo import catalog
-from zoo.errors import InvalidValueError, UnknownNameError
+from zoo.errors import DeployError, InvalidValueError, UnknownNameError
 from zoo.extras import require
 from zoo.files import require_writable
 
@@ -34,7 +34,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--all", "everything", is_flag=True, help="All models of this project.")
 @click.option(
     "--runtimes",
-    default="openvino,openvino-float,lce,keras",
+    default="c,openvino,openvino-float,lce,keras",
     show_default=True,
     help=f"Of {', '.join(RUNTIMES)}.",
 )
@@ -87,6 +87,8 @@ def benchmark(
     kinds = _chosen(runtimes)
     for worker in {RUNTIMES[kind] for kind in kinds} & set(EXTRAS):
         require(worker, f"Measuring {worker}")
+    if "c" in kinds:
+        _require_compiler()
     counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
     layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
     for path in (json_path, csv_path, layers_path, plot_path):
@@ -252,6 +254,15 @@ def _chosen(runtimes: str) -> list[str]:
     if not kinds:
         raise InvalidValueError(f"--runtimes is empty; choose from {', '.join(MEANING)}.")
     return list(dict.fromkeys(kinds))
+
+
+def _require_compiler() -> None:
+    from zoo.deploy.c.load import find_compiler
+
+    try:
+        find_compiler()
+    except DeployError as error:
+        raise DeployError(f"{str(error).rstrip('.')}, or leave c out of --runtimes.") from error
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -11,19 +11,19 @@ from zoo.quiet import quiet_errors
 
 # The runtimes that are measured, and their workers.
 RUNTIMES = {
+    "c": "c",
     "openvino": "openvino",
     "openvino-float": "openvino",
     "openvino-twin": "openvino",
     "lce": "lce",
-    "c": "c",
     "keras": "keras",
 }
 MEANING = {
+    "c": "C source by zoo.deploy.to_c, compiled here, one image after another",
     "openvino": "binary convolutions, by zoo.deploy.to_openvino",
     "openvino-float": "float convolutions, by OpenVINO's own converter",
     "openvino-twin": "float convolutions in the graph of zoo.deploy.to_openvino",
     "lce": "binary convolutions by zoo.deploy.to_lce, one image after another",
-    "c": "C source by zoo.deploy.to_c, compiled here, one image after another",
     "keras": "the Keras model in a tf.function",
 }
 

@@ -72,7 +72,11 @@ def describe(about: dict[str, Any]) -> str:
 
 
 def print_rows(rows: Rows, per_layer: bool) -> None:
-    """Print a table of measurements; with `per_layer`, also a table of layers for each."""
+    """Print a table of measurements; with `per_layer`, also a table of layers for each.
+
+    A column compares each time with that of the runtime that was measured first.
+    """
+    first = rows[0]["runtime"]
     heads = (
         "model",
         "runtime",
@@ -80,7 +84,7 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
         "batch",
         "ms",
         "quartiles",
-        "times openvino's",
+        f"times {first}'s",
         "load s",
         "peak MB",
         "added MB",
@@ -91,7 +95,7 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
     reference = {
         (row["model"], row["threads"], row["batch"]): row["ms"]
         for row in rows
-        if row["runtime"] == "openvino"
+        if row["runtime"] == first
     }
     lines = []
     for row in rows:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SOURCES = Path(__file__).parent / "sources"
-KERNELS = ("bnn.c", "bnn.h", "bnn_layers.h", "bnn_regions.h", "bnn_steps.h", "bnn_vectors.h")
+KERNELS = (
+    "bnn.c",
+    *(f"bnn{part}.h" for part in ("", "_layers", "_regions", "_run", "_steps", "_vectors")),
+)
 MANIFEST = "model.json"  # written last: a directory without it is not complete
 FORMAT = 1  # version of the manifest
 # Keywords of C and C++, and main.

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-
 #define BNN_PORTABLE 0
 #define BNN_AVX2 1
 #define BNN_AVX512 2
@@ -60,7 +59,6 @@
 #error "CHUNK must be a multiple of 8."
 #endif
 #define PARTS 16
-#define STRIP 4 /* rows of a pair's second layer that are computed together */
 /* How many blocks of 16 filters of one pixel are computed together; at most PIXELS. */
 #define DENSE (UINTPTR_MAX > 0xffffffffu ? 4 : 2)
 
@@ -230,73 +228,7 @@ static void bnn_chunk(int set, const bnn_layer *layer, const bnn_taps *taps,
 }
 
 #include "bnn_regions.h"
-
-/* Compute all channels of a batch: the weights of 16 filters are read once for all its pixels. */
-static void bnn_compute(int set, const bnn_layer *layer, const bnn_batch *batch, unsigned char *ws)
-{
-    const int32_t blocks = (layer->out_c + 15) / 16;
-    const bool real = layer->kind == BNN_REAL && layer->group_in == layer->in_c;
-    const int32_t step = !real ? 1 : batch->ends[batch->parts - 1] == 1 ? DENSE : 2;
-#ifdef _OPENMP
-#pragma omp parallel for
-#endif
-    for (int32_t block = 0; block < blocks; block += step)
-        for (int32_t part = 0, first = 0; part < batch->parts; first = batch->ends[part++])
-            bnn_chunk(set, layer, &batch->taps[part], batch->at + first, batch->px + first,
-                      batch->ends[part] - first, block,
-                      step < blocks - block ? step : blocks - block, ws);
-}
-
-/* Compute the rows [first, last) of a layer's output. */
-static void bnn_rows(const bnn_layer *layer, const float *image, unsigned char *workspace,
-                     int32_t first, int32_t last)
-{
-    const int set = bnn_set();
-    const unsigned char *input = layer->input == BNN_IMAGE
-        ? (const unsigned char *)(const void *)image : workspace + layer->input;
-    const int32_t most = bnn_most(layer);
-    bnn_batch batch;
-    batch.parts = 0;
-    for (bnn_range y = {0, first, 0, 0}; y.last < last;) {
-        y = bnn_range_from(y.last, layer->out_h, layer->in_h, layer->kernel_h, layer->stride_h,
-                           layer->pad_h, layer->dilation_h);
-        if (y.last > last) y.last = last;
-        for (bnn_range x = {0, 0, 0, 0}; x.last < layer->out_w;) {
-            x = bnn_range_from(x.last, layer->out_w, layer->in_w, layer->kernel_w, layer->stride_w,
-                               layer->pad_w, layer->dilation_w);
-            const int32_t pixels = (x.last - x.first) * (y.last - y.first);
-            for (int32_t done = 0; done < pixels;) {
-                done += bnn_fill(&batch, layer, input, y, x, done, most);
-                if (batch.parts == PARTS || batch.ends[batch.parts - 1] == most) {
-                    bnn_compute(set, layer, &batch, workspace);
-                    batch.parts = 0;
-                }
-            }
-        }
-    }
-    if (batch.parts > 0) bnn_compute(set, layer, &batch, workspace);
-}
-
-void bnn_run(const bnn_layer *layer, const float *image, unsigned char *workspace)
-{
-    bnn_rows(layer, image, workspace, 0, layer->out_h);
-}
-
-void bnn_run_pair(const bnn_layer *layer, const bnn_layer *next, const float *image,
-                  unsigned char *workspace)
-{
-    int32_t done = 0;
-    for (int32_t row = 0; row < next->out_h; row += STRIP) {
-        const int32_t end = row + STRIP < next->out_h ? row + STRIP : next->out_h;
-        const int32_t below = (end - 1) * next->stride_h - next->pad_h
-            + (next->kernel_h - 1) * next->dilation_h + 1;
-        const int32_t needed =
-            end == next->out_h || below > layer->out_h ? layer->out_h : below > done ? below : done;
-        bnn_rows(layer, image, workspace, done, needed);
-        bnn_rows(next, image, workspace, row, end);
-        done = needed;
-    }
-}
+#include "bnn_run.h"
 
 unsigned char *bnn_aligned(void *workspace)
 {

@@ -91,7 +91,8 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
         const int32_t across = layer->out_w / 2;
         for (int32_t i = 0; i < count;) {
             const int32_t quad = (first + i) / 4;
-            const int32_t top = 2 * (quad / across) * layer->out_w + 2 * (quad % across);
+            const int32_t top =
+                (y.first + 2 * (quad / across)) * layer->out_w + 2 * (quad % across);
             for (int32_t corner = (first + i) % 4; corner < 4 && i < count; ++corner, ++i) {
                 const ptrdiff_t pixel = top + corner / 2 * layer->out_w + corner % 2;
                 batch->px[start + i] = pixel;
@@ -121,14 +122,19 @@ static int32_t bnn_fill(bnn_batch *batch, const bnn_layer *layer, const unsigned
     return count;
 }
 
+/* Return the words of a filter's weights; zero for layers without many weights. */
+static int64_t bnn_filter(const bnn_layer *layer)
+{
+    const int32_t words = layer->kind == BNN_BINARY ? (layer->in_stride + 3) / 4
+        : layer->kind == BNN_REAL ? layer->group_in : 0;
+    return (int64_t)words * layer->kernel_h * layer->kernel_w;
+}
+
 /* Return how many pixels of a layer are in a batch. Steps read and write 16 channels of each pixel,
  * then the next 16. With FEW pixels all channels stay in the nearest cache, unless many weights
  * replace them. */
 static int32_t bnn_most(const bnn_layer *layer)
 {
-    const int32_t words = layer->kind == BNN_BINARY ? (layer->in_stride + 3) / 4
-        : layer->kind == BNN_REAL ? layer->group_in : 0;
-    const int64_t weights = (int64_t)words * layer->kernel_h * layer->kernel_w * layer->out_c;
-    const int32_t most = weights > 16 << 10 ? CHUNK : FEW;
+    const int32_t most = bnn_filter(layer) * layer->out_c > 16 << 10 ? CHUNK : FEW;
     return layer->at_once > 0 && layer->at_once < most ? layer->at_once : most;
 }

@@ -163,6 +163,26 @@ def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
     assert relative(network(batch), model(batch, training=False)) < 1e-5
 
 
+@pytest.mark.parametrize("reader", ["nobody", "addition", "signs"])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_convolution_pads_itself_if_nobody_else_reads_the_padded_map(
+    reader, channels, compiled, tmp_path
+):
+    image = tf.keras.Input((9, 11, channels))
+    padded = layers.ZeroPadding2D(((1, 3), (2, 0)))(image)
+    y = layers.Conv2D(channels, 3, padding="same")(padded)
+    if reader == "addition":
+        y = layers.Add()([y, padded])
+    elif reader == "signs":
+        y = layers.Add()([y, symmetric(channels, 3)(padded)])
+    model = turned(randomize(tf.keras.Model(image, y, name="padded")))
+    network = compiled(model, tmp_path / "c")
+    loads = (tmp_path / "c" / "padded.c").read_text().count("BNN_LOAD")
+    assert (loads == 0) == (reader == "nobody")
+    batch = images(model, 3)
+    assert relative(network(batch), model(batch, training=False)) < 1e-5
+
+
 @pytest.mark.parametrize("shrink", ["subsample", "mean", "maximum", "depthwise"])
 def test_a_map_that_shrinks_is_replaced_by_its_result(shrink, compiled, tmp_path):
     """It needs less memory than both maps, which have more pixels than are computed at once."""

@@ -194,10 +194,7 @@ class Graph:
 
     def add(self, node: Node) -> Value:
         """Append a node; return its output."""
-        # Windows may read the caller's image directly. Except for convolutions they read whole
-        # vectors of channels.
-        whole = self.image.channels % LANES == 0
-        if not (isinstance(node, Window) and (whole or node.kind is Kind.REAL)):
+        if not (isinstance(node, Window) and self._may_read_image(node.kind)):
             node.inputs = [self.loaded(value) for value in node.inputs]
         self.nodes.append(node)
         return node.output
@@ -225,6 +222,17 @@ class Graph:
                 root = maker.inputs[0]
             self._signs[id(x)] = Signs(root, *thresholds(scale, shift))
         return self._signs[id(x)]
+
+    def _may_read_image(self, kind: Kind) -> bool:
+        """Return whether a window may read the caller's image, whose channels are not padded.
+
+        Except for convolutions, windows read whole vectors of channels.
+        """
+        return kind is Kind.REAL or self.image.channels % LANES == 0
+
+    def original(self, value: Value, kind: Kind) -> Value:
+        """Return the image for its copy, if a window of this kind may read the image."""
+        return self.image if value is self._copy and self._may_read_image(kind) else value
 
     def loaded(self, value: Value) -> Value:
         """Return a value; for the image, a copy in the workspace with padded channels."""

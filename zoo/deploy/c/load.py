@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class CNetwork:
         self.classes = manifest["classes"]
         self.binary_convolutions = tuple(manifest["binary_convolutions"])
         self._workspace = manifest["workspace"]
+        self._thread = threading.local()
         self._library = ctypes.CDLL(str(library))
         self._library.bnn_instructions.restype = ctypes.c_char_p
         self.instructions = self._library.bnn_instructions().decode()
@@ -77,11 +79,21 @@ class CNetwork:
             )
         if batch.dtype not in self._run:
             raise InvalidValueError(f"{self.name} takes float32 images, not bytes.")
-        run, workspace = self._run[batch.dtype], np.empty(self._workspace, np.uint8)
         outputs = np.empty((len(batch), *self.output_shape), np.float32)
-        for image, output in zip(batch, outputs, strict=True):
-            run(image.ctypes.data, output.ctypes.data, workspace.ctypes.data)
+        run, workspace = self._run[batch.dtype], self._own_workspace()
+        image, output = batch.ctypes.data, outputs.ctypes.data
+        for _ in batch:
+            run(image, output, workspace)
+            image += batch.strides[0]
+            output += outputs.strides[0]
         return outputs[0] if single else outputs
+
+    def _own_workspace(self) -> int:
+        """Return the address of this thread's workspace: several threads may call the network."""
+        if not hasattr(self._thread, "workspace"):
+            self._thread.workspace = np.empty(self._workspace, np.uint8)
+            self._thread.address = self._thread.workspace.ctypes.data
+        return self._thread.address
 
 
 def load_c(directory: str | PathLike[str], *, flags: Sequence[str] = FLAGS) -> CNetwork:

@@ -1,8 +1,9 @@
-"""Simplify a graph: remove unused nodes and make concatenations free."""
+"""Simplify a graph: remove unused nodes, and make padding and concatenations free."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from zoo.deploy.c.graph import (
     Clip,
     Combine,
     Concat,
+    Geometry,
     Graph,
     Kind,
     Node,
@@ -25,7 +27,39 @@ from zoo.deploy.c.graph import (
 
 def rewritten(graph: Graph, output: Value) -> list[Node]:
     """Return the nodes that the output needs, in order; concatenations are written in place."""
+    _let_convolutions_pad(graph, output)
     return _through_concatenations(_split_concatenations(_live(graph, output)))
+
+
+def _let_convolutions_pad(graph: Graph, output: Value) -> None:
+    """Let a float convolution pad with zeros itself, if nothing else reads the padded map."""
+    users = _users(graph.nodes)
+    for node in graph.nodes:
+        if not isinstance(node, Window) or node.kind not in (Kind.REAL, Kind.DEPTHWISE):
+            continue
+        padding = node.inputs[0].maker
+        if (
+            isinstance(padding, Window)
+            and padding.kind is Kind.LOAD
+            and padding.geometry == Geometry(pads=padding.geometry.pads)
+            and padding.channel == 0
+            and padding.inputs[0].channels == padding.output.channels
+            and users[padding.output] == [node]
+            and padding.output is not output
+        ):
+            pads = zip(node.geometry.pads, padding.geometry.pads, strict=True)
+            top, left = (own + before for own, before in pads)
+            node.geometry = replace(node.geometry, pads=(top, left))
+            node.inputs = [graph.original(value, node.kind) for value in padding.inputs]
+
+
+def _users(nodes: list[Node]) -> dict[Value, list[Node]]:
+    users: dict[Value, list[Node]] = defaultdict(list)
+    for node in nodes:
+        signs = [node.signs.root] if isinstance(node, Window) and node.signs is not None else []
+        for value in [*node.inputs, *signs]:
+            users[value].append(node)
+    return users
 
 
 def _live(graph: Graph, output: Value) -> list[Node]:
@@ -77,10 +111,7 @@ def _replace_output(node: Node, output: Value) -> None:
 
 def _through_concatenations(nodes: list[Node]) -> list[Node]:
     """Apply per-channel nodes to the parts, before the concatenation: parts are in registers."""
-    users: dict[Value, list[Node]] = defaultdict(list)
-    for node in nodes:
-        for value in node.inputs:
-            users[value].append(node)
+    users = _users(nodes)
     result: list[Node] = []
     for node in nodes:
         concat = node.inputs[0].maker if len(node.inputs) == 1 else None

@@ -27,11 +27,15 @@ def latency(table: Path = LATENCY) -> str:
     if not rows:
         return NO_LATENCY
     first = rows[0]
-    command = " \\\n  ".join(textwrap.wrap(first["command"], 72, break_on_hyphens=False))
+    commits = ", ".join(dict.fromkeys(row["commit"][:8] for row in rows))
+    commands = "\n".join(
+        " \\\n  ".join(textwrap.wrap(command, 72, break_on_hyphens=False))
+        for command in dict.fromkeys(row["command"] for row in rows)
+    )
     about = (
         f"{first['cpu']}, OpenVINO {first['openvino']}, Larq Compute Engine "
         f"{first['larq_compute_engine']}; the fastest run at batch 1, random weights, one thread "
-        f"unless stated; commit {first['commit'][:8]}:\n\n```sh\n{command}\n```"
+        f"unless stated; commit {commits}:\n\n```sh\n{commands}\n```"
     )
     return "\n\n".join([times(table), about, sizes(table)])
 

@@ -80,8 +80,8 @@ def front() -> plt.Figure:
     axes.scatter(points[2], points[1], 70, color="C0", label="binary, as C")
     real = "the same network in floats (OpenVINO)"
     axes.scatter(points[3], points[1], 50, color="C1", marker="s", label=real)
-    _logarithmic(axes, (1, 2, 5, 10, 20, 50))
-    axes.set_xlim(0.7, 75)
+    _logarithmic(axes, (1, 2, 5, 10, 20, 50, 100))
+    axes.set_xlim(0.45, 1.2 * max(points[3]))
     axes.set(xlabel="milliseconds for one image, one thread", ylabel="top-1 on ImageNet, %")
     figure.legend(loc="outside upper left", ncols=2)
     return figure

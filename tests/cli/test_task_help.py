@@ -1,5 +1,13 @@
 """The settings of a recipe on terminals of several widths."""
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
 import pytest
 
 from training.commands import task_help
@@ -48,3 +56,26 @@ def test_common_settings_come_first_and_the_others_on_request(shown):
         "Teacher:",
         "Run directory and hardware:",
     ]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variable", "expected"), [(80, None, 80), (None, None, 110), (80, "60", 60)]
+)
+def test_a_pager_gets_the_width_of_its_terminal(terminal, variable, expected):
+    """Output is a pipe; input may be a terminal."""
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    environment |= {"COLUMNS": variable} if variable else {}
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, terminal or 0, 0, 0))
+    code = "from training.commands.task_help import columns; print(columns())"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=child if terminal else subprocess.DEVNULL,
+        capture_output=True,
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        check=True,
+    )
+    os.close(parent)
+    os.close(child)
+    assert int(shown.stdout) == expected

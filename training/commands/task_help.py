@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from training.terminal import on_terminal
 
 if TYPE_CHECKING:
     from training.settings.fields import FieldInfo
@@ -42,8 +41,15 @@ NAME_WIDTH = 44  # width of the column of settings in that layout
 
 
 def columns() -> int:
-    """Return the terminal's width; without a terminal, enough for the wide layout."""
-    return shutil.get_terminal_size().columns if on_terminal() else BESIDE
+    """Return the terminal's width; without a terminal, enough for the wide layout.
+
+    A pager reads a pipe, and shows it on the terminal from which the keys come.
+    """
+    try:
+        fallback = os.get_terminal_size(0)
+    except OSError:
+        fallback = os.terminal_size((BESIDE, 24))
+    return shutil.get_terminal_size(fallback).columns
 
 
 def print_task_help(cls: Any, conf: Mapping[str, Any], command: str, everything: bool) -> None:

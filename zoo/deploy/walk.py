@@ -160,6 +160,45 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     return again
 
 
+def explicit_sigmoids(model: tf.keras.Model) -> tf.keras.Model:
+    """Return the model, or a copy with its weights whose layers compute sigmoids by `sigmoid`.
+
+    A runtime's own sigmoid may differ from Keras's in the last bit. SD-BNN's gates add it to values
+    that a clip made -1: where it is exactly 1, the sign is +1, else -1.
+    """
+    import tensorflow as tf
+
+    def has_one(layer: Any) -> bool:
+        known = (tf.keras.activations.sigmoid, tf.sigmoid, tf.nn.sigmoid)
+        return getattr(layer, "activation", None) in known
+
+    def made_anew(layer: Any) -> Any:
+        again = type(layer).from_config(layer.get_config())
+        if has_one(layer):
+            again.activation = sigmoid
+        return again
+
+    if not any(map(has_one, model.layers)):
+        return model
+    try:
+        again = tf.keras.models.clone_model(model, clone_function=made_anew)
+        again.set_weights(model.get_weights())
+    except Exception:  # a user's layer may raise any error; then the runtime's sigmoid is used
+        return model
+    return again
+
+
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x)), as Keras computes it in float32; only for inference.
+
+    TensorFlow Lite's converter would replace that very formula by its own sigmoid. The factors of two
+    change no bit.
+    """
+    import tensorflow as tf
+
+    return 2 / (2 + 2 * tf.exp(-x))
+
+
 def _with_float32(config: Any) -> Any:
     """Return a configuration in which float32 replaces each 16-bit policy."""
     if isinstance(config, dict):

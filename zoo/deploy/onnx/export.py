@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy._check import check_export, random_inputs
-from zoo.deploy.walk import Call, check_exportable, in_float32
+from zoo.deploy.walk import Call, check_exportable, explicit_sigmoids, in_float32
 from zoo.errors import DeployError, ZooError
 from zoo.extras import require
 from zoo.quiet import quiet_errors
@@ -51,7 +51,7 @@ def checked_onnx(
     """Call `to_onnx`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     require("onnx", "--format onnx")
-    model = in_float32(model)
+    model = explicit_sigmoids(in_float32(model))
     import onnxruntime
 
     from zoo.deploy._signs import takes_signs  # imports TensorFlow

@@ -128,9 +128,19 @@ def prelu(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
 
 # --- activations ----------------------------------------------------------------------------------
 
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)) in float32, as Keras computes it; OpenVINO's own comes closer to 1.
+
+    SD-BNN's gates add it to values that a clip made -1: where it is exactly 1, the sign is +1.
+    """
+    one = constant(np.float32(1))
+    return ops.divide(one, ops.add(one, ops.exp(ops.negative(x))))
+
+
 _NAMED: dict[str, Callable[[Any], Any]] = {
     "relu": ops.relu,
-    "sigmoid": ops.sigmoid,
+    "sigmoid": sigmoid,
     "tanh": ops.tanh,
     "elu": lambda x: ops.elu(x, 1.0),
     "selu": lambda x: ops.selu(
@@ -153,7 +163,7 @@ ACTIVATIONS |= {
     tf.nn.silu: ops.swish,
     tf.exp: ops.exp,
     tf.tanh: ops.tanh,
-    tf.sigmoid: ops.sigmoid,
+    tf.sigmoid: sigmoid,
     larq.hard_tanh: lambda x: ops.clamp(x, -1, 1),
 }
 

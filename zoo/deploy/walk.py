@@ -191,8 +191,8 @@ def explicit_sigmoids(model: tf.keras.Model) -> tf.keras.Model:
 def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + exp(-x)), as Keras computes it in float32; only for inference.
 
-    TensorFlow Lite's converter would replace that very formula by its own sigmoid. The factors of two
-    change no bit.
+    TensorFlow Lite's converter would replace that very formula by its own sigmoid. The factors of
+    two change no bit.
     """
     import tensorflow as tf
 

@@ -66,7 +66,8 @@ def test_train_runs_a_task(run):
     assert run("train", "toy", "epochs=4", "optimizer.rate=1") == (0, "ran 4 1.0\n", "")
 
 
-def test_train_help_shows_every_field(run):
+def test_train_help_shows_every_field(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")  # an explanation stands beside its setting
     code, out, _ = run("train", "Toy", "--help")
     assert code == 0 and out.startswith("Usage: lqz train Toy [key=value ...]\n\nTrains a toy.")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from chains import chain, in_lce, in_openvino, in_tflite
+from chains import chain, compare, in_lce, in_openvino, in_tflite
 
 from zoo.deploy import to_onnx
 
@@ -24,3 +24,12 @@ def test_it_is_one_where_keras_says_so(run, function):
     assert 0.3 < expected.mean() < 0.7
     # Correct rounding would give 1 from 17.33, 175 values later than Keras.
     assert ((run(model, batch) == 1) != expected).sum() <= 2
+
+
+def test_the_model_stays_as_it_is():
+    """Also a method that the user replaced on one of its layers."""
+    gate, scale = tf.keras.layers.Activation("sigmoid"), tf.keras.layers.ReLU()
+    scale.call = lambda x: 3 * x
+    model = chain(gate, scale)
+    compare(in_tflite, model)
+    assert gate.activation is tf.keras.activations.sigmoid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -160,32 +161,25 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     return again
 
 
-def explicit_sigmoids(model: tf.keras.Model) -> tf.keras.Model:
-    """Return the model, or a copy with its weights whose layers compute sigmoids by `sigmoid`.
+@contextmanager
+def explicit_sigmoids(model: tf.keras.Model) -> Iterator[None]:
+    """Let the model's layers compute sigmoids by `sigmoid` while a converter traces them.
 
     A runtime's own sigmoid may differ from Keras's in the last bit. SD-BNN's gates add it to values
     that a clip made -1: where it is exactly 1, the sign is +1, else -1.
     """
     import tensorflow as tf
 
-    def has_one(layer: Any) -> bool:
-        known = (tf.keras.activations.sigmoid, tf.sigmoid, tf.nn.sigmoid)
-        return getattr(layer, "activation", None) in known
-
-    def made_anew(layer: Any) -> Any:
-        again = type(layer).from_config(layer.get_config())
-        if has_one(layer):
-            again.activation = sigmoid
-        return again
-
-    if not any(map(has_one, model.layers)):
-        return model
+    known = (tf.keras.activations.sigmoid, tf.sigmoid, tf.nn.sigmoid)
+    layers = [each for each in model.submodules if getattr(each, "activation", None) in known]
+    before = [layer.activation for layer in layers]
     try:
-        again = tf.keras.models.clone_model(model, clone_function=made_anew)
-        again.set_weights(model.get_weights())
-    except Exception:  # a user's layer may raise any error; then the runtime's sigmoid is used
-        return model
-    return again
+        for layer in layers:
+            layer.activation = sigmoid
+        yield
+    finally:
+        for layer, activation in zip(layers, before, strict=True):
+            layer.activation = activation
 
 
 def sigmoid(x: Any) -> Any:

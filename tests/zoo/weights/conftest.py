@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from weights_fixtures import register, server, unchanged  # noqa: F401 (fixtures)
+from weights_fixtures import mirror, register, server, unchanged  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,3 +24,12 @@ def trained(one_block):
     import zoo
 
     return randomize(zoo.RealResNet20(weights=None))
+
+
+@pytest.fixture(scope="module")
+def file(trained, tmp_path_factory):
+    from zoo.weights import save_weights
+
+    path = tmp_path_factory.mktemp("file") / "trained.npz"
+    save_weights(trained, path)
+    return path

@@ -15,22 +15,6 @@ from zoo.weights.load import find_weights
 MODEL, NAME = "RealResNet20", "cifar10"
 
 
-@pytest.fixture(scope="module")
-def file(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("file") / "trained.npz"
-    save_weights(trained, path)
-    return path
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch, register):
-    """A folder as mirror of a set with manual download."""
-    register(MODEL, NAME, access="manual download")
-    (tmp_path / "mirror" / MODEL).mkdir(parents=True)
-    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
-    return tmp_path / "mirror"
-
-
 class TestBroken:
     """Wrong files from a mirror: one sentence for each, and the cache is unchanged."""
 

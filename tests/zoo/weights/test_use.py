@@ -31,22 +31,6 @@ FACTORIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def file(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("file") / "trained.npz"
-    save_weights(trained, path)
-    return path
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch, register):
-    """A folder as mirror of a set with manual download."""
-    register(MODEL, NAME, access="manual download")
-    (tmp_path / "mirror" / MODEL).mkdir(parents=True)
-    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
-    return tmp_path / "mirror"
-
-
 def test_by_name_from_a_mirror_and_from_the_cache(trained, file, mirror, home, monkeypatch):
     (mirror / MODEL / f"{NAME}.npz").write_bytes(file.read_bytes())
     first = zoo.RealResNet20()  # weights="cifar10" is its default

@@ -64,3 +64,12 @@ def unchanged(home):
 
     yield note
     assert tree(home) == before
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch, register):
+    """A folder as mirror of a set of RealResNet20 with manual download."""
+    register("RealResNet20", "cifar10", access="manual download")
+    (tmp_path / "mirror" / "RealResNet20").mkdir(parents=True)
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "mirror"

@@ -14,7 +14,7 @@ from zoo.adapters import larq
 from zoo.deploy._known import known_class
 from zoo.deploy._signs import binary_kernel, is_sign, quantized_kernel
 from zoo.deploy.lce.flatbuffer import input_key, output_key
-from zoo.deploy.walk import Call, calls
+from zoo.deploy.walk import Call, calls, explicit_sigmoids
 
 keras = tf.keras.layers
 OTHERS = ("tf_keras.", "larq", "zoo.")  # modules of layers that users did not write
@@ -48,7 +48,8 @@ def inference_module(model: tf.keras.Model, mirrored: bool) -> tf.Module:
         }
 
     module = tf.Module()
-    module.infer = infer.get_concrete_function()
+    with explicit_sigmoids(model):
+        module.infer = infer.get_concrete_function()
     module.read = list(module.infer.variables)  # by layers without an entry in FORMS
     return module
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.deploy.lce.flatbuffer import arranged, operations
-from zoo.deploy.walk import Call, check_exportable, explicit_sigmoids, in_float32
+from zoo.deploy.walk import Call, check_exportable, in_float32
 from zoo.errors import DeployError, ZooError
 from zoo.extras import module_of
 from zoo.quiet import quiet_errors
@@ -59,7 +59,7 @@ def to_lce(model: tf.keras.Model, *, allow_float: bool = False) -> bytes:
 def checked_lce(model: tf.keras.Model, *, allow_float: bool = False) -> tuple[bytes, float]:
     """Call `to_lce`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
-    model = explicit_sigmoids(in_float32(model))
+    model = in_float32(model)
     lce = module_of("lce", "This format")
     import tensorflow as tf
 
@@ -103,7 +103,7 @@ def to_tflite(model: tf.keras.Model) -> bytes:
 def checked_tflite(model: tf.keras.Model) -> tuple[bytes, float]:
     """Call `to_tflite`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
-    model = explicit_sigmoids(in_float32(model))
+    model = in_float32(model)
     import tensorflow as tf
 
     from zoo.deploy.lce._layers import inference_module

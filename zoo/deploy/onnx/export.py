@@ -51,13 +51,14 @@ def checked_onnx(
     """Call `to_onnx`; also return how much the result differs from Keras (relative L2)."""
     check_exportable(model)
     require("onnx", "--format onnx")
-    model = explicit_sigmoids(in_float32(model))
+    model = in_float32(model)
     import onnxruntime
 
     from zoo.deploy._signs import takes_signs  # imports TensorFlow
 
     with _one_sentence(model):
-        content = _converted(model, metadata or {})
+        with explicit_sigmoids(model):
+            content = _converted(model, metadata or {})
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         images = random_inputs(model)
         feed = {each.name: image for each, image in zip(session.get_inputs(), images, strict=True)}

@@ -54,7 +54,7 @@ class TestRefused:
             (b"\n <!DOCTYPE html><title>Sign in</title>", "is a web page.*open it in a browser"),
             (b"plain text", "not a readable PyTorch file"),
             (b"PK\x03\x04 not really", "not a readable PyTorch file"),
-            (os.urandom(5000), "not a readable PyTorch file"),
+            (np.random.default_rng(0).bytes(5000), "not a readable PyTorch file"),
         ],
         ids=["empty", "web page", "text", "no zip", "noise"],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -63,14 +64,14 @@ def _open_zip(path: Path) -> TorchFile:
         members = {member.filename: member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
             raise Damaged("a part of it is compressed, which PyTorch never does")
-        (pickle,) = [name for name in members if name.endswith("/data.pkl")] or [""]
-        root = pickle.removesuffix("data.pkl")
+        (pickled,) = [name for name in members if name.endswith("/data.pkl")] or [""]
+        root = pickled.removesuffix("data.pkl")
         if not root or f"{root}constants.pkl" in members:
             raise Refused("TorchScript") if root else Damaged("it has no data.pkl")
         if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
             raise Damaged("it was written by a big-endian machine")
         unpickler = Unpickler()
-        content = unpickler.load(io.BytesIO(archive.read(pickle)))
+        content = unpickler.load(io.BytesIO(archive.read(pickled)))
     for storage in unpickler.storages.values():
         member = members.get(f"{root}data/{storage.key}")
         if member is None or member.file_size < storage.numel * storage.dtype.itemsize:
@@ -88,6 +89,9 @@ def _open_zip(path: Path) -> TorchFile:
 
 def _open_legacy(path: Path) -> TorchFile:
     content = read_bytes(path)
+    if not content.startswith(pickle.PROTO):
+        # Almost any other byte is some opcode too: the file is not a pickle that holds harm.
+        raise Damaged("it does not begin like a PyTorch file")
     file = io.BytesIO(content)
     start = [Unpickler().load(file) for _ in range(2)]
     if start != [LEGACY_MAGIC, LEGACY_VERSION]:

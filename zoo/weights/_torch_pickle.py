@@ -7,6 +7,7 @@ into opcodes, and each opcode builds plain values. `zoo.weights._torch_names` ha
 
 from __future__ import annotations
 
+import pickle
 import pickletools
 from typing import IO, Any
 
@@ -87,9 +88,13 @@ class Unpickler:
         return self._stack.pop()
 
     def _proto(self, version: Any) -> None:
+        if version > pickle.HIGHEST_PROTOCOL:
+            raise Damaged(f"there is no pickle protocol {version}")
+
+    def _frame(self, _: Any) -> None:
         pass
 
-    _frame = _stop = _proto
+    _stop = _frame
 
     # --- the memo ---
 

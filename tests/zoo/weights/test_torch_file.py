@@ -122,20 +122,31 @@ class TestRefused:
                 return os.system, ("touch harmed",)
 
         for content, name in [
-            *((pickle.dumps(Harm(), protocol), "posix.system") for protocol in range(6)),
-            (b"(S'touch harmed'\niposix\nsystem\n.", "posix.system"),
-            (b"(cposix\nsystem\nS'touch harmed'\no.", "posix.system"),
+            *((pickle.dumps(Harm(), protocol), "posix.system") for protocol in range(2, 6)),
+            *((b"\x80\x02" + pickle.dumps(Harm(), text), "posix.system") for text in (0, 1)),
+            (b"\x80\x02(S'touch harmed'\niposix\nsystem\n.", "posix.system"),
+            (b"\x80\x02(cposix\nsystem\nS'touch harmed'\no.", "posix.system"),
             (pickle.dumps({1}, 4), "EMPTY_SET"),
             (pickle.dumps({1}, 2), "__builtin__.set"),
             (pickle.dumps(Path("x"), 4), "pathlib"),
-            (b"\x82\x01.", "extension 1"),
-            (b"Pmodule\n.", "PERSID"),
+            (b"\x80\x02\x82\x01.", "extension 1"),
+            (b"\x80\x02Pmodule\n.", "PERSID"),
             (pickle.dumps(bytearray(b"x"), 5), "BYTEARRAY8"),
             (pickle.dumps(defaultdict(list), 2), "collections.defaultdict"),
         ]:
             path.write_bytes(content)
             refused(path, f"it contains '{name}")
         assert not Path("harmed").exists()
+
+    def test_any_first_byte_of_noise(self, path):
+        """Most bytes are an opcode of a pickle, some of one that is refused by name."""
+        noise = np.random.default_rng(0).bytes(5000)
+        for first in range(256):
+            path.write_bytes(bytes([first]) + noise)
+            refused(path, "is not a readable PyTorch file")
+        for text in (0, 1):
+            path.write_bytes(pickle.dumps(os.system, text))
+            refused(path, "does not begin like a PyTorch file")
 
     @FORMATS
     @pytest.mark.parametrize(

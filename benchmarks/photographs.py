@@ -5,10 +5,12 @@
 FOLDER holds a folder of JPEG files for each class, such as a part of ImageNet. Each loader makes
 batches of 128 random resized crops of 224x224, flipped at random, for one epoch per round; the
 loaders take turns. `lqz train` uses "pillow"; before, it used "tensorflow", and it still does with
-a data service. If PyTorch is installed, its DataLoader with `--workers` processes does
-torchvision's steps, written here with Pillow. CPU time is the sum over all processes.
+a data service. "program" is the loader of training programs, which have the files in memory. If
+PyTorch is installed, its DataLoader with `--workers` processes does torchvision's steps, written
+here with Pillow. CPU time is the sum over all processes.
 
-Our images are uint8, and the training step normalises them; PyTorch's are normalised float32.
+No loader changes colours (`lighting=0`). Our images are uint8, and the training step normalises
+them; PyTorch's are normalised float32.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
 
     data, preprocessing = ImageFolder(), RandomResizedCropFlip()
     configure(data, {"data_dir": str(folder)}, interactive=False)
-    configure(preprocessing, {}, interactive=False)
+    configure(preprocessing, {"lighting": 0}, interactive=False)
     pipeline = InputPipeline(
         data, preprocessing, batch_size=BATCH, seed=0, cache="none", photographs=cuts
     )
@@ -50,6 +52,25 @@ def ours(folder: Path, cuts: str) -> Callable[[int], Iterator[int]]:
     def epoch(number: int) -> Iterator[int]:
         for batch in pipeline.train(number):
             yield batch["image"].shape[0]
+
+    return epoch
+
+
+def programs(folder: Path) -> Callable[[int], Iterator[int]]:
+    """Do the same with the loader of training programs."""
+    from training.data.photographs import RandomCrops
+    from training.portable.photograph_batches import PhotographBatches
+
+    contents = [path.read_bytes() for path in sorted(folder.glob("**/*.jp*g"))]
+    sizes = np.array([len(each) for each in contents])
+    crops = RandomCrops((SIDE, SIDE, 3), (0.08, 1.0), (3 / 4, 4 / 3), lighting=0, flip=True)
+    loader = PhotographBatches([b"".join(contents)], sizes, crops)
+
+    def epoch(number: int) -> Iterator[int]:
+        positions = np.arange(len(sizes) // BATCH * BATCH).reshape(-1, BATCH)
+        order = np.random.default_rng(number).permutation(len(sizes))
+        for batch in loader.batches(number, positions, order[positions]):
+            yield len(batch)
 
     return epoch
 
@@ -106,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     loaders = {cuts: ours(options.folder, cuts) for cuts in ("pillow", "tensorflow")}
+    loaders["program"] = programs(options.folder)
     if importlib.util.find_spec("torch"):
         loaders["PyTorch's"] = pytorchs(options.folder, options.workers)
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}

@@ -116,7 +116,9 @@ def test_the_pipeline_gives_the_same_batches_either_way(make, folder, cache):
             corrupt_share=0.1,
             photographs=photographs,
         )
-        return list(pipeline.train(1, position).as_numpy_iterator())
+        found = pipeline.train(1, position)
+        assert found.options().autotune.enabled is False
+        return list(found.as_numpy_iterator())
 
     ours, theirs = batches("pillow"), batches("tensorflow")
     assert len(ours) == len(theirs) > 3

@@ -71,6 +71,14 @@ def test_resuming_anywhere_is_exact(build, cache):
     )
 
 
+@pytest.mark.parametrize("cache", ("memory", "none"))
+def test_no_thread_that_tunes(build, cache):
+    """TensorFlow's waits up to a minute at the end of some epochs."""
+    pipeline = build(cache)
+    for batches in (pipeline.train(0), pipeline.validation()):
+        assert batches.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("cache", CACHES)
 def test_order_by_seed_and_epoch(build, cache):
     pipeline = build(cache)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.crops_in_threads import CHUNK, CropsInThreads
-from training.data.encoded import EncodedImages, reading
+from training.data.encoded import EncodedImages, reading, without_autotuning
 from training.data.philox import uniform
 from training.data.preprocessing import ImagePreprocessing
 from training.data.storage import EncodedSplit
@@ -106,9 +106,8 @@ class DecodedSplit:
         readable = np.zeros(indices.shape, bool)
         pixels = np.zeros((*indices.shape, *preprocessing.input_shape), np.uint8)
         data = tf.data.Dataset.from_tensor_slices((indices, indices))
-        for batch in decoded(
-            data, preprocessing, None, encoded.examples, classes
-        ).as_numpy_iterator():
+        batches = decoded(data, preprocessing, None, encoded.examples, classes)
+        for batch in without_autotuning(batches).as_numpy_iterator():
             readable[batch["position"]] = True
             pixels[batch["position"]] = batch["image"]
         with tf.device("/CPU:0"):

@@ -24,7 +24,7 @@ import tensorflow as tf
 from training.data import storage
 from training.data.crops_in_threads import CropsInThreads
 from training.data.decoding import DecodedSplit, check_first_image, decoded
-from training.data.encoded import EncodedImages, reading, shuffled
+from training.data.encoded import EncodedImages, reading, shuffled, without_autotuning
 from training.data.order import Order
 from training.data.preprocessing import ImagePreprocessing
 from training.data.service import answers, reachable
@@ -138,7 +138,7 @@ class InputPipeline:
             off = service.ShardingPolicy.OFF  # the service's worker gives all batches in order
             data = data.apply(service.distribute(off, self.data_service))
         # Photographs are normalised on the device: float32 needs four times the memory bandwidth.
-        return data.prefetch(tf.data.AUTOTUNE) if self.crops else self._finished(data)
+        return self._finished(data, as_pixels=self.crops is not None)
 
     def validation(self) -> tf.data.Dataset:
         """Return this worker's validation images once, in order; the last batch may be smaller."""
@@ -265,12 +265,16 @@ class InputPipeline:
             records = self.dataset.stream(split, key, self.shuffle_buffer, start)
         return self.order.only_own(records.enumerate(start).take(end - start))
 
-    def _finished(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def _finished(self, batches: tf.data.Dataset, as_pixels: bool = False) -> tf.data.Dataset:
+        """Return the batches, prepared ahead; normalised, unless they stay `as_pixels`."""
+
         def normalised(batch):
             return batch | {"image": self.preprocessing.normalise(batch["image"])}
 
-        batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        if not as_pixels:
+            calls = tf.data.AUTOTUNE
+            batches = batches.map(normalised, num_parallel_calls=calls, deterministic=True)
+        return without_autotuning(batches.prefetch(tf.data.AUTOTUNE))
 
     # Checks ---------------------------------------------------------------------------------------
 

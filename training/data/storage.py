@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from training.data.encoded import EncodedImages, reading
+from training.data.encoded import EncodedImages, reading, without_autotuning
 from zoo.errors import DatasetError, FileError, InvalidValueError
 from zoo.files import draft_of, existing_part, is_writable, remove_drafts, write_json
 from zoo.untrusted.opening import read_text
@@ -86,7 +86,7 @@ def fits(count: int) -> bool:
 def load(dataset: EncodedImages, split: str) -> EncodedSplit:
     """Read a split's encoded images into memory, in the data set's fixed order."""
     with tf.device("/CPU:0"), reading(dataset):
-        batches = list(dataset.examples(split).batch(1024))
+        batches = list(without_autotuning(dataset.examples(split).batch(1024)))
         images, labels, names = (
             tf.concat([batch[key] for batch in batches], 0) for key in ("image", "label", "name")
         )
@@ -120,7 +120,7 @@ def _copy(dataset: EncodedImages, path: Path) -> None:
     draft = draft_of(path)
     try:
         with reading(dataset), tf.io.TFRecordWriter(str(draft)) as writer:
-            for example in records.as_numpy_iterator():
+            for example in without_autotuning(records).as_numpy_iterator():
                 writer.write(_serialised(example))
         with draft.open("rb+") as file:
             os.fsync(file.fileno())

@@ -194,6 +194,8 @@ def test_what_is_no_network(run, image, lqz, tmp_path):
     unfinished = tmp_path / "unfinished"
     shutil.copytree(run, unfinished)
     (unfinished / "realresnet20.keras").unlink()
+    shutil.copytree(run, tmp_path / "two")
+    shutil.copy(tmp_path / "two" / "realresnet20.keras", tmp_path / "two" / "other.keras")
     shutil.copy(image, tmp_path / "photo.png")
     save_weights(zoo.RealResNet20(weights=None), tmp_path / "nameless.npz")
     state = read_npz(tmp_path / "nameless.npz")
@@ -216,6 +218,8 @@ def test_what_is_no_network(run, image, lqz, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
     with pytest.raises(RunError, match="is not finished"):
         zoo.load_model(unfinished)
+    with pytest.raises(RunError, match=r"several networks: give one of other\.keras, realresnet20"):
+        zoo.load_model(tmp_path / "two")
 
 
 def test_a_saved_network_takes_no_arguments(run, image, lqz):
@@ -224,8 +228,17 @@ def test_a_saved_network_takes_no_arguments(run, image, lqz):
         (("predict", run, image, "weights=x.npz"), "already contains weights: remove weights=."),
         (("export", run, "weights=none", "--format", "c", "-o", "x"), "already contains weights"),
         (("summary", run / "realresnet20.npz", "widht=1"), "did you mean 'width'?"),
+        (
+            ("convert", run, "--to", "packed", "-o", "x.npz", "--entry", "ema"),
+            "--entry is for importing a PyTorch FILE, not for --to.",
+        ),
     ):
         refused(lqz(*words), says)
+
+
+def test_features_are_no_classes(run, image, lqz, tmp_path):
+    zoo.RealResNet20(weights=None, include_top=False).save(tmp_path / "features.keras")
+    refused(lqz("predict", "features.keras", image), "RealResNet20 is not an image classifier.")
 
 
 def test_a_file_has_random_weights_only_by_that_word(lqz, tmp_path):
@@ -273,7 +286,15 @@ def test_a_packed_run_knows_its_classes(run, lqz, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "card", ["{", '{"classes": [1]}', '{"preprocessing": {"name": "x"}}', '{"arguments": 3}', "[]"]
+    "card",
+    [
+        "{",
+        '{"dataset": 3}',
+        '{"classes": [1]}',
+        '{"preprocessing": {"name": "x"}}',
+        '{"arguments": 3}',
+        "[]",
+    ],
 )
 def test_a_damaged_card(card, run, image, lqz, tmp_path):
     arrays = dict(np.load(run / "realresnet20.npz"))

@@ -261,6 +261,7 @@ def test_disk_cache_knows_that_an_image_moved_to_another_class(make, folder):
         ({"shard": (0, 3)}, "worker 0 of 3"),
         ({"shard": (2, 2)}, "worker 2 of 2"),
         ({"corrupt_share": 1.0}, "corrupt_share"),
+        ({"shuffle_buffer": 0}, "shuffle_buffer=0"),
     ],
 )
 def test_values_that_do_not_fit(build, options, says):

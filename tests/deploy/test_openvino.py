@@ -188,6 +188,19 @@ def test_real_layers_around():
     assert relative(computed(model, batch), model(batch, training=False)) < ROUNDING
 
 
+def test_layers_that_change_shapes():
+    """Reshape and Permute keep Keras's order of axes; products and sums of several maps."""
+    layers = tf.keras.layers
+    x = tf.keras.Input((6, 4, 8))
+    y = layers.Reshape((4, 6, 8))(layers.PReLU(shared_axes=(1, 2))(x))
+    y = layers.Permute((2, 1, 3))(y)
+    y = layers.Multiply()([x, y, layers.Conv2D(1, 1)(x)])
+    y = layers.Softmax()(layers.Concatenate()([y, x]))
+    model = randomize(tf.keras.Model(x, y))
+    batch = images(model)
+    assert relative(computed(model, batch), model(batch, training=False)) < ROUNDING
+
+
 def test_a_model_inside_a_model():
     inner = network((6, 6, 8), binary(), BatchNorm())
     model = network((6, 6, 8), BatchNorm(), inner, binary())

@@ -52,8 +52,14 @@ def test_where_none_is_whole_nothing_is_begun_anew(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, 1)
     next(tmp_path.glob("step-*")).unlink()
+    complaints = []
     with pytest.raises(RunError, match=r"No complete checkpoint is left; remove .* from its start"):
-        checkpoints.load(lambda line: None)
+        checkpoints.load(complaints.append)
+    index = tmp_path / "checkpoints.json"
+    index.write_text(index.read_text().replace("step-", "../step-"))
+    with pytest.raises(RunError, match=r"No complete checkpoint"):
+        checkpoints.load(complaints.append)
+    assert "which is not a checkpoint" in complaints[-1]
     (tmp_path / "checkpoints.json").write_text("[{")
     with pytest.raises(RunError, match=r"checkpoints\.json is damaged; remove"):
         checkpoints.load(pytest.fail)

@@ -300,6 +300,8 @@ def test_wrong_files_end_a_program_with_one_sentence(program):
     content = tables.read_bytes()
     tables.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert "tables.npz is damaged: its hash" in error()
+    tables.write_bytes(b"")
+    assert "tables.npz is empty. Copy it anew." in error()
     tables.unlink()
     assert "tables.npz is missing" in error()
     tables.write_bytes(content)
@@ -341,3 +343,5 @@ def test_a_program_is_not_written_over_another(program, capsys, tmp_path):
     assert "already holds a program" in capsys.readouterr().err
     assert main([*command, "--images", "x"]) == 2
     assert "--images goes with --program" in capsys.readouterr().err
+    assert main([*command, "--program", str(tmp_path / "new"), "--part-mib", "0"]) == 2
+    assert "0 is not in the range x>=1" in capsys.readouterr().err

@@ -120,21 +120,11 @@ class Stage:
                 f"Stage '{self.name}' cannot have {self.epochs} epochs with batches of "
                 f"{self.batch_size}: epochs must be 0 or more, batch_size 1 or more."
             )
-        if self.schedule_every not in ("epoch", "step"):
-            raise InvalidValueError(
-                f"schedule_every must be epoch or step, not '{self.schedule_every}'."
-            )
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise InvalidValueError(
                 f"accumulate={self.accumulate} does not divide a batch of {self.batch_size} images "
                 "into equal parts: give another number, or another batch_size."
             )
-        if not 0 <= self.ema < 1:
-            raise InvalidValueError(f"ema={self.ema} must be 0 or more and below 1.")
-        if not self.gradient_clip >= 0:
-            raise InvalidValueError(f"gradient_clip={self.gradient_clip} must be 0 or more.")
-        if not self.warmup_epochs >= 0:
-            raise InvalidValueError(f"warmup_epochs={self.warmup_epochs} must be 0 or more.")
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Return the learning rate of a step of the stage, counted from 0."""

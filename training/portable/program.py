@@ -14,7 +14,7 @@ import numpy as np
 from training.loop.stage_trainer import StageTrainer
 from training.portable.images import ProgramImages
 from training.portable.lowering import LoweredStep, lower, read
-from zoo.errors import InvalidValueError, RunError
+from zoo.errors import RunError
 from zoo.files import sha256, write_atomically, write_json
 
 FORMAT = 1
@@ -46,9 +46,7 @@ class ProgramRequest:
     part_bytes: int = 16 * 2**20
 
     def check(self) -> None:
-        """Raise InvalidValueError or RunError if the program cannot be written there."""
-        if self.part_bytes < 2**20:
-            raise InvalidValueError("--part-mib must be 1 or more.")
+        """Raise RunError if the program cannot be written there."""
         if (self.folder / MANIFEST).exists():
             raise RunError(
                 f"{self.folder} already holds a program: load its state with --from-program, "

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from server import Served, tree
 
 from zoo.errors import WeightsError
 from zoo.pretrained import cache
 from zoo.pretrained.find import downloaded, obtain, present, state_of
+from zoo.weights import load_weights
 
 ROOT = Path(__file__).parents[3]
 MODEL, NAME = "ReActNet20", "cifar10"
@@ -213,3 +215,17 @@ def test_what_opens_a_mirror_is_not_written_down(record, home, monkeypatch, serv
     monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", f"{address}/mirror")
     obtain(record, as_it_is)
     assert "secret" not in (home / "weights" / MODEL / f"{NAME}.json").read_text()
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/zoo", "http://", "http://host:port/zoo", "a\tb"])
+def test_what_is_no_mirror(record, home, monkeypatch, mirror):
+    monkeypatch.setenv("ZOO_WEIGHTS_MIRROR", mirror)
+    with pytest.raises(WeightsError, match=r"is not a mirror: give http\(s\)://HOST"):
+        obtain(record, as_it_is)
+
+
+def test_weights_of_a_network_of_another_name():
+    """`load_weights` finds a set by the catalog's name."""
+    model = tf.keras.Sequential([tf.keras.Input((3,))], name="mine")
+    with pytest.raises(WeightsError, match="'mine' is not a model of `lqz list`: give a name"):
+        load_weights(model, "cifar10")

@@ -144,6 +144,8 @@ class TestRefused:
         for first in range(256):
             path.write_bytes(bytes([first]) + noise)
             refused(path, "is not a readable PyTorch file")
+        path.write_bytes(b"\x80\x04K\x01K\x02\x93.")
+        refused(path, "a name is not a word")
         for text in (0, 1):
             path.write_bytes(pickle.dumps(os.system, text))
             refused(path, "does not begin like a PyTorch file")

@@ -20,8 +20,6 @@ POINTWISE = Geometry((1, 1), (0, 0), (0, 0), (1, 1))
 @builds(keras.Conv2D, larq.QuantConv2D, ours.SymmetricConv2D)
 def convolution(layer: Any, inputs: Sequence[Value], binary: bool) -> Value:
     (x,) = inputs
-    if layer.data_format != "channels_last":
-        raise unsupported(layer, "only data_format='channels_last' is supported")
     kernel = quantized_kernel(layer)
     kernel = numbers(kernel).transpose(3, 2, 0, 1)
     y = _convolved(layer, x, kernel, _geometry(layer, x.shape), binary)

@@ -48,6 +48,8 @@ def build(layer: Any, inputs: Sequence[Value], binary: bool, plain: bool = True)
         raise unsupported(layer, reason(layer, BUILDERS))
     if not plain:
         raise unsupported(layer, "it is called with extra arguments")
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise unsupported(layer, "only data_format='channels_last' is supported")
     return BUILDERS[cls](layer, inputs, binary)
 
 

@@ -150,6 +150,18 @@ def test_every_kind_of_layer_agrees_alone(tmp_path, monkeypatch):
     assert len(calls) > 30
 
 
+def test_a_shortcut_whose_signs_the_other_summand_reads(compiled, tmp_path):
+    """The sum joins the second convolution's loop, which comes after the shortcut's."""
+    image = tf.keras.Input((8, 8, 16))
+    first = binary(16, 3, padding="same")(image)
+    second = binary(16, 3, padding="same")(layers.BatchNormalization()(first))
+    x = layers.Add()([first, second])
+    model = randomize(tf.keras.Model(image, x, name="shortcut"))
+    network = compiled(model, tmp_path / "c")
+    batch = images(model, 4)
+    assert np.array_equal(network(batch), model(batch, training=False).numpy())
+
+
 def test_nested_concatenations_of_a_dense_network(compiled, tmp_path):
     image = tf.keras.Input((8, 8, 32))
     x = layers.Conv2D(32, 1)(image)

@@ -1,6 +1,6 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-models test-convert test-attacks test-c benchmark docs notebooks \
-	lint format clean help
+.PHONY: demo test test-slow test-models test-convert test-attacks test-c coverage benchmark docs \
+	notebooks lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -17,6 +17,7 @@ help:
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make test-attacks  attacks on runs: killed, full disks, bad files; counts what held"
 	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
+	@echo "make coverage      which lines of zoo and training the tests run"
 	@echo "make benchmark     latency of all models; the machine should do nothing else"
 	@echo "make docs          the documentation, into site/"
 	@echo "make notebooks     run the notebooks and keep what they give"
@@ -46,6 +47,12 @@ test-attacks: $(INSTALLED)
 
 test-c: $(INSTALLED)
 	$(TIER) "C targets"
+
+coverage: $(INSTALLED)
+	$(PYTHON) -m pip install --quiet "coverage>=7.10"
+	$(PYTHON) -m coverage run -m pytest -n 2 --dist worksteal $(TESTS)
+	$(PYTHON) -m coverage combine --quiet
+	$(PYTHON) -m coverage report --skip-covered --show-missing
 
 benchmark: $(INSTALLED)
 	$(VENV)/bin/lqz benchmark --all weights=none --threads 1,2 --per-layer \

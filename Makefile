@@ -50,7 +50,7 @@ test-c: $(INSTALLED)
 
 coverage: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet "coverage>=7.10"
-	$(PYTHON) -m coverage run -m pytest -n 2 --dist worksteal $(TESTS)
+	$(PYTHON) -m coverage run -m tools.run_tests default
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report --skip-covered --show-missing
 

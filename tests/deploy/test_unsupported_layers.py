@@ -26,6 +26,7 @@ LAYERS = {
     "permute": (lambda: tf.keras.Sequential([layers.Flatten(), layers.Permute((1,))]), "permuted"),
     "reshape": (lambda: layers.Reshape((2, 48)), "images and vectors"),
     "convolution": (lambda: layers.Conv2D(2, 3, data_format="channels_first"), "channels_last"),
+    "flatten": (lambda: layers.Flatten(data_format="channels_first"), "channels_last"),
     "pool": (lambda: layers.MaxPooling2D(data_format="channels_first"), "channels_last"),
 }
 

@@ -26,7 +26,6 @@ from zoo.deploy.c.rules import (
     geometry,
     keras,
     numbers,
-    require_channels_last,
     rule,
     unsupported,
 )
@@ -35,7 +34,6 @@ from zoo.deploy.c.rules import (
 @rule(keras.Conv2D, larq.QuantConv2D, zoo_layers.SymmetricConv2D)
 def convolution(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
-    require_channels_last(layer)
     where = geometry(layer, x, layer.kernel_size, layer.dilation_rate)
     shape = as_image(layer.compute_output_shape((1, *x.shape)))
     pad_value = float(getattr(layer, "pad_values", 0.0))
@@ -103,7 +101,6 @@ def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
 @rule(keras.DepthwiseConv2D, larq.QuantDepthwiseConv2D)
 def depthwise(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
-    require_channels_last(layer)
     if layer.depth_multiplier != 1:
         raise unsupported(layer, "only depth_multiplier=1 is supported")
     if getattr(layer, "input_quantizer", None) is not None:

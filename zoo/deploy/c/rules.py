@@ -38,12 +38,14 @@ def rule_of(layer: Any) -> Rule:
     """Return the rule of a layer's class, or of a base class with the same computation.
 
     Raises:
-        DeployError: the code that computes the layer is unknown.
+        DeployError: the code that computes the layer is unknown, or channels are not last.
     """
     # Keras gives each layer for an operator a new `call`; the rule checks the function.
     cls = OPERATOR if type(layer) is OPERATOR else known_class(layer, RULES)
     if cls is None:
         raise unsupported(layer, reason(layer, RULES))
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise unsupported(layer, "only data_format='channels_last' is supported")
     return RULES[cls]
 
 
@@ -83,8 +85,3 @@ def geometry(layer: Any, x: Value, kernel: Sequence[int], dilations: Sequence[in
 def two(numbers: Sequence[int]) -> tuple[int, int]:
     first, second = numbers
     return int(first), int(second)
-
-
-def require_channels_last(layer: Any) -> None:
-    if layer.data_format != "channels_last":
-        raise unsupported(layer, "only data_format='channels_last' is supported")

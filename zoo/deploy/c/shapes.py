@@ -22,7 +22,6 @@ from zoo.deploy.c.rules import (
     as_image,
     geometry,
     keras,
-    require_channels_last,
     rule,
     unsupported,
 )
@@ -114,7 +113,6 @@ def symmetric_max_pool(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Val
 @rule(keras.MaxPooling2D, keras.AveragePooling2D)
 def pool(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
-    require_channels_last(layer)
     kind = Kind.MAXIMUM if isinstance(layer, keras.MaxPooling2D) else Kind.MEAN
     where = geometry(layer, x, layer.pool_size, (1, 1))
     return _pooled(graph, layer, x, kind, where, layer.compute_output_shape((1, *x.shape))[1:3])
@@ -123,7 +121,6 @@ def pool(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 @rule(keras.GlobalAveragePooling2D, keras.GlobalMaxPooling2D)
 def global_pool(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
-    require_channels_last(layer)
     kind = Kind.MAXIMUM if isinstance(layer, keras.GlobalMaxPooling2D) else Kind.MEAN
     return _pooled(graph, layer, x, kind, Geometry(x.shape[:2]), (1, 1))
 
@@ -131,7 +128,6 @@ def global_pool(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
 @rule(keras.ZeroPadding2D)
 def zero_padding(graph: Graph, layer: Any, inputs: Sequence[Value]) -> Value:
     (x,) = inputs
-    require_channels_last(layer)
     (top, bottom), (left, right) = layer.padding
     size = (x.shape[0] + top + bottom, x.shape[1] + left + right)
     return _pooled(graph, layer, x, Kind.LOAD, Geometry(pads=(top, left)), size)

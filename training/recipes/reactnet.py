@@ -50,40 +50,26 @@ class ReActNet18(ReActNet):
 class ReActNet20(ReActNet):
     """ReActNet's method on ResNet-20 and CIFAR-10, for which the paper has no recipe.
 
-    The teacher is the package's real-valued ResNet-20. Results: docs/results/cifar10.md.
+    Everything is binary from the start; the teacher is the package's real-valued ResNet-20. The
+    paper's two stages: `two_stages=True`. Results: docs/results/cifar10.md.
     """
 
     dataset = ComponentField(Cifar10)
     preprocessing = ComponentField(PadCropFlip)
     model = ComponentField(ReActNet20Factory)
     teacher = ComponentField(RealResNet20Factory, weights="cifar10")
+    two_stages = Field(False)
     teacher_epochs = Field(60)
     first_stage_epochs = Field(10)
-    epochs = Field(60)
+    epochs = Field(150)
     batch_size = Field(128)
     learning_rate = Field(4e-3)
+    weight_decay = Field(0.0)
     validate_every = Field(5)
 
 
 @task
-class ReActNet20Taught(ReActNet20):
-    """ReActNet-20 of the package: continues from OneHour's weights with a teacher.
-
-    The teacher is RealResNet20, with its weights stored as `cifar10-60`: docs/results/cifar10.md.
-    """
-
-    initialize_from = Field("cifar10-hour")
-    teacher = ComponentField(RealResNet20Factory, weights="cifar10-60")
-    first_stage_epochs = Field(0)
-    epochs = Field(24)
-    learning_rate = Field(5e-3)
-    schedule = Field("held")
-    schedule_every = Field("step")
-    weight_decay = Field(0.0)
-
-
-@task
-class BiRealNet20Taught(ReActNet20Taught):
+class BiRealNet20Taught(ReActNet20):
     """Bi-Real Net-20 of the package: continues from BiRealNet20's weights with ReActNet's loss.
 
     Store them as `cifar10-95`, and the teacher's as `cifar10-60`: docs/results/cifar10.md.
@@ -91,4 +77,10 @@ class BiRealNet20Taught(ReActNet20Taught):
 
     model = ComponentField(BiRealNet20Factory)
     initialize_from = Field("cifar10-95")
+    teacher = ComponentField(RealResNet20Factory, weights="cifar10-60")
+    two_stages = Field(True)
+    first_stage_epochs = Field(0)
     epochs = Field(26)
+    learning_rate = Field(5e-3)
+    schedule = Field("held")
+    schedule_every = Field("step")

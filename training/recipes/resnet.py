@@ -13,7 +13,7 @@ from zoo.models.resnet import RealResNet20Factory
 
 @task
 class RealResNet20(Recipe):
-    """The real-valued ResNet-20 on CIFAR-10, with SGD and a cosine schedule.
+    """The real-valued ResNet-20 of the package on CIFAR-10, with SGD and a cosine schedule.
 
     Results: docs/results/cifar10.md.
     """
@@ -21,7 +21,7 @@ class RealResNet20(Recipe):
     dataset = ComponentField(Cifar10)
     preprocessing = ComponentField(PadCropFlip)
     model = ComponentField(RealResNet20Factory)
-    epochs = Field(60)
+    epochs = Field(150)
     batch_size = Field(128)
     optimizer = Field("sgd")
     nesterov = Field(True)
@@ -35,7 +35,7 @@ class RealResNet20(Recipe):
 
 @task
 class RealResNet20Longer(RealResNet20):
-    """The real-valued ResNet-20, continued from RealResNet20's weights (stored as `cifar10-60`).
+    """The real-valued ResNet-20, continued from weights stored as `cifar10-60`.
 
     How to store them, and results: docs/results/cifar10.md.
     """
@@ -48,7 +48,7 @@ class RealResNet20Longer(RealResNet20):
 
 @task
 class RealResNet20Longest(RealResNet20):
-    """The real-valued ResNet-20 of the package, continued from RealResNet20Longer's weights.
+    """The teacher of the package's ReActNet20, continued from RealResNet20Longer's weights.
 
     Store them as `cifar10-118`: docs/results/cifar10.md.
     """

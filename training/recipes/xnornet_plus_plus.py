@@ -51,7 +51,7 @@ class XNORNetPlusPlusResNet20(XNORNetPlusPlus):
     dataset = ComponentField(Cifar10)
     preprocessing = ComponentField(PadCropFlip)
     model = ComponentField(XNORNetPlusPlusResNet20Factory)
-    epochs = Field(60)
+    epochs = Field(150)
     batch_size = Field(128)
     learning_rate = Field(4e-3)
     schedule = Field("linear")

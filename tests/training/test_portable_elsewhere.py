@@ -23,7 +23,6 @@ SETTINGS = (
     "preprocessing.padding=0",
     "preprocessing.flip=False",
     "epochs=6",
-    "bfloat16=False",
     "batch_size=80",
     "dataset.train_split=train[:400]",
     "tensorboard=False",

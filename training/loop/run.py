@@ -153,7 +153,10 @@ class Run:
         try:
             accept = options.accept_other_data
             workers.from_chief(lambda: check_record(directory.path, record, accept))
-            self.decided = workers.from_chief(lambda: decide(plan, directory, stages[-1].bfloat16))
+            bfloat16 = stages[-1].bfloat16
+            if (self.program or self.state) and plan.config.get("bfloat16") is None:
+                bfloat16 = False  # only a CPU prefers it, and a program is for an accelerator
+            self.decided = workers.from_chief(lambda: decide(plan, directory, bfloat16))
             stages = [replace(stage, bfloat16=self.decided["bfloat16"]) for stage in stages]
             with self.stop.listening():
                 for index, stage in enumerate(stages, start=1):

@@ -304,7 +304,7 @@ def test_the_package_knows_the_figure_of_its_sets(toy, tmp_path, monkeypatch, ca
     record = find_record("RealResNet20", "cifar10")
     network = TrainedNetwork("RealResNet20", toy.model, "cifar10", record.sha256, {}, record)
     for split, known in (
-        ("test", Recorded(91.18, "recorded of the set 'cifar10'", 0.1, True)),
+        ("test", Recorded(record.measured_top1, "recorded of the set 'cifar10'", 0.1, True)),
         ("test[:50%]", None),
     ):
         row = SimpleNamespace(key=None, split=split, dataset="Cifar10", published_top1=None)

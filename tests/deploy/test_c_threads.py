@@ -44,7 +44,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("quads and rows", marks=pytest.mark.slow), "a pair", "an overlap"],
+)
 def test_threads_compute_the_same(name, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "gcc")
     model = turned(NETWORKS[name]())

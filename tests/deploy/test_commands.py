@@ -129,17 +129,20 @@ def rows(measured):
     return json.loads((measured / "all.json").read_text())["results"]
 
 
+@pytest.mark.slow
 def test_a_row_for_each_runtime(rows):
     assert [row["runtime"] for row in rows] == list(KINDS)
     assert {(row["model"], row["threads"], row["batch"]) for row in rows} == {(MODEL, 1, 1)}
 
 
+@pytest.mark.slow
 def test_every_runtime_computed_the_network(rows):
     for row in rows:
         assert row["relative_l2"] < 1e-5, row["runtime"]
         assert row["same_top1"] == 1
 
 
+@pytest.mark.slow
 def test_columns_are_filled(rows):
     published = catalog.row(MODEL)
     for row in rows:
@@ -154,6 +157,7 @@ def test_columns_are_filled(rows):
     assert sizes["lce"] < sizes["openvino-float"] / 3
 
 
+@pytest.mark.slow
 def test_layers_add_up(rows, measured):
     with (measured / "new" / "latency_layers.csv").open() as file:
         lines = list(csv.DictReader(file))
@@ -163,6 +167,7 @@ def test_layers_add_up(rows, measured):
     assert [layer["layer"] for layer in measured_layers] == [line["layer"] for line in lines]
 
 
+@pytest.mark.slow
 def test_the_machine_is_named(measured):
     machine = json.loads((measured / "all.json").read_text())["machine"]
     assert machine["cpu"] and machine["cores"] >= 1 and machine["command"].startswith("lqz")
@@ -170,6 +175,7 @@ def test_the_machine_is_named(measured):
     assert machine["instruction_sets"] is None or "sse4_2" in machine["instruction_sets"]
 
 
+@pytest.mark.slow
 def test_csv_holds_the_same(measured, rows):
     with (measured / "new" / "latency.csv").open() as file:
         lines = list(csv.DictReader(file))
@@ -181,6 +187,7 @@ def test_csv_holds_the_same(measured, rows):
         assert all(line.values())
 
 
+@pytest.mark.slow
 def test_the_picture(measured, rows):
     with Image.open(measured / "picture.png") as picture:
         assert picture.format == "PNG" and len(set(picture.convert("L").getdata())) > 10
@@ -191,6 +198,7 @@ def test_the_picture(measured, rows):
     assert points(narrower) == []  # not the published network
 
 
+@pytest.mark.slow
 def test_the_readmes_tables_come_from_these_files(measured):
     file = measured / "new" / "latency.csv"
     for table in (latency.times(file), latency.sizes(file)):

@@ -66,6 +66,7 @@ def test_a_setting_beats_what_would_be_chosen(image_folder):
     assert large["preprocessing.input_shape"] == [224, 224, 3]
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_predictions_by_name(image_folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))

@@ -22,6 +22,7 @@ from training.loop.step import TrainStep
 from training.portable import photograph_batches
 from training.portable.images import joined, packed
 from training.portable.program import HERE, ProgramRequest, write_program
+from training.recipes import _recipe
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
 from training.recipes.resnet import RealResNet20
@@ -166,6 +167,20 @@ def test_steps_of_every_family_are_those_of_lqz_train(name, settings, runner, fl
     assert len(moved) > 0.9 * len(expected)
 
 
+@pytest.mark.slow
+def test_an_epoch_in_one_call_as_on_a_gpu_is_its_steps(settings, runner, float64, tmp_path):
+    trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
+    steps = as_program(trainer, tmp_path / "steps")
+    epochs = Path(shutil.copytree(steps, tmp_path / "epochs"))
+    expected = go_on(runner, steps)
+    runner.Trainer(runner.Program(epochs), whole_epochs=True).train(
+        lambda text: None, float("inf"), lambda: False
+    )
+    found = read_arrays(epochs / "state.npz")
+    assert found["position"] > 0
+    assert_close(found, {k: v for k, v in expected.items() if k != "loop"}, 1e-9)
+
+
 def photographs_of(settings) -> dict:
     """The images as photographs: Pillow cuts crops of any shape, and the step normalises them."""
     data = {k: v for k, v in settings.items() if not k.startswith("preproc")}
@@ -220,11 +235,16 @@ def test_an_interrupted_program_equals_one_that_was_not(program, runner, tmp_pat
         np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
 
 
-def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, capsys):
+def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, capsys, monkeypatch):
     run, folder = tmp_path / "run", tmp_path / "program"
-    words = [f"{key}={_text(value)}" for key, value in settings.items()]
+    words = [f"{key}={_text(value)}" for key, value in settings.items() if key != "bfloat16"]
     command = ["train", "SDBNNResNet20", *words, f"output_dir={run}"]
+    monkeypatch.setattr(_recipe, "cpu_multiplies_bfloat16", lambda: True)
     assert main([*command, "--program", str(folder)]) == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["bfloat16"] is False  # this CPU would train in bfloat16
+    start = read_arrays(folder / "start.npz")  # the optimizer's zeros take no space
+    assert (folder / "start.npz").stat().st_size < 0.7 * sum(x.nbytes for x in start.values())
     assert sorted(path.name for path in folder.iterdir()) == [
         "images",
         "manifest.json",

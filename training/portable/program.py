@@ -100,7 +100,7 @@ def write_program(
         )
         tables = _tables(trainer, lowered) | program_images.tables
         put(request.folder / "tables.npz", lambda file: np.savez_compressed(file, **tables))
-        put(request.folder / START, lambda file: np.savez(file, **trainer.checkpoint()))
+        put(request.folder / START, lambda file: np.savez_compressed(file, **trainer.checkpoint()))
         for script in SCRIPTS:
             shutil.copyfile(script, request.folder / script.name)
     except OSError as error:

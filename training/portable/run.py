@@ -60,9 +60,13 @@ def stablehlo_function(code: bytes, results: list):
 
 
 class Trainer:
-    """Train a program on a device."""
+    """Train a program on a device.
 
-    def __init__(self, program: Program):
+    `whole_epochs`: one call per epoch instead of one per step; None chooses for the device. With
+    photographs, each step is a call.
+    """
+
+    def __init__(self, program: Program, whole_epochs: bool | None = None):
         import jax
         import jax.numpy as jnp
 
@@ -103,8 +107,10 @@ class Trainer:
         def epoch(state, fixed, data, batches):
             return jax.lax.scan(lambda s, batch: step(s, fixed, data, batch), state, batches)
 
-        # On CPUs, XLA's convolutions are hundreds of times slower inside a loop.
-        self.whole_epochs = program.photographs is None and self.device.platform != "cpu"
+        if whole_epochs is None:
+            # On CPUs, XLA's convolutions are hundreds of times slower inside a loop.
+            whole_epochs = program.photographs is None and self.device.platform != "cpu"
+        self.whole_epochs = whole_epochs
         self.run = jax.jit(epoch if self.whole_epochs else step, donate_argnums=0)
 
     def train(self, say, deadline: float, stopping) -> None:

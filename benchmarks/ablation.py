@@ -131,7 +131,12 @@ def _short(
 
 
 # The settings of trainings with labels only; the teacher is fixed, even if a better one exists.
-TAUGHT = {"learning_rate": 1e-2, "weight_decay": 0.0, "teacher.weights": "cifar10"}
+TAUGHT = {
+    "two_stages": True,
+    "learning_rate": 1e-2,
+    "weight_decay": 0.0,
+    "teacher.weights": "cifar10",
+}
 TAUGHT_IN_ONE_STAGE = Variant(
     "distributional loss, stages",
     ReActNet20,

@@ -172,8 +172,10 @@ def test_commands_do_what_is_said(words, folder, monkeypatch, capfd):
         assert rest == ["$(_LQZ_COMPLETE=bash_source lqz)"]  # tests/cli tests it
     elif program == ".":
         assert rest == [".venv/bin/activate"]
+    elif program == "nvidia-cuda-mps-control":  # needs an NVIDIA GPU
+        assert rest == ["-d"]
     else:
-        assert program == "export" and rest[0].startswith("TF_CONFIG=")
+        assert program == "export" and rest[0].startswith(("TF_CONFIG=", "JAX_"))
 
 
 def check_lqz(words, folder, monkeypatch, capfd):

@@ -53,9 +53,14 @@ def test_the_estimator_sharpens_through_both():
 
 
 def test_of_several_stages_the_last_is_divided():
-    names = [each.name for each in stages(ReActNet20, "dataset=Cifar10", "crop_epochs=1")]
-    assert names == ["teacher", "binary activations", "binary crops", "binary"]
-    crops = stages(ReActNet20, "dataset=Cifar10", "crop_epochs=1")[2]
+    found = stages(ReActNet20, "dataset=Cifar10", "crop_epochs=1", "two_stages=True")
+    assert [each.name for each in found] == [
+        "teacher",
+        "binary activations",
+        "binary crops",
+        "binary",
+    ]
+    crops = found[2]
     assert (crops.initialize_from, crops.teacher) == ("binary activations", "teacher")
 
 

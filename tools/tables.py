@@ -8,6 +8,7 @@ from typing import Any
 from zoo.files import write_csv
 
 ROOT = Path(__file__).parents[1]
+ACCELERATOR = ROOT / "results" / "accelerator.csv"
 TRAINING_STEP = ROOT / "results" / "training_step.csv"
 ENGINE_OVERHEAD = ROOT / "results" / "engine_overhead.csv"
 RECONSTRUCTION = ROOT / "results" / "xnor_reconstruction.csv"

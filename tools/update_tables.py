@@ -20,7 +20,7 @@ from tools.document_tables.trained import (
     reconstruction,
     sign_flips,
 )
-from tools.document_tables.training_speed import engine_overhead, training_step
+from tools.document_tables.training_speed import accelerator, engine_overhead, training_step
 from tools.tables import ROOT
 
 README = ROOT / "README.md"
@@ -43,6 +43,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reconstruction": reconstruction,
     "training_step": training_step,
     "engine_overhead": engine_overhead,
+    "accelerator": accelerator,
     "latency": latency,
     "headline": headline,
     "layers": layers,

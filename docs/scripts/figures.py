@@ -139,7 +139,8 @@ def sdbnn() -> plt.Figure:
 def learning_curves() -> plt.Figure:
     """Top-1 on the test images by epoch, of every kept run on CIFAR-10; dashed in training."""
     figure, axes = plt.subplots(figsize=(9, 6))
-    axes.set_prop_cycle(color=plt.get_cmap("tab20").colors[::2])  # more runs than the style's six
+    colors = plt.get_cmap("tab20").colors  # more runs than the style's six; dark ones first
+    axes.set_prop_cycle(color=[*colors[::2], *colors[1::2]])
     runs: dict[str, list[dict[str, str]]] = {}
     for line in read_table(CURVES):
         runs.setdefault(f"{line['model']}, {line['run']}", []).append(line)
@@ -148,7 +149,8 @@ def learning_curves() -> plt.Figure:
             [(epoch, float(line[key])) for epoch, line in enumerate(lines, start=1) if line[key]]
             for key in ("top1", "validation_top1")
         )
-        (drawn,) = axes.plot(*zip(*validated, strict=True), label=name)
+        # A training program has only the figure at its end, which is a dot.
+        (drawn,) = axes.plot(*zip(*validated, strict=True), "o-", markevery=[-1], label=name)
         axes.plot(*zip(*seen, strict=True), "--", linewidth=0.8, color=drawn.get_color())
     axes.set(xlabel="epoch, over all stages", ylabel="top-1, %")
     if runs:

@@ -1,7 +1,7 @@
 """Tables of the duration of a training step: compared with plain Keras and Larq, and in a run."""
 
-from tools.document_tables.markdown import markdown
-from tools.tables import ENGINE_OVERHEAD, TRAINING_STEP, read_table
+from tools.document_tables.markdown import markdown, optional
+from tools.tables import ACCELERATOR, ENGINE_OVERHEAD, TRAINING_STEP, read_table
 
 
 def training_step() -> str:
@@ -60,5 +60,39 @@ def engine_overhead() -> str:
                 f"{row['cpu_overhead_percent']} ({row['cpu_lowest']} to {row['cpu_highest']})",
             )
             for row in read_table(ENGINE_OVERHEAD)
+        ],
+    )
+
+
+def accelerator() -> str:
+    """Return the speed of steps on a GPU: programs, the same in PyTorch, and two CPU cores."""
+    rows = read_table(ACCELERATOR)
+
+    def speed(library: str, row: dict[str, str]) -> str:
+        for each in rows:
+            same = (each["network"], each["precision"]) == (row["network"], row["precision"])
+            if same and each["library"].startswith(library):
+                return f"{int(each['images_per_second']):,}"
+        return ""
+
+    cores = {
+        (row["network"], row["gradients"]): 1e3 * int(row["batch"]) / float(row["zoo_ms"])
+        for row in read_table(TRAINING_STEP)
+    }
+    heads = ("network", "batch", "precision", "ms per step", "images/s", "PyTorch", "two cores")
+    return markdown(
+        heads,
+        [
+            (
+                row["network"],
+                row["batch"],
+                row["precision"],
+                row["ms_per_step"],
+                speed("JAX", row),
+                speed("PyTorch", row),
+                optional(cores.get((row["network"], row["precision"])), ".0f"),
+            )
+            for row in rows
+            if row["library"].startswith("JAX")
         ],
     )

@@ -1,5 +1,6 @@
 """A tiny data set of real image files, and settings that train on it in seconds."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -12,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from training.data import FashionMNIST
+from training.data import FashionMNIST, philox, photographs
+from training.portable import photograph_batches
+from training.portable.program import HERE
 from training.settings.configuration import configure_task
 
 IMAGES = {"train": 40, "validation": 20}  # images of each of two classes
@@ -115,3 +118,16 @@ def finished(tiny, one_block_a_group, tmp_path_factory) -> SimpleNamespace:
     with redirect_stdout(printed), one_block_a_group():
         run = make().run()
     return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def runner():
+    """The script of training programs, `run.py`, as a module."""
+    # The files beside it in a program.
+    sys.modules.update(philox=philox, photographs=photographs)
+    sys.modules["photograph_batches"] = photograph_batches
+    for name in ("program_files", "run"):
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module

@@ -1,7 +1,5 @@
 """Training programs: n steps on JAX equal n steps of `lqz train`, and `lqz train` continues."""
 
-import importlib.util
-import io
 import json
 import shutil
 import subprocess
@@ -14,14 +12,11 @@ import pytest
 import tensorflow as tf
 
 from training.cli import main
-from training.data import philox, photographs
 from training.loop.distribution.workers import alone
 from training.loop.run import Run
 from training.loop.stage_trainer import StageTrainer, StopFlag
 from training.loop.step import TrainStep
-from training.portable import photograph_batches
-from training.portable.images import joined, packed
-from training.portable.program import HERE, ProgramRequest, write_program
+from training.portable.program import ProgramRequest, write_program
 from training.recipes import _recipe
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
@@ -52,19 +47,6 @@ MORE = {
 SHAPE = (32, 32, 3)
 BATCH = 8
 ROUNDING = 1e-3  # error of float32 after one step, relative to the step
-
-
-@pytest.fixture(scope="module")
-def runner():
-    """`run.py` as a module."""
-    # The files beside it in a program.
-    sys.modules.update(philox=philox, photographs=photographs)
-    sys.modules["photograph_batches"] = photograph_batches
-    for name in ("program_files", "run"):
-        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -198,22 +180,6 @@ def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, 
     assert_close(found, train_here(trainer, epochs=2), 1e-9)
 
 
-def test_photographs_keep_to_the_size_of_a_part():
-    random = np.random.default_rng(0)
-    files = [random.bytes(size) for size in (10, 90, 50, 0, 51, 200, 1)]
-    parts = list(joined(files, 100))
-    assert [(len(content), count) for content, count in parts] == [
-        (100, 2),
-        (50, 2),
-        (51, 1),
-        (200, 1),
-        (1, 1),
-    ]
-    sizes = np.array([len(each) for each in files])
-    batches = photograph_batches.PhotographBatches([part for part, _ in parts], sizes, crops=None)
-    assert [batches.file(i) for i in range(len(files))] == files
-
-
 def test_the_first_step_in_float32_is_that_of_lqz_train(settings, runner, tmp_path):
     trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
     folder = as_program(trainer, tmp_path / "program")
@@ -271,25 +237,6 @@ def test_a_run_goes_through_a_program_and_says_so(settings, runner, tmp_path, ca
 
 def _text(value) -> str:
     return str(value).replace(" ", "")
-
-
-def test_packed_images_keep_to_the_size_of_a_part(runner):
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    for channels in (1, 3):
-        images = random.integers(256, size=(700, 28, 20, channels), dtype=np.uint8)  # WebP's worst
-        parts = list(packed(images, 2**18))
-        assert len(parts) > 2 and max(len(content) for content, _ in parts) <= 2**18
-        assert sum(count for _, count in parts) == len(images)
-        program = object.__new__(runner.Program)
-        program.manifest = {
-            "image_shape": [28, 20, channels],
-            "images": [[str(i), count] for i, (_, count) in enumerate(parts)],
-        }
-        contents = {str(i): content for i, (content, _) in enumerate(parts)}
-        np.testing.assert_array_equal(program._images(contents), images)
-        assert Image.open(io.BytesIO(parts[0][0])).format == "WEBP"
 
 
 # --- programs and states that do not fit ----------------------------------------------------------

@@ -10,7 +10,7 @@ from zookeeper import component
 
 from training.data import ImageFolder, PadCropFlip, RandomResizedCropFlip, philox
 from training.data import preprocessing as p
-from training.data.photographs import Lighting, RandomCrops, random_boxes
+from training.data.photographs import Lighting, RandomCrops, opened, random_boxes
 from training.data.pipeline import InputPipeline
 
 KEY = 11
@@ -74,6 +74,26 @@ def test_pixels_are_tensorflows_but_for_roundings(make, images, channels):
         assert difference.mean() < 0.6
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_rows_below_a_crop_are_not_decoded(images, mode, subsampling, progressive):
+    picture = photograph(images, 130, 150).convert(mode)
+    upright = Image.Exif()
+    upright[0x0112] = 1
+    options = {"progressive": progressive, "restart_marker_rows": 2, "exif": upright}
+    if mode == "RGB":
+        options["subsampling"] = subsampling
+    content = saved(picture, **options)
+    whole = np.asarray(Image.open(io.BytesIO(content)))
+    for rows in (1, 15, 16, 17, 31, 100, 133):
+        part = opened(content).image(rows)
+        assert part.size == (130, rows + 8)
+        np.testing.assert_array_equal(np.asarray(part)[:rows], whole[:rows])
+    for rows in (142, 150, None):
+        np.testing.assert_array_equal(opened(content).image(rows), whole)
+
+
 def test_what_cannot_be_decoded_is_left_out(make, images):
     prep = make(RandomResizedCropFlip, input_shape=(32, 32, 3))
     whole = saved(photograph(images, 90, 70))
@@ -81,6 +101,10 @@ def test_what_cannot_be_decoded_is_left_out(make, images):
     assert kept.tolist() == [1] and found.shape == (1, 32, 32, 3)
     alone, _ = crops(prep).pixels([whole], KEY, np.array([1]))
     np.testing.assert_array_equal(found, alone)  # each image has its own seed
+    batch = np.zeros((3, 32, 32, 3), np.uint8)
+    found, _ = crops(prep).pixels([whole], KEY, np.array([1]), into=batch[1:2])
+    np.testing.assert_array_equal(batch[1:2], alone)
+    assert not batch[[0, 2]].any() and np.shares_memory(found, batch)
 
 
 def test_large_photographs_are_decoded_smaller(make, images):

@@ -13,7 +13,7 @@ help:
 	@echo "make demo          train a binary ReActNet on embedded images "
 	@echo "make test          the tests"
 	@echo "make test-slow     the tests that take longer"
-	@echo "make test-models   the tests of every model in every format, at full size"
+	@echo "make test-models   every model at full size: OpenVINO, LCE, C, SavedModel"
 	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
 	@echo "make test-attacks  attacks on runs: killed, full disks, bad files; counts what held"
 	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"

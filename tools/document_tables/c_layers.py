@@ -49,8 +49,7 @@ def about_layers(model: str, table: Path = C_LAYERS) -> str:
     binary = [row for row in rows if row["binary"] == "1"]
     limit = sum(float(row["macs"]) for row in binary) / (1e9 * float(first["limit"]))
     return (
-        f"{model}: {1e3 * seconds:.3g} ms, the sum of its layers' fastest runs; its binary "
-        f"convolutions alone would take {1e3 * limit:.3g} ms at the popcount limit of "
-        f"{float(first['limit']) / 1e3:.2f} T MACs/s, which is {100 * limit / seconds:.0f} % of "
-        f"that. {first['cpu']}, commit {first['commit'][:8]}."
+        f"{model}: {1e3 * seconds:.3g} ms, the sum of its layers' fastest runs. At the popcount "
+        f"limit of {float(first['limit']) / 1e3:.2f} T MACs/s, its binary convolutions alone would "
+        f"take {1e3 * limit:.3g} ms, {100 * limit / seconds:.0f} % of this time. {first['cpu']}, commit {first['commit'][:8]}."
     )

@@ -17,6 +17,7 @@ from training.loop.run import Run
 from training.loop.stage_trainer import StageTrainer, StopFlag
 from training.loop.step import TrainStep
 from training.portable.program import ProgramRequest, write_program
+from training.portable.take_back import ProgramState
 from training.recipes import _recipe
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
@@ -24,6 +25,7 @@ from training.recipes.resnet import RealResNet20
 from training.recipes.sdbnn import SDBNNResNet20
 from training.recipes.xnornet_plus_plus import XNORNetPlusPlusResNet20
 from training.settings.configuration import configure_task
+from zoo.errors import RunError
 from zoo.weights.files import read_arrays, write_arrays
 
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
@@ -272,8 +274,16 @@ def test_wrong_files_end_a_program_with_one_sentence(program):
     tables.unlink()
     assert "tables.npz is missing" in error()
     tables.write_bytes(content)
-    (program / "state.npz").write_bytes(b"PK")
-    assert "state.npz is damaged: delete it" in error()
+    for wrong in (b"PK", b"", b"\x93NUMPY"):
+        (program / "state.npz").write_bytes(wrong)
+        assert "state.npz is damaged: delete it" in error()
+    arrays = read_arrays(program / "start.npz")
+    loop = json.loads(arrays.pop("loop").tobytes())
+    for other in ({**loop, "whose": "1 binary"}, loop):
+        of_other = arrays if other is not loop else {"model/other/kernel": np.zeros(3)}
+        text = np.frombuffer(json.dumps(other).encode(), np.uint8)
+        write_arrays(program / "state.npz", {**of_other, "loop": text})
+        assert "state.npz belongs to another program" in error()
     (program / "manifest.json").write_text("{")
     assert "holds no program" in error()
 
@@ -302,6 +312,28 @@ def test_a_state_that_does_not_fit_is_refused(program, tmp_path, capsys):
     assert "holds NaN or infinity (model/conv1/kernel)" in error(program)
     (program / "state.npz").write_bytes(b"no archive")
     assert "state.npz is damaged" in error(program)
+
+
+def test_the_state_of_another_program_is_refused(settings, written, tmp_path):
+    """Two seeds have equal shapes."""
+    trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
+    state = ProgramState(written, "binary", *trainer._state())
+    trainer.whose = "1 binary"
+    state.loop["whose"] = "2 binary"
+    with pytest.raises(RunError, match="belongs to another program"):
+        state.take_back(trainer)
+    state.loop["whose"] = "1 binary"
+    state.take_back(trainer)
+
+
+def test_a_program_survives_the_end_of_its_reader(runner, program):
+    """Its output is a closed pipe, as after Ctrl-C in `run.py | tee log`."""
+    command = [sys.executable, str(program / "run.py")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0 and b"Traceback" not in errors
+    assert runner.Program(program).loop["done_steps"] == 4
 
 
 def test_a_program_is_not_written_over_another(program, capsys, tmp_path):

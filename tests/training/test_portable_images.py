@@ -41,3 +41,5 @@ def test_packed_images_keep_to_the_size_of_a_part(runner):
         contents = {str(i): content for i, (content, _) in enumerate(parts)}
         np.testing.assert_array_equal(program._images(contents), images)
         assert Image.open(io.BytesIO(parts[0][0])).format == "WEBP"
+        small = list(packed(images[:9], 4 * 28 * 20 * 2))  # less than a row of 100 images
+        assert [count for _, count in small] == [2, 2, 2, 2, 1]

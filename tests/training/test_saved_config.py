@@ -70,3 +70,10 @@ def test_an_unknown_format_is_one_sentence(number, tmp_path, capsys):
         read_config(tmp_path)
     assert cli.main(["train", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_another_tools_config_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["ResNet"]}))
+    assert cli.main(["train", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "its config.json names no task." in error and error.count("\n") == 1

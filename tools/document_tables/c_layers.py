@@ -51,5 +51,6 @@ def about_layers(model: str, table: Path = C_LAYERS) -> str:
     return (
         f"{model}: {1e3 * seconds:.3g} ms, the sum of its layers' fastest runs. At the popcount "
         f"limit of {float(first['limit']) / 1e3:.2f} T MACs/s, its binary convolutions alone would "
-        f"take {1e3 * limit:.3g} ms, {100 * limit / seconds:.0f} % of this time. {first['cpu']}, commit {first['commit'][:8]}."
+        f"take {1e3 * limit:.3g} ms, {100 * limit / seconds:.0f} % of this time. "
+        f"{first['cpu']}, commit {first['commit'][:8]}."
     )

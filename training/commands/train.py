@@ -100,6 +100,8 @@ def train(
         from training.loop.run_directory import read_config
 
         began = read_config(Path(task))
+        if "task" not in began:
+            raise RunError(f"'{task}' is not a run of `lqz train`: its config.json names no task.")
         task, began["output_dir"] = str(began.pop("task")), task
     info = find_task(task, tasks)
     if info is None and ("/" in task or Path(task).is_dir()):

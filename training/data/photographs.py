@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 try:
     from training.data import philox
@@ -26,6 +26,15 @@ except ImportError:  # in a training program
 Image.core.set_blocks_max(16)
 
 ORIENTATION = 0x0112  # EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 TRIES = 10
 # Principal components of ImageNet's RGB values in 0..1 (Krizhevsky et al. 2012), as in fb.resnet.
 PCA_EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -106,8 +115,8 @@ class RandomCrops:
             if factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
             whole = as_mode(image, "RGB" if channels == 3 else "L")
-            if 2 <= turned <= 8:
-                whole = ImageOps.exif_transpose(whole)
+            if turned in UPRIGHT:
+                whole = whole.transpose(UPRIGHT[turned])
             smaller = round(sides[0] / whole.width)
             if smaller == 1:  # resizing reads no pixel outside the crop
                 part = whole.crop((left, top, left + columns, top + rows))
@@ -125,7 +134,7 @@ class Photograph:
 
     Attributes:
         content: the file.
-        turned: its orientation, as EXIF's number.
+        turned: its orientation, as EXIF's number, 1 to 8.
         shape: (height, width) of the upright image.
         height_at: where a JPEG file states its height; 0 if all rows must be decoded.
     """
@@ -150,13 +159,14 @@ class Photograph:
 
 def opened(content: bytes) -> Photograph | None:
     """Read the beginning of an image file; return None if Pillow cannot read it."""
-    at, plain = _height_of_jpeg(content)
-    if plain:  # Pillow would take twenty times as long
+    at, exif = _height_of_jpeg(content)
+    if at and not exif:  # Pillow would take twenty times as long
         height, width = (int.from_bytes(content[i : i + 2], "big") for i in (at, at + 2))
         return Photograph(content, 1, (height, width), at) if height and width else None
     try:
         with Image.open(io.BytesIO(content)) as image:
-            turned, (width, height) = image.getexif().get(ORIENTATION, 1), image.size
+            stated, (width, height) = image.getexif().get(ORIENTATION), image.size
+        turned = stated if stated in UPRIGHT else 1
         shape = (height, width) if turned < 5 else (width, height)
         return Photograph(content, turned, shape, at if turned == 1 else 0)
     except Exception:  # Pillow raises many kinds of errors for damaged files
@@ -164,15 +174,34 @@ def opened(content: bytes) -> Photograph | None:
 
 
 def _height_of_jpeg(content: bytes) -> tuple[int, bool]:
-    """Return where a JPEG file states its height (otherwise 0), and whether it has no EXIF data."""
-    at, plain = 2, True
-    while content[:2] == b"\xff\xd8" and len(content) >= at + 9 and content[at] == 0xFF:
+    """Return where a JPEG file states its height, and whether it may have EXIF data.
+
+    The position is 0 for other files, and for JPEG files that must be decoded to their end:
+    progressive files, because the decoder smooths what their scans leave open, and truncated files,
+    which are unreadable whatever the crop.
+    """
+    at, height, exif = 2, 0, False
+    if content[:2] != b"\xff\xd8" or content[-2:] != b"\xff\xd9":
+        return 0, False
+    while len(content) >= at + 9 and content[at] == 0xFF:
         marker = content[at + 1]
-        if marker in (0xC0, 0xC1, 0xC2):  # a frame: length, precision, height, width
-            return at + 5, plain
-        plain = plain and marker != 0xE1
+        if marker == 0xDA:  # the image's data
+            return height, exif
+        if marker in (0xC0, 0xC1):  # a frame: length, precision, height, width
+            height = at + 5
+        exif = exif or marker == 0xE1
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     return 0, False
+
+
+def readable(content: bytes) -> bool:
+    """Return whether Pillow can decode an image file to its end."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            as_mode(image, "RGB")
+        return True
+    except Exception:  # Pillow raises many kinds of errors for damaged files
+        return False
 
 
 def as_mode(image: Image.Image, mode: str) -> Image.Image:

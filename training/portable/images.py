@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from rich.progress import track
 
-from training.data.photographs import RandomCrops
+from training.data.photographs import RandomCrops, readable
 from training.data.pipeline import InputPipeline
 from training.data.preprocessing import PadCropFlip
 from zoo.errors import InvalidValueError
@@ -82,10 +82,8 @@ class ProgramImages:
         files = encoded.images.numpy()
         labels = encoded.labels.numpy()
         good = np.flatnonzero((labels >= 0) & (labels < pipeline.dataset.num_classes))
-        readable = 0
-        for i in track(good, "Checking the photographs", transient=True):
-            readable += len(crops.pixels([files[i]], 0, np.array([i]))[1])
-        _refuse_unreadable(len(files) - readable)
+        checked = track(good, "Checking the photographs", transient=True)
+        _refuse_unreadable(len(files) - sum(readable(files[i]) for i in checked))
         tables = {
             "labels": labels.astype(np.int32),
             "photograph_sizes": np.array([len(content) for content in files], np.int64),
@@ -116,7 +114,7 @@ def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
 
     Args:
         images: uint8 [n, h, w, 1 or 3].
-        most_bytes: maximum size of a file; but a file holds at least one row of images.
+        most_bytes: maximum size of a file; but a file holds at least one image.
 
     Yields:
         The bytes of a WebP file, and its number of images; the images are in rows.
@@ -124,9 +122,10 @@ def packed(images: np.ndarray, most_bytes: int) -> Iterator[tuple[bytes, int]]:
     from PIL import Image
 
     _, height, width, channels = images.shape
-    columns = max(1, min(MOST_PIXELS // width, 100))
     # WebP stores three channels; noise needs a little more than its raw bytes, so assume four.
-    rows = max(1, most_bytes // (columns * height * width * 4))
+    most_images = most_bytes // (height * width * 4)
+    columns = max(1, min(MOST_PIXELS // width, 100, most_images))
+    rows = max(1, most_images // columns)
     each = columns * min(rows, MOST_PIXELS // height)
     for start in range(0, len(images), each):
         part = images[start : start + each]

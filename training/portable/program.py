@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ def write_program(
         images.mkdir(parents=True, exist_ok=True)
         parts = []
         for number, (content, count) in enumerate(program_images.parts(request.part_bytes)):
-            title = type(pipeline.dataset).__name__.lower()
-            path = images / f"{title}-{number:03d}.{program_images.suffix}"
+            # Other images get other names, so a shared folder never loses another program's files.
+            title = f"{type(pipeline.dataset).__name__.lower()}-{number:03d}"
+            name_of_content = f"{title}-{hashlib.sha256(content).hexdigest()[:8]}"
+            path = images / f"{name_of_content}.{program_images.suffix}"
             parts.append((put(path, lambda file, c=content: file.write(c)), count))
         put(
             request.folder / "step.stablehlo",

@@ -10,7 +10,6 @@ import io
 import json
 import mmap
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +81,24 @@ class Program:
         return PhotographBatches(parts, self.tables["photograph_sizes"], crops)
 
     def _state(self, start: mmap.mmap) -> tuple[dict, dict]:
+        """Return the arrays and the loop of `state.npz`, or of the start."""
+        expected = _read_state(start[:])
         path = self.folder / STATE
+        if not path.exists():
+            return expected
         try:
-            content = path.read_bytes() if path.exists() else start[:]
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = dict(archive)
-            return arrays, json.loads(arrays.pop("loop").tobytes())
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            arrays, loop = _read_state(path.read_bytes())
+            fits = arrays.keys() == expected[0].keys() and all(
+                arrays[name].shape == value.shape for name, value in expected[0].items()
+            )
+        except Exception:  # NumPy and zipfile raise many kinds of errors for damaged files
             raise ProgramError(f"{path} is damaged: delete it to train from the start.") from None
+        if not fits or loop.get("whose") != expected[1].get("whose"):
+            raise ProgramError(
+                f"{path} belongs to another program: copy the file of this program, or delete it "
+                "to train from the start."
+            )
+        return arrays, loop
 
     def save(self) -> None:
         """Write the state to a temporary file, and rename it when it is on disk."""
@@ -143,3 +152,9 @@ class Program:
         every = {k: v for k, v in self.tables.items() if k.startswith("fixed/")}
         moving = {k: v[epoch] for k, v in self.tables.items() if k.startswith("by_epoch/")}
         return every | {k.removeprefix("by_epoch/"): v for k, v in moving.items()}
+
+
+def _read_state(content: bytes) -> tuple[dict[str, np.ndarray], dict]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    return arrays, json.loads(arrays.pop("loop").tobytes())

@@ -59,6 +59,14 @@ def stablehlo_function(code: bytes, results: list):
     return primitive.bind
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Print a line; if nobody reads the output any more, the training goes on without it."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
 class Trainer:
     """Train a program on a device.
 
@@ -141,8 +149,9 @@ class Trainer:
                 )
             took = time.monotonic() - began
             program.arrays.update(state)
-            self._note(epoch, len(sums), took, say)
+            line = self._note(epoch, len(sums), took)
             program.save()
+            say(line)
         if loop["done_steps"] == program.total_steps:
             say("All epochs are done: load the state with lqz train ... --from-program.")
 
@@ -173,8 +182,8 @@ class Trainer:
         state, sums = self.jax.device_get((state, sums))
         return state, np.stack(sums)
 
-    def _note(self, epoch: int, steps: int, took: float, say) -> None:
-        """Update the loop's state; at an epoch's end, add and print its row."""
+    def _note(self, epoch: int, steps: int, took: float) -> str:
+        """Update the loop's state, with a row at an epoch's end; return a line about it."""
         program, loop = self.program, self.program.loop
         loop["done_steps"] += steps
         loop["seconds"] += took
@@ -182,8 +191,7 @@ class Trainer:
         position = done * program.batch_size
         program.arrays["position"], loop["positions"] = np.int64(position), [position]
         if done < program.steps_per_epoch:
-            say(f"Stopped in epoch {epoch + 1} after step {done} of {program.steps_per_epoch}.")
-            return
+            return f"Stopped in epoch {epoch + 1} after step {done} of {program.steps_per_epoch}."
         loss, correct, images = program.arrays["totals"]
         speed = steps * program.batch_size / took
         row = {
@@ -200,7 +208,7 @@ class Trainer:
             "device": f"{self.device.device_kind}, JAX {self.jax.__version__}",
         }
         loop["history"].append(row)
-        say(
+        return (
             f"epoch {row['epoch']}/{program.epochs}  loss {row['loss']:.4f}  "
             f"top-1 {row['top1']:.2f} %  {speed:,.0f} images/s  {took:.1f} s"
         )
@@ -219,10 +227,6 @@ def train(folder: Path, deadline: float) -> None:
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)
     trainer = Trainer(program)
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-
     say(f"{program.manifest['name']} on {trainer.device.device_kind}, {program.epochs} epochs.")
     trainer.train(say, deadline, stop.is_set)
 
@@ -239,7 +243,7 @@ def side_by_side(folders: list[Path], minutes: float) -> int:
         )
         processes.append(process)
         for line in process.stdout or ():
-            print(f"[{folder.name}] {line}", end="", flush=True)
+            say(f"[{folder.name}] {line}", end="")
         codes.append(process.wait())
 
     processes: list[subprocess.Popen] = []
@@ -255,7 +259,7 @@ def side_by_side(folders: list[Path], minutes: float) -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(codes)
+    return max(map(abs, codes))  # a process that a signal ended has a negative code
 
 
 def main() -> int:

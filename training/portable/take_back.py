@@ -63,8 +63,9 @@ class ProgramState:
             raise RunError(f"{path} is missing: the program has not run yet (python run.py).")
         try:
             arrays = read_arrays(path)
-            loop = json.loads(arrays.pop("loop").tobytes())
-            loop = {key: loop[key] for key in ("done_steps", "seconds", "history", "positions")}
+            found = json.loads(arrays.pop("loop").tobytes())
+            loop = {key: found[key] for key in ("done_steps", "seconds", "history", "positions")}
+            loop["whose"] = found.get("whose")
         except (WeightsError, ValueError, KeyError, TypeError):
             raise RunError(f"{path} is damaged: copy it again or continue run.py.") from None
         broken = [k for k, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
@@ -78,6 +79,11 @@ class ProgramState:
         Raises:
             RunError: its arrays do not fit the stage, or the run has trained more steps.
         """
+        if None not in (self.loop["whose"], trainer.whose) and self.loop["whose"] != trainer.whose:
+            raise RunError(
+                f"{self.folder / STATE} belongs to another program, of another recipe or stage: "
+                "copy the file of this program."
+            )
         variables = trainer.step.variables()
         arrays = trainer.step.by_name(self.arrays)
         fits = arrays.keys() == variables.keys() and all(

@@ -326,6 +326,7 @@ def test_the_state_of_another_program_is_refused(settings, written, tmp_path):
     state.take_back(trainer)
 
 
+@pytest.mark.slow
 def test_a_program_survives_the_end_of_its_reader(runner, program):
     """Its output is a closed pipe, as after Ctrl-C in `run.py | tee log`."""
     command = [sys.executable, str(program / "run.py")]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 import zoo
 from tools.document_tables.trained import NO_EXPORTS, exports
 from training import cli
+from training.commands.evaluate.accuracy_table import rows_of, write_row
+from training.commands.evaluate.export_table import ExportRow
 from zoo.card import NetworkCard
 from zoo.deploy import load_export
 from zoo.deploy.card import ExportCard, kind_of, read_card
@@ -172,6 +175,12 @@ def test_another_network_gives_other_classes(exported, small, lqz, tmp_path):
     table = exports(tmp_path / "results" / "exports.csv").splitlines()
     assert re.search(rf"\| {len(changed)} \| ", table[2]) and f"| {kind} |" in table[2]
     assert exports(tmp_path / "none.csv") == NO_EXPORTS
+    # A new version of a published set replaces the former one, another set stands beside it.
+    [own] = rows_of(tmp_path / "results" / "exports.csv", ExportRow)
+    for weights in ("cifar10: cifar10.v1.npz", "cifar10-hour: a.npz", "cifar10: cifar10.v2.npz"):
+        write_row(tmp_path / "sets.csv", replace(own, weights=weights, weights_sha256=weights))
+    left = [row.weights for row in rows_of(tmp_path / "sets.csv", ExportRow)]
+    assert left == ["cifar10: cifar10.v2.npz", "cifar10-hour: a.npz"]
 
 
 def test_bytes_in_batches_of_a_fixed_size(small, lqz, tmp_path):

@@ -62,5 +62,10 @@ class ExportRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Return what was measured: a new row replaces an older row with the same key."""
-        return self.model, self.weights_sha256, self.format, self.dataset, self.split
+        """Return what was measured: a new row replaces an older row with the same key.
+
+        A new version of a published set ("SET: FILE") replaces the former version.
+        """
+        published, _, file = self.weights.partition(": ")
+        weights = published if file else self.weights_sha256
+        return self.model, weights, self.format, self.dataset, self.split

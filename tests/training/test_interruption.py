@@ -62,6 +62,7 @@ def uninterrupted_moving(lqz, settings, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
     lqz, settings, uninterrupted, tmp_path
 ):
@@ -79,6 +80,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_killed_at_random_in_every_stage_it_ends_bit_equal(
     lqz, settings, uninterrupted_moving, tmp_path
 ):

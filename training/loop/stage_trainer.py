@@ -272,6 +272,10 @@ class StageTrainer:
             )
         self.checkpoints.save(loop["done_steps"], arrays, loop)
 
+    def is_anothers(self, loop: dict[str, Any]) -> bool:
+        """Return whether a loop's state is known to belong to another recipe or stage."""
+        return None not in (loop.get("whose"), self.whose) and loop["whose"] != self.whose
+
     def is_done(self) -> bool:
         """Load the newest checkpoint; return whether all steps are done."""
         self.resume()
@@ -290,7 +294,7 @@ class StageTrainer:
         others = ""
         if not shapes_fit:
             others = "another network"
-        elif None not in (loop.get("whose"), self.whose) and loop["whose"] != self.whose:
+        elif self.is_anothers(loop):
             others = "another run or stage"
         elif not 0 <= loop["done_steps"] <= self.total_steps:
             others = f"step {loop['done_steps']} of {self.total_steps}"

@@ -79,7 +79,7 @@ class ProgramState:
         Raises:
             RunError: its arrays do not fit the stage, or the run has trained more steps.
         """
-        if None not in (self.loop["whose"], trainer.whose) and self.loop["whose"] != trainer.whose:
+        if trainer.is_anothers(self.loop):
             raise RunError(
                 f"{self.folder / STATE} belongs to another program, of another recipe or stage: "
                 "copy the file of this program."

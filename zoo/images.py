@@ -6,7 +6,9 @@ applies the rotation. Importing this imports no TensorFlow.
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def upright(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
     head = tf.strings.substr(contents, 0, HEADER)
 
     def turned() -> tf.Tensor:
-        found = _orientation(head)
+        found = _search()(head)
         # From 5 on the image is transposed; then it is mirrored left to right, then top to bottom.
         axes = tf.where(found >= 5, tf.constant([1, 0, 2]), tf.constant([0, 1, 2]))
         left_right = tf.reduce_any(found == tf.constant([2, 3, 6, 7]))
@@ -91,7 +93,15 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    return _orientation(tf.strings.substr(contents, 0, HEADER))
+    return _search()(tf.strings.substr(contents, 0, HEADER))
+
+
+@functools.cache
+def _search() -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return `_orientation` as a graph: made once for all data sets, as it takes up to a second."""
+    import tensorflow as tf
+
+    return tf.function(_orientation, [tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def _names_exif(head: tf.Tensor) -> tf.Tensor:
@@ -102,6 +112,7 @@ def _names_exif(head: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(head: tf.Tensor) -> tf.Tensor:
+    """Search the first bytes of a file, a string scalar, for EXIF's orientation; 0 if none."""
     import tensorflow as tf
 
     head = tf.io.decode_raw(head, tf.uint8)

@@ -58,8 +58,13 @@ def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any
         return None
     if own["dataset"] == config.get("dataset"):
         given.pop("dataset", None)
-    others = (key for key in wanted if "." not in key and key not in ("dataset", "preprocessing"))
-    if sum(wanted[key] != own.get(key, ...) for key in others) > most:
+    others = [key for key in wanted if "." not in key and key not in ("dataset", "preprocessing")]
+
+    def least(values: Mapping[str, Any]) -> int:
+        """Return how many settings of the recipe itself differ: each must be given."""
+        return sum(wanted[key] != values.get(key, ...) for key in others)
+
+    if least(own) > most:
         return None
     try:
         defaults = _values(task, given) if given else own
@@ -67,9 +72,9 @@ def _settings(task: type, config: Mapping[str, Any], most: int) -> dict[str, Any
         return None
     for key in sorted(wanted, key=_order):
         if wanted[key] != defaults.get(key, ...):
-            given[key] = wanted[key]
-            if len(given) > most:
+            if len(given) + max(least(defaults), 1) > most:
                 return None
+            given[key] = wanted[key]
             try:
                 defaults = _values(task, given)
             except ZooError:

@@ -24,6 +24,18 @@ most_memory = 3 * 2**30  # bytes
 MORE_MEMORY = 2**30
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects the other tiers
+def pytest_collection_modifyitems(items):
+    """Fail if a test has the marks of two tiers: both would run it."""
+    from tools.run_tests import TIERS
+
+    marks = {tier.arguments[1] for tier in TIERS.values() if tier.arguments[0] == "-m"}
+    for item in items:
+        found = sorted(marks & {mark.name for mark in item.iter_markers()})
+        if len(found) > 1:
+            raise pytest.UsageError(f"{item.nodeid} is in two tiers: {' and '.join(found)}.")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _empty_cache(tmp_path_factory):
     """Keep the tests away from the user's cache of weights."""

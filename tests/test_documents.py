@@ -88,6 +88,7 @@ REFUSED = {
 RUNNER = util.find_spec("training.portable.run").origin
 LONG = ("lqz export", "lqz benchmark", "python -m tools.keep_run", "python -m benchmarks")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
+FULL_SIZE = [pytest.mark.models, pytest.mark.timeout(1200)]
 
 
 def commands() -> list:
@@ -109,6 +110,8 @@ def commands() -> list:
                 again = recipe in recipes and recipe != "FineTune"
                 recipes |= {recipe} - {""}
                 marks = SLOW if line.startswith(LONG) or again else []
+                if line.startswith(LONG) and "ReActNetA" in words:
+                    marks = FULL_SIZE
                 found[command] = pytest.param(words, marks=marks, id=line[:70])
     return list(found.values())
 

@@ -227,9 +227,13 @@ def trained(tmp_path_factory):
     return model, to_c(model, folder, classes=names), names
 
 
-def test_trained_logits_of_numbers_and_of_bytes(trained):
-    model, export, _ = trained
-    network = load_c(export.directory, flags=QUICKLY)
+@pytest.fixture(scope="module")
+def loaded(trained):
+    return load_c(trained[1].directory, flags=QUICKLY)
+
+
+def test_trained_logits_of_numbers_and_of_bytes(trained, loaded):
+    model, network = trained[0], loaded
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     batch = zoo.preprocess_input(pixels, "cifar10")
     expected = model(batch, training=False).numpy()
@@ -240,12 +244,11 @@ def test_trained_logits_of_numbers_and_of_bytes(trained):
     assert np.median(each) < 1e-5 and (found.argmax(1) == expected.argmax(1)).all()
 
 
-def test_calls_at_the_same_time(trained):
-    network = load_c(trained[1].directory, flags=QUICKLY)
+def test_calls_at_the_same_time(loaded):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
-    alone = network(pixels)
+    alone = loaded(pixels)
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(network, pixels))
+        together = list(pool.map(loaded, pixels))
     assert np.array_equal(alone, together)
 
 
@@ -271,7 +274,9 @@ def test_no_compiler_warns(trained, compiler, tmp_path):
         assert (done.returncode, done.stderr) == (0, ""), file
 
 
-@pytest.mark.parametrize("instructions", SETS)
+@pytest.mark.parametrize(
+    "instructions", ["best", pytest.param("avx2", marks=pytest.mark.slow), "portable"]
+)
 def test_the_example_is_clean_and_equal(trained, instructions, tmp_path):
     sources = [trained[1].directory / file for file in ("main.c", "reactnet20.c", "bnn.c")]
     command = ["cc", "-std=c11", *SANITIZED, *SETS[instructions], *sources]

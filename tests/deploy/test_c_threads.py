@@ -46,7 +46,11 @@ NETWORKS = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("quads and rows", marks=pytest.mark.slow), "a pair", "an overlap"],
+    [
+        pytest.param("quads and rows", marks=pytest.mark.slow),
+        "a pair",
+        pytest.param("an overlap", marks=pytest.mark.slow),
+    ],
 )
 def test_threads_compute_the_same(name, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "gcc")

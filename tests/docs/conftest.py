@@ -15,6 +15,14 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects the other tiers
+def pytest_collection_modifyitems(items):
+    """Leave the browser to the slow tier: few changes can break its pages."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The built documentation; strict, so that a broken link or reference fails."""

@@ -72,7 +72,7 @@ def test_accuracy_against_any_cost(page):
     assert len(set(map(str, places.values()))) > len(costs) / 2  # the points move
 
 
-@pytest.mark.parametrize("by", [pytest.param("mouse", marks=pytest.mark.slow), "keyboard"])
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
 def test_every_column_sorts_both_ways(page, by):
     from selenium.webdriver.common.keys import Keys
 

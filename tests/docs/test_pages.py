@@ -98,9 +98,7 @@ return found;
 """
 
 
-@pytest.mark.parametrize(
-    "width", [pytest.param(w, marks=[pytest.mark.slow] * (w > 400)) for w in WIDTHS]
-)
+@pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_sticks_out_of_a_page(site, browser, width):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",

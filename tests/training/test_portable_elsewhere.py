@@ -51,6 +51,11 @@ def program(tmp_path_factory) -> Path:
 def start(python: Path, *folders: Path, **options: str) -> subprocess.Popen:
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # JAX keeps what it compiled: the many starts of one program compile it once.
+    environment |= {
+        "JAX_COMPILATION_CACHE_DIR": str(python.parents[1] / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return subprocess.Popen(
         [python, folders[0] / "run.py", *folders, *words],
         text=True,

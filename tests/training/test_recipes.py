@@ -306,7 +306,7 @@ def test_a_network_of_keras_applications_is_not_trained():
     ("task", "settings"),
     [
         # a larq-zoo network with our recipe: trained, saved and loaded
-        ("XNORNetPlusPlus", {"model": "BinaryDenseNet28", "model.growth_rate": 8}),
+        ("XNORNetPlusPlus", {"model": "QuickNetSmall", "model.section_filters": (8, 8, 16, 16)}),
         pytest.param("SDBNNResNet20", {}, marks=pytest.mark.slow),
         pytest.param("BiRealNetPaper", {"model": "BiRealNet20"}, marks=pytest.mark.slow),
         pytest.param("XNORNetPlusPlusResNet20", {}, marks=pytest.mark.slow),

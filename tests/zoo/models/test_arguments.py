@@ -156,9 +156,16 @@ def round_trip(name: str, variant: str, forms: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["all", *(pytest.param(v, marks=pytest.mark.models) for v in ("plain", "stage1"))]
+    ("name", "variant"),
+    [
+        *(pytest.param(*each.values, "all", marks=each.marks) for each in KINDS_OF_LAYERS),
+        *(
+            pytest.param(*each.values, variant, marks=pytest.mark.models)
+            for variant in ("plain", "stage1")
+            for each in KINDS_OF_LAYERS
+        ),
+    ],
 )
-@pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 def test_arguments_survive(name, variant, tmp_path):
     round_trip(name, variant, ["keras", "hdf5", "json"], tmp_path)
 

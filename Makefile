@@ -1,6 +1,6 @@
 # Targets for a fresh clone: `make demo`, `make test`, `make lint`. All use .venv, made once.
-.PHONY: demo test test-slow test-models test-convert test-attacks test-c coverage benchmark docs \
-	notebooks lint format clean help
+.PHONY: demo test test-slow test-notebooks test-models test-convert test-attacks test-c coverage \
+	benchmark docs notebooks lint format clean help
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -10,19 +10,20 @@ CONVERT_INSTALLED := $(VENV)/.convert-installed
 LINT_INSTALLED := $(VENV)/.lint-installed
 
 help:
-	@echo "make demo          train a binary ReActNet on embedded images "
-	@echo "make test          the tests"
-	@echo "make test-slow     the tests that take longer"
-	@echo "make test-models   every model at full size: OpenVINO, LCE, C, SavedModel"
-	@echo "make test-convert  the tests of PyTorch's files, which install PyTorch"
-	@echo "make test-attacks  attacks on runs: killed, full disks, bad files; counts what held"
-	@echo "make test-c        the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
-	@echo "make coverage      which lines of zoo and training the tests run"
-	@echo "make benchmark     latency of all models; the machine should do nothing else"
-	@echo "make docs          the documentation, into site/"
-	@echo "make notebooks     run the notebooks and keep what they give"
-	@echo "make lint          ruff and mypy"
-	@echo "make clean         remove .venv and caches"
+	@echo "make demo            train a binary ReActNet on embedded images "
+	@echo "make test            the tests"
+	@echo "make test-slow       the tests that take longer"
+	@echo "make test-notebooks  the notebooks from top to bottom"
+	@echo "make test-models     every model at full size: OpenVINO, LCE, C, SavedModel"
+	@echo "make test-convert    the tests of PyTorch's files, which install PyTorch"
+	@echo "make test-attacks    attacks on runs: killed, full disks, bad files; counts what held"
+	@echo "make test-c          the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
+	@echo "make coverage        which lines of zoo and training the tests run"
+	@echo "make benchmark       latency of all models; the machine should do nothing else"
+	@echo "make docs            the documentation, into site/"
+	@echo "make notebooks       run the notebooks and keep what they give"
+	@echo "make lint            ruff and mypy"
+	@echo "make clean           remove .venv and caches"
 
 demo: $(INSTALLED)
 	$(VENV)/bin/lqz train Demo
@@ -35,6 +36,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(TIER) slow
+
+test-notebooks: $(INSTALLED)
+	$(TIER) notebooks
 
 test-models: $(INSTALLED)
 	$(TIER) models

@@ -41,7 +41,7 @@ def test_it_was_committed_as_it_ran(path):
     assert str(ROOT) not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.notebooks
 @pytest.mark.timeout(1200)
 @EACH
 def test_it_runs_and_gives_what_was_committed(path, tmp_path):

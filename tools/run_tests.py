@@ -62,12 +62,17 @@ TIERS = {
     ),
     "slow": Tier(
         "make test-slow",
-        "every network and every recipe, `kill -9` in every stage, workers killed",
+        "every network and recipe, `kill -9` in every stage, workers killed, pages in Chromium",
         ("-m", "slow", *TWO_AT_A_TIME),
+    ),
+    "notebooks": Tier(
+        "make test-notebooks",
+        "the notebooks from top to bottom",
+        ("-m", "notebooks", *TWO_AT_A_TIME, "tests/test_notebooks.py"),
     ),
     "models": Tier(
         "make test-models",
-        "every model at full size, exported to OpenVINO, LCE and C and saved as a SavedModel",
+        "every model at full size in every format, and the documents' commands with ReActNetA",
         ("-m", "models", *TWO_AT_A_TIME),
     ),
 }

@@ -159,7 +159,8 @@ def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing)
     Without this check every image would count as unreadable.
     """
     with reading(dataset):
-        example = next(iter(dataset.examples(dataset.train_split).take(1)))
+        first = dataset.examples(dataset.train_split).take(1)
+        example = next(iter(without_autotuning(first)))
     try:
         image = preprocessing.decode(example["image"])
     except tf.errors.OpError:

@@ -205,7 +205,7 @@ class InputPipeline:
         """Return the names of the validation images at sorted positions."""
         examples = self.dataset.examples(self.dataset.validation_split)
         names = examples.map(lambda example: example["name"])
-        return _pick(names.as_numpy_iterator(), positions)
+        return _pick(without_autotuning(names).as_numpy_iterator(), positions)
 
     def order_names(self, epoch: int) -> Iterator[bytes]:
         """Yield the names of the training images in the order of `epoch`; read no image."""
@@ -213,11 +213,11 @@ class InputPipeline:
         if self.cache == "memory":
             yield from self._load(split).names[self.order.of_images(key)]
         elif self.cache == "disk":
-            names = storage.names_on_disk(self.dataset)
-            yield from shuffled(names, self.shuffle_buffer, key).as_numpy_iterator()
+            names = shuffled(storage.names_on_disk(self.dataset), self.shuffle_buffer, key)
+            yield from without_autotuning(names).as_numpy_iterator()
         else:
             names = self.dataset.stream_names(split, key, self.shuffle_buffer)
-            yield from names.as_numpy_iterator()
+            yield from without_autotuning(names).as_numpy_iterator()
 
     # The two mechanisms ---------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from training.data import ImageFolder, RandomResizedCropFlip
+from training.data.encoded import without_autotuning
 from training.loop.check_plan import is_at_hand, training_images
 from training.loop.plan import Choice
 from training.recipes._recipe import Recipe
@@ -152,8 +153,8 @@ def _shorter_side(dataset: Any) -> int | None:
     from PIL import Image
 
     found = []
-    stream = dataset.stream(dataset.train_split, seed=0, buffer=LOOKED_AT)
-    for example in stream.take(LOOKED_AT).as_numpy_iterator():
+    stream = dataset.stream(dataset.train_split, seed=0, buffer=LOOKED_AT).take(LOOKED_AT)
+    for example in without_autotuning(stream).as_numpy_iterator():
         try:
             with warnings.catch_warnings(), Image.open(io.BytesIO(example["image"])) as image:
                 found.append(min(image.size))

@@ -10,14 +10,14 @@ CONVERT_INSTALLED := $(VENV)/.convert-installed
 LINT_INSTALLED := $(VENV)/.lint-installed
 
 help:
-	@echo "make demo            train a binary ReActNet on embedded images "
+	@echo "make demo            train a binary ReActNet on embedded images"
 	@echo "make test            the tests"
 	@echo "make test-slow       the tests that take longer"
 	@echo "make test-notebooks  the notebooks from top to bottom"
 	@echo "make test-models     every model at full size: OpenVINO, LCE, C, SavedModel"
 	@echo "make test-convert    the tests of PyTorch's files, which install PyTorch"
-	@echo "make test-attacks    attacks on runs: killed, full disks, bad files; counts what held"
-	@echo "make test-c          the tests of exported C on other machines, by emulators (CONTRIBUTING.md)"
+	@echo "make test-attacks    attacks on runs: kills, full disks, bad files"
+	@echo "make test-c          exported C on emulated machines (see CONTRIBUTING.md)"
 	@echo "make coverage        which lines of zoo and training the tests run"
 	@echo "make benchmark       latency of all models; the machine should do nothing else"
 	@echo "make docs            the documentation, into site/"

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from training.data import ImageFolder, PadCropFlip, RandomResizedCropFlip
+from zoo import images
 from zoo.images import as_png, orientation
 from zoo.preprocessing import preprocess_input, read_image
 
@@ -108,3 +109,11 @@ def test_training_evaluation_and_prediction_see_the_same(make, tmp_path, value):
     paths = (tmp_path / "train" / "turned" / "1.jpg", tmp_path / "1.png")
     one, other = (preprocess_input(path, "cifar10") for path in paths)
     np.testing.assert_allclose(one, other, atol=0.1)
+
+
+def test_many_data_sets_share_one_search(make):
+    """Its graph of hundreds of operations would take a data set up to a second to make."""
+    preprocessing = make(PadCropFlip, input_shape=(24, 40, 3))
+    for _ in range(2):
+        tf.data.Dataset.from_tensors(stored(6, "JPEG")).map(preprocessing.decode)
+    assert images._search().experimental_get_tracing_count() == 1

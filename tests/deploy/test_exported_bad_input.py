@@ -166,8 +166,7 @@ def test_what_was_exported_is_not_known(made, image, lqz, tmp_path):
     (tmp_path / "bare.onnx").write_bytes(to_onnx(network()))
     says = "does not record its network: give --against with the run, the file"
     refused(lqz("evaluate", "bare.onnx"), says)
-    random = ("weights=none", "width=0.125")
-    assert lqz("export", "RealResNet20", *random, "--format", "c", "-o", "c")[0] == 0
+    assert lqz("export", "RealResNet20", "weights=none", "--format", "c", "-o", "c")[0] == 0
     refused(
         lqz("evaluate", "c"),
         "was exported with random weights of RealResNet20: it cannot be compared",

@@ -123,10 +123,11 @@ def finished(tiny, one_block_a_group, tmp_path_factory) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory):
     """The script of training programs, `run.py`, as a module; it compiles a program once."""
-    import jax
+    if importlib.util.find_spec("jax"):  # Python 3.10 has none beside TensorFlow 2.19
+        import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     # The files beside it in a program.
     sys.modules.update(philox=philox, photographs=photographs)
     sys.modules["photograph_batches"] = photograph_batches

@@ -22,7 +22,7 @@ from training.recipes import _recipe
 from training.recipes.bireal_net import BiRealNet20
 from training.recipes.reactnet import ReActNet20
 from training.recipes.resnet import RealResNet20
-from training.recipes.sdbnn import SDBNNResNet20
+from training.recipes.sdbnn import SDBNNResNet20, SDBNNVGGSmall
 from training.recipes.xnornet_plus_plus import XNORNetPlusPlusResNet20
 from training.settings.configuration import configure_task
 from zoo.errors import RunError
@@ -182,8 +182,10 @@ def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, 
     assert_close(found, train_here(trainer, epochs=2), 1e-9)
 
 
-def test_the_first_step_in_float32_is_that_of_lqz_train(settings, runner, tmp_path):
-    trainer = last_stage(configure_task(SDBNNResNet20, settings), tmp_path / "stage")
+@pytest.mark.parametrize("recipe", [SDBNNResNet20, SDBNNVGGSmall])  # the second has max pooling
+def test_the_first_step_in_float32_is_that_of_lqz_train(recipe, settings, runner, tmp_path):
+    trainer = last_stage(configure_task(recipe, settings), tmp_path / "stage")
+    tf.config.experimental.enable_op_determinism()  # as `lqz train` before it writes a program
     folder = as_program(trainer, tmp_path / "program")
     found, start = go_on(runner, folder, steps=1), read_arrays(folder / "start.npz")
     expected = train_here(trainer, epochs=1, steps=1)

@@ -7,7 +7,8 @@ independent of the device. JAX's runtime compiles it for the device that it find
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,19 +72,37 @@ def lower(
         tf.zeros([batch], tf.int32),
         tf.constant(0.0),
     )
-    with bfloat16_convolutions(step.stage.bfloat16):
+    with bfloat16_convolutions(step.stage.bfloat16), _without_determinism():
         hlo = compiled.experimental_get_compiler_ir(*arguments)
         captured = compiled.get_concrete_function(*arguments).captured_inputs
+        serialized, text = hlo(stage="hlo_serialized"), hlo(stage="hlo")
     inputs, fixed = _names(step, captured)
-    code, results = _export(hlo(stage="hlo_serialized"))
+    code, results = _export(serialized)
     # The module's first line says which output is the new value of which parameter.
-    header = hlo(stage="hlo").partition("\n")[0]
+    header = text.partition("\n")[0]
     aliases = {
         int(output) - 1: int(parameter) - len(arguments)
         for output, parameter in re.findall(r"\{(\d+)\}: \((\d+), \{\}", header)
     }
     outputs = [inputs[aliases[i]] for i in range(len(aliases))]
     return LoweredStep(code, inputs, outputs, results, fixed)
+
+
+@contextmanager
+def _without_determinism() -> Iterator[None]:
+    """Let TensorFlow lower the gradient of max pooling, which it refuses when it must be exact.
+
+    Our windows do not overlap, so that each sum of this gradient has one term. TensorFlow has no
+    public function that takes `enable_op_determinism` back.
+    """
+    from tensorflow.python.util import _pywrap_determinism as determinism
+
+    before = determinism.is_enabled()
+    determinism.enable(False)
+    try:
+        yield
+    finally:
+        determinism.enable(before)
 
 
 def _names(step: TrainStep, captured: list[tf.Tensor]) -> tuple[list[str], dict[str, Any]]:

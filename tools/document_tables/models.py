@@ -73,6 +73,22 @@ WEIGHT_SET_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
 }
 
 
+SHIPPED_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
+    "network": lambda each: each.model,
+    "weights": lambda each: each.name,
+    "top-1 %": lambda each: optional(each.measured_top1, ".2f"),
+    "paper": lambda each: optional(each.published_top1, ".1f"),
+    "file KB": lambda each: f"{each.bytes / 1000:,.0f}",
+    "trained by": lambda each: f"`{each.recipe}`",
+}
+
+
+def shipped_sets() -> str:
+    """Return the weight sets in the package, the best first."""
+    sets = [each for each in published_sets() if each.access == "shipped"]
+    return table_of(SHIPPED_COLUMNS, sorted(sets, key=lambda each: -(each.measured_top1 or 0)))
+
+
 def weight_sets() -> str:
     """Return every existing weight set, with those who trained it and its licence."""
     return table_of(WEIGHT_SET_COLUMNS, published_sets())

@@ -152,7 +152,10 @@ def learning_curves() -> plt.Figure:
         # A training program has only the figure at its end, which is a dot.
         (drawn,) = axes.plot(*zip(*validated, strict=True), "o-", markevery=[-1], label=name)
         axes.plot(*zip(*seen, strict=True), "--", linewidth=0.8, color=drawn.get_color())
-    axes.set(xlabel="epoch, over all stages", ylabel="top-1, %")
+    # Runs of 26 to 500 epochs share the axis.
+    axes.set(xlabel="epoch, over all stages", ylabel="top-1, %", xscale="log", xlim=(1, None))
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+    axes.set_xticks(ticks, labels=map(str, ticks))
     if runs:
         figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -182,7 +182,13 @@ def test_steps_on_photographs_are_those_of_lqz_train(settings, runner, float64, 
     assert_close(found, train_here(trainer, epochs=2), 1e-9)
 
 
-@pytest.mark.parametrize("recipe", [SDBNNResNet20, SDBNNVGGSmall])  # the second has max pooling
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        SDBNNVGGSmall,  # with max pooling
+        pytest.param(SDBNNResNet20, marks=pytest.mark.slow),
+    ],
+)
 def test_the_first_step_in_float32_is_that_of_lqz_train(recipe, settings, runner, tmp_path):
     trainer = last_stage(configure_task(recipe, settings), tmp_path / "stage")
     tf.config.experimental.enable_op_determinism()  # as `lqz train` before it writes a program

@@ -18,15 +18,10 @@ from training.commands.saved_network import without_softmax
 from training.data import CIFAR10_SAMPLE
 from zoo.deploy import to_c
 from zoo.errors import DeployError
+from zoo.pretrained.records import all_records
 
-SHIPPED = (
-    "ReActNet20",
-    "SDBNNResNet20",
-    "BiRealNet20",
-    "XNORNetPlusPlusResNet20",
-    "RealResNet20",
-)
-FLOAT = "RealResNet20"  # emulators need a second or more per image
+SHIPPED = tuple(dict.fromkeys(each.model for each in all_records() if each.access == "shipped"))
+HEAVY = ("RealResNet20", "SDBNNVGGSmall")  # emulators need a second or more per image
 # The memory of, for example, ST's STM32F401RE: 512 KB of flash and 96 KB of RAM.
 SMALL_PART = Part(flash=512 << 10, ram=96 << 10)
 ON_SMALL_PART = ("ReActNet20", "SDBNNResNet20")
@@ -83,7 +78,7 @@ def exported(model: str, directory: Path) -> Case:
     gc.collect()
     tf.keras.utils.set_random_seed(0)
     weights, pixels = ("cifar10", sample_images()) if model in SHIPPED else (None, None)
-    if pixels is not None and model == FLOAT:
+    if pixels is not None and model in HEAVY:
         pixels = pixels[::10]
     network = without_softmax(zoo.get_model(model, weights=weights))  # libraries' exp differs
     if pixels is None:

@@ -90,10 +90,10 @@ def lower(
 
 @contextmanager
 def _without_determinism() -> Iterator[None]:
-    """Let TensorFlow lower the gradient of max pooling, which it refuses when it must be exact.
+    """Let TensorFlow lower the gradient of max pooling.
 
-    Our windows do not overlap, so that each sum of this gradient has one term. TensorFlow has no
-    public function that takes `enable_op_determinism` back.
+    It refuses this under `enable_op_determinism`, because a GPU may add the gradients of windows
+    that overlap in any order. TensorFlow has no public function that takes the setting back.
     """
     from tensorflow.python.util import _pywrap_determinism as determinism
 

@@ -47,7 +47,7 @@ MORE = {
 }
 
 SHAPE = (32, 32, 3)
-BATCH = 8
+BATCH = 4
 ROUNDING = 1e-3  # error of float32 after one step, relative to the step
 
 

@@ -75,11 +75,10 @@ def lower(
     with bfloat16_convolutions(step.stage.bfloat16), _without_determinism():
         hlo = compiled.experimental_get_compiler_ir(*arguments)
         captured = compiled.get_concrete_function(*arguments).captured_inputs
-        serialized, text = hlo(stage="hlo_serialized"), hlo(stage="hlo")
+        module = hlo(stage="hlo_serialized")
     inputs, fixed = _names(step, captured)
-    code, results = _export(serialized)
+    code, header, results = _export(module)
     # The module's first line says which output is the new value of which parameter.
-    header = text.partition("\n")[0]
     aliases = {
         int(output) - 1: int(parameter) - len(arguments)
         for output, parameter in re.findall(r"\{(\d+)\}: \((\d+), \{\}", header)
@@ -126,8 +125,9 @@ def read(handle: tf.Tensor) -> np.ndarray:
     return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.as_dtype(data.dtype)).numpy()
 
 
-def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:
-    """Convert a serialised HLO module to StableHLO; also return type and shape of each result."""
+def _export(hlo: bytes) -> tuple[bytes, str, list[tuple[str, list[int]]]]:
+    """Convert a serialised HLO module to StableHLO; also return the first line of its text, and
+    type and shape of each result."""
     from jax.interpreters import mlir
     from jaxlib import _jax
     from jaxlib.mlir import ir
@@ -139,7 +139,8 @@ def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:
         types = map(ir.RankedTensorType, main.attributes["function_type"].value.results)
         results = [(TYPES[str(each.element_type)], list(each.shape)) for each in types]
         code = _portable(mlir.module_to_bytecode(module))
-    return code, results
+    header = _jax.XlaComputation(hlo).as_hlo_text().partition("\n")[0]
+    return code, header, results
 
 
 def _symbol(function: Any) -> str:

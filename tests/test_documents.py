@@ -110,7 +110,7 @@ def commands() -> list:
                 again = recipe in recipes and recipe != "FineTune"
                 recipes |= {recipe} - {""}
                 marks = SLOW if line.startswith(LONG) or again else []
-                if line.startswith(LONG) and "ReActNetA" in words:
+                if line.startswith("lqz benchmark") or (marks and "ReActNetA" in words):
                     marks = FULL_SIZE
                 found[command] = pytest.param(words, marks=marks, id=line[:70])
     return list(found.values())

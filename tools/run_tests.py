@@ -72,7 +72,7 @@ TIERS = {
     ),
     "models": Tier(
         "make test-models",
-        "every model at full size in every format, and the documents' commands with ReActNetA",
+        "every model at full size in every format, and the longest commands of the documents",
         ("-m", "models", *TWO_AT_A_TIME),
     ),
 }

@@ -78,7 +78,7 @@ SHIPPED_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
     "weights": lambda each: each.name,
     "top-1 %": lambda each: optional(each.measured_top1, ".2f"),
     "paper": lambda each: optional(each.published_top1, ".1f"),
-    "file KB": lambda each: f"{each.bytes / 1000:,.0f}",
+    "file KB": lambda each: optional(each.bytes and each.bytes / 1000, ",.0f"),
     "trained by": lambda each: f"`{each.recipe}`",
 }
 

@@ -17,6 +17,7 @@ from training.commands.evaluate.accuracy_table import ACCURACY, read_rows
 
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in DOCUMENTS}
 BLOCK = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def blocks(language: str) -> list:
@@ -54,7 +55,17 @@ def test_the_demo_is_said_to_end_where_recorded_runs_of_it_ended():
 # --- Python ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "block"), blocks("python"))
+def examples() -> list:
+    """Return the Python blocks; exports, which tests/deploy covers, are left to the slow tier."""
+    return [
+        pytest.param(
+            *each.values, id=each.id, marks=SLOW if "zoo.deploy" in each.values[1][3] else []
+        )
+        for each in blocks("python")
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), examples())
 def test_python_runs_and_prints_what_stands_below(name, block, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some examples write files
     code = textwrap.dedent(block[3])
@@ -87,7 +98,6 @@ REFUSED = {
 }
 RUNNER = util.find_spec("training.portable.run").origin
 LONG = ("lqz export", "lqz benchmark", "python -m tools.keep_run", "python -m benchmarks")
-SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 FULL_SIZE = [pytest.mark.models, pytest.mark.timeout(1200)]
 
 

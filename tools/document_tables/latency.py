@@ -120,7 +120,7 @@ def facts(table: Path = LATENCY) -> str:
     binary, real = ms["ReActNetA", "c"], ms["ReActNetA", "openvino-float"]
     cpu = read_table(table)[0]["cpu"]
     small = next(row for row in catalog.rows() if row.model == "SDBNNResNet20")
-    right = measured_top1()["SDBNNResNet20"]
+    right = measured_top1()[small.model]
     ours, theirs = (len(catalog.rows(origin=origin)) for origin in ("zoo", "larq-zoo"))
     told = (
         (
@@ -130,7 +130,7 @@ def facts(table: Path = LATENCY) -> str:
         ),
         (
             f"{small.memory_bytes:,} bytes",
-            f"are all weights of SDBNNResNet20. It names {right:.2f} % of CIFAR-10's 10,000 test "
+            f"are all weights of {small.model}. It names {right:.2f} % of CIFAR-10's 10,000 test "
             "images correctly.",
         ),
         (

@@ -60,6 +60,7 @@ def lower(
         RunError: JAX is not installed.
     """
     require("portable", "Writing a training program")
+    from jaxlib import _jax
 
     def body(images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         step.optimizer.learning_rate.assign(learning_rate)
@@ -77,8 +78,9 @@ def lower(
         captured = compiled.get_concrete_function(*arguments).captured_inputs
         module = hlo(stage="hlo_serialized")
     inputs, fixed = _names(step, captured)
-    code, header, results = _export(module)
-    # The module's first line says which output is the new value of which parameter.
+    code, results = _export(module)
+    # The first line of the module's text says which output is the new value of which parameter.
+    header = _jax.XlaComputation(module).as_hlo_text().partition("\n")[0]
     aliases = {
         int(output) - 1: int(parameter) - len(arguments)
         for output, parameter in re.findall(r"\{(\d+)\}: \((\d+), \{\}", header)
@@ -125,9 +127,8 @@ def read(handle: tf.Tensor) -> np.ndarray:
     return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.as_dtype(data.dtype)).numpy()
 
 
-def _export(hlo: bytes) -> tuple[bytes, str, list[tuple[str, list[int]]]]:
-    """Convert a serialised HLO module to StableHLO; also return the first line of its text, and
-    type and shape of each result."""
+def _export(hlo: bytes) -> tuple[bytes, list[tuple[str, list[int]]]]:
+    """Convert a serialised HLO module to StableHLO; also return type and shape of each result."""
     from jax.interpreters import mlir
     from jaxlib import _jax
     from jaxlib.mlir import ir
@@ -139,8 +140,7 @@ def _export(hlo: bytes) -> tuple[bytes, str, list[tuple[str, list[int]]]]:
         types = map(ir.RankedTensorType, main.attributes["function_type"].value.results)
         results = [(TYPES[str(each.element_type)], list(each.shape)) for each in types]
         code = _portable(mlir.module_to_bytecode(module))
-    header = _jax.XlaComputation(hlo).as_hlo_text().partition("\n")[0]
-    return code, header, results
+    return code, results
 
 
 def _symbol(function: Any) -> str:

@@ -20,7 +20,7 @@ from training.commands.evaluate.trained_network import load
 from training.commands.export import FORMATS, SUFFIXES
 from training.settings.configuration import parse_assignments
 from zoo.deploy.runners import keras_runner, load_export
-from zoo.pretrained.records import all_records
+from zoo.pretrained.records import shipped_sets
 
 
 def compare(name: str, settings: list[str], folder: Path) -> None:
@@ -47,7 +47,7 @@ def compare(name: str, settings: list[str], folder: Path) -> None:
 
 def main() -> None:
     settings = [word for word in sys.argv[1:] if "=" in word]
-    shipped = [f"{each.model}/{each.name}" for each in all_records() if each.access == "shipped"]
+    shipped = [f"{each.model}/{each.name}" for each in shipped_sets()]
     for name in [word for word in sys.argv[1:] if "=" not in word] or shipped:
         with tempfile.TemporaryDirectory() as folder:
             compare(name, settings, Path(folder))

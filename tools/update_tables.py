@@ -10,7 +10,7 @@ from tools.c_targets.tables import firmware_rows, matrix_rows
 from tools.document_tables.c_layers import c_layers
 from tools.document_tables.latency import facts, headline, latency, layers, queue
 from tools.document_tables.markdown import markdown
-from tools.document_tables.models import family, models, shipped_sets, weight_sets
+from tools.document_tables.models import family, models, shipped, weight_sets
 from tools.document_tables.test_tiers import tiers
 from tools.document_tables.trained import (
     ablation,
@@ -35,7 +35,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "family_xnornet_plus_plus": lambda: family("1909.13863"),
     "family_sdbnn": lambda: family("2103.02394"),
     "weight_sets": weight_sets,
-    "shipped_sets": shipped_sets,
+    "shipped": shipped,
     "accuracy": accuracy,
     "cifar10": cifar10,
     "exports": exports,

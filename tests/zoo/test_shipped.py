@@ -17,11 +17,11 @@ from training.settings.discovery import find_task, recipe_tasks
 from training.settings.shortest_command import shortest_command
 from zoo.files import sha256
 from zoo.pretrained import cache
-from zoo.pretrained.records import all_records, measured_top1
+from zoo.pretrained.records import measured_top1, shipped_sets
 from zoo.weights.files import is_packed
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = [each for each in all_records() if each.access == "shipped"]
+SHIPPED = shipped_sets()
 
 
 def row_of(record):

@@ -18,9 +18,9 @@ from training.commands.saved_network import without_softmax
 from training.data import CIFAR10_SAMPLE
 from zoo.deploy import to_c
 from zoo.errors import DeployError
-from zoo.pretrained.records import all_records
+from zoo.pretrained.records import shipped_sets
 
-SHIPPED = tuple(dict.fromkeys(each.model for each in all_records() if each.access == "shipped"))
+SHIPPED = tuple(dict.fromkeys(each.model for each in shipped_sets()))
 HEAVY = ("RealResNet20", "SDBNNVGGSmall")  # emulators need a second or more per image
 # The memory of, for example, ST's STM32F401RE: 512 KB of flash and 96 KB of RAM.
 SMALL_PART = Part(flash=512 << 10, ram=96 << 10)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tools.document_tables.markdown import optional, table_of
 from zoo import catalog
-from zoo.pretrained.records import WeightSet, measured_top1, published_sets, sets_of
+from zoo.pretrained.records import WeightSet, measured_top1, published_sets, sets_of, shipped_sets
 
 
 def models(origin: str = "zoo") -> str:
@@ -83,10 +83,10 @@ SHIPPED_COLUMNS: dict[str, Callable[[WeightSet], str]] = {
 }
 
 
-def shipped_sets() -> str:
+def shipped() -> str:
     """Return the weight sets in the package, the best first."""
-    sets = [each for each in published_sets() if each.access == "shipped"]
-    return table_of(SHIPPED_COLUMNS, sorted(sets, key=lambda each: -(each.measured_top1 or 0)))
+    best_first = sorted(shipped_sets(), key=lambda each: -(each.measured_top1 or 0))
+    return table_of(SHIPPED_COLUMNS, best_first)
 
 
 def weight_sets() -> str:

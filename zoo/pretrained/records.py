@@ -132,6 +132,11 @@ def published_sets() -> list[WeightSet]:
     return [each for each in all_records() if each.access != "none published"]
 
 
+def shipped_sets() -> list[WeightSet]:
+    """Return the sets in the package."""
+    return [each for each in all_records() if each.access == "shipped"]
+
+
 def records_of(model: str) -> list[WeightSet]:
     """Return the existing sets of one model."""
     return [each for each in published_sets() if each.model == model]

@@ -44,7 +44,10 @@ def _empty_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def one_block_a_group() -> Callable[[], AbstractContextManager[None]]:
-    """In its context, ResNet-20s have one block per group: they are built in half the time."""
+    """In its context, ResNet-20s have one block per group, and the binary ones only two groups.
+
+    They are built, traced and compiled in a third of the time.
+    """
 
     @contextmanager
     def context():
@@ -52,6 +55,7 @@ def one_block_a_group() -> Callable[[], AbstractContextManager[None]]:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(CifarResNet20, "blocks", 1)
+            patch.setattr(CifarResNet20, "filters", (16, 32))
             yield
 
     return context
@@ -59,9 +63,18 @@ def one_block_a_group() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="module")
 def one_block(one_block_a_group):
-    """Give the ResNet-20s of a module one block per group."""
+    """Make the ResNet-20s of a module small, as in the context of `one_block_a_group`."""
     with one_block_a_group():
         yield
+
+
+@pytest.fixture
+def three_blocks(monkeypatch):
+    """Give the ResNet-20s of one test their real size, in a module with `one_block`."""
+    from zoo.models._resnet import CifarResNet20
+
+    monkeypatch.setattr(CifarResNet20, "blocks", 3)
+    monkeypatch.setattr(CifarResNet20, "filters", (16, 32, 64))
 
 
 @pytest.fixture

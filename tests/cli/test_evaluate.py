@@ -20,6 +20,8 @@ from training.loop.accuracy_pass import AccuracyPass
 from zoo.files import sha256
 from zoo.weights.load import save_weights
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 CLASSES = [f"class{label}" for label in range(7)]
 PER_CLASS = 4
 MEAN, STD = sum((0.485, 0.456, 0.406)) / 3, sum((0.229, 0.224, 0.225)) / 3
@@ -36,7 +38,7 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, 
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory) -> SimpleNamespace:
+def toy(tmp_path_factory, one_block) -> SimpleNamespace:
     """A narrow network that predicts each class for some images, and images in class folders."""
     root = tmp_path_factory.mktemp("evaluate")
     draws = np.random.default_rng(3)
@@ -251,7 +253,6 @@ def test_the_published_figure_is_compared_and_a_gap_recorded(run, tmp_path):
         ("RealResNet2", [], {}, (), "no model 'RealResNet2'; did you mean 'RealResNet20'?"),
         ("runs/none", [], {}, (), "There is no 'runs/none': give a model of `lqz list`"),
         (".", [], {}, (), "is not a run of `lqz train`: it has no config.json"),
-        ("RealResNet20", [], {}, ["weights"], "another class count, width or input size"),
         ("RealResNet20", [], {"weights": "none"}, (), "Random weights have no accuracy"),
         ("BiRealNet18", [], {}, ["weights", "width"], "give weights=FILE, a run directory"),
         ("RealResNet20", [], {"weights": "no.npz"}, (), "There is no weights file 'no.npz'."),
@@ -272,6 +273,12 @@ def test_mistakes_are_one_sentence(run, tmp_path, model, options, settings, with
     code, out, err = run(model, *options, without=without, **settings)
     assert code == 2 and out == "" and text in err and len(err.splitlines()) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def test_the_packages_set_for_another_class_count_and_width(three_blocks, run):
+    code, out, err = run("RealResNet20", without=["weights"])
+    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert "another class count, width or input size" in err
 
 
 def test_a_network_of_another_image_size_or_class_count(toy, run):

@@ -20,13 +20,15 @@ from zoo.pretrained.records import ImagePreprocessing
 from zoo.weights import save_weights
 from zoo.weights.files import describe_npz, read_npz
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 CLASSES = ["a tall one", "zig zag", "\u00e9toile"]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 SIZE = 20
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_block):
     """A finished run on three classes of colour images, with an unusual normalisation."""
     root = tmp_path_factory.mktemp("network")
     draws = np.random.default_rng(0)
@@ -254,7 +256,7 @@ def test_a_file_has_random_weights_only_by_that_word(lqz, tmp_path):
     assert json.loads((tmp_path / "c" / "model.json").read_text())["classes"] is None
 
 
-def test_the_default_set_is_the_librarys(capfd, tmp_path):
+def test_the_default_set_is_the_librarys(three_blocks, capfd, tmp_path):
     """The package's own weights: the exported file computes the same as `zoo.ReActNet20()`."""
     target = tmp_path / "out.tflite"
     assert cli.main(["export", "ReActNet20", "--format", "tflite", "-o", str(target)]) == 0

@@ -9,10 +9,12 @@ HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "zoo" / "models")]
 
 
-@pytest.fixture
-def hasty_cc(tmp_path_factory, monkeypatch):
-    """Use the C compiler without optimisation, for tests that do not need it."""
+@pytest.fixture(scope="module")
+def hasty_cc(tmp_path_factory):
+    """Use the C compiler without optimisation and for any machine, where speed is not tested."""
     script = tmp_path_factory.mktemp("cc") / "cc"
-    script.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
+    script.write_text('#!/bin/sh\nexec cc "$@" -O0 -DBNN_ONLY_PORTABLE\n')
     script.chmod(0o755)
-    monkeypatch.setenv("CC", str(script))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", str(script))
+        yield

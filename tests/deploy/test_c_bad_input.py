@@ -240,12 +240,12 @@ def test_images_of_other_shapes(tmp_path):
 # --- the command line -----------------------------------------------------------------------------
 
 
-def test_export_command(tmp_path, capfd, monkeypatch):
+def test_export_command(hasty_cc, tmp_path, capfd):
     words = ["export", "ReActNet20", "weights=cifar10", "--format", "c", "-o"]
     assert cli.main([*words, str(tmp_path / "c")]) == 0
     out, err = capfd.readouterr()
     assert "18 binary convolutions" in out and err == ""
-    network = load_c(tmp_path / "c", flags=("-O1",))
+    network = load_c(tmp_path / "c")
     assert network.classes[3] == "cat"
     model = zoo.ReActNet20(classifier_activation=None)
     image = np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32)

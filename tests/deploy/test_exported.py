@@ -95,7 +95,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=FORMATS)
-def exported(request, small):
+def exported(request, small, hasty_cc):
     """An export in one of the formats: its kind and its path."""
     path = small.root / FORMATS[request.param]
     words = ["export", str(small.keras), "--format", request.param, "-o", str(path)]

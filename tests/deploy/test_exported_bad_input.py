@@ -16,6 +16,7 @@ from zoo.deploy.lce.flatbuffer import read_note, with_note
 from zoo.deploy.runners import keras_runner
 from zoo.errors import DeployError, FileError, InvalidValueError
 
+pytestmark = pytest.mark.usefixtures("hasty_cc", "one_block")
 keras = tf.keras.layers
 
 
@@ -26,7 +27,7 @@ def network(size: int = 8, classes: int = 3) -> tf.keras.Model:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, hasty_cc):
     """A network's file, and some exports of it that take little time."""
     root = tmp_path_factory.mktemp("exports")
     network().save(root / "net.keras")

@@ -19,6 +19,8 @@ from zoo.errors import ZooError
 from zoo.files import sha256
 from zoo.weights import load_features, load_weights, save_weights
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 MODEL = "RealResNet20"
 MOST_MEMORY = 700 * 2**20  # bytes that the process may take besides what it has
 
@@ -37,7 +39,7 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(one_block):
     return zoo.RealResNet20(weights=None)
 
 

@@ -16,6 +16,8 @@ from training.recipes.sdbnn import SDBNNResNet20
 from training.settings.configuration import configure_task, parse_assignments
 from zoo.errors import InvalidValueError
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 
 def stages(task, *settings):
     return configure_task(task, parse_assignments(settings)).planned_stages()

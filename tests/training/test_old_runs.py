@@ -61,6 +61,7 @@ def test_a_finished_run_is_evaluated_and_known_again(run, capsys):
     assert sha256(directory / "1-real" / "realresnet20.npz") == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint(run, capsys):
     directory = run("interrupted")
     config = json.loads((directory / "config.json").read_text())

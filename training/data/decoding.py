@@ -159,7 +159,7 @@ def check_first_image(dataset: EncodedImages, preprocessing: ImagePreprocessing)
     Without this check every image would count as unreadable.
     """
     with reading(dataset):
-        example = next(iter(without_autotuning(dataset.examples(dataset.train_split).take(1))))
+        example = next(iter(dataset.examples(dataset.train_split).take(1)))
     try:
         image = preprocessing.decode(example["image"])
     except tf.errors.OpError:

@@ -57,7 +57,10 @@ class EncodedImages(abc.ABC):
 
     @abc.abstractmethod
     def examples(self, split: str) -> tf.data.Dataset:
-        """Return every example of a split once, always in the same order."""
+        """Return every example of a split once, always in the same order.
+
+        Data sets of this package return it `without_autotuning`.
+        """
 
     @abc.abstractmethod
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:

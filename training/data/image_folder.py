@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from training.data.encoded import EncodedImages
+from training.data.encoded import EncodedImages, without_autotuning
 from training.data.image_files import ImageReader, beginning
 from training.data.layout import (
     EVERY,
@@ -165,7 +165,7 @@ class ImageFolder(EncodedImages, Dataset):
     def examples(self, split: str) -> tf.data.Dataset:
         """Return every example of a split once, ordered by class and file name."""
         files = self._files(split)
-        return self._read(np.array(files.paths), files.labels)
+        return without_autotuning(self._read(np.array(files.paths), files.labels))
 
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
         """Return examples without end. All names are shuffled, so `buffer` has no effect."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from training.data.encoded import EncodedImages, shuffled
+from training.data.encoded import EncodedImages, shuffled, without_autotuning
 from zoo.adapters.zookeeper import Field, utils
 from zoo.adapters.zookeeper_tf import TFDSDataset
 from zoo.errors import DatasetError, InvalidValueError
@@ -102,7 +102,7 @@ class PreparedImages(EncodedImages, TFDSDataset):
 
     def examples(self, split: str) -> tf.data.Dataset:
         """Return every example of a split once, in file order."""
-        return self._records(split, None)
+        return without_autotuning(self._records(split, None))
 
     def stream(self, split: str, seed: int, buffer: int, start: int = 0) -> tf.data.Dataset:
         """Return examples without end: files in seeded order, 16 read alternately, then shuffled.

@@ -86,7 +86,7 @@ def fits(count: int) -> bool:
 def load(dataset: EncodedImages, split: str) -> EncodedSplit:
     """Read a split's encoded images into memory, in the data set's fixed order."""
     with tf.device("/CPU:0"), reading(dataset):
-        batches = list(without_autotuning(dataset.examples(split).batch(1024)))
+        batches = list(dataset.examples(split).batch(1024))
         images, labels, names = (
             tf.concat([batch[key] for batch in batches], 0) for key in ("image", "label", "name")
         )

@@ -196,6 +196,7 @@ class TestNumbers:
         for key in stored:
             assert relative(thin(gradients[key.removeprefix("grad:")]), numbers[key]) < 1e-5, key
 
+    @pytest.mark.slow
     def test_small_case_in_float32(self, name):
         numbers, small = np.load(GOLDEN / f"{name}.npz"), LISTINGS[name]["small"]
         shape, seed = small["eval"]["input_shape"], small["eval"]["input_seed"]

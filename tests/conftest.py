@@ -68,6 +68,18 @@ def one_block(one_block_a_group):
         yield
 
 
+@pytest.fixture(scope="module")
+def short_quicknet():
+    """Give larq-zoo's QuickNets one block per section: half of their layers."""
+    from larq_zoo.sota.quicknet import QuickNetFactory
+
+    import zoo.keras2  # noqa: F401 (before TensorFlow)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickNetFactory.section_blocks, "_default", (1, 1, 1, 1))
+        yield
+
+
 @pytest.fixture
 def three_blocks(monkeypatch):
     """Give the ResNet-20s of one test their real size, in a module with `one_block`."""

@@ -52,7 +52,7 @@ TIERS = {
     ),
     "attacks": Tier(
         "make test-attacks",
-        "runs with kills, full disks, bad files, lost connections; counts attacks tried and held",
+        "runs with kills, also of workers, full disks, bad files, lost connections; counts attacks",
         ("-m", "attacks", *TWO_AT_A_TIME, "tests/attacks"),
     ),
     "C targets": Tier(
@@ -62,7 +62,7 @@ TIERS = {
     ),
     "slow": Tier(
         "make test-slow",
-        "every network and recipe, `kill -9` in every stage, workers killed, pages in Chromium",
+        "every network and recipe, `kill -9` in every stage, two workers, pages in Chromium",
         ("-m", "slow", *TWO_AT_A_TIME),
     ),
     "notebooks": Tier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import errno
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,11 +53,12 @@ def is_writable(folder: Path) -> bool:
 
 
 def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
-    """Make the folder of a file; raise `error` if the file cannot be written there.
+    """Raise `error` if a file cannot be written; leave no file and no new folder.
 
     Raises:
         FileError, or the class `error`: it names the file, or the folder that cannot be written.
     """
+    made = _missing(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -65,8 +67,23 @@ def require_writable(path: Path, error: type[ZooError] = FileError) -> None:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
     except OSError as reason:
-        target = reason.filename if path.parent.is_dir() and path.exists() else path.parent
+        named = os.path.exists(path) or reason.errno == errno.ENAMETOOLONG
+        target = reason.filename if named else path.parent
         raise error(f"'{printable(str(target))}' cannot be written: {reason.strerror}.") from reason
+    finally:
+        _remove_empty(made)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return those of `folder` and its parents that do not exist, the innermost first."""
+    return [each for each in (folder, *folder.absolute().parents) if not os.path.exists(each)]
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those folders that are empty."""
+    for each in folders:
+        with suppress(OSError):
+            each.rmdir()
 
 
 @contextmanager
@@ -101,7 +118,7 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
     the two in one step, so readers always find a complete directory, even if this process is
     killed.
     """
-    made = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
+    made = _missing(directory)
     target = directory.resolve()
     draft = draft_of(target)
     old = draft.with_name(f".{target.name[:200]}-old.{os.getpid()}")
@@ -122,11 +139,7 @@ def write_directory(directory: Path, fill: Callable[[Path], Any]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         if old.is_dir() and not target.exists():
             old.rename(target)
-        for each in made:  # the innermost first; rmdir keeps folders that are not empty
-            try:
-                each.rmdir()
-            except OSError:
-                continue
+        _remove_empty(made)
         raise
 
 

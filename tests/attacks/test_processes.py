@@ -167,17 +167,21 @@ def start_two(lqz, ports, *more, **settings):
     ]
 
 
-def test_a_worker_is_killed_and_started_again(lqz, ports):
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "other"])
+def test_a_worker_is_killed_and_started_again(lqz, ports, victim):
     calm = start_two(lqz, (free_port(), free_port()), output_dir="calm")
     for process in calm:
         lqz.end_of(process).held()
-    first, second = start_two(lqz, ports, epochs=2)
-    wait_until(checkpointed(lqz.folder / "run0"), first)
-    second.kill()
-    second.communicate()
-    again = lqz.start_train({"output_dir": "run1"}, env=cluster(ports, 1))
-    for process in (first, again):
-        lqz.end_of(process, 2 * LIMIT).held()
+    workers = start_two(lqz, ports)
+    wait_until(checkpointed(lqz.folder / "run0"), workers[0])
+    workers[victim].kill()
+    workers[victim].communicate()
+    time.sleep(5)
+    assert workers[1 - victim].poll() is None  # it waits
+    again = {"output_dir": f"run{victim}"}
+    workers[victim] = lqz.start_train(again, env=cluster(ports, victim))
+    ends = [lqz.end_of(process, 2 * LIMIT).held() for process in workers]
+    assert "Error: Lost " in ends[1 - victim].err and "Continuing stage" in ends[0].out
     assert weights_of(lqz.folder / "run0") == weights_of(lqz.folder / "calm")
 
 

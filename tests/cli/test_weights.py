@@ -210,7 +210,7 @@ def test_what_is_packed_is_listed_as_such(capsys):
     assert version > 1  # the second replaced the first
 
 
-def test_larq_zoos_file_under_a_name(lqz, home, tmp_path):
+def test_larq_zoos_file_under_a_name(short_quicknet, lqz, home, tmp_path):
     theirs = zoo.get_model("QuickNetSmall", weights=None)
     theirs.save_weights(tmp_path / "theirs.h5")
     code, out, err = lqz("convert", "QuickNetSmall", "theirs.h5", "--name", "mine")

@@ -31,9 +31,9 @@ assert {ROWS[name].family for name in QUICK} == {row.family for row in ROWS.valu
 def quick_network(name: str) -> tf.keras.Model:
     """Build a small network of a family with random weights; it returns logits.
 
-    A ResNet-20 has one block per group: each kind of block is there.
+    A ResNet-20 has two groups of one block: each kind of block is there.
     """
-    with mock.patch.object(CifarResNet20, "blocks", 1):
+    with mock.patch.multiple(CifarResNet20, blocks=1, filters=(16, 32)):
         return randomize(build(name, classifier_activation=None, **QUICK[name]))
 
 

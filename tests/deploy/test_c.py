@@ -13,7 +13,7 @@ from networks import QUICK, binary_names, quick_network, relative, turned
 from sums import binary, sums_network, symmetric
 
 import zoo
-from zoo.deploy import _check, load_c, to_c
+from zoo.deploy import _check, to_c
 from zoo.deploy.c.load import CNetwork, read_manifest
 from zoo.layers import LeakyClip, SubsamplePad
 
@@ -27,19 +27,29 @@ pytestmark = needs_compiler
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """Export, compile and load a model; kernels are compiled once for each instruction set."""
+def linked(tmp_path_factory):
+    """Compile and load an export; the kernels are compiled once for each instruction set."""
     folder = tmp_path_factory.mktemp("kernels")
 
-    def compiled(model, directory, instructions="best", **options):
-        export = to_c(model, directory, **options)
-        kernels, library = folder / f"{instructions}.o", directory / "network.so"
+    def linked(export, library, instructions="best"):
+        directory, kernels = export.directory, folder / f"{instructions}.o"
         command = ["cc", *QUICKLY, *SETS[instructions], "-fPIC"]
         if not kernels.exists():
             subprocess.run([*command, "-c", directory / "bnn.c", "-o", kernels], check=True)
         sources = [directory / f"{export.name}.c", kernels]
         subprocess.run([*command, "-shared", *sources, "-o", library, "-lm"], check=True)
         return CNetwork(read_manifest(directory), library)
+
+    return linked
+
+
+@pytest.fixture(scope="module")
+def compiled(linked):
+    """Export, compile and load a model."""
+
+    def compiled(model, directory, instructions="best", **options):
+        export = to_c(model, directory, **options)
+        return linked(export, directory / "network.so", instructions)
 
     return compiled
 
@@ -230,8 +240,8 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def loaded(trained):
-    return load_c(trained[1].directory, flags=QUICKLY)
+def loaded(trained, linked, tmp_path_factory):
+    return linked(trained[1], tmp_path_factory.mktemp("loaded") / "network.so")
 
 
 def test_trained_logits_of_numbers_and_of_bytes(trained, loaded):

@@ -186,7 +186,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize(
-    ("seed", "draws"), [(0, 5), pytest.param(2026, 40, marks=pytest.mark.slow)]
+    ("seed", "draws"), [(0, 5), pytest.param(2026, 20, marks=pytest.mark.slow)]
 )
 def test_what_a_dry_run_accepts_a_run_accepts(seed, draws, small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

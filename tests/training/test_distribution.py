@@ -219,27 +219,6 @@ def test_two_workers_give_the_weights_of_one(one, two):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "other"])
-def test_a_killed_worker_rejoins_and_the_run_ends_the_same(
-    start_workers, free_ports, two, tmp_path, victim
-):
-    ports = free_ports(2)
-    processes = start_workers(tmp_path, ports)
-    wait_for(tmp_path / "run0" / "1-teacher" / "checkpoints.json", processes)
-    processes[victim].kill()
-    processes[victim].communicate()
-    time.sleep(5)
-    assert processes[1 - victim].poll() is None  # the worker waits
-    [processes[victim]] = start_workers(tmp_path, ports, only=[victim])
-    ends = [process.communicate(timeout=600) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], ends
-    assert "Error: Lost " in ends[1 - victim][1] and "Traceback" not in str(ends)
-    assert "Continuing stage 'teacher' after step" in ends[0][0]
-    assert_same_weights(two[0] / "run0", tmp_path / "run0", atol=0)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_ctrl_c_on_one_stops_all_and_one_alone_can_continue(
     lqz, settings, float64, start_workers, free_ports, one, tmp_path
 ):

@@ -9,22 +9,22 @@ import pytest
 
 from zoo.files import sha256
 
+# Other state that changes from step to step.
+MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
+
 
 @pytest.fixture(scope="module")
 def settings(tiny) -> dict:
     """Several steps per epoch and epochs per stage, with a checkpoint after every call."""
     return {
         **tiny,
+        **MOVING,
         "batch_size": 8,
         "epochs": 2,
         "teacher_epochs": 2,
         "tensorboard": False,
         "checkpoint_minutes": 0,
     }
-
-
-# Other state that changes from step to step.
-MOVING = {"ema": 0.9, "accumulate": 2, "gradient_clip": 1.0, "warmup_epochs": 1}
 
 
 def hashes(directory) -> dict[str, str]:
@@ -53,14 +53,6 @@ def uninterrupted(lqz, settings, tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module")
-def uninterrupted_moving(lqz, settings, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("moving") / "run"
-    done = lqz.run(directory.parent, "ReActNet", {**settings, **MOVING, "output_dir": directory})
-    assert done.returncode == 0, done.stderr
-    return directory
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
@@ -81,11 +73,8 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_the_same(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_killed_at_random_in_every_stage_it_ends_bit_equal(
-    lqz, settings, uninterrupted_moving, tmp_path
-):
-    directory, uninterrupted = tmp_path / "run", uninterrupted_moving
-    settings = {**settings, **MOVING}
+def test_killed_at_random_in_every_stage_it_ends_bit_equal(lqz, settings, uninterrupted, tmp_path):
+    directory = tmp_path / "run"
     draw = random.Random(0)
     kills = 0
     for stage in ("1-teacher", "2-binary-activations", "3-binary"):

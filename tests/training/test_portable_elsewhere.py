@@ -15,14 +15,15 @@ import pytest
 from training.cli import main
 from zoo.weights.files import read_arrays
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_block")]
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
 
+EPOCHS = 40
 SETTINGS = (
     "dataset=FashionMNIST",
     "preprocessing.padding=0",
     "preprocessing.flip=False",
-    "epochs=6",
+    f"epochs={EPOCHS}",
     "batch_size=80",
     "dataset.train_split=train[:400]",
     "tensorboard=False",
@@ -40,8 +41,8 @@ def python(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    """Six epochs of five steps of a whole network on some of the embedded images."""
+def program(tmp_path_factory, one_block) -> Path:
+    """Epochs of five steps of a small network on some of the embedded images."""
     root = tmp_path_factory.mktemp("program")
     command = ["train", "SDBNNResNet20", *SETTINGS, f"output_dir={root / 'run'}"]
     assert main([*command, "--program", str(root / "program")]) == 0
@@ -83,7 +84,7 @@ def whole(python, program, tmp_path_factory) -> Path:
     """The program after all its epochs, without an interruption."""
     folder = Path(shutil.copytree(program, tmp_path_factory.mktemp("whole") / "program"))
     out = finish(start(python, folder))
-    assert out.count("epoch ") == 6 and "All epochs are done" in out
+    assert out.count("epoch ") == EPOCHS and "All epochs are done" in out
     return folder
 
 
@@ -93,13 +94,13 @@ def test_a_program_goes_on_after_any_end(python, program, whole, how, tmp_path):
     folder = Path(shutil.copytree(program, tmp_path / "program"))
     process = start(python, folder)
     for line in process.stdout:
-        if "epoch 2/6" in line:
+        if f"epoch 2/{EPOCHS}" in line:
             break
-    time.sleep(1)  # during the third epoch
+    time.sleep(1)  # within a later epoch
     process.send_signal(how)
     process.communicate(timeout=300)
     loop = json.loads(read_arrays(folder / "state.npz")["loop"].tobytes())
-    assert 10 <= loop["done_steps"] < 30 and len(loop["history"]) >= 2
+    assert 10 <= loop["done_steps"] < 5 * EPOCHS and len(loop["history"]) >= 2
     finish(start(python, folder))
     assert_same(whole, folder)
     assert not list(folder.glob(".*"))[1:]  # at most the temporary file of the killed process
@@ -117,5 +118,5 @@ def test_the_state_that_the_newest_jax_left_comes_back(whole, capsys):
     run = whole.parent / "run"
     command = ["train", "SDBNNResNet20", *SETTINGS, f"output_dir={run}"]
     assert main([*command, "--from-program", str(whole)]) == 0
-    assert "6" in capsys.readouterr().out
+    assert "top-1 of 2,500" in capsys.readouterr().out
     assert "JAX" in json.loads((run / "1-binary" / "result.json").read_text())["devices"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import FileError
-from zoo.files import drafted, expanded, remove_drafts, write_directory
+from zoo.files import drafted, expanded, remove_drafts, require_writable, write_directory
 
 
 def test_a_draft_takes_the_place_of_the_file(tmp_path):
@@ -95,3 +95,16 @@ def test_whoever_looks_finds_a_whole_directory(tmp_path):
     assert (target / "a").read_text().isdigit()
     write_directory(target, lambda folder: (folder / "a").write_text("end"))
     assert os.listdir(tmp_path) == ["export"]
+
+
+def test_a_question_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    require_writable(tmp_path / "new" / "folder" / "file")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    require_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(FileError, match=r"file' cannot be written: File exists"):
+        require_writable(tmp_path / "file" / "below")
+    with pytest.raises(FileError, match="cannot be written: File name too long"):
+        require_writable(tmp_path / "new" / ("x" * 300) / "file")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

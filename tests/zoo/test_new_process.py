@@ -55,7 +55,7 @@ SPAWN += "[model]))"
 
 
 @pytest.mark.parametrize(
-    "form", [pytest.param(f, marks=[] if f == "pickle" else [pytest.mark.slow]) for f in FIRST]
+    "form", [pytest.param(f, marks=[] if f == "keras" else [pytest.mark.slow]) for f in FIRST]
 )
 def test_layers_are_known_by_importing_zoo(form, tmp_path):
     model = zoo.ReActNet20()

@@ -78,7 +78,7 @@ for action in (lambda: zoo.ReActNetA, lambda: zoo.get_model("QuickNet", weights=
 @pytest.mark.parametrize(
     ("keras", "first", "why"),
     [
-        ("0", "tf.keras.Model", "is set to 0"),
+        pytest.param("0", "tf.keras.Model", "is set to 0", marks=pytest.mark.slow),
         pytest.param("false", "", "is set to false", marks=pytest.mark.slow),
         pytest.param(None, "tf.keras.Model", "came too late", marks=pytest.mark.slow),
         (None, "from tensorflow.keras import Model", "came too late"),

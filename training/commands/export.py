@@ -224,7 +224,7 @@ def _onnx(network: Any, output: Path, card: ExportCard) -> int:
     from zoo.deploy.onnx.export import checked_onnx
 
     content, difference = checked_onnx(network, {NOTE: card.text()})
-    write_atomically(output, lambda file: file.write(content))
+    _write(output, content)
     _say(difference)
     click.echo("ONNX has no type of one bit: binary weights are stored, and run, in float32.")
     return 0
@@ -233,7 +233,11 @@ def _onnx(network: Any, output: Path, card: ExportCard) -> int:
 def _write_flatbuffer(output: Path, flatbuffer: bytes, card: ExportCard) -> None:
     from zoo.deploy.lce.flatbuffer import with_note
 
-    content = with_note(flatbuffer, NOTE, card.text())
+    _write(output, with_note(flatbuffer, NOTE, card.text()))
+
+
+def _write(output: Path, content: bytes) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, lambda file: file.write(content))
 
 

@@ -177,7 +177,7 @@ def test_arguments_survive_in_saved_model(name, tmp_path):
     round_trip(name, "all", ["saved_model"], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.models
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in ALL if name.endswith("20")])
 def test_first_stage_survives_in_saved_model(name, tmp_path):

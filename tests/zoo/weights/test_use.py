@@ -112,7 +112,7 @@ class TestLarqZoo:
     """larq-zoo's sets are found and loaded in the same way, into larq-zoo's models."""
 
     @pytest.fixture(scope="class")
-    def theirs(self, tmp_path_factory):
+    def theirs(self, short_quicknet, tmp_path_factory):
         tf.keras.utils.set_random_seed(3)
         model = zoo.get_model("QuickNetSmall", weights=None, input_shape=(64, 64, 3))
         path = tmp_path_factory.mktemp("theirs") / "weights.h5"

@@ -126,6 +126,7 @@ def write_row(path: Path, row: Row) -> None:
     at the same time wait for each other.
     """
     require_writable(path, ResultsError)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         before = rows_of(path, type(row))
         places = [index for index, other in enumerate(before) if other.key == row.key]

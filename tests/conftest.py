@@ -43,17 +43,20 @@ def _empty_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def one_block_a_group() -> Callable[[], AbstractContextManager[None]]:
-    """In its context, ResNet-20s have one block per group, and the binary ones only two groups.
+def small_networks_within() -> Callable[[], AbstractContextManager[None]]:
+    """In its context, networks are built, traced and compiled in a third of the time.
 
-    They are built, traced and compiled in a third of the time.
+    ResNet-20s have one block per group, and the binary ones only two groups; ReActNet-A to -C have
+    one block of each kind.
     """
 
     @contextmanager
     def context():
         from zoo.models._resnet import CifarResNet20
+        from zoo.models.reactnet import ReActNetAFactory
 
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ReActNetAFactory, "channels", (32, 64, 128, 128))
             patch.setattr(CifarResNet20, "blocks", 1)
             patch.setattr(CifarResNet20, "filters", (16, 32))
             yield
@@ -62,9 +65,9 @@ def one_block_a_group() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="module")
-def one_block(one_block_a_group):
-    """Make the ResNet-20s of a module small, as in the context of `one_block_a_group`."""
-    with one_block_a_group():
+def small_networks(small_networks_within):
+    """Make the networks of a module small, as in the context of `small_networks_within`."""
+    with small_networks_within():
         yield
 
 
@@ -82,7 +85,7 @@ def short_quicknet():
 
 @pytest.fixture
 def three_blocks(monkeypatch):
-    """Give the ResNet-20s of one test their real size, in a module with `one_block`."""
+    """Give the ResNet-20s of one test their real size, in a module with `small_networks`."""
     from zoo.models._resnet import CifarResNet20
 
     monkeypatch.setattr(CifarResNet20, "blocks", 3)

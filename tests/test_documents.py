@@ -127,7 +127,7 @@ def commands() -> list:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, one_block_a_group):
+def folder(tmp_path_factory, small_networks_within):
     """A folder with the files that the documents mention."""
     from PIL import Image
 
@@ -148,7 +148,7 @@ def folder(tmp_path_factory, one_block_a_group):
     save_weights(zoo.ReActNetA(weights=None), place / "weights.npz")
     few = ("dataset.train_split=train[:500]", "epochs=1", "batch_size=250", "tensorboard=False")
     few += ("dataset=FashionMNIST", "crop_epochs=0")
-    with one_block_a_group():
+    with small_networks_within():
         assert main(["train", "BiRealNet20", *few, f"output_dir={place / 'runs' / 'mine'}"]) == 0
     return place
 

@@ -20,7 +20,7 @@ from training.loop.accuracy_pass import AccuracyPass
 from zoo.files import sha256
 from zoo.weights.load import save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 CLASSES = [f"class{label}" for label in range(7)]
 PER_CLASS = 4
@@ -38,7 +38,7 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, 
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory, one_block) -> SimpleNamespace:
+def toy(tmp_path_factory, small_networks) -> SimpleNamespace:
     """A narrow network that predicts each class for some images, and images in class folders."""
     root = tmp_path_factory.mktemp("evaluate")
     draws = np.random.default_rng(3)

@@ -20,7 +20,7 @@ from zoo.pretrained.records import ImagePreprocessing
 from zoo.weights import save_weights
 from zoo.weights.files import describe_npz, read_npz
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 CLASSES = ["a tall one", "zig zag", "\u00e9toile"]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -28,7 +28,7 @@ SIZE = 20
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, one_block):
+def run(tmp_path_factory, small_networks):
     """A finished run on three classes of colour images, with an unusual normalisation."""
     root = tmp_path_factory.mktemp("network")
     draws = np.random.default_rng(0)

@@ -13,13 +13,13 @@ from zoo.pretrained.find import keeping
 from zoo.pretrained.records import find_record
 from zoo.weights import save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 MODEL = "RealResNet20"
 
 
 @pytest.fixture(scope="module")
-def model(one_block):
+def model(small_networks):
     tf.keras.utils.set_random_seed(1)
     return zoo.RealResNet20(weights=None)
 

@@ -13,6 +13,7 @@ from openvino import opset15
 from zoo.deploy import to_openvino
 from zoo.deploy._signs import is_sign
 from zoo.models._resnet import CifarResNet20
+from zoo.models.reactnet import ReActNetAFactory
 
 # The smallest network of each paper, with arguments that make it smaller; SDBNNResNet20 has gates.
 QUICK: dict[str, dict[str, Any]] = {
@@ -31,9 +32,12 @@ assert {ROWS[name].family for name in QUICK} == {row.family for row in ROWS.valu
 def quick_network(name: str) -> tf.keras.Model:
     """Build a small network of a family with random weights; it returns logits.
 
-    A ResNet-20 has two groups of one block: each kind of block is there.
+    It has one block of each kind.
     """
-    with mock.patch.multiple(CifarResNet20, blocks=1, filters=(16, 32)):
+    with (
+        mock.patch.multiple(CifarResNet20, blocks=1, filters=(16, 32)),
+        mock.patch.object(ReActNetAFactory, "channels", (32, 64, 128, 128)),
+    ):
         return randomize(build(name, classifier_activation=None, **QUICK[name]))
 
 

@@ -24,14 +24,14 @@ from zoo import catalog
 from zoo.deploy import count_binary_convolutions
 from zoo.weights import save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 EXPORTED, CONVOLUTIONS = "ReActNet20", 4
 MODEL = "SDBNNResNet20"  # 32x32, with a published accuracy
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, one_block):
+def trained(tmp_path_factory, small_networks):
     """A network with weights, and their file."""
     folder = tmp_path_factory.mktemp("weights")
     model = randomize(zoo.get_model(EXPORTED, weights=None))

@@ -16,7 +16,7 @@ from zoo.deploy.lce.flatbuffer import read_note, with_note
 from zoo.deploy.runners import keras_runner
 from zoo.errors import DeployError, FileError, InvalidValueError
 
-pytestmark = pytest.mark.usefixtures("hasty_cc", "one_block")
+pytestmark = pytest.mark.usefixtures("hasty_cc", "small_networks")
 keras = tf.keras.layers
 
 

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("openvino")
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept(tmp_path):
     parent, child = pty.openpty()
     command = [sys.executable, "-m", "training", "benchmark", "RealResNet20", "weights=none"]

@@ -19,7 +19,7 @@ from zoo.errors import ZooError
 from zoo.files import sha256
 from zoo.weights import load_features, load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks", "short_quicknet")
 
 MODEL = "RealResNet20"
 MOST_MEMORY = 700 * 2**20  # bytes that the process may take besides what it has
@@ -39,7 +39,7 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(one_block):
+def model(small_networks):
     return zoo.RealResNet20(weights=None)
 
 

@@ -102,10 +102,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def finished(tiny, one_block_a_group, tmp_path_factory) -> SimpleNamespace:
+def finished(tiny, small_networks_within, tmp_path_factory) -> SimpleNamespace:
     """One run of all stages in this process, and its output.
 
-    Its networks have one block per group, as in tests with `one_block`.
+    Its networks are small, as in tests with `small_networks`.
     """
     from training.recipes.reactnet import ReActNet
 
@@ -115,7 +115,7 @@ def finished(tiny, one_block_a_group, tmp_path_factory) -> SimpleNamespace:
         return configure_task(ReActNet, settings)
 
     printed = StringIO()
-    with redirect_stdout(printed), one_block_a_group():
+    with redirect_stdout(printed), small_networks_within():
         run = make().run()
     return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())
 

@@ -16,7 +16,7 @@ from training.recipes.sdbnn import SDBNNResNet20
 from training.settings.configuration import configure_task, parse_assignments
 from zoo.errors import InvalidValueError
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 def stages(task, *settings):

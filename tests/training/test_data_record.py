@@ -13,11 +13,11 @@ from training.settings.configuration import configure_task
 from zoo.errors import RunError
 from zoo.files import write_json
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 @pytest.fixture(scope="module")
-def trained(one_block, image_folder, tmp_path_factory) -> SimpleNamespace:
+def trained(small_networks, image_folder, tmp_path_factory) -> SimpleNamespace:
     """A finished run of a few seconds on a copy of the tiny images."""
     root = tmp_path_factory.mktemp("recorded")
     shutil.copytree(image_folder, root / "images")

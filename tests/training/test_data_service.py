@@ -79,7 +79,7 @@ def test_no_data_service_is_one_sentence_within_seconds(tiny, free_ports, tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_training_with_a_data_service_gives_the_same_weights(
-    one_block, finished, data_service, tmp_path
+    small_networks, finished, data_service, tmp_path
 ):
     """Weights are equal up to float32 rounding: the batches are equal (above), but not their place
     in memory."""

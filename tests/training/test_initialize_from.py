@@ -12,7 +12,7 @@ from zoo.files import sha256
 from zoo.pretrained.find import keeping
 from zoo.weights import save_weights, torch_state
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 WIDTH = {"input_shape": (28, 28, 1), "width": 0.25}
 

@@ -29,7 +29,7 @@ from zoo.errors import RunError
 from zoo.weights.files import read_arrays, write_arrays
 
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 # Every family; SGD and Adam; labels and a teacher; an estimator that changes by epoch.
 FAMILIES = {

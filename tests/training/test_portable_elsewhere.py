@@ -15,7 +15,7 @@ import pytest
 from training.cli import main
 from zoo.weights.files import read_arrays
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_block")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
 pytest.importorskip("jax", reason="JAX beside TensorFlow 2.19 needs Python 3.11")
 
 EPOCHS = 40
@@ -41,7 +41,7 @@ def python(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory, one_block) -> Path:
+def program(tmp_path_factory, small_networks) -> Path:
     """Epochs of five steps of a small network on some of the embedded images."""
     root = tmp_path_factory.mktemp("program")
     command = ["train", "SDBNNResNet20", *SETTINGS, f"output_dir={root / 'run'}"]

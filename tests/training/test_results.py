@@ -28,7 +28,7 @@ from zoo.models._resnet import CifarResNet20
 from zoo.pretrained import cache
 from zoo.pretrained.records import find_record
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 REAL_SHIPPED = cache.SHIPPED
 

@@ -20,7 +20,7 @@ from training.settings.configuration import configure_task
 from zoo.models._resnet import CifarResNet20
 from zoo.weights import save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 # What changes from step to step. Kill tests also accumulate gradients, which is over in one step.
 MOVING = {"ema": 0.9, "gradient_clip": 1.0, "warmup_epochs": 1}

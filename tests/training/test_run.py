@@ -20,7 +20,7 @@ from zoo.errors import InvalidValueError, RunError
 from zoo.files import sha256
 from zoo.weights.files import read_npz
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 STAGES = ("teacher", "binary activations", "binary")
 

@@ -12,7 +12,7 @@ from training.settings.configuration import configure_task
 from zoo.errors import InvalidValueError, RunError, UnknownNameError
 from zoo.files import write_json
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 @pytest.mark.slow

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # Logical devices must be made before TensorFlow does anything else: use a separate process.
 SCRIPT = """
 import numpy as np
@@ -71,6 +73,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_give_what_the_whole_batch_gives():
     root = Path(__file__).parents[2]
     done = subprocess.run(

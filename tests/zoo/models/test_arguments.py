@@ -29,7 +29,7 @@ from case import (
 import zoo
 from zoo.weights import save_weights
 
-pytestmark = pytest.mark.usefixtures("one_block")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 # Every argument, with a value that differs from its default and from the layer's default (which a
 # layer takes if it does not save the value), and the other arguments that it needs for an effect.

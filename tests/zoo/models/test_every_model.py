@@ -105,8 +105,8 @@ class TestSmall:
     """One small model with random weights serves all of these."""
 
     @pytest.fixture(scope="class")
-    def model(self, name, one_block_a_group):
-        with one_block_a_group():
+    def model(self, name, small_networks_within):
+        with small_networks_within():
             return randomize(build(name))
 
     def test_probabilities(self, model):
@@ -192,8 +192,8 @@ def policy(name: str):
     "kind", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
-def test_mixed_precision(name, kind, one_block_a_group):
-    with policy(kind), one_block_a_group():
+def test_mixed_precision(name, kind, small_networks_within):
+    with policy(kind), small_networks_within():
         model = randomize(build(name))
     assert {variable.dtype for variable in map(raw, model.weights)} == {tf.float32}
     convolution = next(each for each in model.layers if isinstance(each, SymmetricConv2D))
@@ -209,8 +209,8 @@ def test_mixed_precision(name, kind, one_block_a_group):
 
 
 @pytest.fixture
-def small(one_block_a_group):
-    with one_block_a_group():
+def small(small_networks_within):
+    with small_networks_within():
         yield
 
 

@@ -9,7 +9,7 @@ import zoo
 from zoo.errors import InvalidValueError
 from zoo.weights import save_weights, torch_state
 
-pytestmark = pytest.mark.usefixtures("one_block", "short_quicknet")
+pytestmark = pytest.mark.usefixtures("small_networks", "short_quicknet")
 
 FAMILIES = sorted({row.family for row in ROWS.values()})
 LIGHTEST = [lightest(family, "weights") for family in FAMILIES]

@@ -11,7 +11,7 @@ from weights_fixtures import mirror, register, server, unchanged  # noqa: F401 (
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small(one_block):
+def _small(small_networks):
     """Reading and checking weights does not depend on the number of blocks.
 
     All ResNet-20s have the same groups, because some tests exchange their weights.

@@ -76,8 +76,6 @@ def short_quicknet():
     """Give larq-zoo's QuickNets one block per section: half of their layers."""
     from larq_zoo.sota.quicknet import QuickNetFactory
 
-    import zoo.keras2  # noqa: F401 (before TensorFlow)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(QuickNetFactory.section_blocks, "_default", (1, 1, 1, 1))
         yield

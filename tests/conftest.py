@@ -2,11 +2,11 @@
 
 import gc
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
 
 import psutil
 import pytest
+
+from tests.small_networks import small_networks
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,32 +42,10 @@ def _empty_cache(tmp_path_factory):
     os.environ["ZOO_HOME"] = str(tmp_path_factory.mktemp("zoo_home"))
 
 
-@pytest.fixture(scope="session")
-def small_networks_within() -> Callable[[], AbstractContextManager[None]]:
-    """In its context, networks are built, traced and compiled in a third of the time.
-
-    ResNet-20s have one block per group, and the binary ones only two groups; ReActNet-A to -C have
-    one block of each kind.
-    """
-
-    @contextmanager
-    def context():
-        from zoo.models._resnet import CifarResNet20
-        from zoo.models.reactnet import ReActNetAFactory
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ReActNetAFactory, "channels", (32, 64, 128, 128))
-            patch.setattr(CifarResNet20, "blocks", 1)
-            patch.setattr(CifarResNet20, "filters", (16, 32))
-            yield
-
-    return context
-
-
-@pytest.fixture(scope="module")
-def small_networks(small_networks_within):
-    """Make the networks of a module small, as in the context of `small_networks_within`."""
-    with small_networks_within():
+@pytest.fixture(scope="module", name="small_networks")
+def _small_networks():
+    """Make the networks of a module small, as `tests.small_networks` says."""
+    with small_networks():
         yield
 
 

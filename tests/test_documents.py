@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.small_networks import small_networks
 from tools.update_tables import DOCUMENTS, ROOT, TABLES, filled
 from training.commands.evaluate.accuracy_table import ACCURACY, read_rows
 
@@ -127,7 +128,7 @@ def commands() -> list:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, small_networks_within):
+def folder(tmp_path_factory):
     """A folder with the files that the documents mention."""
     from PIL import Image
 
@@ -148,7 +149,7 @@ def folder(tmp_path_factory, small_networks_within):
     save_weights(zoo.ReActNetA(weights=None), place / "weights.npz")
     few = ("dataset.train_split=train[:500]", "epochs=1", "batch_size=250", "tensorboard=False")
     few += ("dataset=FashionMNIST", "crop_epochs=0")
-    with small_networks_within():
+    with small_networks():
         assert main(["train", "BiRealNet20", *few, f"output_dir={place / 'runs' / 'mine'}"]) == 0
     return place
 

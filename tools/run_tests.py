@@ -52,7 +52,7 @@ TIERS = {
     ),
     "attacks": Tier(
         "make test-attacks",
-        "runs with kills, also of workers, full disks, bad files, lost connections; counts attacks",
+        "kills of runs and workers, full disks, bad files, lost connections; counts tried and held",
         ("-m", "attacks", *TWO_AT_A_TIME, "tests/attacks"),
     ),
     "C targets": Tier(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import openvino as ov
@@ -10,10 +9,9 @@ import tensorflow as tf
 from case import ROWS, build, randomize
 from openvino import opset15
 
+from tests.small_networks import small_networks
 from zoo.deploy import to_openvino
 from zoo.deploy._signs import is_sign
-from zoo.models._resnet import CifarResNet20
-from zoo.models.reactnet import ReActNetAFactory
 
 # The smallest network of each paper, with arguments that make it smaller; SDBNNResNet20 has gates.
 QUICK: dict[str, dict[str, Any]] = {
@@ -30,14 +28,8 @@ assert {ROWS[name].family for name in QUICK} == {row.family for row in ROWS.valu
 
 
 def quick_network(name: str) -> tf.keras.Model:
-    """Build a small network of a family with random weights; it returns logits.
-
-    It has one block of each kind.
-    """
-    with (
-        mock.patch.multiple(CifarResNet20, blocks=1, filters=(16, 32)),
-        mock.patch.object(ReActNetAFactory, "channels", (32, 64, 128, 128)),
-    ):
+    """Build a small network of a family with random weights; it returns logits."""
+    with small_networks():
         return randomize(build(name, classifier_activation=None, **QUICK[name]))
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from tests.small_networks import small_networks
 from training.data import FashionMNIST, philox, photographs
 from training.portable import photograph_batches
 from training.portable.program import HERE
@@ -102,7 +103,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def finished(tiny, small_networks_within, tmp_path_factory) -> SimpleNamespace:
+def finished(tiny, tmp_path_factory) -> SimpleNamespace:
     """One run of all stages in this process, and its output.
 
     Its networks are small, as in tests with `small_networks`.
@@ -115,7 +116,7 @@ def finished(tiny, small_networks_within, tmp_path_factory) -> SimpleNamespace:
         return configure_task(ReActNet, settings)
 
     printed = StringIO()
-    with redirect_stdout(printed), small_networks_within():
+    with redirect_stdout(printed), small_networks():
         run = make().run()
     return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())
 

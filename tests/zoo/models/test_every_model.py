@@ -30,6 +30,7 @@ from case import (
 )
 
 import zoo
+from tests.small_networks import small_networks
 from zoo.layers import SymmetricConv2D
 
 # BOPs, FLOPs and OPs as published; the figures of the ResNet-18s leave out the classifier.
@@ -105,8 +106,8 @@ class TestSmall:
     """One small model with random weights serves all of these."""
 
     @pytest.fixture(scope="class")
-    def model(self, name, small_networks_within):
-        with small_networks_within():
+    def model(self, name):
+        with small_networks():
             return randomize(build(name))
 
     def test_probabilities(self, model):
@@ -192,8 +193,8 @@ def policy(name: str):
     "kind", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
-def test_mixed_precision(name, kind, small_networks_within):
-    with policy(kind), small_networks_within():
+def test_mixed_precision(name, kind):
+    with policy(kind), small_networks():
         model = randomize(build(name))
     assert {variable.dtype for variable in map(raw, model.weights)} == {tf.float32}
     convolution = next(each for each in model.layers if isinstance(each, SymmetricConv2D))
@@ -209,8 +210,8 @@ def test_mixed_precision(name, kind, small_networks_within):
 
 
 @pytest.fixture
-def small(small_networks_within):
-    with small_networks_within():
+def small():
+    with small_networks():
         yield
 
 

@@ -91,12 +91,10 @@ def benchmark(
         _require_compiler()
     counts, batches = _numbers("--threads", threads), _numbers("--batch", batch)
     layers_path = report.layers_path(csv_path) if csv_path and per_layer else None
-    outputs = [path for path in (json_path, csv_path, layers_path, plot_path) if path]
-    for path in outputs:
-        require_writable(path)  # before the wait, not after it
+    for path in (json_path, csv_path, layers_path, plot_path):
+        if path:
+            require_writable(path)  # before the wait, not after it
     networks = [resolve(name, options) for name in names]  # fetched before the wait
-    for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
     machine = report.machine()
     click.echo(report.describe(machine))
     rows: list[dict[str, Any]] = []

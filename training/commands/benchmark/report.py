@@ -131,6 +131,7 @@ def print_rows(rows: Rows, per_layer: bool) -> None:
 
 def write_json(path: Path, about: dict[str, Any], rows: Rows) -> None:
     text = json.dumps({"machine": about, "results": list(rows)}, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
     files.write_atomically(path, lambda file: file.write((text + "\n").encode()))
 
 
@@ -168,4 +169,5 @@ def _write(path: Path, columns: Sequence[str], lines: Rows) -> None:
     short = (
         {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     files.write_csv(path, columns, short)

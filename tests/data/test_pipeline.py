@@ -63,10 +63,11 @@ def test_resuming_anywhere_is_exact(build, cache):
     assert dtypes == [np.float32, np.int32, np.int64]
     positions = np.concatenate([batch["position"] for batch in whole])
     np.testing.assert_array_equal(positions, np.arange(15 * 32))
+    continued = build(cache)
     for step in (0, 7, 15) if cache == "memory" else (7,):
         start = int(whole[step - 1]["position"][-1]) + 1 if step else 0
         tf.random.set_seed(step)  # must not matter
-        assert_equal(collected(build(cache).train(3, start)), whole[step:])
+        assert_equal(collected(continued.train(3, start)), whole[step:])
     uneven = collected(pipeline.train(3, 45, steps=2))
     np.testing.assert_array_equal(
         uneven[0]["image"], np.concatenate([whole[1]["image"][13:], whole[2]["image"][:13]])

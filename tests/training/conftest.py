@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -119,6 +120,28 @@ def finished(tiny, tmp_path_factory) -> SimpleNamespace:
     with redirect_stdout(printed), small_networks():
         run = make().run()
     return SimpleNamespace(run=run, settings=settings, make=make, printed=printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def program_settings(tiny, image_folder, tmp_path_factory) -> dict:
+    """Two epochs of two steps on a few real images, cropped and flipped."""
+    batch = 4
+    few = tmp_path_factory.mktemp("few")
+    shutil.copytree(image_folder, few, dirs_exist_ok=True)
+    for file in (few / "train").glob("*/*.png"):
+        if int(file.stem) >= batch:  # XLA's convolutions in float64 are slow
+            file.unlink()
+    data = {k: v for k, v in tiny.items() if k.startswith(("dataset", "preproc"))}
+    return {
+        **data,
+        "dataset.data_dir": str(few),
+        "batch_size": batch,
+        "epochs": 2,
+        "crop_epochs": 0,
+        "tensorboard": False,
+        "bfloat16": False,
+        "learning_rate": 1e-2,
+    }
 
 
 @pytest.fixture(scope="session")

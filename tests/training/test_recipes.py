@@ -27,6 +27,11 @@ TASKS = {info.name: info for info in recipe_tasks()}
 SETTINGS = {"FineTune": ["dataset=Cifar10"]}
 CASES = [(name, f"{name}.txt", SETTINGS.get(name, [])) for name in TASKS]
 # One recipe of each kind; a plan builds the network of every stage, seconds each for ImageNet.
+QUICKNET = {
+    "model": "QuickNetSmall",
+    "model.section_filters": (8, 8, 16, 16),
+    "model.section_blocks": (1, 1, 1, 1),
+}
 QUICK = ("Demo", "FineTune", "OneHour", "ReActNet20", "BiRealNet", "SDBNNResNet20", "RealResNet20")
 
 
@@ -306,7 +311,7 @@ def test_a_network_of_keras_applications_is_not_trained():
     ("task", "settings"),
     [
         # a larq-zoo network with our recipe: trained, saved and loaded
-        ("XNORNetPlusPlus", {"model": "QuickNetSmall", "model.section_filters": (8, 8, 16, 16)}),
+        ("XNORNetPlusPlus", QUICKNET),
         pytest.param("SDBNNResNet20", {}, marks=pytest.mark.slow),
         pytest.param("BiRealNetPaper", {"model": "BiRealNet20"}, marks=pytest.mark.slow),
         pytest.param("XNORNetPlusPlusResNet20", {}, marks=pytest.mark.slow),

@@ -23,6 +23,17 @@ def _over_replicas(*values: tf.Tensor) -> list[tf.Tensor]:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def _sizes(x: tf.Tensor) -> list[Any]:
+    """Return the size of each axis: a number if it is known, otherwise a tensor."""
+    return [tf.shape(x)[axis] if size is None else size for axis, size in enumerate(x.shape)]
+
+
+def _count(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Return the number of values per channel."""
+    batch, height, width, _ = _sizes(x)
+    return tf.cast(batch * height * width, dtype)
+
+
 def _pixel_mean(x: tf.Tensor) -> tf.Tensor:
     """Return the mean over batch and pixels, in three short sums.
 
@@ -37,7 +48,7 @@ def _column_statistics(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         mean = tf.reduce_mean(tf.reduce_mean(x, axis=1), axis=0)
         squares = tf.math.squared_difference(x, mean)
         return mean, tf.reduce_mean(tf.reduce_mean(squares, axis=1), axis=0)
-    batch, height, width, channels = tf.unstack(tf.shape(x))
+    batch, height, width, channels = _sizes(x)
     lanes = width * channels
     fused = tf.raw_ops.FusedBatchNormV3(
         x=tf.reshape(x, [batch, height, 1, lanes]),
@@ -105,7 +116,7 @@ def _normalize(
             dx = (dy - mean_dy - centered * (mean_dy_x * inverse**2)) * (gamma * inverse)
             # The optimizer sums the gradients of all replicas for gamma and beta, so each replica
             # returns an equal share.
-            count = tf.cast(tf.size(x) / tf.size(mean), mean.dtype)
+            count = _count(x, mean.dtype)
             return dx, mean_dy_x * inverse * count, mean_dy * count
 
         # The fused kernel knows only the pixels of this replica.
@@ -157,7 +168,7 @@ class BatchNorm(KnownShape, tf.keras.layers.BatchNormalization):
         gamma = self.gamma if self.scale else tf.ones(channels, x.dtype)
         beta = self.beta if self.center else tf.zeros(channels, x.dtype)
         outputs, mean, variance = _normalize(x, gamma, beta, self.epsilon)
-        count = tf.cast(tf.size(x) / tf.size(mean), variance.dtype) * _replicas()
+        count = _count(x, variance.dtype) * _replicas()
         unbiased = variance * count / tf.maximum(count - 1, 1)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             step = (average - tf.stop_gradient(value)) * (1 - self.momentum)

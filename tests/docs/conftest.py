@@ -38,7 +38,7 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an open page takes a tenth of a core
 def browser(site):
     if not (CHROMIUM and DRIVER):
         pytest.skip("needs Debian's packages chromium and chromium-driver")

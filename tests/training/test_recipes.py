@@ -26,12 +26,12 @@ TASKS = {info.name: info for info in recipe_tasks()}
 # A data set of known size, for the recipe for the user's folder.
 SETTINGS = {"FineTune": ["dataset=Cifar10"]}
 CASES = [(name, f"{name}.txt", SETTINGS.get(name, [])) for name in TASKS]
-# One recipe of each kind; a plan builds the network of every stage, seconds each for ImageNet.
 QUICKNET = {
     "model": "QuickNetSmall",
     "model.section_filters": (8, 8, 16, 16),
     "model.section_blocks": (1, 1, 1, 1),
 }
+# One recipe of each kind; a plan builds the network of every stage, seconds each for ImageNet.
 QUICK = ("Demo", "FineTune", "OneHour", "ReActNet20", "BiRealNet", "SDBNNResNet20", "RealResNet20")
 
 

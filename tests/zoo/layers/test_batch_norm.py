@@ -99,6 +99,19 @@ def test_batch_norm_inference(frozen, dtype):
     close(layer.moving_variance.numpy(), variance, dtype)
 
 
+@pytest.mark.parametrize("known", [(None, 5, 7, 3), (None, None, None, 3)])
+def test_batch_norm_of_unknown_sizes_is_equal_to_the_bit(known):
+    x = tf.constant(normal((4, 5, 7, 3), "float32"))
+    found = []
+    for compute in (lambda f: f, lambda f: tf.function(f, [tf.TensorSpec(known)])):
+        layer = BatchNorm()
+        layer.build((None, None, None, 3))
+        outputs = compute(lambda x, layer=layer: layer(x, training=True))(x)
+        found.append([outputs, *layer.weights])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_batch_norm_is_accurate_far_from_zero():
     """A mean of 30 deviations, in float32 over 100,000 pixels: sums must keep the small part."""
     x = normal((8, 112, 112, 3), "float32", scale=1) + np.float32(30)
